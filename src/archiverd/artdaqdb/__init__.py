@@ -1,0 +1,1 @@
+"""artdaqDB: the port (`port`), schema rules, documents, and one adapter a backend."""

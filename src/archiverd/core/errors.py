@@ -1,0 +1,114 @@
+"""The error tree, in the words operators know from the runbook.
+
+    ArchiverError                 anything an operator can meet; exit code 1
+    ├── ConfigurationError        a setting is missing, unknown or impossible
+    ├── LockExistsError           another instance holds the lock file
+    ├── FclPreperationError       a run record's file cannot be turned into FHiCL (spelled so in the runbook)
+    │   └── FhiclError            text that is not FHiCL: file, line, column
+    ├── ArtdaqDBError             artdaqDB refused, failed or answered wrongly
+    ├── UconDBError               UconDB refused, failed or could not be reached
+    ├── BlobCreationError         the exported files cannot be packed into a blob
+    ├── VerificationError         what UconDB holds is not what was sent
+    └── ReportingError            a notification could not be sent
+
+A class names the subject; an *instance* carries how it is to be retried (a refused connection and a 403
+are both UconDBError), the remedy in one line, the run, and facts for the log's ``Context:`` line.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Retry(enum.Enum):
+    """What may be done about a failure."""
+
+    TRANSIENT = "transient"
+    """Try again later: the cause is outside and passes (network, busy server, full disk)."""
+    PERMANENT = "permanent"
+    """The same attempt would fail again: quarantine the run until somebody acts."""
+    UNKNOWN = "unknown"
+    """Nobody knows whether the effect happened: look before trying again."""
+    BUG = "bug"
+    """Our own mistake: an unexpected exception; the run is quarantined with its traceback in the log."""
+
+
+class ArchiverError(Exception):
+    """Anything an operator can meet; the message says what happened."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry: Retry = Retry.PERMANENT,
+        remedy: str = "",
+        run: int | None = None,
+        context: Mapping[str, object] | None = None,
+    ) -> None:
+        """Keep ``message`` greppable; ``remedy`` is one line an operator can follow; ``context`` holds no secrets."""
+        super().__init__(message)
+        self.message = message
+        self.retry = retry
+        self.remedy = remedy
+        self.run = run
+        self.context: dict[str, object] = dict(context or {})
+
+    @property
+    def name(self) -> str:
+        """The class name as it stands in log lines, e.g. ``UconDBError``."""
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigurationError(ArchiverError):
+    """A setting is missing, unknown or impossible."""
+
+
+class LockExistsError(ArchiverError):
+    """Another instance holds the lock file."""
+
+
+class FclPreperationError(ArchiverError):
+    """A run record's file cannot be turned into FHiCL, or the schema for it is missing."""
+
+
+class FhiclError(FclPreperationError):
+    """Text that is not FHiCL; ``line`` and ``column`` count from 1 (0, 1 mean the end of the text)."""
+
+    def __init__(self, message: str, *, file: str, line: int, column: int) -> None:
+        """``message`` says what is wrong, without the position; ``str()`` gives ``file:line:column: message``."""
+        super().__init__(message, context={"file": file, "line": line, "column": column})
+        self.file = file
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ArtdaqDBError(ArchiverError):
+    """ArtdaqDB refused, failed or answered wrongly."""
+
+
+class UconDBError(ArchiverError):
+    """UconDB refused, failed or could not be reached."""
+
+
+class BlobCreationError(ArchiverError):
+    """The exported files cannot be packed into a blob."""
+
+
+class VerificationError(ArchiverError):
+    """What UconDB holds is not what was sent."""
+
+
+class ReportingError(ArchiverError):
+    """A notification could not be sent; archiving is never touched by it."""

@@ -1,0 +1,155 @@
+"""The run state machine: a pure table `(state, event) → state`, and what entering a state calls for.
+
+Two rules. Everything that may change a run's state is an event in this file. This file knows no clock, no
+files, no databases and no asyncio: whoever acts on the outside world records the event before (an intent)
+or after (an outcome), and the journal stores what `step` answers.
+
+The way of a run that goes well::
+
+    open ──ENDED──▶ queued ──IMPORT_BEGINS──▶ importing ──IMPORT_DONE──▶ imported
+         ──UPLOAD_BEGINS──▶ uploading ──UPLOAD_PROVEN──▶ verified
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class State(enum.StrEnum):
+    """Where a run stands (design.md section 5)."""
+
+    OPEN = "open"
+    QUEUED = "queued"
+    IMPORTING = "importing"
+    IMPORTED = "imported"
+    UPLOADING = "uploading"
+    UPLOAD_UNKNOWN = "upload_unknown"
+    VERIFIED = "verified"
+    RETRY_WAIT = "retry_wait"
+    QUARANTINED = "quarantined"
+    CONFLICT = "conflict"
+    IGNORED = "ignored"
+    WAIVED = "waived"
+
+
+class Stage(enum.StrEnum):
+    """Which stage has a run in hand, and so which one takes it up again after a failure."""
+
+    IMPORT = "import"
+    MIGRATE = "migrate"
+
+
+class Event(enum.StrEnum):
+    """What can happen to a run."""
+
+    ENDED = "ended"
+    """Its record is final: the stop line stands and nothing changes any more."""
+    DIED = "died"
+    """It never got a stop line and never will."""
+    PASSED_OVER = "passed_over"
+    """The backfill rule leaves it out."""
+    IMPORT_BEGINS = "import_begins"
+    IMPORT_DONE = "import_done"
+    UPLOAD_BEGINS = "upload_begins"
+    UPLOAD_PROVEN = "upload_proven"
+    UPLOAD_UNCLEAR = "upload_unclear"
+    """A put was sent; nobody knows its outcome."""
+    UPLOAD_CONFLICTS = "upload_conflicts"
+    """Other content stands under our key."""
+    FAILED_FOR_NOW = "failed_for_now"
+    """A transient failure: try again when due."""
+    FAILED_FOR_GOOD = "failed_for_good"
+    """A permanent failure: somebody must act."""
+    DUE = "due"
+    """The wait of a retry is over."""
+    RESTARTED = "restarted"
+    """The daemon came back and found the run in the middle of something."""
+
+
+class Effect(enum.StrEnum):
+    """What entering a state calls for, carried out by whoever records the event."""
+
+    WAKE_IMPORT = "wake_import"
+    WAKE_MIGRATE = "wake_migrate"
+    NOTE_FAILURE = "note_failure"
+    CLEAR_FAILURE = "clear_failure"
+
+
+WAITING: dict[Stage, tuple[State, ...]] = {
+    Stage.IMPORT: (State.QUEUED,),
+    Stage.MIGRATE: (State.IMPORTED, State.UPLOAD_UNKNOWN),
+}
+"""The states in which a stage may pick a run up."""
+
+IN_HAND = (State.IMPORTING, State.UPLOADING)
+"""The states in which a stage is in the middle of an effect; a restart moves them on."""
+
+TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
+    (State.OPEN, Event.ENDED): State.QUEUED,
+    (State.OPEN, Event.DIED): State.QUEUED,
+    (State.OPEN, Event.PASSED_OVER): State.IGNORED,
+    (State.QUEUED, Event.IMPORT_BEGINS): State.IMPORTING,
+    (State.IMPORTING, Event.IMPORT_DONE): State.IMPORTED,
+    (State.IMPORTING, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
+    (State.IMPORTING, Event.FAILED_FOR_GOOD): State.QUARANTINED,
+    (State.IMPORTING, Event.RESTARTED): State.QUEUED,
+    (State.IMPORTED, Event.UPLOAD_BEGINS): State.UPLOADING,
+    (State.IMPORTED, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
+    (State.IMPORTED, Event.FAILED_FOR_GOOD): State.QUARANTINED,
+    (State.UPLOAD_UNKNOWN, Event.UPLOAD_BEGINS): State.UPLOADING,
+    (State.UPLOAD_UNKNOWN, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
+    (State.UPLOAD_UNKNOWN, Event.FAILED_FOR_GOOD): State.QUARANTINED,
+    (State.UPLOADING, Event.UPLOAD_PROVEN): State.VERIFIED,
+    (State.UPLOADING, Event.UPLOAD_UNCLEAR): State.UPLOAD_UNKNOWN,
+    (State.UPLOADING, Event.UPLOAD_CONFLICTS): State.CONFLICT,
+    (State.UPLOADING, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
+    (State.UPLOADING, Event.FAILED_FOR_GOOD): State.QUARANTINED,
+    (State.UPLOADING, Event.RESTARTED): State.UPLOAD_UNKNOWN,
+    (State.RETRY_WAIT, Event.DUE): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
+}
+"""The only ways a state changes (I3). Where the answer depends on the stage the run was in, it is given a stage."""
+
+_EFFECTS: dict[State, tuple[Effect, ...]] = {
+    State.QUEUED: (Effect.WAKE_IMPORT,),
+    State.IMPORTED: (Effect.WAKE_MIGRATE,),
+    State.UPLOAD_UNKNOWN: (Effect.WAKE_MIGRATE,),
+    State.RETRY_WAIT: (Effect.NOTE_FAILURE,),
+    State.QUARANTINED: (Effect.NOTE_FAILURE,),
+    State.CONFLICT: (Effect.NOTE_FAILURE,),
+    State.VERIFIED: (Effect.CLEAR_FAILURE,),
+    State.WAIVED: (Effect.CLEAR_FAILURE,),
+}
+
+
+class ForbiddenTransitionError(Exception):
+    """An event came in a state where it cannot happen: a mistake of ours, never the operator's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A run's place in the machine: its state and the stage that has it."""
+
+    state: State
+    stage: Stage
+
+
+def step(position: Position, event: Event) -> tuple[Position, tuple[Effect, ...]]:
+    """Return where ``event`` leads from ``position`` and what that calls for.
+
+    Raise ForbiddenTransitionError when the table has no such way.
+    """
+    answer = TABLE.get((position.state, event))
+    if answer is None:
+        raise ForbiddenTransitionError(f"{event} cannot happen to a run that is {position.state}")
+    state = answer[position.stage] if isinstance(answer, dict) else answer
+    return Position(state, _stage_of(state, position.stage)), _EFFECTS.get(state, ())
+
+
+def _stage_of(state: State, before: Stage) -> Stage:
+    """Return the stage that has a run once it is in ``state``."""
+    if state in (State.OPEN, State.QUEUED, State.IMPORTING):
+        return Stage.IMPORT
+    if state in (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.VERIFIED, State.CONFLICT):
+        return Stage.MIGRATE
+    return before

@@ -1,0 +1,117 @@
+"""The one seam for every durable file write (SQLite's own aside).
+
+Everything that must survive a power cut goes through a ``Disk``: the real one syncs files and directories
+in the order that makes it so; a test double can drop or reorder whatever was not synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import aiofiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class Disk(Protocol):
+    """Durable file writes. Every method raises ``OSError`` as the operating system gives it."""
+
+    def write(self, path: Path, data: bytes, *, sync: bool = True) -> None:
+        """Create or truncate ``path`` and write ``data``; with ``sync`` its bytes are durable (its name is not yet)."""
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Append ``data`` to ``path``, creating it, and make the bytes durable."""
+
+    def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
+        """Replace ``path`` whole: temporary file beside it, sync, rename, sync of the directory."""
+
+    def sync_files(self, paths: Iterable[Path]) -> None:
+        """Make the bytes of files that were written with ``sync=False`` durable."""
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the names in directory ``path`` durable."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove ``path`` if it is there; durable after ``sync_directory``."""
+
+    def make_directory(self, path: Path) -> None:
+        """Make ``path`` and its missing parents, durably."""
+
+
+class RealDisk:
+    """The operating system's files."""
+
+    def write(self, path: Path, data: bytes, *, sync: bool = True) -> None:
+        """See ``Disk.write``."""
+        with path.open("wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+
+    def append(self, path: Path, data: bytes) -> None:
+        """See ``Disk.append``."""
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
+        """See ``Disk.publish``. On failure the temporary file is removed and ``path`` is as it was."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        self.sync_directory(path.parent)
+
+    def sync_files(self, paths: Iterable[Path]) -> None:
+        """See ``Disk.sync_files``."""
+        for path in paths:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """See ``Disk.sync_directory``."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def unlink(self, path: Path) -> None:
+        """See ``Disk.unlink``."""
+        path.unlink(missing_ok=True)
+
+    def make_directory(self, path: Path) -> None:
+        """See ``Disk.make_directory``."""
+        missing = []
+        while not path.is_dir():
+            missing.append(path)
+            path = path.parent
+        for directory in reversed(missing):
+            directory.mkdir(exist_ok=True)
+            self.sync_directory(directory.parent)
+
+
+async def read_small_file(path: Path, limit: int = 1 << 20) -> bytes:
+    """Read a small file (a marker, a failure log) without blocking the loop.
+
+    At most ``limit`` bytes are read. Raises ``OSError`` as the operating system gives it.
+    """
+    async with aiofiles.open(path, "rb") as file:
+        return await file.read(limit)

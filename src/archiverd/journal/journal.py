@@ -1,0 +1,222 @@
+"""The journal: the one truth about every run, durable before and after each effect (I4, I6).
+
+The queues of the daemon carry only run numbers picked from here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import ArchiverError
+from archiverd.core.lanes import Lane, takes_oldest
+from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
+from archiverd.journal.rows import FileFate, Move, RunRow, StoryLine
+from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
+from archiverd.journal.writer import Writer, journal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from pathlib import Path
+
+
+class Journal:
+    """A row per run and a bounded story of its events, in SQLite.
+
+    ``on_effect`` is called, on the event loop, with each effect of a committed move.
+    """
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float], on_effect: Callable[[Effect], None] = lambda _: None
+    ) -> None:
+        """Name the file; ``clock`` gives epoch seconds."""
+        self._path = path
+        self._clock = clock
+        self._on_effect = on_effect
+        self._writer: Writer | None = None
+        self._picks = dict.fromkeys(Stage, 0)
+
+    async def open(self) -> None:
+        """Open or make the journal, check its integrity, bring its tables up to date.
+
+        Raise ArchiverError when it is damaged, unwritable or from a newer program.
+        """
+        try:
+            connection = connect(str(self._path))
+            _check(connection)
+            migrate(connection)
+        except sqlite3.Error as error:
+            raise journal_error(error) from error
+        self._writer = Writer(connection)
+
+    async def close(self) -> None:
+        """Commit what is queued and close the file."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+
+    @property
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("the journal is not open")
+        return self._writer
+
+    async def see(self, runs: Iterable[int], lane: Lane) -> None:
+        """Note runs whose directory was seen for the first time; known ones are left as they are."""
+        now = self._clock()
+        rows = [(run, State.OPEN, Stage.IMPORT, int(lane), now, now) for run in runs]
+        sql = "INSERT OR IGNORE INTO runs (run, state, stage, lane, seen_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
+        if rows:
+            await self._open_writer.write(lambda db: db.executemany(sql, rows))
+
+    async def record(self, *moves: Move) -> list[RunRow]:
+        """Apply ``moves`` in one commit, durable on return; return the rows as they then stand.
+
+        Raise ForbiddenTransitionError, or ArchiverError when the journal cannot be written; then nothing is changed.
+        """
+        now = self._clock()
+        done = await self._open_writer.write(lambda db: [_apply(db, move, now) for move in moves])
+        for _, effects in done:
+            for effect in effects:
+                self._on_effect(effect)
+        return [row for row, _ in done]
+
+    async def recover(self) -> list[RunRow]:
+        """Move on every run that an earlier process left in the middle of an effect."""
+
+        def work(db: sqlite3.Connection) -> list[int]:
+            return [row["run"] for row in db.execute(f"SELECT run FROM runs WHERE state IN {_tuple(IN_HAND)}")]  # noqa: S608 - constants
+
+        runs = await self._open_writer.read(work)
+        if not runs:
+            return []
+        return await self.record(*(Move(run, Event.RESTARTED, "found in hand after a restart") for run in runs))
+
+    async def pick(self, stage: Stage, in_hand: Collection[int]) -> int | None:
+        """Return the run that ``stage`` should take up next, or None; runs ``in_hand`` are passed over."""
+        now = self._clock()
+        oldest = takes_oldest(self._picks[stage])
+        order = "run ASC" if oldest else "lane ASC, run DESC"
+        sql = (
+            f"SELECT run FROM runs WHERE stage = ? AND state IN {_tuple(WAITING[stage])} "  # noqa: S608 - constants
+            f"AND (due IS NULL OR due <= ?) ORDER BY {order} LIMIT ?"
+        )
+
+        def work(db: sqlite3.Connection) -> int | None:
+            rows = db.execute(sql, (stage, now, len(in_hand) + 1))
+            return next((row["run"] for row in rows if row["run"] not in in_hand), None)
+
+        run = await self._open_writer.read(work)
+        if run is not None:
+            self._picks[stage] += 1
+        return run
+
+    async def wake_due(self, limit: int = 100) -> None:
+        """Let retries whose time has come wait for their stage again, at most ``limit`` at a time."""
+        now = self._clock()
+        sql = "SELECT run FROM runs WHERE state = ? AND due <= ? ORDER BY due LIMIT ?"
+        due = await self._open_writer.read(
+            lambda db: [row["run"] for row in db.execute(sql, (State.RETRY_WAIT, now, limit))]
+        )
+        if due:
+            await self.record(*(Move(run, Event.DUE, changes={"due": None, "lane": int(Lane.RETRY)}) for run in due))
+
+    async def next_due(self) -> float | None:
+        """Return the epoch second at which the next waiting retry is due, or None."""
+        sql = "SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND state IN (?, ?)"
+        states = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN)
+        due: float | None = await self._open_writer.read(lambda db: db.execute(sql, states).fetchone()["due"])
+        return due
+
+    async def get(self, run: int) -> RunRow | None:
+        """Return the row of ``run``, or None."""
+        return await self._open_writer.read(lambda db: select_run(db, run))
+
+    async def in_state(self, *states: State) -> list[RunRow]:
+        """Return the rows of the runs in ``states``, ascending."""
+        return await self._open_writer.read(lambda db: select_states(db, states))
+
+    async def latest_started(self) -> dict[str, int]:
+        """Return, by partition, the greatest run number known to have started."""
+        sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition != '' GROUP BY partition"
+        return await self._open_writer.read(lambda db: {row["partition"]: row["run"] for row in db.execute(sql)})
+
+    async def known(self) -> dict[int, State]:
+        """Return the state of every run the journal knows."""
+        return await self._open_writer.read(
+            lambda db: {row["run"]: State(row["state"]) for row in db.execute("SELECT run, state FROM runs")}
+        )
+
+
+def select_run(db: sqlite3.Connection, run: int) -> RunRow | None:
+    """Return the row of ``run``, or None."""
+    row = db.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
+    return None if row is None else RunRow.of(row)
+
+
+def select_states(db: sqlite3.Connection, states: Sequence[State]) -> list[RunRow]:
+    """Return the rows of the runs in ``states``, ascending by run."""
+    sql = f"SELECT * FROM runs WHERE state IN {_tuple(states)} ORDER BY run"  # noqa: S608 - members of State
+    return [RunRow.of(row) for row in db.execute(sql)]
+
+
+def select_counts(db: sqlite3.Connection) -> dict[State, int]:
+    """Return how many runs are in each state; states without a run are left out."""
+    return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
+
+
+def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
+    """Return the story of ``run``, oldest first."""
+    rows = db.execute("SELECT at, event, state, note FROM events WHERE run = ? ORDER BY id", (run,))
+    return [StoryLine(**dict(row)) for row in rows]
+
+
+def select_files(db: sqlite3.Connection, run: int) -> list[FileFate]:
+    """Return the fate of every file of ``run``'s record, by name."""
+    rows = db.execute("SELECT name, entity, reason FROM files WHERE run = ? ORDER BY name, entity", (run,))
+    return [FileFate(**dict(row)) for row in rows]
+
+
+def _apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple[Effect, ...]]:
+    """Apply one move inside the writer's transaction."""
+    row = select_run(db, move.run)
+    if row is None:
+        raise RuntimeError(f"run {move.run} is not in the journal")
+    after, effects = step(Position(row.state, row.stage), move.event)
+    changes = {**move.changes, "state": str(after.state), "stage": str(after.stage), "changed_at": now}
+    columns = ", ".join(f"{name} = ?" for name in changes)
+    db.execute(f"UPDATE runs SET {columns} WHERE run = ?", (*changes.values(), move.run))  # noqa: S608 - our column names
+    insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
+    db.execute(insert, (move.run, now, str(move.event), str(after.state), move.note))
+    _trim(db, move.run)
+    if move.files is not None:
+        db.execute("DELETE FROM files WHERE run = ?", (move.run,))
+        fates = [(move.run, fate.name, fate.entity, fate.reason) for fate in move.files]
+        db.executemany("INSERT OR REPLACE INTO files (run, name, entity, reason) VALUES (?, ?, ?, ?)", fates)
+    changed = select_run(db, move.run)
+    if changed is None:
+        raise RuntimeError(f"run {move.run} vanished from the journal inside a transaction")
+    return changed, effects
+
+
+def _trim(db: sqlite3.Connection, run: int) -> None:
+    """Keep a run's story bounded: its first line and the last ones."""
+    (count,) = db.execute("SELECT count(*) FROM events WHERE run = ?", (run,)).fetchone()
+    if count > EVENTS_KEPT:
+        sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run = ? ORDER BY id LIMIT ? OFFSET 1)"
+        db.execute(sql, (run, count - EVENTS_KEPT))
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raise ArchiverError if the file is not a sound database."""
+    problems = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    if problems != ["ok"]:
+        raise ArchiverError(
+            f"The journal is damaged: {'; '.join(problems)}",
+            remedy="set journal.sqlite aside and start again: finished runs are found in artdaqDB and UconDB",
+        )
+
+
+def _tuple(values: Iterable[State]) -> str:
+    """Return ``values`` as an SQL list; they are our own constants."""
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"

@@ -1,0 +1,94 @@
+"""What the journal knows of a run, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from archiverd.core.lanes import Lane
+from archiverd.core.machine import Event, Stage, State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as the journal has it. Times are epoch seconds (UTC), None until they happened."""
+
+    run: int
+    state: State
+    stage: Stage
+    lane: Lane
+    dead: bool
+    """It never got a stop line; archived all the same."""
+    partition: str
+    """The DAQ partition it ran in; empty when its record does not tell."""
+    started: bool
+    """Its record holds a start line."""
+    attempts: int
+    """Failed attempts in the present stage."""
+    due: float | None
+    error: str
+    """Why it waits or is set aside: ``ErrorName: message``; empty when nothing is wrong."""
+    remedy: str
+    configuration: str
+    packed_on: str
+    """The blob's ``Packed on`` text, fixed before the first put so that a retry sends the same bytes."""
+    blob_length: int | None
+    blob_sha256: str
+    puts: int
+    """How often a put was intended; above 0 a look-up comes before the next one."""
+    validation: str
+    """What the validation of the blob had to say; empty when it had nothing."""
+    seen_at: float
+    stopped_at: float | None
+    """When the record's last change before its end was made (the stop line's), by its file's time."""
+    ended_at: float | None
+    imported_at: float | None
+    verified_at: float | None
+    changed_at: float
+
+    @staticmethod
+    def of(row: sqlite3.Row) -> RunRow:
+        """Make a RunRow from a row of the table ``runs``."""
+        facts = dict(row)
+        facts["state"] = State(facts["state"])
+        facts["stage"] = Stage(facts["stage"])
+        facts["lane"] = Lane(facts["lane"])
+        facts["dead"] = bool(facts["dead"])
+        facts["started"] = bool(facts["started"])
+        return RunRow(**facts)
+
+
+@dataclass(frozen=True, slots=True)
+class StoryLine:
+    """One line of a run's story."""
+
+    at: float
+    event: str
+    state: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileFate:
+    """What became of one file of a run record: archived as ``entity``, or left out for ``reason``."""
+
+    name: str
+    entity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One event of one run, with what it changes in the row beside the state, and a note for the story."""
+
+    run: int
+    event: Event
+    note: str = ""
+    changes: Mapping[str, object] = field(default_factory=dict)
+    """Columns of ``runs`` to set (never ``state`` or ``stage``: the machine sets those)."""
+    files: tuple[FileFate, ...] | None = None
+    """When given, replaces what is known of the run's files."""

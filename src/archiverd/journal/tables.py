@@ -1,0 +1,99 @@
+"""The journal's tables, and the way from one schema version to the next.
+
+``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
+record (I7). Times are epoch seconds (UTC). ``PRAGMA user_version`` holds the schema version.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from archiverd.core.errors import ArchiverError
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE runs (
+        run INTEGER PRIMARY KEY,
+        state TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        lane INTEGER NOT NULL,
+        dead INTEGER NOT NULL DEFAULT 0,
+        partition TEXT NOT NULL DEFAULT '',
+        started INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        due REAL,
+        error TEXT NOT NULL DEFAULT '',
+        remedy TEXT NOT NULL DEFAULT '',
+        configuration TEXT NOT NULL DEFAULT '',
+        packed_on TEXT NOT NULL DEFAULT '',
+        blob_length INTEGER,
+        blob_sha256 TEXT NOT NULL DEFAULT '',
+        puts INTEGER NOT NULL DEFAULT 0,
+        validation TEXT NOT NULL DEFAULT '',
+        seen_at REAL NOT NULL,
+        stopped_at REAL,
+        ended_at REAL,
+        imported_at REAL,
+        verified_at REAL,
+        changed_at REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX runs_waiting ON runs (stage, lane, run) WHERE state IN ('queued', 'imported', 'upload_unknown');
+    CREATE INDEX runs_due ON runs (due) WHERE due IS NOT NULL;
+    CREATE INDEX runs_state ON runs (state);
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL,
+        at REAL NOT NULL,
+        event TEXT NOT NULL,
+        state TEXT NOT NULL,
+        note TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_run ON events (run, id);
+    CREATE TABLE files (
+        run INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (run, name, entity)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+VERSION = len(MIGRATIONS)
+
+EVENTS_KEPT = 200
+"""At most so many events are kept of one run; the oldest but the first go."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the journal to this program's schema version, in one transaction a step.
+
+    Raise ArchiverError when the journal was written by a newer archiverd.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise ArchiverError(
+            f"The journal has schema version {version}; this archiverd knows versions up to {VERSION}",
+            remedy="start the newer archiverd again, or set the journal aside: it can be rebuilt from the databases",
+        )
+    for number in range(version, VERSION):
+        connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")
+
+
+def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the journal file: WAL, every commit synced (FULL), explicit transactions.
+
+    A read-only connection sees the last commit of a running daemon and changes nothing.
+    """
+    uri = f"file:{_quoted(path)}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
+    connection.row_factory = sqlite3.Row
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _quoted(path: str) -> str:
+    """Quote ``path`` for an SQLite URI (``?``, ``#`` and ``%`` have a meaning there)."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,156 @@
+"""One thread that owns the journal's connection, and commits in groups.
+
+Whatever has queued up while the last commit was being synced goes into the next one: with many runs in
+flight a sync is shared by many changes. A caller is told only after its change is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import queue
+import sqlite3
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from archiverd.core.errors import ArchiverError, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+GROUP_LIMIT = 256
+"""At most so many changes share one commit."""
+
+QUEUE_LIMIT = 4096
+"""At most so many changes may wait; callers are bounded by the stages' queues long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A change to make, and whom to tell."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    writes: bool
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
+class Writer:
+    """Runs functions on the journal's connection in one thread, writes grouped into commits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take over ``connection``; nobody else may use it from now on."""
+        self._connection = connection
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE_LIMIT)
+        self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
+        self._thread.start()
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` inside a transaction and return its result once the commit is durable.
+
+        Whatever ``work`` raises is raised here, its own changes undone. Raise ArchiverError (transient) when the
+        journal cannot be written, e.g. on a full disk: then nothing of it happened.
+        """
+        return await self._submit(work, writes=True)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work``, which changes nothing, and return its result."""
+        return await self._submit(work, writes=False)
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the connection."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    async def _submit(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put_nowait(_Job(work, writes, loop, cast("asyncio.Future[Any]", future)))
+        # A cancelled caller must not leave its change half known: the change happens or not, whole, all the same.
+        return await future
+
+    def _serve(self) -> None:
+        """Take jobs in order until told to stop."""
+        while (job := self._jobs.get()) is not None:
+            group = [job]
+            last = False
+            while len(group) < GROUP_LIMIT:
+                try:
+                    following = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    last = True
+                    break
+                group.append(following)
+            self._run_group(group)
+            if last:
+                break
+        self._connection.close()
+
+    def _run_group(self, group: list[_Job]) -> None:
+        """Run the jobs of one commit; tell their callers after it."""
+        answers: list[tuple[_Job, Any, BaseException | None]] = []
+        try:
+            writes = any(job.writes for job in group)
+            if writes:
+                self._connection.execute("BEGIN IMMEDIATE")
+            answers.extend((job, *self._run_one(job)) for job in group)
+            if writes:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            failure = journal_error(error)
+            answers = [(job, None, failure) for job in group]
+        for job, result, problem in answers:
+            # The loop may be gone when the process is being torn down: then nobody waits for the answer.
+            with contextlib.suppress(RuntimeError):
+                job.loop.call_soon_threadsafe(_tell, job.future, result, problem)
+
+    def _run_one(self, job: _Job) -> tuple[Any, BaseException | None]:
+        """Run one job; a mistake in it undoes its own changes only."""
+        if not job.writes:
+            try:
+                return job.work(self._connection), None
+            except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
+                return None, error
+        self._connection.execute("SAVEPOINT job")
+        try:
+            result = job.work(self._connection)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
+            self._connection.execute("ROLLBACK TO job")
+            self._connection.execute("RELEASE job")
+            return None, error
+        self._connection.execute("RELEASE job")
+        return result, None
+
+
+def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | None) -> None:
+    """Answer the caller, unless it has gone."""
+    if future.done():
+        return
+    if problem is None:
+        future.set_result(result)
+    else:
+        future.set_exception(problem)
+
+
+def journal_error(error: sqlite3.Error) -> ArchiverError:
+    """Say in an operator's words what is wrong with the journal."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        text = f"[Errno {errno.ENOSPC}] No space left on device"
+        remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"
+        return ArchiverError(f"Cannot write the journal: {text}", retry=Retry.TRANSIENT, remedy=remedy)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        remedy = "set journal.sqlite aside and start again: finished runs are found in artdaqDB and UconDB"
+        return ArchiverError(f"The journal is damaged: {error}", remedy=remedy)
+    remedy = "check app.work_dir: permissions, disk, and that no other program has the journal open"
+    return ArchiverError(f"Cannot use the journal: {error}", retry=Retry.TRANSIENT, remedy=remedy)

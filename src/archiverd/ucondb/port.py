@@ -1,0 +1,66 @@
+"""What the rest of archiverd needs of UconDB."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Identity of a blob's bytes: length in bytes and SHA-256 in lower-case hex."""
+
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Metadata of the version stored under a key (ucondb_protocol.md section 4)."""
+
+    key: str
+    version_id: int
+    data_size: int
+    adler32: int
+    """Adler-32 of the bytes, as an unsigned number (``uadler32``)."""
+
+
+class Outcome(enum.Enum):
+    """How an attempt to store a blob ended. Only PROVEN may be called verified."""
+
+    PROVEN = "proven"
+    """The bytes were read back under the key and are ours."""
+    CONFLICT = "conflict"
+    """Other bytes stand under the key; nothing was overwritten."""
+    UNKNOWN = "unknown"
+    """A put was sent and nobody knows what became of it: look up before anything else."""
+
+
+class UconDB(Protocol):
+    """The port. Every method raises ``UconDBError``; its ``retry`` says whether waiting helps."""
+
+    async def open(self) -> None:
+        """Make the connection pool; no request is sent."""
+
+    async def close(self) -> None:
+        """Close the connection pool."""
+
+    async def check(self) -> None:
+        """Prove that the server answers and that our credentials may write, without side effects."""
+
+    async def look_up(self, key: str) -> Found | None:
+        """Return what is stored under ``key``, or None if its absence is proven."""
+
+    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+        """Store ``blob`` under ``key`` at most once and prove it by reading it back.
+
+        With ``look_first`` a look-up comes before the put (needed after any earlier attempt); the unique index of
+        the server makes it safe to leave out on a first one. Never overwrites.
+        """
+
+    async def read(self, key: str) -> bytes:
+        """Return the whole blob stored under ``key``."""
+
+    async def fingerprint(self, key: str) -> Fingerprint:
+        """Read the blob under ``key`` back in a stream and return its identity; memory use is constant."""

@@ -1,0 +1,192 @@
+"""Settings: sources, references, and errors an operator can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiverd.config import find_config, load, origins
+from archiverd.core.errors import ConfigurationError
+from archiverd.expansion import expand
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """
+[app]
+work_dir = "{work}"
+[source_files]
+run_records_dir = "/daq/run_records"
+[artdaq_db]
+database_uri = "filesystemdb:///data/artdaqdb"
+[ucon_db]
+server_url = "https://ucondb.example.org:9443/inst/app"
+folder_name = "run_records"
+object_name = "configuration"
+writer_user = "writer"
+writer_password = "hunter2"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's own environment out of the tests."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.delenv("ARCHIVERD_CONFIG", raising=False)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    """Write a configuration and return its path."""
+    path = tmp_path / "archiverd.toml"
+    path.write_text(text.replace("{work}", str(tmp_path / "work")))
+    return path
+
+
+def test_a_ten_line_configuration_is_enough(tmp_path: Path) -> None:
+    """The required keys alone make a valid configuration, the rest has the documented defaults."""
+    settings = load(written(tmp_path, GOOD))
+    assert settings.app.work_dir == tmp_path / "work"
+    assert (settings.app.batch_size, settings.watch.settle_seconds, settings.artdaq_db.unmatched) == (5, 1.0, "archive")
+    assert settings.validation.required == ("components", "config_name")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["work_dir", "run_records_dir", "database_uri", "server_url", "folder_name", "object_name", "writer_password"],
+)
+def test_a_missing_required_key_is_named_in_the_runbooks_words(tmp_path: Path, key: str) -> None:
+    """A required key that is missing reads `Configuration validation failed: KEY is required`."""
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(key))
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(tmp_path, text))
+    assert str(caught.value) == f"Configuration validation failed: {key} is required"
+
+
+def test_a_missing_section_names_its_required_key(tmp_path: Path) -> None:
+    """Leaving a whole section out is told as its missing key, not as a missing section."""
+    with pytest.raises(ConfigurationError, match="run_records_dir is required"):
+        load(written(tmp_path, GOOD.replace('[source_files]\nrun_records_dir = "/daq/run_records"\n', "")))
+
+
+def test_migration_settings_are_not_demanded_for_importing_only(tmp_path: Path) -> None:
+    """Who only imports needs no UconDB."""
+    load(written(tmp_path, GOOD.split("[ucon_db]", maxsplit=1)[0]), migrating=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("[app]\nbatchsize = 3", "unknown key app.batchsize in .*; did you mean batch_size?"),
+        ("[ucondb]\nx = 1", r"unknown section \[ucondb\] in .*; did you mean ucon_db?"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known(tmp_path: Path, wrong: str, near: str) -> None:
+    """A misspelt name is an error that says what was probably meant."""
+    text = GOOD.replace("[app]", wrong) if wrong.startswith("[app]") else GOOD + wrong
+    with pytest.raises(ConfigurationError, match=near):
+        load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("batch_size = 0", "app.batch_size: .*greater than or equal to 1 .given: 0"),
+        ('umask = "99"', "app.umask"),
+        ("drain_timeout_seconds = -1", "app.drain_timeout_seconds"),
+    ],
+)
+def test_an_impossible_value_is_named_with_what_was_given(tmp_path: Path, line: str, message: str) -> None:
+    """A wrong value is told with its key and what is allowed."""
+    with pytest.raises(ConfigurationError, match=message):
+        load(written(tmp_path, GOOD.replace("[app]", f"[app]\n{line}")))
+
+
+def test_text_that_is_not_toml_is_told_with_line_and_column(tmp_path: Path) -> None:
+    """A syntax error names file, line and column."""
+    with pytest.raises(ConfigurationError, match=r"archiverd.toml is not TOML: .*line 2, column"):
+        load(written(tmp_path, "[app]\nwork_dir = /no/quotes\n"))
+
+
+def test_the_server_url_must_end_in_app(tmp_path: Path) -> None:
+    """The commonest mistake in server_url is caught before the first request."""
+    with pytest.raises(ConfigurationError, match="must end in /app"):
+        load(written(tmp_path, GOOD.replace("/inst/app", "/inst")))
+
+
+def test_archiverd_never_works_below_the_run_records(tmp_path: Path) -> None:
+    """A work directory below run_records_dir is refused: a new name there upsets the DAQ's numbering."""
+    with pytest.raises(ConfigurationError, match="lies below run_records_dir"):
+        load(written(tmp_path, GOOD.replace("/daq/run_records", str(tmp_path))))
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key can come from the environment, and `config show --origin` says so."""
+    monkeypatch.setenv("ARCHIVERD_APP__BATCH_SIZE", "7")
+    path = written(tmp_path, GOOD)
+    settings = load(path)
+    assert settings.app.batch_size == 7
+    sources = {(o.section, o.key): o.source for o in origins(settings, path)}
+    assert sources["app", "batch_size"] == "$ARCHIVERD_APP__BATCH_SIZE"
+    assert sources["app", "work_dir"] == str(path)
+    assert sources["app", "umask"] == "default"
+
+
+def test_the_password_comes_from_a_systemd_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A credential beats the file, and its final newline is not part of the password."""
+    (tmp_path / "ucon_db_writer_password").write_text("from-systemd\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    settings = load(written(tmp_path, GOOD))
+    assert settings.ucon_db.writer_password.get_secret_value() == "from-systemd"
+
+
+def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
+    """The password stands neither in `config show` nor in a repr."""
+    path = written(tmp_path, GOOD)
+    settings = load(path)
+    shown = "".join(o.value for o in origins(settings, path)) + repr(settings)
+    assert "hunter2" not in shown
+    assert "********" in shown
+
+
+def test_references_expand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment, default, same section, other section, nested."""
+    monkeypatch.setenv("UNUSED", "x")
+    values = {
+        "a": {"base": "${HOME}/d", "sub": "${base}/s", "none": "${NOPE}", "dflt": "${NOPE:-z}"},
+        "b": {"far": ["${a.sub}!"]},
+    }
+    assert expand(values, {"HOME": "/h"}) == {
+        "a": {"base": "/h/d", "sub": "/h/d/s", "none": "", "dflt": "z"},
+        "b": {"far": ["/h/d/s!"]},
+    }
+
+
+def test_references_in_a_circle_are_refused() -> None:
+    """A circle is an error that shows the way round."""
+    with pytest.raises(ConfigurationError, match=r"circle: s.a → s.b → s.a"):
+        expand({"s": {"a": "${b}", "b": "${a}"}}, {})
+
+
+def test_a_reference_to_nothing_is_refused() -> None:
+    """A lower-case reference must name a key that exists."""
+    with pytest.raises(ConfigurationError, match=r"there is no s.nope"):
+        expand({"s": {"a": "${nope}"}}, {})
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.text(st.characters(exclude_characters="$"))))
+def test_text_without_references_is_left_alone(section: dict[str, str]) -> None:
+    """Expansion touches nothing but references."""
+    assert expand({"s": section}, {}) == {"s": section}
+
+
+def test_a_configuration_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A missing file is an error that names it; without a name it says where it looked."""
+    with pytest.raises(ConfigurationError, match=r"/nope\.toml does not exist"):
+        find_config("/nope.toml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("archiverd.config.SEARCHED", ("./archiverd.toml",))
+    with pytest.raises(ConfigurationError, match=r"looked for \./archiverd\.toml"):
+        find_config(None)

@@ -1,0 +1,105 @@
+"""The run state machine, enumerated."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from archiverd.core.machine import (
+    IN_HAND,
+    TABLE,
+    WAITING,
+    Effect,
+    Event,
+    ForbiddenTransitionError,
+    Position,
+    Stage,
+    State,
+    step,
+)
+
+ALL = list(itertools.product(State, Stage, Event))
+
+
+@pytest.mark.parametrize(("state", "stage", "event"), ALL)
+def test_every_pair_is_either_in_the_table_or_forbidden(state: State, stage: Stage, event: Event) -> None:
+    """A state changes along the table and in no other way (I3)."""
+    if (state, event) not in TABLE:
+        with pytest.raises(ForbiddenTransitionError, match=f"{event} cannot happen to a run that is {state}"):
+            step(Position(state, stage), event)
+        return
+    after, _ = step(Position(state, stage), event)
+    answer = TABLE[state, event]
+    assert after.state == (answer[stage] if isinstance(answer, dict) else answer)
+
+
+def walk(*events: Event) -> Position:
+    """Follow ``events`` from a run that was just seen."""
+    position = Position(State.OPEN, Stage.IMPORT)
+    for event in events:
+        position, _ = step(position, event)
+    return position
+
+
+def test_a_run_that_goes_well_ends_verified() -> None:
+    """The straight line leads from open to verified."""
+    straight = (
+        Event.ENDED,
+        Event.IMPORT_BEGINS,
+        Event.IMPORT_DONE,
+        Event.UPLOAD_BEGINS,
+        Event.UPLOAD_PROVEN,
+    )
+    assert walk(*straight) == Position(State.VERIFIED, Stage.MIGRATE)
+
+
+def test_only_a_proof_leads_to_verified() -> None:
+    """No event but UPLOAD_PROVEN makes a run verified, and only from uploading (I1, I8)."""
+    ways = {key for key, answer in TABLE.items() if answer == State.VERIFIED}
+    assert ways == {(State.UPLOADING, Event.UPLOAD_PROVEN)}
+
+
+def test_nothing_leaves_verified_by_itself() -> None:
+    """A verified run stays verified whatever the stages do."""
+    assert not [key for key in TABLE if key[0] is State.VERIFIED]
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_can_be_reached(state: State) -> None:
+    """No state is dead code, but for the one only an operator's command leads to."""
+    if state in (State.OPEN, State.WAIVED):
+        return
+    reached = set()
+    for answer in TABLE.values():
+        reached |= set(answer.values()) if isinstance(answer, dict) else {answer}
+    assert state in reached
+
+
+def test_a_restart_moves_every_run_in_hand_and_no_other() -> None:
+    """After a crash no run is left in the middle of an effect (I6)."""
+    assert {state for state, event in TABLE if event is Event.RESTARTED} == set(IN_HAND)
+
+
+def test_an_upload_cut_by_a_restart_is_unknown_not_new() -> None:
+    """A put that may have been sent is looked up before it is sent again (I5)."""
+    assert walk(Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.RESTARTED) == Position(
+        State.UPLOAD_UNKNOWN, Stage.MIGRATE
+    )
+
+
+def test_a_failed_upload_does_not_go_back_to_the_import() -> None:
+    """A retry takes a run up in the stage where it failed."""
+    failed = walk(Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.FAILED_FOR_NOW)
+    assert failed == Position(State.RETRY_WAIT, Stage.MIGRATE)
+    assert step(failed, Event.DUE)[0] == Position(State.IMPORTED, Stage.MIGRATE)
+
+
+def test_a_waiting_state_wakes_its_stage() -> None:
+    """Entering a state in which a stage may pick a run up wakes that stage."""
+    wakes = {Stage.IMPORT: Effect.WAKE_IMPORT, Stage.MIGRATE: Effect.WAKE_MIGRATE}
+    for (state, event), answer in TABLE.items():
+        for stage in Stage:
+            after, effects = step(Position(state, stage), event)
+            for waiting_stage, states in WAITING.items():
+                assert (wakes[waiting_stage] in effects) == (after.state in states), (state, event, answer)

@@ -1,0 +1,277 @@
+"""The journal: durable, grouped, and never in a state the machine does not know."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.lanes import Lane
+from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
+from archiverd.journal.journal import Journal, select_counts, select_files, select_run, select_story
+from archiverd.journal.reader import reading
+from archiverd.journal.rows import FileFate, Move
+from archiverd.journal.tables import EVENTS_KEPT, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class Clock:
+    """A clock that tests move by hand; epoch seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at 1000."""
+    return Clock()
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[Journal]:
+    """An open journal in an empty directory."""
+    opened = Journal(tmp_path / "journal.sqlite", clock=clock)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def put_in(journal: Journal, run: int, *events: Event) -> None:
+    """See ``run`` and let ``events`` happen to it."""
+    await journal.see([run], Lane.FRESH)
+    for event in events:
+        await journal.record(Move(run, event))
+
+
+async def test_what_was_recorded_is_there_after_reopening(tmp_path: Path, clock: Clock) -> None:
+    """A recorded move survives the process that made it."""
+    first = Journal(tmp_path / "j.sqlite", clock=clock)
+    await first.open()
+    await put_in(first, 7, Event.ENDED)
+    await first.close()
+    second = Journal(tmp_path / "j.sqlite", clock=clock)
+    await second.open()
+    row = await second.get(7)
+    await second.close()
+    assert row is not None
+    assert (row.state, row.stage, row.seen_at) == (State.QUEUED, Stage.IMPORT, 1_000.0)
+
+
+async def test_seeing_a_run_again_changes_nothing(journal: Journal) -> None:
+    """A rescan never resets a run's progress."""
+    await put_in(journal, 7, Event.ENDED, Event.IMPORT_BEGINS)
+    await journal.see([7], Lane.BACKLOG)
+    row = await journal.get(7)
+    assert row is not None
+    assert (row.state, row.lane) == (State.IMPORTING, Lane.FRESH)
+
+
+async def test_a_forbidden_event_is_refused_and_undone(journal: Journal) -> None:
+    """A move the machine does not know raises, and the moves beside it in the same commit do not happen either."""
+    await journal.see([1, 2], Lane.FRESH)
+    with pytest.raises(ForbiddenTransitionError):
+        await journal.record(Move(1, Event.ENDED), Move(2, Event.UPLOAD_PROVEN))
+    assert {row.run: row.state for row in await journal.in_state(*State)} == {1: State.OPEN, 2: State.OPEN}
+
+
+async def test_a_mistake_of_one_caller_does_not_touch_another(journal: Journal) -> None:
+    """Changes that share a commit fail one by one."""
+    await journal.see([1, 2], Lane.FRESH)
+    results = await asyncio.gather(
+        journal.record(Move(1, Event.ENDED)),
+        journal.record(Move(2, Event.UPLOAD_PROVEN)),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], ForbiddenTransitionError)
+    row = await journal.get(1)
+    assert row is not None
+    assert row.state is State.QUEUED
+
+
+async def test_many_changes_share_commits(tmp_path: Path, clock: Clock) -> None:
+    """Concurrent changes are committed in groups: far fewer syncs than changes."""
+    journal = Journal(tmp_path / "j.sqlite", clock=clock)
+    await journal.open()
+    await journal.see(range(1, 201), Lane.BACKLOG)
+    db = journal._open_writer._connection
+    statements: list[str] = []
+    db.set_trace_callback(statements.append)
+    await asyncio.gather(*(journal.record(Move(run, Event.ENDED)) for run in range(1, 201)))
+    db.set_trace_callback(None)
+    assert sum(text == "COMMIT" for text in statements) < 50
+    assert len(await journal.in_state(State.QUEUED)) == 200
+    await journal.close()
+
+
+async def test_effects_are_told_after_the_commit(tmp_path: Path, clock: Clock) -> None:
+    """Whoever waits for a stage's work is woken by the move that makes it."""
+    effects: list[Effect] = []
+    journal = Journal(tmp_path / "j.sqlite", clock=clock, on_effect=effects.append)
+    await journal.open()
+    await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE)
+    await journal.close()
+    assert effects == [Effect.WAKE_IMPORT, Effect.WAKE_MIGRATE]
+
+
+async def test_fresh_before_retry_before_backlog_newest_first(journal: Journal) -> None:
+    """Picks follow the lanes, newest run first, and every fourth is the oldest of all."""
+    await journal.see([10, 11], Lane.BACKLOG)
+    await journal.see([20, 21], Lane.FRESH)
+    for run in (10, 11, 20, 21):
+        await journal.record(Move(run, Event.ENDED))
+    picked: list[int] = []
+    for _ in range(4):
+        run = await journal.pick(Stage.IMPORT, picked)
+        assert run is not None
+        picked.append(run)
+    assert picked == [21, 20, 11, 10]
+    again = [await journal.pick(Stage.IMPORT, []) for _ in range(4)]
+    assert again == [21, 21, 21, 10]
+
+
+async def test_runs_in_hand_are_not_picked_again(journal: Journal) -> None:
+    """A run is never worked on twice at the same time."""
+    await put_in(journal, 5, Event.ENDED)
+    assert await journal.pick(Stage.IMPORT, {5}) is None
+
+
+async def test_a_retry_waits_until_it_is_due(journal: Journal, clock: Clock) -> None:
+    """A failed run is picked again once its time has come, not before."""
+    await put_in(journal, 5, Event.ENDED, Event.IMPORT_BEGINS)
+    await journal.record(Move(5, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
+    await journal.wake_due()
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due()) == (None, 1_030.0)
+    clock.now = 1_030.0
+    await journal.wake_due()
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due()) == (5, None)
+
+
+async def test_a_restart_leaves_no_run_in_hand(journal: Journal) -> None:
+    """Recovery moves importing back to queued and uploading to upload_unknown, and touches nothing else."""
+    await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS)
+    await put_in(journal, 2, Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS)
+    await put_in(journal, 3, Event.ENDED)
+    await journal.recover()
+    states = {row.run: row.state for row in await journal.in_state(*State)}
+    assert states == {1: State.QUEUED, 2: State.UPLOAD_UNKNOWN, 3: State.QUEUED}
+
+
+async def test_the_story_is_told_and_bounded(journal: Journal, tmp_path: Path) -> None:
+    """A run's story keeps its first line and its last ones, whatever happens to it."""
+    await put_in(journal, 1, Event.ENDED)
+    for _ in range(EVENTS_KEPT):
+        await journal.record(Move(1, Event.IMPORT_BEGINS), Move(1, Event.RESTARTED, "again"))
+    with reading(tmp_path / "journal.sqlite") as db:
+        story = select_story(db, 1)
+    assert len(story) == EVENTS_KEPT
+    assert (story[0].event, story[-1].event, story[-1].note) == ("ended", "restarted", "again")
+
+
+async def test_the_fate_of_every_file_is_kept(journal: Journal, tmp_path: Path) -> None:
+    """What was archived and what was left out can be read by another process while the journal is open (I7)."""
+    await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS)
+    fates = (FileFate("boot.txt", "boot", ""), FileFate("core.1", "", "not a run record file"))
+    await journal.record(Move(1, Event.IMPORT_DONE, files=fates))
+    with reading(tmp_path / "journal.sqlite") as db:
+        assert select_files(db, 1) == list(fates)
+        assert select_counts(db) == {State.IMPORTED: 1}
+
+
+async def test_the_latest_start_of_each_partition_is_known(journal: Journal) -> None:
+    """After a restart it is still known that a later run of a partition has started."""
+    await journal.see([1, 2, 3, 4], Lane.FRESH)
+    started = [(1, "1", 1), (2, "1", 1), (3, "2", 1), (4, "1", 0)]
+    for run, partition, began in started:
+        await journal.record(Move(run, Event.ENDED, changes={"partition": partition, "started": began}))
+    assert await journal.latest_started() == {"1": 2, "2": 3}
+
+
+async def test_a_damaged_journal_is_refused_in_words(tmp_path: Path, clock: Clock) -> None:
+    """A file that is no database is an error that says what to do, not a traceback."""
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ArchiverError, match="journal is damaged") as caught:
+        await Journal(path, clock=clock).open()
+    assert "set journal.sqlite aside" in caught.value.remedy
+
+
+async def test_a_newer_journal_is_refused(tmp_path: Path, clock: Clock) -> None:
+    """An older archiverd does not touch a newer one's journal."""
+    path = tmp_path / "journal.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    with pytest.raises(ArchiverError, match=f"schema version {VERSION + 1}"):
+        await Journal(path, clock=clock).open()
+
+
+async def test_a_full_disk_loses_nothing(journal: Journal) -> None:
+    """When the journal cannot grow the caller is told so, nothing has changed, and later it goes on."""
+    await put_in(journal, 1, Event.ENDED)
+    (pages,) = await journal._open_writer.read(lambda db: db.execute("PRAGMA page_count").fetchone())
+    await journal._open_writer.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    with pytest.raises(ArchiverError, match="No space left on device") as caught:
+        await journal.record(Move(1, Event.IMPORT_BEGINS, "x" * 1_000_000))
+    assert caught.value.retry is Retry.TRANSIENT
+    row = await journal.get(1)
+    assert row is not None
+    assert row.state is State.QUEUED
+    await journal._open_writer.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await journal.record(Move(1, Event.IMPORT_BEGINS))
+
+
+async def test_a_missing_journal_is_said_plainly(tmp_path: Path) -> None:
+    """Asking before the first start says that there is nothing yet."""
+    with pytest.raises(ArchiverError, match="There is no journal"), reading(tmp_path / "none.sqlite"):
+        pass
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from archiverd.core.lanes import Lane
+from archiverd.core.machine import Event
+from archiverd.journal.journal import Journal
+from archiverd.journal.rows import Move
+
+async def main():
+    journal = Journal(Path(sys.argv[1]), clock=lambda: 1.0)
+    await journal.open()
+    for run in range(1, 100_000):
+        await journal.see([run], Lane.FRESH)
+        await journal.record(Move(run, Event.ENDED))
+        print(run, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_whatever_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """Kill -9 loses no move that was acknowledged (I6)."""
+    path = tmp_path / "journal.sqlite"
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    acknowledged = 0
+    for line in child.stdout:
+        acknowledged = int(line)
+        if acknowledged == 25:
+            os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    with reading(path) as db:
+        rows = [select_run(db, run) for run in range(1, acknowledged + 1)]
+    assert all(row is not None and row.state is State.QUEUED for row in rows)
