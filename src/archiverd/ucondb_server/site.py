@@ -1,0 +1,61 @@
+"""What every endpoint gets: the served site, and one call to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.ucondb_server.replies import failure
+
+if TYPE_CHECKING:
+    from archiverd.ucondb_server.digest import Credentials
+    from archiverd.ucondb_server.store import Store
+    from archiverd.ucondb_server.target import Parameters
+
+_FOLDER = re.compile(r"(?:([A-Za-z0-9_]+)\.)?([A-Za-z0-9_]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What does not change from call to call."""
+
+    store: Store
+    namespace: str
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request without its body; ``received`` is the time its head came in, in epoch seconds."""
+
+    endpoint: str
+    method: str
+    parameters: Parameters
+    authorization: bytes | None
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that exists: its number in the store, its bare name, and its name with the namespace."""
+
+    number: int
+    name: str
+    qualified: str
+
+
+def find_folder(site: Site, name: str | None) -> Folder | None:
+    """Return the folder ``name`` (``name`` or ``namespace.name``), or None.
+
+    Raises the 500 for an illegal name; a missing one is illegal (section 1). Names are matched as they are given:
+    stored ones are lower case, so one with capitals is never found.
+    """
+    fits = _FOLDER.fullmatch(name or "")
+    if fits is None:
+        raise failure("not all arguments converted during string formatting")
+    namespace, bare = fits.groups()
+    if namespace not in (None, site.namespace):
+        return None
+    number = site.store.folder(bare)
+    return None if number is None else Folder(number, bare, f"{site.namespace}.{bare}")
