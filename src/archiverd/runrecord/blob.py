@@ -1,0 +1,136 @@
+r"""The blob: all files of a run in one text, as UconDB keeps it (contract.md, "The blob").
+
+    Start of Record\nRun Number: <run>\nPacked on <time>\n
+    \n#####\n<name>.fcl:\n#####\n<content>                       per file
+    \nEnd of Record\nRun Number: <run>\nPacked on <time>\n
+
+A content may itself hold the three lines that begin a file. The first ``#####`` of such three gets a blank behind
+it, one more than it has, so that the blob splits as it was packed; ``unpack`` takes that blank away. No other
+content is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from archiverd.core.errors import BlobCreationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+_LAST: Final = (
+    "boot",
+    "known_boardreaders_list",
+    "setup",
+    "environment",
+    "metadata",
+    "settings",
+    "ranks",
+    "RunHistory",
+    "RunHistory2",
+)
+"""These come last, in this order; the others before them by lower-cased name."""
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_START: Final = re.compile(rb"Start of Record\nRun Number: ([0-9]{1,18})\nPacked on ([\x20-\x7e]{1,64})\n")
+_SEPARATOR: Final = re.compile(rb"\n#####\n([^\n]+\.fcl):\n#####\n")
+_LOOKALIKE: Final = re.compile(rb"^#####( *)(?=\n[^\n]+\.fcl:(?:\n#####(?:\n|\Z)|\Z))", re.MULTILINE)
+_NAME: Final = re.compile(r"[^\n\r]+\.fcl")
+_PACKED_ON: Final = re.compile(r"[\x20-\x7e]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedBlob:
+    """What a blob holds: the run, the text behind ``Packed on``, and the files in the blob's order."""
+
+    run: int
+    packed_on: str
+    files: tuple[tuple[str, bytes], ...]
+
+
+def packed_on_text(now: datetime) -> str:
+    """Return the time as the blob tells it, ``Oct 26 14:30 UTC``; ``now`` must be in UTC."""
+    return f"{_MONTHS[now.month - 1]} {now:%d %H:%M} UTC"
+
+
+def pack(run: int, packed_on: str, files: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return the blob of ``files``, pairs of a name ending in ``.fcl`` and its bytes.
+
+    Raise BlobCreationError, naming the file, for a name the format cannot hold or that is there twice.
+    """
+    _check_names(run, [name for name, _ in files])
+    if not _PACKED_ON.fullmatch(packed_on):
+        raise BlobCreationError(f"Run {run} cannot be packed: {packed_on!r} is not a time text", run=run)
+    head = f"Run Number: {run}\nPacked on {packed_on}\n".encode()
+    parts = [b"Start of Record\n", head]
+    ordered = sorted(files, key=lambda file: _place(file[0]))
+    for name, content in ordered:
+        parts += [b"\n#####\n", name.encode(), b":\n#####\n", _escaped(content)]
+    parts += [b"\nEnd of Record\n", head]
+    blob = b"".join(parts)
+    if unpack(blob) != UnpackedBlob(run, packed_on, tuple(ordered)):
+        raise BlobCreationError(f"Run {run} cannot be packed: its blob does not unpack to the same files", run=run)
+    return blob
+
+
+def unpack(blob: bytes) -> UnpackedBlob:
+    """Split a blob into its files. Raise BlobCreationError if it is not a blob, cut short or not UTF-8 in a name."""
+    start = _START.match(blob)
+    if start is None:
+        raise BlobCreationError("This is no blob: it does not begin with Start of Record, Run Number and Packed on")
+    end = b"\nEnd of Record\n" + blob[len(b"Start of Record\n") : start.end()]
+    if not blob.endswith(end) or len(blob) < start.end() + len(end):
+        raise BlobCreationError(
+            f"The blob of run {start[1].decode()} is cut short: it does not end with its End of Record"
+        )
+    body = blob[: -len(end)]
+    found = list(_SEPARATOR.finditer(body, start.end()))
+    if (found[0].start() if found else len(body)) != start.end():
+        raise BlobCreationError(f"The blob of run {start[1].decode()} holds text before its first file")
+    ends = [*(match.start() for match in found[1:]), len(body)]
+    try:
+        files = tuple(
+            (match[1].decode(), _unescaped(body[match.end() : stop])) for match, stop in zip(found, ends, strict=False)
+        )
+    except UnicodeDecodeError as error:
+        raise BlobCreationError(f"The blob of run {start[1].decode()} holds a file name that is not UTF-8") from error
+    return UnpackedBlob(int(start[1]), start[2].decode(), files)
+
+
+def _place(name: str) -> tuple[int, str, str]:
+    """Return what files are sorted by."""
+    stem = name.removesuffix(".fcl")
+    place = _LAST.index(stem) if stem in _LAST else -1
+    return place, stem.lower(), stem
+
+
+def _escaped(content: bytes) -> bytes:
+    """Return ``content`` so that no line of it begins a file."""
+    return _LOOKALIKE.sub(rb"#####\1 ", content) if b"#####" in content else content
+
+
+def _unescaped(content: bytes) -> bytes:
+    """Take away what ``_escaped`` added."""
+    return _LOOKALIKE.sub(lambda match: b"#####" + match[1][1:], content) if b"##### " in content else content
+
+
+def _check_names(run: int, names: Sequence[str]) -> None:
+    """Raise BlobCreationError unless every name ends in ``.fcl``, is one line of text and is there once."""
+    seen: set[str] = set()
+    for name in names:
+        if not _NAME.fullmatch(name) or not _is_utf8(name):
+            raise BlobCreationError(f"Run {run} cannot be packed: {name!a} cannot be a name in a blob", run=run)
+        if name in seen:
+            raise BlobCreationError(f"Run {run} cannot be packed: {name!a} is there twice", run=run)
+        seen.add(name)
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether a name can be written in UTF-8 (one with stray bytes of the file system cannot)."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

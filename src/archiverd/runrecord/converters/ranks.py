@@ -1,0 +1,51 @@
+"""ranks.txt: which process ran where, under which rank (run_records.md 1.3 and 5)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from archiverd.runrecord.entries import UNPARSED
+from archiverd.runrecord.spelling import BLANKS, distinct, identifier, lines_of, strings
+
+_HEADER: Final = ["host", "port", "label", "subsystem", "rank"]
+_OLD_HEADER: Final = ["host", "port", "label", "rank"]
+"""Before v3_06_02: tabs, no subsystem."""
+
+
+def to_fhicl(data: bytes) -> str:
+    """Return ranks.fcl: one table ``ranks`` of the header and a row ``rank<n>`` a process.
+
+    Lines with too few columns are kept whole under ``unparsed_lines``.
+    """
+    lines = [line.strip(BLANKS) for line in lines_of(data)]
+    lines = [line for line in lines if line]
+    if not lines:
+        return ""
+    header = _HEADER
+    if re.split(r"[ \t]+", lines[0]) in (_HEADER, _OLD_HEADER):
+        header = re.split(r"[ \t]+", lines.pop(0))
+    rows, unparsed = [], []
+    for line in lines:
+        row = _row(line, len(header))
+        if row is None:
+            unparsed.append(line)
+        else:
+            rows.append(row)
+    names = distinct(["header", *(identifier(f"rank{row[-1]}") for row in rows)])
+    table = list(zip(names, [header, *rows], strict=True))
+    if unparsed:
+        table.append((UNPARSED, unparsed))
+    return "ranks: {\n" + "".join(f"  {name}: {strings(columns)}\n" for name, columns in table) + "}\n"
+
+
+def _row(line: str, columns: int) -> list[str] | None:
+    """Split a row; the label, third from the left, may hold blanks. Return None if columns are missing."""
+    first = re.split(r"[ \t]+", line, maxsplit=2)
+    last = columns - 3
+    if len(first) < 3:
+        return None
+    rest = re.split(r"[ \t]+", first[2][::-1], maxsplit=last)
+    if len(rest) < last + 1:
+        return None
+    return [*first[:2], *(word[::-1] for word in reversed(rest))]

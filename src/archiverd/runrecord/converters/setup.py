@@ -1,0 +1,10 @@
+"""setup.txt: the shell script that set up the DAQ (run_records.md 1.3 and 5)."""
+
+from __future__ import annotations
+
+from archiverd.runrecord.spelling import string
+
+
+def to_fhicl(data: bytes) -> str:
+    """Return setup.fcl: the whole script as one string, byte for byte; no newline at the end."""
+    return f"setup_script: {string(data.decode('latin-1'))}"

@@ -1,0 +1,173 @@
+"""Reading a run record from disk: regular files only, everything else left out by name (run_records.md 1 and 2.7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from archiverd.core.errors import ArchiverError, Retry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_FILE: Final = 64 << 20
+"""Bytes; a larger file is left out."""
+LARGEST_RECORD: Final = 256 << 20
+"""Bytes; files that would make the record larger are left out."""
+MOST_FILES: Final = 4096
+"""Directory entries; a directory with more is refused."""
+
+_RUN_NAME: Final = re.compile(r"[1-9][0-9]{0,17}")
+_JUNK: Final = (
+    (re.compile(r"\.nfs.*"), "a deleted file that NFS keeps for its last reader"),
+    (re.compile(r".*~|#.*#"), "an editor's backup"),
+    (re.compile(r".*\.sw[a-z]"), "an editor's swap file"),
+    (re.compile(r"core(?:\.\d+)?"), "a core dump"),
+    (re.compile(r"\..*"), "a hidden file"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """One file of a run record: its name and its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something in the directory that is not archived, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run's files as they were on disk, sorted by name, and what was left out."""
+
+    run: int
+    files: tuple[RecordFile, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def data(self, name: str) -> bytes | None:
+        """Return the bytes of the file ``name``, or None."""
+        return next((file.data for file in self.files if file.name == name), None)
+
+
+def is_run_name(name: str) -> int | None:
+    """Return the run number a directory name means, or None: decimal as ``str(int)`` writes it, 1 to 18 digits, not 0.
+
+    ``012345``, ``²`` and ``12345.bak`` are not runs; above 18 digits a number does not fit the journal.
+    """
+    return int(name) if _RUN_NAME.fullmatch(name) else None
+
+
+def junk(name: str) -> str | None:
+    """Return why a file of this name is no part of a run record, or None if it may be one."""
+    return next((reason for pattern, reason in _JUNK if pattern.fullmatch(name)), None)
+
+
+def read_run_record(directory: Path, run: int) -> RunRecord:
+    """Read every regular file of ``directory``. Blocking: call it in a worker thread.
+
+    Links are never followed. Raise ArchiverError if the directory is gone or cannot be listed (transient), or
+    holds more than ``MOST_FILES`` entries (permanent).
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _cannot_read(directory, run, error) from error
+    try:
+        return _read_all(descriptor, directory, run)
+    except OSError as error:
+        raise _cannot_read(directory, run, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, directory: Path, run: int) -> RunRecord:
+    """Read the directory that is open as ``descriptor``."""
+    files: list[RecordFile] = []
+    left_out: list[LeftOut] = []
+    room = LARGEST_RECORD
+    for name in _names(descriptor, directory, run):
+        found = junk(name) or _read_one(descriptor, name, room)
+        if isinstance(found, bytes):
+            room -= len(found)
+            files.append(RecordFile(name, found))
+        else:
+            left_out.append(LeftOut(name, found))
+    return RunRecord(run, tuple(files), tuple(left_out))
+
+
+def _names(descriptor: int, directory: Path, run: int) -> list[str]:
+    """Return the names in the directory, sorted. Raise ArchiverError if there are too many."""
+    names = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            names.append(entry.name)
+            if len(names) > MOST_FILES:
+                raise ArchiverError(
+                    f"Run directory holds more than {MOST_FILES} entries; nothing of run {run} was archived",
+                    remedy=f"move what does not belong to the run out of {directory}, then `release {run}`",
+                    run=run,
+                    context={"directory": str(directory)},
+                )
+    return sorted(names)
+
+
+def _read_one(directory: int, name: str, room: int) -> bytes | str:
+    """Return a file's bytes, or why it is left out. Raise OSError for what may pass (a network file system)."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        return _why_not(error)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return "a directory"
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        limit = min(LARGEST_FILE, room)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+        if len(data) <= limit:
+            return data
+        return f"larger than {LARGEST_FILE >> 20} MiB" if room > limit else f"over {LARGEST_RECORD >> 20} MiB in all"
+    finally:
+        os.close(descriptor)
+
+
+def _why_not(error: OSError) -> str:
+    """Return why a file cannot be opened; raise the error again if it may be another next time."""
+    reasons = {
+        errno.ELOOP: "a symbolic link",
+        errno.EACCES: "unreadable: permission denied",
+        errno.EPERM: "unreadable: permission denied",
+        errno.ENOENT: "vanished while the directory was read",
+        errno.ENXIO: "not a regular file",
+    }
+    if error.errno not in reasons:
+        raise error
+    return reasons[error.errno]
+
+
+def _cannot_read(directory: Path, run: int, error: OSError) -> ArchiverError:
+    """Return the error that tells an operator why a run directory cannot be read; it may be readable later."""
+    context = {"directory": str(directory)}
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        remedy = f"if run {run} was moved on purpose, `waive {run}`; nothing archived so far is touched"
+        return ArchiverError("Run directory not found", retry=Retry.TRANSIENT, remedy=remedy, run=run, context=context)
+    return ArchiverError(
+        f"Run directory of run {run} cannot be read: {error.strerror}",
+        retry=Retry.TRANSIENT,
+        remedy="check that the file system is mounted and that archiverd may read it; it is tried again",
+        run=run,
+        context=context,
+    )

@@ -1,0 +1,191 @@
+"""When a run record is complete: every layout, every stage, every bad ending (run_records.md 2.4 to 2.6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiverd.runrecord.completeness import Completeness, Patience, TimeLines, judge, time_lines
+from archiverd.runrecord.sighting import SeenFile, Sighting
+
+NOW = 1_700_000_000.0
+PATIENCE = Patience(settle=1.0, final_wait=600.0, abandon_after=1_209_600.0)
+HEAD = b"Config name: demo\nComponent #0: a\n"
+NEW_START = b"\nDAQInterface start time: Tue Nov 14 11:00:00 PM UTC 2023\n"
+NEW_STOP = b"\nDAQInterface stop time: Tue Nov 14 11:30:00 PM UTC 2023\n"
+OLD_START = b"\nStart time: Tue Nov 14 23:00:00 UTC 2023\n"
+OLD_STOP = b"\nStop time: Tue Nov 14 23:30:00 UTC 2023\n"
+TOTAL = b"\nTotal events: 5118\n"
+C = Completeness
+
+
+def look(
+    metadata: bytes | None,
+    *others: str,
+    files: int = 0o444,
+    directory: int = 0o555,
+    meta_mode: int | None = None,
+    age: float = 5.0,
+) -> Sighting:
+    """Return a sighting whose last change is ``age`` seconds old; ``others`` are file names or ``name:mode``."""
+    then = int((NOW - age) * 1e9)
+    seen = []
+    for other in ("boot.txt", "tpc01.fcl", *others):
+        name, _, mode = other.partition(":")
+        seen.append(SeenFile(name, int(mode, 8) if mode else files, 100, then, then))
+    if metadata is not None:
+        mode = files if meta_mode is None else meta_mode
+        seen.append(SeenFile("metadata.txt", mode, len(metadata), then, then))
+    files_seen = tuple(sorted(seen, key=lambda file: file.name))
+    return Sighting(readable=True, mode=directory, ctime_ns=then, files=files_seen, metadata=metadata, partition=1)
+
+
+MODERN = ("environment.txt", "ranks.txt", "settings.txt")
+UNLOCKED = {"files": 0o644, "directory": 0o755}
+
+
+@pytest.mark.parametrize(
+    ("case", "sighting", "expected"),
+    [
+        ("empty directory", Sighting(readable=True, mode=0o755, ctime_ns=int(NOW * 1e9)), C.COPYING),
+        ("unreadable", Sighting(readable=False), C.COPYING),
+        ("copying: first file", look(None, "environment.txt:644", **UNLOCKED, age=0), C.COPYING),
+        ("copying: some locked", look(HEAD, "ranks.txt:644", directory=0o755), C.COPYING),
+        ("copying: all locked, directory open", look(HEAD, *MODERN, directory=0o755), C.COPYING),
+        ("copied", look(HEAD, *MODERN), C.COPIED),
+        ("copied, metadata being opened", look(HEAD, *MODERN, meta_mode=0o644), C.COPIED),
+        ("copied, rc_info being written", look(HEAD, *MODERN, "rc_info_start.txt:644"), C.COPIED),
+        ("start line being written", look(HEAD + NEW_START, *MODERN, meta_mode=0o644, age=0), C.COPIED),
+        ("started", look(HEAD + NEW_START, *MODERN, age=0), C.STARTED),
+        ("half a stop line", look(HEAD + NEW_START + NEW_STOP[:20], *MODERN, meta_mode=0o644, age=0), C.COPIED),
+        ("half a stop line, quiet", look(HEAD + NEW_START + NEW_STOP[:20], *MODERN, meta_mode=0o644), C.STARTED),
+        ("stop line, metadata not locked", look(HEAD + NEW_START + NEW_STOP, *MODERN, meta_mode=0o644), C.STOPPED),
+        ("stop line, not settled", look(HEAD + NEW_START + NEW_STOP, *MODERN, age=0.5), C.STOPPED),
+        ("final", look(HEAD + NEW_START + NEW_STOP, *MODERN), C.FINAL),
+        ("rc_info_stop missing", look(HEAD + NEW_START + NEW_STOP, *MODERN, "rc_info_start.txt"), C.STOPPED),
+        (
+            "rc_info_stop there",
+            look(HEAD + NEW_START + NEW_STOP, *MODERN, "rc_info_start.txt", "rc_info_stop.txt:644"),
+            C.FINAL,
+        ),
+        (
+            "rc_info_stop never came",
+            look(HEAD + NEW_START + NEW_STOP, *MODERN, "rc_info_start.txt", age=600),
+            C.FINAL,
+        ),
+        ("killed before the lock", look(HEAD + NEW_START + NEW_STOP, *MODERN, meta_mode=0o644, age=600), C.FINAL),
+        ("CR LF", look((HEAD + NEW_START + NEW_STOP).replace(b"\n", b"\r\n"), *MODERN), C.FINAL),
+        ("restored without modes", look(HEAD + NEW_START + NEW_STOP, *MODERN, **UNLOCKED), C.FINAL),
+        ("restored without modes, running", look(HEAD + NEW_START, *MODERN, **UNLOCKED), C.STARTED),
+        ("no metadata", look(None, *MODERN), C.COPIED),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " in value else "",
+)
+def test_modern_layout(case: str, sighting: Sighting, expected: Completeness) -> None:
+    """v3_06_01 and later lock what is done, so modes tell how far the record is."""
+    assert judge(sighting, NOW, PATIENCE) is expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "sighting", "expected"),
+    [
+        ("young", look(HEAD, **UNLOCKED, age=0), C.COPYING),
+        ("quiet", look(HEAD, **UNLOCKED), C.COPIED),
+        ("started", look(HEAD + OLD_START, **UNLOCKED, age=0), C.STARTED),
+        ("v3_05: final", look(HEAD + NEW_START + NEW_STOP, "ranks.txt", "settings.txt", **UNLOCKED), C.FINAL),
+        ("v3_03: final", look(HEAD + OLD_START + OLD_STOP, "known_boardreaders_list.txt", **UNLOCKED), C.FINAL),
+        ("v1: no total yet", look(HEAD + OLD_START + OLD_STOP, **UNLOCKED), C.STOPPED),
+        ("v1: half a total", look(HEAD + OLD_START + OLD_STOP + b"\nTotal events: 5", **UNLOCKED), C.STOPPED),
+        ("v1: final", look(HEAD + OLD_START + OLD_STOP + TOTAL, **UNLOCKED), C.FINAL),
+        ("v1: not settled", look(HEAD + OLD_START + OLD_STOP + TOTAL, **UNLOCKED, age=0), C.STOPPED),
+        ("v1: total never came", look(HEAD + OLD_START + OLD_STOP, **UNLOCKED, age=600), C.FINAL),
+    ],
+)
+def test_older_layouts(case: str, sighting: Sighting, expected: Completeness) -> None:
+    """Before v3_06_01 nothing is locked: quietness tells; before v3_00_05 `Total events` comes last."""
+    assert judge(sighting, NOW, PATIENCE) is expected, case
+
+
+ENDINGS = [
+    ("died while running", look(HEAD + NEW_START, *MODERN)),
+    ("start failed", look(HEAD, *MODERN)),
+    ("copy cut short", look(HEAD[:10], "environment.txt", directory=0o755)),
+    ("copy cut short, older", look(HEAD[:10], **UNLOCKED)),
+    ("killed inside the append", look(HEAD + NEW_START[:20], *MODERN, meta_mode=0o644)),
+    ("no metadata", look(None, *MODERN)),
+    ("metadata cut after its comments", look(b"Config name: x\n# comment\n", **UNLOCKED)),
+]
+
+
+@pytest.mark.parametrize(("case", "sighting"), ENDINGS, ids=[case for case, _ in ENDINGS])
+def test_bad_endings(case: str, sighting: Sighting) -> None:
+    """A run without a stop line is dead once a later run of its partition started, or after the long wait."""
+    assert judge(sighting, NOW, PATIENCE) not in (C.DEAD, C.FINAL, C.STOPPED), case
+    assert judge(sighting, NOW, PATIENCE, later_started=True) is C.DEAD
+    much_later = NOW + PATIENCE.abandon_after
+    assert judge(sighting, much_later - 10, PATIENCE) is not C.DEAD
+    assert judge(sighting, much_later, PATIENCE) is C.DEAD
+
+
+def test_a_later_run_does_not_kill_what_just_changed() -> None:
+    """A record that changed within the settle time is not dead yet: its stop line may be on its way."""
+    assert judge(look(HEAD + NEW_START, *MODERN, age=0.5), NOW, PATIENCE, later_started=True) is C.STARTED
+
+
+def test_a_later_run_ends_the_wait() -> None:
+    """A stopped run waits for nothing more once a later run of its partition has started."""
+    sighting = look(HEAD + NEW_START + NEW_STOP, *MODERN, "rc_info_start.txt")
+    assert judge(sighting, NOW, PATIENCE) is C.STOPPED
+    assert judge(sighting, NOW, PATIENCE, later_started=True) is C.FINAL
+
+
+def test_unreadable_runs() -> None:
+    """What cannot be read is dead when a later run started or nothing was seen for the long wait."""
+    unreadable = Sighting(readable=False)
+    assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10) is C.COPYING
+    assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10, later_started=True) is C.DEAD
+    assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - PATIENCE.abandon_after) is C.DEAD
+
+
+def test_a_file_server_whose_clock_is_ahead() -> None:
+    """Where the files' times lie in the future the observer's own clock settles the matter."""
+    sighting = look(HEAD + NEW_START + NEW_STOP, *MODERN, age=-3600)
+    assert judge(sighting, NOW, PATIENCE) is C.STOPPED
+    assert judge(sighting, NOW, PATIENCE, unchanged_since=NOW - 1) is C.FINAL
+
+
+def test_the_directory_counts_as_a_change() -> None:
+    """A directory that just changed (rc_info_stop.txt is about to be written) is not settled."""
+    sighting = replace(look(HEAD + NEW_START + NEW_STOP, *MODERN), ctime_ns=int(NOW * 1e9))
+    assert judge(sighting, NOW, PATIENCE) is C.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("metadata", "lines"),
+    [
+        (None, TimeLines(None, None)),
+        (HEAD, TimeLines(None, None)),
+        (b"Start time: a\nStart time: b\nStop time: c\n", TimeLines("b", "c")),
+        (b"DAQInterface start time:\ta \r\nDAQInterface stop time: b", TimeLines("a", None)),
+        (b"the start time: a\nxStop time: b\n", TimeLines(None, None)),
+        (b"start time: a\rstop time: \xe9\n", TimeLines("a", None)),
+    ],
+)
+def test_time_lines(metadata: bytes | None, lines: TimeLines) -> None:
+    """Only whole lines count, the last of each kind, and the text is kept."""
+    assert time_lines(metadata) == lines
+
+
+@given(st.binary(max_size=200), st.booleans(), st.floats(-1e3, 2e6))
+def test_any_metadata(metadata: bytes, later: bool, age: float) -> None:
+    """Any bytes get a verdict, and none of them is final without a complete stop line."""
+    verdict = judge(look(metadata, *MODERN, age=age), NOW, PATIENCE, later_started=later)
+    assert verdict is not C.FINAL or time_lines(metadata).stopped is not None
+
+
+def test_a_long_line_of_blanks_is_no_trap() -> None:
+    """A line of a million blanks is read in one go."""
+    assert time_lines(b"Stop time:" + b" " * 1_000_000 + b"x" + b" " * 1_000_000) == TimeLines(None, None)
