@@ -1,0 +1,1 @@
+"""The built-in engine for artdaqDB's FileSystemDB: the library's files, without the library."""

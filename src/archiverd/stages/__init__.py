@@ -1,0 +1,1 @@
+"""A run's work as steps over the ports: import, migrate."""

@@ -1,0 +1,64 @@
+"""What becomes of a run whose step failed."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.lanes import Patience, wait_before
+from archiverd.core.machine import Event
+from archiverd.journal.rows import Move
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archiverd.journal.rows import RunRow
+
+_OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT})
+"""Errors of the operating system that pass: a full disk, a sick mount, too many open files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The rule for failures: how patient we are, the clock (epoch seconds) and the dice."""
+
+    patience: Patience
+    clock: Callable[[], float]
+    uniform: Callable[[float, float], float]
+
+    def move(self, row: RunRow, error: ArchiverError) -> Move:
+        """Return the event that ``error`` is for the run of ``row``: wait, look again, or set aside."""
+        attempts = row.attempts + 1
+        text = f"{error.name}: {error}"
+        changes: dict[str, object] = {"attempts": attempts, "error": text, "remedy": error.remedy, "due": None}
+        if error.retry in (Retry.PERMANENT, Retry.BUG):
+            return Move(row.run, Event.FAILED_FOR_GOOD, text, changes)
+        changes["due"] = self.clock() + wait_before(attempts, self.patience, self.uniform)
+        event = Event.UPLOAD_UNCLEAR if error.retry is Retry.UNKNOWN else Event.FAILED_FOR_NOW
+        return Move(row.run, event, text, changes)
+
+
+def understood(error: Exception, run: int, logger: log.Log) -> ArchiverError:
+    """Return ``error`` as one an operator can read; what nobody foresaw is logged with its traceback."""
+    if isinstance(error, ArchiverError):
+        return error
+    if isinstance(error, OSError):
+        transient = error.errno in _OUTSIDE
+        return ArchiverError(
+            str(error),
+            retry=Retry.TRANSIENT if transient else Retry.PERMANENT,
+            remedy="free space or mend the file system; the run is tried again by itself"
+            if transient
+            else "check the path and its permissions for the user archiverd runs as",
+            run=run,
+        )
+    log.unexpected(logger, error, run)
+    return ArchiverError(
+        f"unexpected {type(error).__name__}: {error}",
+        retry=Retry.BUG,
+        remedy="a mistake in archiverd: report it with the traceback in the log",
+        run=run,
+    )

@@ -1,0 +1,157 @@
+"""The import stage: a run record → FHiCL → artdaqDB."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.artdaqdb import schema as schemas
+from archiverd.artdaqdb.port import Entity
+from archiverd.core.errors import FclPreperationError
+from archiverd.core.machine import Event, State
+from archiverd.journal.rows import FileFate, Move
+from archiverd.runrecord.hashes import hashes_fcl
+from archiverd.runrecord.prepare import Cache, FclFile, PreparedRun, prepare
+from archiverd.runrecord.reading import read_run_record
+from archiverd.stages.failing import Failing, understood
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Literal
+
+    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow
+
+_log = log.get("Import")
+
+HASHES = "hashes"
+RUN_HISTORY = "RunHistory"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of a run record goes where."""
+
+    configuration: str
+    entities: tuple[Entity, ...]
+    update: tuple[Entity, ...]
+    """What is stored as the first update, once the run has stopped; empty before."""
+    fates: tuple[FileFate, ...]
+    """Every file of the record, archived or left out (I7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """Carries one run at a time through the import stage."""
+
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    failing: Failing
+    schema: schemas.Schema
+    records: Path
+    converted: tuple[str, ...]
+    unmatched: Literal["archive", "report", "fail"]
+    cache: Cache
+    """What was converted before: files repeat exactly from run to run of one configuration."""
+
+    async def __call__(self, run: int) -> None:
+        """Import ``run``; whatever goes wrong ends as an event of the run, not as an exception.
+
+        Raise ArchiverError only when the journal itself cannot be written.
+        """
+        row = await self.journal.get(run)
+        if row is None or row.state is not State.QUEUED:
+            return
+        (row,) = await self.journal.record(Move(run, Event.IMPORT_BEGINS))
+        try:
+            plan = await asyncio.to_thread(self._plan, run)
+            stored = await self.artdaqdb.insert(run, plan.configuration, plan.entities)
+            version = await self.artdaqdb.update(run, plan.configuration, plan.update) if plan.update else ""
+        except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
+            await self._fail(row, error)
+        else:
+            await self._done(row, plan, stored=stored, version=version)
+
+    def _plan(self, run: int) -> Plan:
+        """Read the run's record and decide what of it goes where; blocking, for a worker thread."""
+        record = read_run_record(self.records / str(run), run)
+        return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
+
+    async def _done(self, row: RunRow, plan: Plan, *, stored: bool, version: str) -> None:
+        """Record the import and say what was left out."""
+        left_out = [fate for fate in plan.fates if not fate.entity]
+        changes = {
+            "configuration": plan.configuration,
+            "imported_at": self.failing.clock(),
+            "attempts": 0,
+            "error": "",
+            "remedy": "",
+            "due": None,
+        }
+        how = "stored" if stored else "found as it should be"
+        note = f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
+        await self.journal.record(Move(row.run, Event.IMPORT_DONE, note, changes, plan.fates))
+        _log.info(f"imported as {row.run}/{plan.configuration}: {note}", run=row.run)
+        for fate in left_out:
+            _log.warning(f"left out: {fate.name}: {fate.reason}", run=row.run)
+
+    async def _fail(self, row: RunRow, error: Exception) -> None:
+        """Record a failure and log it."""
+        known = understood(error, row.run, _log)
+        await self.journal.record(self.failing.move(row, known))
+        log.failure(_log, known, row.run)
+
+
+def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
+    """Decide which file becomes which entity of which collection, and account for every file (I7).
+
+    Raise FclPreperationError if ``unmatched`` is ``fail`` and a file has no place in artdaqDB.
+    """
+    fates = [FileFate(one.name, "", one.reason) for one in prepared.left_out]
+    for rejected in prepared.rejected:
+        if unmatched == "fail":
+            raise rejected.error
+        fates.append(FileFate(rejected.name, "", f"not FHiCL: {rejected.error}"))
+    entities: list[Entity] = []
+    assigned, without_rule = schema.assign([file.name for file in prepared.files])
+    texts = {file.name: file for file in prepared.files}
+    for place in assigned:
+        file = texts[place.file]
+        entities.append(Entity(place.collection, place.entity, file.fcl))
+        fates.append(FileFate(file.source, place.entity, ""))
+    fates.extend(_without_rule(texts[name], unmatched, entities) for name in without_rule)
+    hashes = hashes_fcl([(entity.name, entity.fcl) for entity in entities])
+    schema_entity = Entity(schemas.COLLECTION, schemas.ENTITY, schema.text)
+    return Plan(
+        configuration=prepared.configuration,
+        entities=(*entities, Entity(RUN_HISTORY, HASHES, hashes), schema_entity),
+        update=_update(prepared.update, schema_entity),
+        fates=tuple(fates),
+    )
+
+
+def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> FileFate:
+    """Treat a FHiCL file that no rule of schema.fcl takes."""
+    reason = "no rule of schema.fcl takes it"
+    if unmatched == "fail":
+        raise FclPreperationError(
+            f"{file.source}: {reason}",
+            remedy='add a rule for it to schema.fcl, or set artdaq_db.unmatched = "archive"',
+            context={"file": file.source},
+        )
+    if unmatched == "report":
+        return FileFate(file.source, "", reason)
+    entity = file.name.removesuffix(".fcl")
+    entities.append(Entity(RUN_HISTORY, entity, file.fcl))
+    return FileFate(file.source, entity, reason + ", stored under its own name")
+
+
+def _update(files: Sequence[FclFile], schema_entity: Entity) -> tuple[Entity, ...]:
+    """Return the entities of an update: RunHistory2, and the schema as the library does."""
+    if not files:
+        return ()
+    return (*(Entity(RUN_HISTORY, file.name.removesuffix(".fcl"), file.fcl) for file in files), schema_entity)

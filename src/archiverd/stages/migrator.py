@@ -1,0 +1,181 @@
+"""The migration stage: artdaqDB → one blob → UconDB, proven by reading it back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
+from archiverd.core.machine import Event, State
+from archiverd.journal.rows import Move
+from archiverd.runrecord import blob as blobs
+from archiverd.runrecord.validate import validate
+from archiverd.stages.failing import Failing, understood
+from archiverd.ucondb.port import Fingerprint, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow
+    from archiverd.ucondb.port import UconDB
+
+_log = log.get("Migration")
+_validation_log = log.get("Validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A run's blob as it is to be stored: its ``Packed on`` text, its bytes, and their identity."""
+
+    packed_on: str
+    blob: bytes
+    identity: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Migrator:
+    """Carries one run at a time through the migration stage."""
+
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    ucondb: UconDB
+    failing: Failing
+    required: tuple[str, ...]
+    """What metadata.fcl must hold for the blob to validate."""
+
+    async def __call__(self, run: int) -> None:
+        """Upload and prove ``run``; whatever goes wrong ends as an event of the run, not as an exception.
+
+        Raise ArchiverError only when the journal itself cannot be written.
+        """
+        row = await self.journal.get(run)
+        if row is None or row.state not in (State.IMPORTED, State.UPLOAD_UNKNOWN):
+            return
+        try:
+            packed_on = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.failing.clock(), UTC))
+            exported = await self.artdaqdb.export(run)
+            packed = await asyncio.to_thread(pack, run, packed_on, exported)
+            _agree(row, packed.identity)
+        except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
+            await self._fail(row, error)
+            return
+        (row,) = await self.journal.record(_intent(row, packed))
+        try:
+            outcome = await self.ucondb.store(str(run), packed.blob, tag=str(run), look_first=row.puts > 1)
+            if outcome is Outcome.CONFLICT and row.puts == 1:
+                outcome, packed = await self._recognise(run, exported, packed)
+        except VerificationError as error:
+            await self._conflict(row, error)
+        except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
+            await self._fail(row, error)
+        else:
+            await self._conclude(row, outcome, packed)
+
+    async def _recognise(self, run: int, exported: Sequence[ExportedEntity], ours: Packed) -> tuple[Outcome, Packed]:
+        """Tell whether the blob found under our key is this run's, packed at another time (I5).
+
+        The journal knows of no earlier put: it was lost, or the older tool archived the run. So pack once more, with
+        the found blob's own ``Packed on`` text, and compare.
+        """
+        found = await self.ucondb.read(str(run))
+        try:
+            its_text = blobs.unpack(found).packed_on
+        except BlobCreationError:
+            return Outcome.CONFLICT, ours
+        rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
+        return (Outcome.PROVEN, rebuilt) if rebuilt.blob == found else (Outcome.CONFLICT, ours)
+
+    async def _conclude(self, row: RunRow, outcome: Outcome, packed: Packed) -> None:
+        """Record how the upload ended."""
+        match outcome:
+            case Outcome.PROVEN:
+                await self._verified(row, packed)
+            case Outcome.UNKNOWN:
+                unclear = UconDBError(
+                    f"The outcome of uploading run {row.run} is not known",
+                    retry=Retry.UNKNOWN,
+                    remedy="nothing to do: archiverd looks it up and compares before it sends anything again",
+                )
+                await self._fail(row, unclear)
+            case Outcome.CONFLICT:
+                conflict = UconDBError(
+                    f"UconDB holds other content under key {row.run}",
+                    remedy=f"compare the two, then either `waive {row.run}` or `release {row.run} --override`",
+                )
+                await self._conflict(row, conflict)
+
+    async def _verified(self, row: RunRow, packed: Packed) -> None:
+        """Record the proof; say how long after its end the run was safe."""
+        validation = validate(packed.blob, self.required)
+        now = self.failing.clock()
+        changes = {
+            "verified_at": now,
+            "validation": "; ".join((*validation.problems, *validation.warnings)),
+            **_identity(packed),
+            "attempts": 0,
+            "error": "",
+            "remedy": "",
+            "due": None,
+        }
+        note = f"{packed.identity.length} bytes read back, sha256 {packed.identity.sha256}"
+        await self.journal.record(Move(row.run, Event.UPLOAD_PROVEN, note, changes))
+        for problem in validation.problems:
+            _validation_log.error(problem, run=row.run)
+        for warning in validation.warnings:
+            _validation_log.warning(warning, run=row.run)
+        _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_since(row, now))
+
+    async def _fail(self, row: RunRow, error: Exception) -> None:
+        """Record a failure and log it."""
+        known = understood(error, row.run, _log)
+        await self.journal.record(self.failing.move(row, known))
+        log.failure(_log, known, row.run)
+
+    async def _conflict(self, row: RunRow, error: ArchiverError) -> None:
+        """Record that other content stands under our key, and log it."""
+        text = f"{error.name}: {error}"
+        changes = {"error": text, "remedy": error.remedy, "due": None}
+        await self.journal.record(Move(row.run, Event.UPLOAD_CONFLICTS, text, changes))
+        log.failure(_log, error, row.run)
+
+
+def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed:
+    """Pack a run's exported entities into its blob. Raise BlobCreationError if the format cannot hold them."""
+    blob = blobs.pack(run, packed_on, [(f"{entity.name}.fcl", entity.fcl) for entity in exported])
+    return Packed(packed_on, blob, Fingerprint(len(blob), hashlib.sha256(blob).hexdigest()))
+
+
+def _agree(row: RunRow, identity: Fingerprint) -> None:
+    """Raise VerificationError if a blob that may already have been sent can no longer be rebuilt (I5)."""
+    if row.puts and row.blob_sha256 and row.blob_sha256 != identity.sha256:
+        raise VerificationError(
+            f"The blob of run {row.run} can no longer be rebuilt as it was when it was first sent",
+            remedy=f"artdaqDB's content of the run changed; compare, then `release {row.run} --override`",
+            context={"recorded_sha256": row.blob_sha256, "rebuilt_sha256": identity.sha256},
+        )
+
+
+def _intent(row: RunRow, packed: Packed) -> Move:
+    """Return the intent of a put: what exactly will be sent, durable before a byte of it is (I4)."""
+    note = f"{packed.identity.length} bytes, sha256 {packed.identity.sha256}"
+    return Move(row.run, Event.UPLOAD_BEGINS, note, {**_identity(packed), "puts": row.puts + 1, "due": None})
+
+
+def _identity(packed: Packed) -> dict[str, object]:
+    """Return the journal's columns that identify a blob."""
+    return {
+        "packed_on": packed.packed_on,
+        "blob_length": packed.identity.length,
+        "blob_sha256": packed.identity.sha256,
+    }
+
+
+def _since(row: RunRow, now: float) -> dict[str, str]:
+    """Return how long after the run's stop line it was verified, for the log."""
+    return {} if row.stopped_at is None else {"after_stop": f"{now - row.stopped_at:.1f}s"}
