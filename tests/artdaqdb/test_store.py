@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import random
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -19,6 +18,7 @@ from .conftest import entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     Make = Callable[..., FileSystemDB]
 

@@ -7,6 +7,7 @@ An object id is kept as 12 bytes; the ids under one key are one sorted run of by
 from __future__ import annotations
 
 import bisect
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ OIDS, VERSION, CONFIGURATION = "ouid", "version", "configurations.name"
 ENTITY, ALIAS, RUN, ASSIGNED = "entities.name", "aliases.active.name", "runs.name", "configurations.assigned"
 SECTIONS = (VERSION, CONFIGURATION, ENTITY, ALIAS, RUN)
 """The sections that map a name to object ids, in the file's order."""
+
+_MEMBER = re.compile(rb'"([^"\\]*)" : \[\n([^\]]*)\n\]')
+"""A member of a section in the library's layout: its name, if nothing in it is escaped, and what its array holds."""
 
 _BUCKETS = 256
 _PIECE = 1 << 20
@@ -97,6 +101,13 @@ class Index:
         """Yield all object ids, ascending."""
         for bucket in self.buckets:
             yield from bucket
+
+    def fill(self, packed: bytes) -> None:
+        """Take over all ids of the collection, sorted and distinct."""
+        count = len(packed) // SIZE
+        edges = [bisect.bisect_left(range(count), byte, key=lambda n: packed[n * SIZE]) for byte in range(_BUCKETS)]
+        for byte, (start, end) in enumerate(itertools.pairwise((*edges, count))):
+            self.buckets[byte] = Oids(packed[start * SIZE : end * SIZE])
 
     def of(self, section: str, key: str) -> Oids:
         """Return the ids under ``key`` of a section; none if there is no such key."""
@@ -172,22 +183,53 @@ def parse(data: bytes, path: str) -> Index:
 
     Raise ArtdaqDBError in the library's words if it is damaged: it then hides every document of the collection.
     """
-    index = Index()
     try:
-        content: dict[str, Any] = json.loads(data, strict=False)
-        every = bytes.fromhex("".join(_checked(content[OIDS])))
-        for oid in sorted({every[place : place + SIZE] for place in range(0, len(every), SIZE)}):
-            index.buckets[oid[0]].packed += oid
-        for section in SECTIONS:
-            keys: Mapping[str, list[str]] = content[section]
-            index.sections[section] = {key: Oids(_packed(_checked(oids))) for key, oids in keys.items()}
-        index.assigned = {key: sorted(set(stamps)) for key, stamps in content[ASSIGNED].items()}
+        return _as_written(data) or _from_json(json.loads(data, strict=False))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtdaqDBError(
             f"SearchIndex is corrupt and needs to be rebuilt, path={path}: {type(error).__name__} {error}",
             remedy=f"set {path} aside; the documents beside it are untouched and can be indexed again",
             context={"path": path},
         ) from error
+
+
+def _as_written(data: bytes) -> Index | None:
+    """Read the layout that the library and we write, without a general JSON reader: 130 MB in half a second.
+
+    Whether it was understood is proven by writing it again; None if that does not give ``data``.
+    """
+    starts = [data.find(f'\n"{name}" : {{\n'.encode()) for name in (*SECTIONS, ASSIGNED)]
+    if min(starts) < 0 or starts != sorted(starts):
+        return None
+    index = Index()
+    try:
+        index.fill(bytes.fromhex(data[data.find(b"[") + 1 : data.find(b"]")].translate(None, b'",\n').decode()))
+        for section, start, end in zip(SECTIONS, starts, starts[1:], strict=False):
+            keys = {
+                match[1].decode(): Oids(bytes.fromhex(match[2].translate(None, b'",\n').decode()))
+                for match in _MEMBER.finditer(data, start, end)
+            }
+            index.sections[section] = keys
+        stamped = _MEMBER.finditer(data, starts[-1])
+        index.assigned = {match[1].decode(): match[2].decode().strip('"').split('",\n"') for match in stamped}
+    except ValueError:
+        return None
+    position = 0
+    for chunk in index.chunks():
+        if data[position : position + len(chunk)] != chunk:
+            return None
+        position += len(chunk)
+    return index if position == len(data) else None
+
+
+def _from_json(content: dict[str, Any]) -> Index:
+    """Take over an index as a JSON reader gives it. Raise ValueError, KeyError or TypeError if it is none."""
+    index = Index()
+    index.fill(_packed(_checked(content[OIDS])))
+    for section in SECTIONS:
+        keys: Mapping[str, list[str]] = content[section]
+        index.sections[section] = {key: Oids(_packed(_checked(oids))) for key, oids in keys.items()}
+    index.assigned = {key: sorted(set(stamps)) for key, stamps in content[ASSIGNED].items()}
     return index
 
 
