@@ -1,0 +1,19 @@
+# The FHiCL engine (C++). Only archiverd.fhicl uses it; its functions work without the GIL.
+
+TEXT_LIMIT: int
+DOCUMENT_LIMIT: int
+DEPTH_LIMIT: int
+VALUES_DEPTH_LIMIT: int
+
+# Its args are line, column and message.
+class ParseError(ValueError):
+    args: tuple[int, int, str]
+
+def check(text: bytes) -> None: ...
+def convert(text: bytes) -> tuple[bytes, bytes, bytes]: ...
+def to_json(text: bytes, name: bytes, timestamp: bytes) -> bytes: ...
+def from_json(text: bytes) -> bytes: ...
+def read_document(
+    text: bytes,
+) -> tuple[bytes, bytes, tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...], bytes, bytes, bytes]: ...
+def parse_values(text: bytes) -> tuple[list[tuple[str, object]], list[tuple[str, object]]]: ...
