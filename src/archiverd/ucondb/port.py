@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,9 @@ class UconDB(Protocol):
 
     async def fingerprint(self, key: str) -> Fingerprint:
         """Read the blob under ``key`` back in a stream and return its identity; memory use is constant."""
+
+    async def list_keys(self) -> Mapping[str, Found]:
+        """Return every version that has a key, by key; never a part of them for the whole."""
+
+    async def look_up_all(self, keys: Collection[str]) -> Mapping[str, Found]:
+        """Return what is stored under those of ``keys`` that are taken; the absence of every other is proven."""

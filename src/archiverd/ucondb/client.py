@@ -1,0 +1,128 @@
+"""The UconDB port over HTTP (ucondb_protocol.md); each method's work is in a module of its own.
+
+HttpUconDB ──▶ storing ──▶ login ──▶ digest        put at most once, prove by reading back
+           ──▶ reading                             blobs in a stream
+           ──▶ lookup ──▶ records                  what is there, what is proven absent
+                  all over site ──▶ wire (httpx); what goes wrong is worded in failures
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import Retry, UconDBError
+from archiverd.ucondb import failures, lookup, storing
+from archiverd.ucondb.login import Login
+from archiverd.ucondb.reading import Received, receive
+from archiverd.ucondb.settings import UconDBSettings
+from archiverd.ucondb.site import Site
+from archiverd.ucondb.wire import Wire, system_words, tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from archiverd.ucondb.port import Fingerprint, Found, Outcome
+
+__all__ = ["HttpUconDB", "UconDBSettings"]
+
+
+def random_cnonce() -> str:
+    """Return 16 hex digits that nobody can foresee, for a login."""
+    return secrets.token_hex(8)
+
+
+class HttpUconDB:
+    """A client of one object in one folder; its methods may be called from any number of tasks of one loop."""
+
+    def __init__(self, settings: UconDBSettings, *, cnonce: Callable[[], str] = random_cnonce) -> None:
+        self._settings = settings
+        self._cnonce = cnonce
+        self._opened: tuple[Site, Login] | None = None
+
+    async def open(self) -> None:
+        """See ``port.UconDB``. Raise UconDBError if ``ca_file`` cannot be used."""
+        settings = self._settings
+        try:
+            tls = await asyncio.to_thread(tls_context, verify=settings.verify_tls, ca_file=settings.ca_file)
+        except OSError as error:
+            raise UconDBError(
+                f"{failures.INITIALIZE.text}: cannot use {settings.ca_file}: {system_words(error)}",
+                remedy="ucon_db.ca_file must be a readable PEM file of certificates",
+            ) from error
+        site = Site(settings, Wire(settings.server_url, settings.timeout_seconds, tls))
+        self._opened = site, Login(site, self._cnonce)
+
+    async def close(self) -> None:
+        """See ``port.UconDB``."""
+        if self._opened is not None:
+            (site, _), self._opened = self._opened, None
+            await site.wire.close()
+
+    async def check(self) -> None:
+        """See ``port.UconDB``: server, database, folder, credentials. The error's remedy names the setting."""
+        purpose = failures.INITIALIZE
+        reply = await self._site.get(self._settings.probe_target(), purpose)
+        if reply.status != 200:
+            raise failures.refused(purpose, reply)
+        if reply.body.strip() != b"OK":  # status 200 even when the database is down (T17)
+            raise failures.nonsense(purpose, f"UconDB's database does not answer: {failures.detail_of(reply)}")
+        await self._login.check(purpose)
+
+    async def look_up(self, key: str) -> Found | None:
+        """See ``port.UconDB``."""
+        return await lookup.look_up(self._site, key, failures.looking_up(key))
+
+    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+        """See ``port.UconDB``.
+
+        A UconDBError says that nothing was stored, or that what stands under the key could not be read back now.
+        Raise VerificationError if UconDB confirms the put and gives other bytes back all the same.
+        """
+        return await storing.store(self._site, self._login, key, blob, tag=tag, look_first=look_first)
+
+    async def read(self, key: str) -> bytes:
+        """See ``port.UconDB``. Raise UconDBError also if the key is free, or its bytes do not fit UconDB's checksum."""
+        return (await self._receive(key, keep=True)).blob
+
+    async def fingerprint(self, key: str) -> Fingerprint:
+        """See ``port.UconDB``. Raise UconDBError as ``read`` does."""
+        return (await self._receive(key, keep=False)).identity
+
+    async def list_keys(self) -> Mapping[str, Found]:
+        """See ``port.UconDB``."""
+        return await lookup.list_keys(self._site)
+
+    async def look_up_all(self, keys: Collection[str]) -> Mapping[str, Found]:
+        """See ``port.UconDB``."""
+        return await lookup.look_up_all(self._site, keys)
+
+    async def _receive(self, key: str, *, keep: bool) -> Received:
+        """Read what is under ``key``, whose size a look-up tells first: patience hangs on it."""
+        purpose = failures.reading_back(key)
+        found = await lookup.look_up(self._site, key, purpose)
+        if found is None:
+            raise UconDBError(
+                f"{purpose.text}: there is no version under that key",
+                remedy="check ucon_db.folder_name and object_name; if they are right, the run was never uploaded",
+                run=purpose.run,
+            )
+        received = await receive(self._site, key, found.data_size, purpose, keep=keep)
+        if not received.intact:
+            raise failures.nonsense(purpose, "the bytes do not fit the checksum UconDB keeps of them")
+        return received
+
+    @property
+    def _site(self) -> Site:
+        return self._demand_open()[0]
+
+    @property
+    def _login(self) -> Login:
+        return self._demand_open()[1]
+
+    def _demand_open(self) -> tuple[Site, Login]:
+        """Return what ``open`` made. Raise UconDBError if it was not called."""
+        if self._opened is None:
+            raise UconDBError("The UconDB client is not open", retry=Retry.BUG)
+        return self._opened

@@ -1,0 +1,118 @@
+"""Asking what UconDB holds, and believing an absence only when it is proven (ucondb_protocol.md T11, T12)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import UconDBError
+from archiverd.ucondb.failures import LIST, Purpose, nonsense, refused, settled
+from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
+from archiverd.ucondb.settings import acceptable
+from archiverd.ucondb.site import persistently
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from archiverd.ucondb.port import Found
+    from archiverd.ucondb.site import Site
+    from archiverd.ucondb.wire import Reply
+
+LISTING_LIMIT = 1 << 28
+"""Bytes of a list: a record takes about 216, so this is more than a million versions."""
+KEYS_AT_ONCE = 1000
+"""Keys in one ``/lookup_versions`` request: 0.18 s of the server's time (ucondb_protocol.md section 6)."""
+LISTING_SECONDS = 60.0
+"""Patience a list takes beyond the usual: 12 000 records took up to 6.7 s (ucondb_protocol.md section 6)."""
+
+_ALL_TIMES = "1e12"
+"""Validity time up to which versions are listed; without it those of the future are left out (T13)."""
+
+
+async def look_up(site: Site, key: str, purpose: Purpose) -> Found | None:
+    """Return the version under ``key``, or None if its absence is proven. Raise UconDBError."""
+    if not acceptable(key):
+        raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
+    reply = await site.get(site.settings.data_target(key=key, meta_only="yes"), purpose)
+    if reply.status == 200:
+        found = parse_metadata(reply.body)
+        if found is None or found.key != key:
+            raise nonsense(purpose, f"UconDB did not answer with the metadata of key {key}")
+        return found
+    if reply.status == 404 and reply.body.strip() == b"Version not found":
+        return None
+    if reply.status == 500 and b"'NoneType' object has no attribute" in reply.body:
+        await _prove_object_absent(site, reply, purpose)
+        return None
+    raise refused(purpose, reply)
+
+
+async def look_up_all(site: Site, keys: Collection[str]) -> Mapping[str, Found]:
+    """Return the versions under those of ``keys`` that are taken; the absence of the others is proven.
+
+    Asks for many keys at once; each that does not turn up is looked up by itself, because a short answer proves
+    nothing. Raise UconDBError.
+    """
+    found: dict[str, Found] = {}
+    wanted = list(dict.fromkeys(keys))
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        some = wanted[start : start + KEYS_AT_ONCE]
+        told = await _ask_for(site, some)
+        if told is None:
+            return {}
+        for key in some:
+            version = told.get(key) or await look_up(site, key, LIST)
+            if version is not None:
+                found[key] = version
+    return found
+
+
+async def list_keys(site: Site) -> Mapping[str, Found]:
+    """Return all versions with a key that ``/versions`` tells of, by key.
+
+    A key that is missing may be taken all the same: versions marked deleted are left out (T13). Raise UconDBError,
+    transient when the list breaks off.
+    """
+    target = site.settings.listing_target("versions", tv=_ALL_TIMES)
+    seconds = site.settings.timeout_seconds + LISTING_SECONDS
+    reply = await persistently(LIST, lambda: site.wire.ask("GET", target, seconds=seconds, limit=LISTING_LIMIT))
+    if _object_absent(reply):
+        return {}
+    if reply.status != 200:
+        raise refused(LIST, reply)
+    try:
+        return await asyncio.to_thread(parse_listing, reply.body)
+    except (ValueError, RecursionError) as error:
+        problem = f"UconDB's list of versions broke off or cannot be read ({len(reply.body)} bytes)"
+        raise nonsense(LIST, problem) from error
+
+
+async def _ask_for(site: Site, keys: Sequence[str]) -> Mapping[str, Found] | None:
+    """Return those of ``keys`` that ``/lookup_versions`` tells of, or None if the object has no version at all."""
+    target = site.settings.listing_target("lookup_versions")
+    body = json.dumps({"keys": keys}).encode()
+    seconds = site.settings.timeout_seconds + LISTING_SECONDS
+    reply = await persistently(
+        LIST, lambda: site.wire.ask("POST", target, body=body, seconds=seconds, limit=LISTING_LIMIT)
+    )
+    if _object_absent(reply):
+        return None
+    if reply.status != 200:
+        raise refused(LIST, reply)
+    return parse_sequence(reply.body)
+
+
+async def _prove_object_absent(site: Site, failed: Reply, purpose: Purpose) -> None:
+    """Return if the object has no version yet, which is why reading it ``failed``. Raise UconDBError if it has.
+
+    Reading an unknown folder fails in the same way; that is a permanent error.
+    """
+    reply = await site.get(site.settings.listing_target("versions", tv=_ALL_TIMES), purpose)
+    if not _object_absent(reply):
+        raise refused(purpose, reply if settled(reply.status) else failed)
+
+
+def _object_absent(reply: Reply) -> bool:
+    """Tell whether a listing's reply says that the object has no version (``Object X not found``)."""
+    return reply.status == 404 and reply.body.startswith(b"Object ") and reply.body.rstrip().endswith(b" not found")

@@ -1,0 +1,147 @@
+"""Storing a blob at most once, and proving it (ucondb_protocol.md section 8).
+
+    look up ──taken──────────────────────────────▶ compare ─▶ PROVEN | CONFLICT
+       │free (or not asked: the first attempt)        ▲
+       ▼                                              │found
+      put ──reply: stored──▶ read back ─▶ PROVEN      │
+       │                         └ not ours ─▶ VerificationError
+       ├──refused, or nothing was sent──▶ UconDBError │
+       └──anything else──▶ look up ───────────────────┘
+                              └ not found, or no answer ─▶ UNKNOWN
+
+A key is never overwritten, and no reply is taken for a proof: only bytes that were read back are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import Retry, UconDBError, VerificationError
+from archiverd.ucondb.failures import nonsense, reading_back, refused, unreachable, uploading
+from archiverd.ucondb.lookup import look_up
+from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.ucondb.reading import receive
+from archiverd.ucondb.records import parse_metadata
+from archiverd.ucondb.wire import BrokenExchangeError
+
+if TYPE_CHECKING:
+    from archiverd.ucondb.failures import Purpose
+    from archiverd.ucondb.login import Login
+    from archiverd.ucondb.site import Site
+    from archiverd.ucondb.wire import Reply
+
+_log = log.get("Migration")
+
+
+async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+    """Store ``blob`` under ``key`` (see ``port.UconDB.store``). Raise UconDBError or VerificationError."""
+    purpose = uploading(key)
+    if len(blob) > site.settings.max_blob_bytes:
+        raise _too_long(purpose, len(blob), site.settings.max_blob_bytes)
+    ours = await asyncio.to_thread(_identify, blob)
+    if look_first and await look_up(site, key, purpose) is not None:
+        return await _compare(site, key, ours)
+    try:
+        as_sent = await _put(site, login, key, blob, tag, purpose)
+    except UconDBError as doubt:
+        if doubt.retry is not Retry.UNKNOWN:
+            raise
+        return await _settle(site, key, ours, doubt)
+    if as_sent and (await receive(site, key, len(blob), reading_back(key), keep=False)).identity == ours:
+        return Outcome.PROVEN
+    return await _convict(site, key, blob)
+
+
+async def _put(site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose) -> bool:
+    """Send the blob; return whether UconDB says that it stored exactly this one (else: something else of ours).
+
+    Raise UconDBError: of the retry class UNKNOWN if the blob may have been stored, else nothing was.
+    """
+    reply = await _send(site, login, key, blob, tag, purpose)
+    if reply.status != 200:
+        raise refused(purpose, reply, Retry.UNKNOWN)
+    stored = parse_metadata(reply.body)
+    if stored is None or stored.key != key:
+        raise nonsense(purpose, f"UconDB did not answer with the metadata of key {key}", Retry.UNKNOWN)
+    return (stored.data_size, stored.adler32) == (len(blob), await asyncio.to_thread(zlib.adler32, blob))
+
+
+async def _send(site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose) -> Reply:
+    """Send the blob with our login, once more if the server wants the login for a new challenge."""
+    target = site.settings.data_target(full_meta="yes", key=key, tag=tag)
+    for last in (False, True):
+        headers = await login.headers("POST", target, purpose)
+        try:
+            reply = await site.wire.ask(
+                "POST", target, headers=headers, body=blob, seconds=site.settings.patience(len(blob))
+            )
+        except BrokenExchangeError as broken:
+            raise unreachable(purpose, broken, Retry.UNKNOWN if broken.sent else Retry.TRANSIENT) from broken
+        if reply.status != 401:
+            break
+        if last or not login.take(reply):
+            login.forget()
+            break
+    return reply
+
+
+async def _settle(site: Site, key: str, ours: Fingerprint, doubt: UconDBError) -> Outcome:
+    """Find out what became of a put: a version that stands under the key now is compared.
+
+    One that does not may still come (a frozen database stores late): UNKNOWN. Raise UconDBError if the look-up
+    shows that the settings are wrong.
+    """
+    try:
+        if await look_up(site, key, uploading(key)) is not None:
+            return await _compare(site, key, ours)
+    except UconDBError as error:
+        if error.retry is Retry.PERMANENT:
+            raise
+        doubt.context["look_up"] = error.message
+    log.failure(_log, doubt)
+    return Outcome.UNKNOWN
+
+
+async def _compare(site: Site, key: str, ours: Fingerprint) -> Outcome:
+    """Compare what stands under the key with our blob, byte for byte by SHA-256."""
+    theirs = await receive(site, key, ours.length, reading_back(key), keep=False)
+    return Outcome.PROVEN if theirs.identity == ours else Outcome.CONFLICT
+
+
+async def _convict(site: Site, key: str, blob: bytes) -> Outcome:
+    """Read once more what UconDB made of the blob it stored for us; raise VerificationError if it is not the blob."""
+    again = await receive(site, key, len(blob), reading_back(key), keep=True)
+    if again.blob == blob:
+        return Outcome.PROVEN
+    ours = await asyncio.to_thread(_identify, blob)
+    raise VerificationError(
+        "MD5 mismatch between generated and downloaded blobs",
+        remedy="UconDB's bytes are left as they are: compare them (`archiverd export`), ask the UconDB administrators",
+        run=reading_back(key).run,
+        context={
+            "generated_md5": await asyncio.to_thread(_md5, blob),
+            "downloaded_md5": await asyncio.to_thread(_md5, again.blob),
+            "generated_sha256": ours.sha256,
+            "downloaded_sha256": again.identity.sha256,
+        },
+    )
+
+
+def _identify(blob: bytes) -> Fingerprint:
+    return Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
+
+
+def _md5(blob: bytes) -> str:
+    return hashlib.md5(blob, usedforsecurity=False).hexdigest()
+
+
+def _too_long(purpose: Purpose, size: int, limit: int) -> UconDBError:
+    return UconDBError(
+        f"{purpose.text}: the blob has {size} bytes, more than the {limit} that UconDB can store",
+        remedy="nothing was sent; make the run's files smaller, then `archiverd release` the run",
+        run=purpose.run,
+    )

@@ -1,0 +1,260 @@
+"""HTTP to the UconDB server: the one module that knows httpx.
+
+A request has four timeouts of its own (connect, read, write, pool) and is not cancelled by us: httpx can lose a
+connection slot when a request is cancelled while others wait for one. Should its pool stop handing out connections
+all the same, a fresh pool takes its place and the old one is closed when its last exchange is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from pathlib import Path
+
+CONNECTIONS = 80
+"""More than the largest ``max_concurrent_uploads``: whoever waits for a connection waits for a lost one."""
+KEEPALIVE_SECONDS = 2.0
+"""Idle connections are let go before any server does it (Apache: 5 s), so that no put meets a closing one."""
+REPLY_LIMIT = 1 << 20
+"""Bytes of a reply that is not a blob or a list; what is longer is cut."""
+
+_SLICE = 1 << 18
+"""Bytes of a body given to the socket at a time: 200 MB in one piece stop the event loop for 0.15 s and are copied."""
+_HEADERS = {"User-Agent": "archiverd", "Accept": "*/*", "Accept-Encoding": "identity"}
+"""Identity: Apache's mod_deflate compresses some replies of clients that allow it (ucondb_protocol.md section 5)."""
+
+
+class BrokenExchangeError(Exception):
+    """An exchange that did not come to its end; ``str()`` says how, in an operator's words."""
+
+    def __init__(self, reason: str, *, sent: bool, timed_out: bool = False) -> None:
+        """``sent``: some of the request may have reached the server. ``timed_out``: patience ended, not the line."""
+        super().__init__(reason)
+        self.sent = sent
+        self.timed_out = timed_out
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply; header names in lower case."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The head of a reply whose body is still to come, in pieces of at most 64 KiB."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+
+    async def whole(self, limit: int = REPLY_LIMIT) -> Reply:
+        """Read the body, at most ``limit`` bytes of it. Raise BrokenExchangeError."""
+        body = bytearray()
+        async for piece in self.pieces:
+            body += piece
+            if len(body) >= limit:
+                break
+        return Reply(self.status, self.reason, self.headers, bytes(body[:limit]))
+
+
+class Wire:
+    """Exchanges with one server; ``seconds`` is the patience for connecting and for a free connection."""
+
+    def __init__(self, server_url: str, seconds: float, tls: ssl.SSLContext, *, connections: int = CONNECTIONS) -> None:
+        self._origin = httpx.URL(server_url).copy_with(raw_path=b"/")
+        self._seconds = seconds
+        self._tls = tls
+        self._connections = connections
+        self._pool = self._fresh()
+        self._retired: list[_Pool] = []
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in (self._pool, *self._retired):
+            await pool.client.aclose()
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        seconds: float | None = None,
+        limit: int = REPLY_LIMIT,
+    ) -> Reply:
+        """Make an exchange (see ``exchange``) and return its reply, the body cut at ``limit`` bytes."""
+        async with self.exchange(method, target, headers=headers, body=body, seconds=seconds) as answer:
+            return await answer.whole(limit)
+
+    @contextlib.asynccontextmanager
+    async def exchange(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        seconds: float | None = None,
+    ) -> AsyncIterator[Answer]:
+        """Send a request; give its answer as soon as the head is there.
+
+        ``target`` goes over the wire as it is; a POST says its Content-Length and is never chunked (ucondb_protocol.md
+        section 11, T1). ``seconds`` is the patience for the next piece to come or go. Raise BrokenExchangeError, also
+        out of the answer's pieces.
+        """
+        patience = self._seconds if seconds is None else seconds
+        timeout = httpx.Timeout(connect=self._seconds, read=patience, write=patience, pool=self._seconds)
+        posts = method == "POST"
+        sent = {**_HEADERS, **(headers or {}), **({"Content-Length": str(len(body))} if posts else {})}
+        request = httpx.Request(
+            method,
+            self._origin,
+            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
+            content=_Slices(body) if posts else None,
+            extensions={"timeout": timeout.as_dict(), "target": target.encode("ascii")},
+        )
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                response = await self._send(request, stack)
+                raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
+                pieces = await stack.enter_async_context(contextlib.aclosing(raw))
+                yield Answer(response.status_code, response.reason_phrase, response.headers, pieces)
+        except (httpx.HTTPError, OSError) as error:
+            raise _broken(error, self._seconds, patience) from error
+
+    async def _send(self, request: httpx.Request, stack: contextlib.AsyncExitStack) -> httpx.Response:
+        """Send ``request``, once more through a fresh pool if the present one gives no connection."""
+        pool = self._pool
+        try:
+            return await stack.enter_async_context(pool.exchange(request))
+        except httpx.PoolTimeout:
+            await self._replace(pool)
+            return await stack.enter_async_context(self._pool.exchange(request))
+
+    def _fresh(self) -> _Pool:
+        """Make a connection pool. The environment's proxies are left alone: the settings say it all."""
+        limits = httpx.Limits(max_connections=self._connections, keepalive_expiry=KEEPALIVE_SECONDS)
+        return _Pool(httpx.AsyncClient(limits=limits, verify=self._tls, trust_env=False))
+
+    async def _replace(self, stuck: _Pool) -> None:
+        """Put a fresh pool in the place of one that gives no connection, unless somebody did already."""
+        if self._pool is not stuck:
+            return
+        self._pool = self._fresh()
+        self._retired = [pool for pool in (*self._retired, stuck) if pool.users]
+        await stuck.retire()
+
+
+class _Pool:
+    """A connection pool that can be told to close itself once nobody uses it."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.users = 0
+        self._retired = False
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """Send ``request`` and give the response while it lasts."""
+        self.users += 1
+        try:
+            response = await self.client.send(request, stream=True)
+            async with contextlib.aclosing(response):
+                yield response
+        finally:
+            self.users -= 1
+            await self._close_if_left()
+
+    async def retire(self) -> None:
+        """Close as soon as the last exchange is over."""
+        self._retired = True
+        await self._close_if_left()
+
+    async def _close_if_left(self) -> None:
+        if self._retired and not self.users:
+            await self.client.aclose()
+
+
+class _Slices:
+    """A body that goes to the socket slice by slice."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), _SLICE):
+            yield bytes(self._body[start : start + _SLICE])
+
+
+def tls_context(*, verify: bool, ca_file: Path | None) -> ssl.SSLContext:
+    """Return how to speak TLS; ``ca_file`` (PEM) replaces the system's authorities. Raise OSError (ssl.SSLError)."""
+    context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _broken(error: Exception, seconds: float, patience: float) -> BrokenExchangeError:
+    """Translate what httpx raises."""
+    match error:
+        case httpx.ConnectTimeout():
+            words = f"Connection timed out (connect timeout={seconds:g})"
+            return BrokenExchangeError(words, sent=False, timed_out=True)
+        case httpx.PoolTimeout():
+            words = f"No connection became free (pool timeout={seconds:g})"
+            return BrokenExchangeError(words, sent=False, timed_out=True)
+        case httpx.ReadTimeout():
+            return BrokenExchangeError(f"Read timed out (read timeout={patience:g})", sent=True, timed_out=True)
+        case httpx.WriteTimeout():
+            return BrokenExchangeError(f"Write timed out (write timeout={patience:g})", sent=True, timed_out=True)
+        case _:
+            return BrokenExchangeError(system_words(error), sent=not isinstance(error, httpx.ConnectError))
+
+
+def system_words(error: BaseException) -> str:
+    """Return what lies at the bottom of ``error`` in the operating system's words, e.g. ``Connection refused``."""
+    found = ""
+    pending: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while pending:
+        link = pending.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        found = _own_words(link) or found
+        pending += [link.__context__, link.__cause__]
+        if isinstance(link, BaseExceptionGroup):
+            pending += link.exceptions
+    return found or str(error) or "the connection broke"
+
+
+def _own_words(error: BaseException) -> str:
+    """Return what TLS, the resolver or the operating system said in ``error`` itself, or nothing."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"TLS certificate verification failed: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or error}"
+        case socket.gaierror():
+            return f"the server's name cannot be resolved: {error.strerror}"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+        case _:
+            return ""
