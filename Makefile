@@ -1,0 +1,47 @@
+# Everything a developer types. `make` alone explains. Needs Python 3.11 or newer with its headers, a C++20 compiler
+# and make; scripts/setup finds them, says plainly what is missing, and does nothing when all is up to date.
+# PYTHON=… chooses the interpreter, CXX=… the compiler, WORKERS=… how many test processes, ARGS=… is passed on.
+
+BIN := .venv/bin
+WORKERS ?= auto
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format bench lock clean
+MAKEFLAGS += --no-print-directory
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## the virtual environment in .venv, as requirements/dev.lock says
+	@scripts/setup
+
+demo: setup  ## see the main job run: made-up runs, the real daemon, a real UconDB server
+	@$(BIN)/archiverd demo $(ARGS)
+
+test: setup  ## the whole test suite
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+lint: setup  ## ruff: rules and layout
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup  ## mypy, strict
+	@$(BIN)/mypy
+
+format: setup  ## lay the code out and mend what can be mended mechanically
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: setup  ## every benchmark, one after the other
+	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script" $(ARGS); done
+
+bench-%: setup
+	@$(BIN)/python benchmarks/bench_$(subst -,_,$*).py $(ARGS)
+
+lock: setup  ## resolve the dependencies of pyproject.toml anew into requirements/*.lock
+	@scripts/lock $(ARGS)
+
+clean:  ## remove everything that was made here
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,197 @@
+"""The house rules a machine can check by reading the source: imports, seams, sizes, docstrings, what is banned."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "archiverd"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+EVERYWHERE = ("src", "native", "tests", "scripts", "docs", "deploy", "requirements", "benchmarks", ".ci")
+
+LEVELS = (
+    {"core"},
+    {"expansion", "fhicl", "config", "disk", "log"},
+    {"runrecord", "artdaqdb", "ucondb", "journal"},
+    {"stages", "notify"},
+    {"service"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
+)
+"""The rooms, lowest first: a room imports from itself and from lower levels only."""
+
+BESIDE = {("config", "expansion")}
+"""Imports within a level that are allowed: (who, whom)."""
+
+APART = "ucondb_server"
+"""Imports nothing of archiverd, so that neither client nor server hides the other's mistakes; only cli imports it."""
+
+SEAMS = {
+    "watchfiles": "service/hints.py",
+    "httpx": "ucondb/wire.py",
+    "motor": "artdaqdb/mongo.py",
+    "aiofiles": "disk.py",
+    "pydantic_settings": "config.py",
+    "structlog": "log.py",
+}
+"""Packages a successor may be needed for, and the one module that may import each."""
+
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
+BANNED_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.loads", "yaml.load"}
+
+
+def name(path: Path) -> str:
+    """Return a file's path as test ids show it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """Return a file's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def room(path: Path) -> str:
+    """Return the room a source file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the full name of everything a module imports, wherever in it, for type checking too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """Return the other rooms a source file imports from; names like ``archiverd.__version__`` are no room."""
+    parts = (full.split(".") for full in imported(parse(path)))
+    found = {part[1] for part in parts if part[0] == "archiverd" and len(part) > 1}
+    return {other.removeprefix("_") for other in found if not other.startswith("__")} - {room(path)}
+
+
+def allowed(path: Path) -> set[str]:
+    """Return the rooms a source file may import from."""
+    own = room(path)
+    if own in {APART, "__init__"}:
+        return set()
+    (level,) = (number for number, rooms in enumerate(LEVELS) if own in rooms)
+    lower = set().union(*LEVELS[:level])
+    return lower | {whom for who, whom in BESIDE if who == own} | ({APART} if own == "cli" else set())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_imports_point_downwards(path: Path) -> None:
+    """A module imports from lower rooms only; a new room has to be given its level here."""
+    assert rooms_imported(path) <= allowed(path)
+
+
+def test_only_its_face_imports_the_engine() -> None:
+    """`archiverd._fhicl` is imported by archiverd/fhicl.py and nobody else."""
+    users = {
+        name(path)
+        for path in SOURCES
+        if any(full.split(".")[:2] == ["archiverd", "_fhicl"] for full in imported(parse(path)))
+    }
+    assert users == {"src/archiverd/fhicl.py"}
+
+
+@pytest.mark.parametrize("package", SEAMS)
+def test_a_package_stands_behind_its_seam(package: str) -> None:
+    """Each package of the design is imported by one module, so that a successor changes one file."""
+    users = {path for path in SOURCES if package in {full.split(".")[0] for full in imported(parse(path))}}
+    seam = PACKAGE / SEAMS[package]
+    assert users == ({seam} if seam.exists() else set())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_modules_and_functions_can_be_held_in_the_head(path: Path) -> None:
+    """No module above 400 lines, no function above 60."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+    functions = [node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    too_long = {node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION}
+    assert not too_long
+
+
+def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Yield a module's public classes, their public methods, and its public functions."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for node in tree.body:
+        if isinstance(node, definitions) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from (
+                    inner for inner in node.body if isinstance(inner, definitions) and not inner.name.startswith("_")
+                )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_whatever_is_public_says_what_it_is(path: Path) -> None:
+    """Modules, public classes, functions and methods have a docstring; overloads share their implementation's."""
+    tree = parse(path)
+    assert ast.get_docstring(tree)
+    silent = {node.name for node in public(tree) if not ast.get_docstring(node)}
+    overloaded = {
+        node.name
+        for node in public(tree)
+        if any(ast.unparse(decorator).endswith("overload") for decorator in node.decorator_list)
+    }
+    assert not silent - overloaded
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_nothing_runs_text(path: Path) -> None:
+    """Nothing evaluates text, and no command goes through a shell."""
+    calls = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
+    assert not BANNED_CALLS & {ast.unparse(call.func) for call in calls}
+    assert not any("create_subprocess_shell" in ast.unparse(call.func) for call in calls)
+    for call in calls:
+        shell = [keyword.value for keyword in call.keywords if keyword.arg == "shell"]
+        assert all(isinstance(value, ast.Constant) and value.value is False for value in shell)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_every_test_says_what_must_hold(path: Path) -> None:
+    """A test without a sentence about what it proves is a riddle to whoever breaks it."""
+    tests = [
+        node
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+    assert tests, "a test file without tests"
+    assert not [node.name for node in tests if not ast.get_docstring(node)]
+
+
+def text_files() -> Iterator[Path]:
+    """Yield the project's own text files."""
+    yield from (path for path in ROOT.iterdir() if path.is_file() and not path.is_symlink())
+    for top in EVERYWHERE:
+        for directory, below, files in os.walk(ROOT / top):
+            below[:] = [part for part in below if part not in {"__pycache__", "data"}]
+            yield from (Path(directory, file) for file in files if not file.endswith((".so", ".pyc")))
+
+
+def test_nothing_tells_where_it_was_made() -> None:
+    """No file carries the path of this checkout, or the host this machine fetches packages from."""
+    telling = [rf"(?<![\w.-]){re.escape(str(ROOT))}(?![\w.-])"]
+    for variable in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"):
+        host = re.sub(r"^\w+://(?:[^@/]*@)?([^/:]*).*$", r"\1", os.environ.get(variable, ""))
+        if host and host not in {"pypi.org", "localhost"}:
+            telling.append(re.escape(host))
+    pattern = re.compile("|".join(telling).encode())
+    assert not [name(path) for path in text_files() if pattern.search(path.read_bytes())]
