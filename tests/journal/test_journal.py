@@ -160,6 +160,17 @@ async def test_a_retry_waits_until_it_is_due(journal: Journal, clock: Clock) -> 
     assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due()) == (5, None)
 
 
+async def test_two_stages_may_wake_the_same_retries_at_once(journal: Journal, clock: Clock) -> None:
+    """Both stages look for due retries; each retry is woken once, whoever comes first."""
+    runs = range(1, 21)
+    for run in runs:
+        await put_in(journal, run, Event.ENDED, Event.IMPORT_BEGINS)
+        await journal.record(Move(run, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
+    clock.now = 1_030.0
+    await asyncio.gather(journal.wake_due(), journal.wake_due())
+    assert [row.run for row in await journal.in_state(State.QUEUED)] == list(runs)
+
+
 async def test_a_restart_leaves_no_run_in_hand(journal: Journal) -> None:
     """Recovery moves importing back to queued and uploading to upload_unknown, and touches nothing else."""
     await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS)
@@ -194,10 +205,10 @@ async def test_the_fate_of_every_file_is_kept(journal: Journal, tmp_path: Path) 
 async def test_the_latest_start_of_each_partition_is_known(journal: Journal) -> None:
     """After a restart it is still known that a later run of a partition has started."""
     await journal.see([1, 2, 3, 4], Lane.FRESH)
-    started = [(1, "1", 1), (2, "1", 1), (3, "2", 1), (4, "1", 0)]
+    started = [(1, 1, 1), (2, 1, 1), (3, 2, 1), (4, 1, 0)]
     for run, partition, began in started:
         await journal.record(Move(run, Event.ENDED, changes={"partition": partition, "started": began}))
-    assert await journal.latest_started() == {"1": 2, "2": 3}
+    assert await journal.latest_started() == {1: 2, 2: 3}
 
 
 async def test_a_damaged_journal_is_refused_in_words(tmp_path: Path, clock: Clock) -> None:

@@ -65,6 +65,10 @@ class Event(enum.StrEnum):
     """The wait of a retry is over."""
     RESTARTED = "restarted"
     """The daemon came back and found the run in the middle of something."""
+    WAIVED = "waived"
+    """An operator takes it out of the reckoning."""
+    RELEASED = "released"
+    """An operator puts a run that was set aside back."""
 
 
 class Effect(enum.StrEnum):
@@ -107,6 +111,13 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.UPLOADING, Event.FAILED_FOR_GOOD): State.QUARANTINED,
     (State.UPLOADING, Event.RESTARTED): State.UPLOAD_UNKNOWN,
     (State.RETRY_WAIT, Event.DUE): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
+    (State.OPEN, Event.WAIVED): State.WAIVED,
+    (State.RETRY_WAIT, Event.WAIVED): State.WAIVED,
+    (State.QUARANTINED, Event.WAIVED): State.WAIVED,
+    (State.CONFLICT, Event.WAIVED): State.WAIVED,
+    (State.RETRY_WAIT, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
+    (State.QUARANTINED, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
+    (State.WAIVED, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
 }
 """The only ways a state changes (I3). Where the answer depends on the stage the run was in, it is given a stage."""
 

@@ -74,23 +74,25 @@ class Journal:
 
         Raise ForbiddenTransitionError, or ArchiverError when the journal cannot be written; then nothing is changed.
         """
-        now = self._clock()
-        done = await self._open_writer.write(lambda db: [_apply(db, move, now) for move in moves])
-        for _, effects in done:
-            for effect in effects:
-                self._on_effect(effect)
-        return [row for row, _ in done]
+        return await self._record(lambda _: moves)
 
     async def recover(self) -> list[RunRow]:
         """Move on every run that an earlier process left in the middle of an effect."""
 
-        def work(db: sqlite3.Connection) -> list[int]:
-            return [row["run"] for row in db.execute(f"SELECT run FROM runs WHERE state IN {_tuple(IN_HAND)}")]  # noqa: S608 - constants
+        def find(db: sqlite3.Connection) -> list[Move]:
+            note = "found in hand after a restart"
+            return [Move(row.run, Event.RESTARTED, note) for row in select_states(db, IN_HAND)]
 
-        runs = await self._open_writer.read(work)
-        if not runs:
-            return []
-        return await self.record(*(Move(run, Event.RESTARTED, "found in hand after a restart") for run in runs))
+        return await self._record(find)
+
+    async def _record(self, find: Callable[[sqlite3.Connection], Sequence[Move]]) -> list[RunRow]:
+        """Apply the moves that ``find`` returns, found and applied in one transaction; then tell their effects."""
+        now = self._clock()
+        done = await self._open_writer.write(lambda db: [_apply(db, move, now) for move in find(db)])
+        for _, effects in done:
+            for effect in effects:
+                self._on_effect(effect)
+        return [row for row, _ in done]
 
     async def pick(self, stage: Stage, in_hand: Collection[int]) -> int | None:
         """Return the run that ``stage`` should take up next, or None; runs ``in_hand`` are passed over."""
@@ -111,15 +113,19 @@ class Journal:
             self._picks[stage] += 1
         return run
 
+    async def hasten(self) -> None:
+        """Make every waiting retry due now: for a pass that leaves no run out."""
+        await self._open_writer.write(lambda db: db.execute("UPDATE runs SET due = 0 WHERE due IS NOT NULL"))
+
     async def wake_due(self, limit: int = 100) -> None:
         """Let retries whose time has come wait for their stage again, at most ``limit`` at a time."""
         now = self._clock()
         sql = "SELECT run FROM runs WHERE state = ? AND due <= ? ORDER BY due LIMIT ?"
-        due = await self._open_writer.read(
-            lambda db: [row["run"] for row in db.execute(sql, (State.RETRY_WAIT, now, limit))]
-        )
-        if due:
-            await self.record(*(Move(run, Event.DUE, changes={"due": None, "lane": int(Lane.RETRY)}) for run in due))
+        values = (State.RETRY_WAIT, now, limit)
+        if not await self._open_writer.read(lambda db: db.execute(sql, values).fetchone()):
+            return
+        changes = {"due": None, "lane": int(Lane.RETRY)}
+        await self._record(lambda db: [Move(row["run"], Event.DUE, "", changes) for row in db.execute(sql, values)])
 
     async def next_due(self) -> float | None:
         """Return the epoch second at which the next waiting retry is due, or None."""
@@ -136,9 +142,9 @@ class Journal:
         """Return the rows of the runs in ``states``, ascending."""
         return await self._open_writer.read(lambda db: select_states(db, states))
 
-    async def latest_started(self) -> dict[str, int]:
+    async def latest_started(self) -> dict[int, int]:
         """Return, by partition, the greatest run number known to have started."""
-        sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition != '' GROUP BY partition"
+        sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition IS NOT NULL GROUP BY partition"
         return await self._open_writer.read(lambda db: {row["partition"]: row["run"] for row in db.execute(sql)})
 
     async def known(self) -> dict[int, State]:

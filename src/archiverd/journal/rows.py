@@ -23,8 +23,8 @@ class RunRow:
     lane: Lane
     dead: bool
     """It never got a stop line; archived all the same."""
-    partition: str
-    """The DAQ partition it ran in; empty when its record does not tell."""
+    partition: int | None
+    """The DAQ partition it ran in; None when its record does not tell."""
     started: bool
     """Its record holds a start line."""
     attempts: int

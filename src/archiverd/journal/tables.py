@@ -18,7 +18,7 @@ MIGRATIONS: tuple[str, ...] = (
         stage TEXT NOT NULL,
         lane INTEGER NOT NULL,
         dead INTEGER NOT NULL DEFAULT 0,
-        partition TEXT NOT NULL DEFAULT '',
+        partition INTEGER,
         started INTEGER NOT NULL DEFAULT 0,
         attempts INTEGER NOT NULL DEFAULT 0,
         due REAL,
