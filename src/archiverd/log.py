@@ -173,16 +173,14 @@ def _field(name: str, value: str) -> bytes:
 class _JournalFactory:
     """Makes loggers that send to the systemd journal's socket; a journal that is away costs lines, never work."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(0)
-
     def __call__(self, *_arguments: object) -> _JournalFactory:
         return self
 
     def _send(self, message: bytes) -> None:
         try:
-            self._socket.sendto(message, JOURNAL_SOCKET)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+                out.settimeout(0)
+                out.sendto(message, JOURNAL_SOCKET)
         except OSError:
             sys.stderr.buffer.write(message)
 
