@@ -115,7 +115,7 @@ def _names(descriptor: int, directory: Path, run: int) -> list[str]:
             if len(names) > MOST_FILES:
                 raise ArchiverError(
                     f"Run directory holds more than {MOST_FILES} entries; nothing of run {run} was archived",
-                    remedy=f"move what does not belong to the run out of {directory}, then `release {run}`",
+                    remedy=f"move what does not belong to the run out of {directory}, then `archiverd release {run}`",
                     run=run,
                     context={"directory": str(directory)},
                 )
@@ -162,7 +162,9 @@ def _cannot_read(directory: Path, run: int, error: OSError) -> ArchiverError:
     """Return the error that tells an operator why a run directory cannot be read; it may be readable later."""
     context = {"directory": str(directory)}
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-        remedy = f"if run {run} was moved on purpose, `waive {run}`; nothing archived so far is touched"
+        remedy = (
+            f"if run {run} was moved on purpose, `archiverd waive {run} --reason …`; nothing archived so far is touched"
+        )
         return ArchiverError("Run directory not found", retry=Retry.TRANSIENT, remedy=remedy, run=run, context=context)
     return ArchiverError(
         f"Run directory of run {run} cannot be read: {error.strerror}",

@@ -106,7 +106,7 @@ class Migrator:
             case Outcome.CONFLICT:
                 conflict = UconDBError(
                     f"UconDB holds other content under key {row.run}",
-                    remedy=f"compare the two, then either `waive {row.run}` or `release {row.run} --override`",
+                    remedy=f"nothing was overwritten; find out which is right, then `{_waive(row)}`",
                 )
                 await self._conflict(row, conflict)
 
@@ -156,7 +156,7 @@ def _agree(row: RunRow, identity: Fingerprint) -> None:
     if row.puts and row.blob_sha256 and row.blob_sha256 != identity.sha256:
         raise VerificationError(
             f"The blob of run {row.run} can no longer be rebuilt as it was when it was first sent",
-            remedy=f"artdaqDB's content of the run changed; compare, then `release {row.run} --override`",
+            remedy=f"artdaqDB's content of the run changed; nothing was sent; find out why, then `{_waive(row)}`",
             context={"recorded_sha256": row.blob_sha256, "rebuilt_sha256": identity.sha256},
         )
 
@@ -174,6 +174,11 @@ def _identity(packed: Packed) -> dict[str, object]:
         "blob_length": packed.identity.length,
         "blob_sha256": packed.identity.sha256,
     }
+
+
+def _waive(row: RunRow) -> str:
+    """Return the command that takes the run out of the reckoning."""
+    return f"archiverd waive {row.run} --reason …"
 
 
 def _since(row: RunRow, now: float) -> dict[str, str]:

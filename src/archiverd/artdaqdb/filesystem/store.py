@@ -170,7 +170,7 @@ class FileSystemDB:
         if found is None or found.configuration != full:
             raise ArtdaqDBError(
                 f"Configuration {full} not found for update",
-                remedy=f"import the run first: `release {run}`",
+                remedy=f"find out what removed it from artdaqDB; `archiverd why {run}` tells when it was imported",
                 run=run,
             )
         if found.update:
@@ -229,7 +229,7 @@ class FileSystemDB:
                 return configuration
         raise ArtdaqDBError(
             f"Run {run} is not in artdaqDB",
-            remedy=f"it was there when it was imported: see what removed it, then `retry import {run}`",
+            remedy="it was there when it was imported: find out what removed it; nothing was uploaded",
             run=run,
         )
 
@@ -314,7 +314,7 @@ def _exported(entity: Entity) -> bytes:
 def _already(configuration: str, run: int, why: str) -> ArtdaqDBError:
     return ArtdaqDBError(
         f"Configuration {configuration} is already archived.",
-        remedy=f"{why}: a reused run number? nothing was changed; compare, then `waive {run}` or move the record away",
+        remedy=f"{why}: a reused run number? nothing was changed; compare, then `archiverd waive {run} --reason …`",
         run=run,
         context={"difference": why},
     )

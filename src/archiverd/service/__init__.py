@@ -1,0 +1,1 @@
+"""The daemon's life: wiring, watch, queues, lock, signals, drain."""

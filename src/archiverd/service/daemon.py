@@ -1,0 +1,77 @@
+"""`archiverd run`: watch, import, migrate and verify until told to stop; then drain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from archiverd import __version__, log
+from archiverd.service import systemd
+from archiverd.service.stopping import Reason, Stopping, signals
+from archiverd.service.watch import Watcher
+from archiverd.service.wiring import Parts, lock_path, opened
+
+if TYPE_CHECKING:
+    from archiverd.config import Settings
+
+_log = log.get()
+
+_BANNER = "=" * 70
+
+
+async def run(settings: Settings) -> int:
+    """Run the daemon; return its exit code (contract.md "Exit codes").
+
+    Raise ArchiverError when it cannot start.
+    """
+    stopping = Stopping(time.monotonic)
+    with signals(stopping):
+        async with opened(settings, stopping) as parts:
+            watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
+            await watcher.look_once()
+            _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
+            systemd.notify("READY=1", "STATUS=watching")
+            await _live(parts, watcher, stopping)
+            systemd.notify("STOPPING=1", "STATUS=closing")
+    reason = stopping.reason or Reason.DRAIN_ASKED
+    _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")
+    return reason.value
+
+
+async def _live(parts: Parts, watcher: Watcher, stopping: Stopping) -> None:
+    """Run every task until the drain is done, or its time is over."""
+    drain_seconds = parts.settings.app.drain_timeout_seconds
+    try:
+        async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
+            lock_watch = group.create_task(_watch_lock(parts, stopping), name="lock")
+            group.create_task(watcher.run(), name="watch")
+            group.create_task(parts.importing.run(), name="import")
+            group.create_task(parts.migrating.run(), name="migrate")
+            await stopping.wait()
+            lock_watch.cancel()
+            systemd.notify(
+                "STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={int((drain_seconds + 30) * 1_000_000)}"
+            )
+            deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
+    except TimeoutError:
+        left = sorted(parts.importing.in_hand | parts.migrating.in_hand)
+        _log.warning(
+            f"the drain took longer than drain_timeout_seconds ({drain_seconds:g} s); "
+            f"runs left to the next start: {', '.join(map(str, left)) or 'none'}"
+        )
+
+
+async def _watch_lock(parts: Parts, stopping: Stopping) -> None:
+    """Drain when the lock file is removed, saying so in the runbook's words."""
+    path = lock_path(parts.settings)
+    await parts.lock.removed()
+    for line in (
+        _BANNER,
+        "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN",
+        f"Lock file: {path}",
+        "Process will finish current run and then exit",
+        _BANNER,
+    ):
+        _log.warning(line)
+    stopping.ask(Reason.LOCK_REMOVED)

@@ -1,0 +1,49 @@
+"""Hints from the kernel that something happened in the run-records directory: the one seam for watchfiles.
+
+A hint makes the watcher look sooner, nothing else: the kernel's queue overflows silently, and network file
+systems send none. The scan is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import watchfiles
+
+from archiverd import log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = log.get("Import")
+
+GATHER_MILLISECONDS = 50
+"""Changes closer together than this make one hint."""
+
+AGAIN_SECONDS = 30.0
+"""How long to wait before watching again after the watch broke."""
+
+
+async def watch(directory: Path, hint: asyncio.Event, stop: asyncio.Event) -> None:
+    """Set ``hint`` whenever an entry of ``directory`` (not what is inside its entries) changes, until ``stop``."""
+    while not stop.is_set():
+        try:
+            changes = watchfiles.awatch(
+                directory,
+                watch_filter=None,
+                recursive=False,
+                debounce=GATHER_MILLISECONDS,
+                step=10,
+                stop_event=stop,
+                raise_interrupt=False,
+                ignore_permission_denied=True,
+            )
+            async for _ in changes:
+                hint.set()
+        except (OSError, RuntimeError) as error:
+            _log.info(f"no change notifications for {directory} ({error}); scanning finds every run all the same")
+            try:
+                await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
+            except TimeoutError:
+                continue

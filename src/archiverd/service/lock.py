@@ -1,0 +1,73 @@
+"""The lock file: one instance a work directory, and a way to ask it to stop.
+
+The file is opened without truncation, so that a refused second instance does not disturb the first.
+"Removed" means that the path no longer leads to our inode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import LockExistsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOOKED_AT_SECONDS = 0.5
+"""How often the daemon looks whether its lock file is still there."""
+
+
+class LockFile:
+    """A lock file that holds our process id while it is held."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the lock file; nothing is touched yet."""
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock. Raise LockExistsError if another process has it, OSError if the file cannot be made."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise LockExistsError(
+                f"Another process may be running. Lock file '{self.path}' is held.",
+                remedy=f"process {holder or 'unknown'} holds it: leave it running, or stop it with SIGINT first",
+                context={"pid": holder},
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go and remove the file, if it is still ours."""
+        if self._descriptor is None:
+            return
+        if self.is_ours():
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def is_ours(self) -> bool:
+        """Tell whether the path still leads to the file we hold."""
+        if self._descriptor is None:
+            return False
+        ours = os.fstat(self._descriptor)
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:  # a work directory that cannot be looked at proves nothing
+            return True
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+    async def removed(self) -> None:
+        """Return once somebody has removed or replaced the file."""
+        while await asyncio.to_thread(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
+            await asyncio.sleep(LOOKED_AT_SECONDS)

@@ -1,0 +1,38 @@
+"""Which kind of file system a path lies on: inotify sees nothing of what other hosts do on a network one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MOUNT_TABLE = Path("/proc/self/mountinfo")
+
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p", "fuse.sshfs"}
+)
+"""File system types, as the mount table names them, on which changes come from elsewhere."""
+
+
+def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
+    """Tell whether ``path`` lies on a network file system (proc(5), mountinfo); False if that cannot be told."""
+    try:
+        lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    target = path.resolve()
+    best, kind = -1, ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        if len(fields) < 5 or not after:
+            continue
+        point = Path(_unescaped(fields[4]))
+        if (point == target or point in target.parents) and len(point.parts) >= best:
+            best, kind = len(point.parts), after.split()[0]
+    return kind in NETWORK
+
+
+def _unescaped(text: str) -> str:
+    """Undo the octal escapes of blanks in a mount point."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text

@@ -1,0 +1,110 @@
+"""One stage's life: a feeder that picks run numbers from the journal, a small bounded queue, a few workers.
+
+The queue carries only run numbers; the journal is the one truth. A drain stops the feeder and lets the workers
+finish what the queue holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from archiverd.core.machine import Stage
+    from archiverd.journal.journal import Journal
+    from archiverd.service.stopping import Stopping
+
+SHORTEST_WAIT_SECONDS = 0.2
+"""A retry that is due but in hand must not make the feeder spin."""
+
+PAUSE_SECONDS = 5.0
+"""How long a stage rests when the journal itself cannot be used."""
+
+
+@dataclass(slots=True)
+class StageRunner:
+    """Runs one stage until the daemon stops."""
+
+    stage: Stage
+    journal: Journal
+    work: Callable[[int], Awaitable[None]]
+    workers: int
+    capacity: int
+    clock: Callable[[], float]
+    stopping: Stopping
+    logger: log.Log
+    until_idle: bool = False
+    """Stop as soon as nothing waits but retries further away than ``patience_seconds`` (one pass, for cron)."""
+    patience_seconds: float = 0.0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    in_hand: set[int] = field(default_factory=set)
+    """Runs in the queue or with a worker."""
+
+    async def run(self) -> None:
+        """Feed and work until a drain is asked for and everything in the queue is done."""
+        queue: asyncio.Queue[int | None] = asyncio.Queue(self.capacity)
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.workers):
+                group.create_task(self._serve(queue), name=f"{self.stage}-{number}")
+            await self._feed(queue)
+            for _ in range(self.workers):
+                await queue.put(None)
+
+    async def _feed(self, queue: asyncio.Queue[int | None]) -> None:
+        """Fill the queue from the journal until a drain is asked for; a run is picked when there is room for it."""
+        while not self.stopping.asked:
+            self.wake.clear()
+            if queue.full():
+                await self._rest(None)
+                continue
+            try:
+                await self.journal.wake_due()
+                run = await self.journal.pick(self.stage, self.in_hand)
+                wait = None if run is not None else await self._seconds_to_next()
+                if run is None and self._idle(wait):
+                    return
+            except ArchiverError as error:
+                log.failure(self.logger, error)
+                run, wait = None, PAUSE_SECONDS
+            if run is None:
+                await self._rest(wait)
+            else:
+                self.in_hand.add(run)
+                queue.put_nowait(run)
+
+    async def _serve(self, queue: asyncio.Queue[int | None]) -> None:
+        """Work on runs from the queue until told that there are no more."""
+        while (run := await queue.get()) is not None:
+            self.wake.set()
+            try:
+                await self.work(run)
+            except ArchiverError as error:  # the journal itself: the run stays where the journal has it
+                log.failure(self.logger, error, run)
+                await self._rest(PAUSE_SECONDS)
+            finally:
+                self.in_hand.discard(run)
+                self.wake.set()
+
+    def _idle(self, wait: float | None) -> bool:
+        """Tell whether one pass is over: nothing is in hand and no quick retry is near."""
+        return self.until_idle and not self.in_hand and (wait is None or wait > self.patience_seconds)
+
+    async def _seconds_to_next(self) -> float | None:
+        """Return the seconds until a waiting retry is due, or None if none waits."""
+        due = await self.journal.next_due()
+        return None if due is None else max(SHORTEST_WAIT_SECONDS, due - self.clock())
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait until woken, a drain is asked for, or ``seconds`` have passed."""
+        waits = {asyncio.ensure_future(self.wake.wait()), asyncio.ensure_future(self.stopping.wait())}
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()

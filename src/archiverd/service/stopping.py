@@ -1,0 +1,82 @@
+"""Why and how the daemon stops: signals, the lock file, and the exit code each leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from archiverd import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_log = log.get()
+
+AT_ONCE_COUNT = 3
+AT_ONCE_WITHIN_SECONDS = 2.0
+"""So many SIGINT within so many seconds stop the daemon at once."""
+
+
+class Reason(enum.Enum):
+    """Why the daemon drains; the value is its exit code (contract.md)."""
+
+    INTERRUPTED = 130
+    LOCK_REMOVED = 1
+    DRAIN_ASKED = 0
+
+
+class Stopping:
+    """The daemon's one stop flag: the first reason to stop counts."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        """``monotonic`` gives seconds for telling three quick SIGINT from three slow ones."""
+        self._monotonic = monotonic
+        self._asked = asyncio.Event()
+        self._interrupts: list[float] = []
+        self.reason: Reason | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the daemon is to take up nothing new."""
+        return self._asked.is_set()
+
+    async def wait(self) -> None:
+        """Return once the daemon is to stop."""
+        await self._asked.wait()
+
+    def ask(self, reason: Reason) -> None:
+        """Begin to drain for ``reason``; later reasons change nothing."""
+        if self.reason is None:
+            self.reason = reason
+            self._asked.set()
+
+    def interrupt(self) -> None:
+        """Handle SIGINT or SIGTERM: drain; the third within two seconds leaves at once.
+
+        Leaving at once loses nothing: whatever is in flight stands in the journal (I6).
+        """
+        now = self._monotonic()
+        self._interrupts = [when for when in self._interrupts if now - when <= AT_ONCE_WITHIN_SECONDS] + [now]
+        if len(self._interrupts) >= AT_ONCE_COUNT:
+            _log.warning("third interrupt: leaving at once; runs in flight are taken up at the next start")
+            os._exit(Reason.INTERRUPTED.value)
+        if self.reason is None:
+            _log.info("interrupt: finishing what is in flight and in the queues, then leaving")
+        self.ask(Reason.INTERRUPTED)
+
+
+@contextlib.contextmanager
+def signals(stopping: Stopping) -> Iterator[None]:
+    """Let SIGINT and SIGTERM drain the daemon while the block runs."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.interrupt)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

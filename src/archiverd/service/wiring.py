@@ -1,0 +1,185 @@
+"""From settings to working parts: which adapter stands behind each port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
+from archiverd.artdaqdb.schema import Schema, load_schema
+from archiverd.core.errors import ArchiverError, ConfigurationError
+from archiverd.core.lanes import Patience
+from archiverd.core.machine import Effect, Stage
+from archiverd.journal.journal import Journal
+from archiverd.runrecord.prepare import Cache, unknown_converters
+from archiverd.service.lock import LockFile
+from archiverd.service.runner import StageRunner
+from archiverd.stages.failing import Failing
+from archiverd.stages.importer import Importer
+from archiverd.stages.migrator import Migrator
+from archiverd.ucondb.client import HttpUconDB, UconDBSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.config import Settings
+    from archiverd.service.stopping import Stopping
+    from archiverd.ucondb.port import UconDB
+
+_log = log.get()
+
+QUEUE_LIMIT = 8
+"""A stage's queue never holds more runs: a drain must finish them (design.md section 7)."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """The opened parts of a daemon or of one pass."""
+
+    settings: Settings
+    lock: LockFile
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    ucondb: UconDB
+    importing: StageRunner
+    migrating: StageRunner
+
+
+def journal_path(settings: Settings) -> Path:
+    """Return where the journal is."""
+    return settings.app.work_dir / "journal.sqlite"
+
+
+def lock_path(settings: Settings) -> Path:
+    """Return where the lock file is."""
+    return settings.app.lock_file or settings.app.work_dir / ".archiver.lock"
+
+
+def make_artdaqdb(settings: Settings) -> ArtdaqDB:
+    """Return the artdaqDB adapter for ``database_uri``. Raise ConfigurationError for one we do not speak."""
+    uri = settings.artdaq_db.database_uri
+    if uri.startswith("filesystemdb://"):
+        return FileSystemDB(uri)
+    scheme = uri.split(":", 1)[0]
+    raise ConfigurationError(
+        f"Configuration validation failed: artdaq_db.database_uri: this archiverd cannot write to {scheme}:",
+        remedy="use filesystemdb:///absolute/path",
+    )
+
+
+def make_ucondb(settings: Settings) -> UconDB:
+    """Return the UconDB client."""
+    u = settings.ucon_db
+    return HttpUconDB(
+        UconDBSettings(
+            server_url=u.server_url,
+            folder=u.folder_name,
+            object=u.object_name,
+            user=u.writer_user,
+            password=u.writer_password.get_secret_value(),
+            timeout_seconds=u.timeout_seconds,
+            verify_tls=u.verify_tls,
+            ca_file=u.ca_file,
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, stopping: Stopping, *, until_idle: bool = False) -> AsyncIterator[Parts]:
+    """Take the lock, open everything, give the parts, and close everything in the opposite order.
+
+    Raise ArchiverError (LockExistsError, ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
+    """
+    os.umask(int(settings.app.umask, 8))
+    schema = load_schema(settings.artdaq_db.fcl_conf_dir)
+    _make_work_dir(settings.app.work_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        lock = LockFile(lock_path(settings))
+        lock.acquire()
+        stack.callback(lock.release)
+        wakes = {Effect.WAKE_IMPORT: asyncio.Event(), Effect.WAKE_MIGRATE: asyncio.Event()}
+
+        def on_effect(effect: Effect) -> None:
+            if effect in wakes:
+                wakes[effect].set()
+
+        journal = Journal(journal_path(settings), clock=time.time, on_effect=on_effect)
+        await journal.open()
+        stack.push_async_callback(journal.close)
+        for row in await journal.recover():
+            _log.info(f"taken up again after a restart as {row.state}", run=row.run)
+        artdaqdb, ucondb = make_artdaqdb(settings), make_ucondb(settings)
+        await artdaqdb.open()
+        stack.push_async_callback(artdaqdb.close)
+        await ucondb.open()
+        stack.push_async_callback(ucondb.close)
+        importing, migrating = _runners(settings, journal, artdaqdb, ucondb, schema, stopping, wakes, until_idle)
+        yield Parts(settings, lock, journal, artdaqdb, ucondb, importing, migrating)
+
+
+def _runners(
+    settings: Settings,
+    journal: Journal,
+    artdaqdb: ArtdaqDB,
+    ucondb: UconDB,
+    schema: Schema,
+    stopping: Stopping,
+    wakes: dict[Effect, asyncio.Event],
+    until_idle: bool,
+) -> tuple[StageRunner, StageRunner]:
+    """Make the runners of the two stages."""
+    app = settings.app
+    for name in unknown_converters(settings.fhiclize_generate):
+        _log.warning(f"No converter found for configured file: {name}")
+    failing = Failing(Patience(app.run_process_retries, app.retry_delay_seconds), time.time, random.uniform)
+    importer = Importer(
+        journal=journal,
+        artdaqdb=artdaqdb,
+        failing=failing,
+        schema=schema,
+        records=settings.source_files.run_records_dir,
+        converted=settings.fhiclize_generate,
+        unmatched=settings.artdaq_db.unmatched,
+        cache=Cache(),
+    )
+    migrator = Migrator(journal, artdaqdb, ucondb, failing, settings.validation.required)
+
+    def runner(stage: Stage, work: Importer | Migrator, workers: int, name: str, wake: Effect) -> StageRunner:
+        return StageRunner(
+            stage=stage,
+            journal=journal,
+            work=work,
+            workers=workers,
+            capacity=min(app.batch_size, QUEUE_LIMIT),
+            clock=time.time,
+            stopping=stopping,
+            logger=log.get(name),
+            until_idle=until_idle,
+            patience_seconds=app.retry_delay_seconds,
+            wake=wakes[wake],
+        )
+
+    return (
+        runner(Stage.IMPORT, importer, app.parallel_workers, "Import", Effect.WAKE_IMPORT),
+        runner(Stage.MIGRATE, migrator, settings.ucon_db.max_concurrent_uploads, "Migration", Effect.WAKE_MIGRATE),
+    )
+
+
+def _make_work_dir(path: Path) -> None:
+    """Make the work directory. Raise ArchiverError if that cannot be done or it cannot be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiverError(
+            f"Cannot make the work directory: {error}",
+            remedy=f"make {path} and give it to the user archiverd runs as",
+            context={"directory": str(path)},
+        ) from error

@@ -1,0 +1,81 @@
+"""The lock file: one instance, undisturbed by a second, and a way to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.errors import LockExistsError
+from archiverd.service.lock import LockFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLDER = """
+import sys
+from pathlib import Path
+from archiverd.service.lock import LockFile
+LockFile(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the lock file goes."""
+    return tmp_path / ".archiver.lock"
+
+
+def test_the_lock_holds_our_pid_while_it_is_held(path: Path) -> None:
+    """The file tells who holds it, and is gone afterwards."""
+    lock = LockFile(path)
+    lock.acquire()
+    assert path.read_text() == f"{os.getpid()}\n"
+    lock.release()
+    assert not path.exists()
+
+
+def test_a_second_process_is_refused_and_the_first_is_not_disturbed(path: Path) -> None:
+    """A refused second instance says so in the runbook's words and leaves the first one's file as it is."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LockExistsError) as caught:
+        LockFile(path).acquire()
+    assert str(caught.value) == f"Another process may be running. Lock file '{path}' is held."
+    assert path.read_text() == f"{holder.pid}\n"
+    holder.communicate("")
+
+
+def test_a_stale_lock_file_of_a_killed_process_is_no_obstacle(path: Path) -> None:
+    """A lock file left by kill -9 does not need to be removed by hand."""
+    path.write_text("99999\n")
+    lock = LockFile(path)
+    lock.acquire()
+    assert path.read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "renamed"])
+async def test_removal_is_noticed_by_inode(path: Path, how: str) -> None:
+    """Removed, replaced or renamed: the path no longer leads to our file."""
+    lock = LockFile(path)
+    lock.acquire()
+    waiting = asyncio.create_task(lock.removed())
+    if how == "renamed":
+        path.rename(path.with_suffix(".old"))
+    else:
+        path.unlink()
+        if how == "replaced":
+            path.write_text("someone else")
+    await asyncio.wait_for(waiting, 10)
+    lock.release()
+    assert path.exists() == (how == "replaced")
