@@ -1,0 +1,5 @@
+"""`python -m archiverd` is `archiverd`."""
+
+from archiverd.cli.main import main
+
+main()

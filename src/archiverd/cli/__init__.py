@@ -1,0 +1,1 @@
+"""The commands: thin, each a few lines over stages and service."""

@@ -1,0 +1,36 @@
+"""Commands by which an operator decides about a run: `waive` and `release`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from archiverd.cli.main import Globals
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="Why; `why` shows it.")
+@click.pass_obj
+def waive(globals_: Globals, run: int, reason: str) -> None:
+    """Take a run out of the reckoning (while no daemon runs)."""
+    from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
+
+    settings, _ = globals_.settings(migrating=False)
+    row = asyncio.run(desk.waive(settings, run, reason))
+    click.echo(f"run {run} is {row.state}", err=True)
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(min=1))
+@click.pass_obj
+def release(globals_: Globals, run: int) -> None:
+    """Put a quarantined, waiting or waived run back to work (while no daemon runs)."""
+    from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
+
+    settings, _ = globals_.settings(migrating=False)
+    row = asyncio.run(desk.release(settings, run))
+    click.echo(f"run {run} is {row.state}; the next `archiverd run` or `once` takes it up", err=True)

@@ -1,0 +1,74 @@
+"""`archiverd fhicl`: the FHiCL engine by hand."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archiverd.core.errors import ArchiverError, FhiclError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@click.group()
+def fhicl() -> None:
+    """Check and convert FHiCL text."""
+
+
+@fhicl.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+def check(files: tuple[Path, ...]) -> int:
+    """Tell whether files are FHiCL; say file:line:column of what is not."""
+    from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
+
+    wrong = 0
+    for file in files:
+        try:
+            engine.check(_read(file), str(file))
+        except FhiclError as error:
+            click.echo(str(error), err=True)
+            wrong += 1
+    return 1 if wrong else 0
+
+
+@fhicl.command("to-json")
+@click.argument("file", type=click.Path(path_type=Path))
+def to_json(file: Path) -> int:
+    """Print the document that artdaqDB makes of a FHiCL file."""
+    from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
+
+    now = datetime.now().astimezone()
+    stamp = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}{now:%z}"
+    return _print(lambda: engine.to_json(_read(file), file.name, stamp))
+
+
+@fhicl.command("from-json")
+@click.argument("file", type=click.Path(path_type=Path))
+def from_json(file: Path) -> int:
+    """Print the FHiCL that artdaqDB exports for a document."""
+    from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
+
+    return _print(lambda: engine.from_json(_read(file), str(file)))
+
+
+def _print(convert: Callable[[], bytes]) -> int:
+    """Print the bytes that ``convert`` gives, or its error's place."""
+    try:
+        sys.stdout.buffer.write(convert())
+    except FhiclError as error:
+        click.echo(str(error), err=True)
+        return 1
+    return 0
+
+
+def _read(file: Path) -> bytes:
+    """Return the file's bytes. Raise ArchiverError if it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ArchiverError(f"Cannot read {file}: {error.strerror}") from error

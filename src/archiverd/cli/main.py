@@ -1,0 +1,145 @@
+"""The command line: global options, and how every command ends.
+
+Data goes to standard output, everything for people to standard error. Commands import what they need when they
+run, so that ``--help`` and ``status`` are quick.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from archiverd import __version__
+from archiverd.core.errors import ArchiverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from archiverd.config import Settings
+
+EPILOG = """\b
+Examples:
+  archiverd demo                       see the whole job run, on parts of its own
+  archiverd -c site.toml config check  is the configuration right?
+  archiverd -c site.toml run           the daemon
+  archiverd -c site.toml status        how do we stand?
+  archiverd -c site.toml why 12345     what became of run 12345?
+
+Exit codes: 0 success, 1 known error, 2 unexpected error, 130 interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """The global options."""
+
+    config: str | None
+    level: str | None
+    """DEBUG with --verbose, WARNING with --quiet, None to take the configuration's."""
+    log_format: str
+
+    def settings(self, *, migrating: bool = True) -> tuple[Settings, Path]:
+        """Read the configuration, set up logging by it, and return it with its path."""
+        from archiverd import config, log  # noqa: PLC0415 - lazily: see above
+
+        path = config.find_config(self.config)
+        settings = config.load(path, migrating=migrating)
+        log.configure(self.level or settings.app.log_level, self.log_format)  # type: ignore[arg-type]
+        return settings, path
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-c", "--config", metavar="FILE", help="Configuration; else $ARCHIVERD_CONFIG, ./archiverd.toml, /etc.")
+@click.option("-v", "--verbose", is_flag=True, help="Log at DEBUG level.")
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings and errors only.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "console", "json", "journal"]),
+    default="auto",
+    show_default=True,
+    help="How log lines look; auto is the systemd journal if there, else readable lines.",
+)
+@click.version_option(__version__, prog_name="archiverd")
+@click.pass_context
+def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, log_format: str) -> None:
+    """Archive the run records of artdaq detectors: run-records directory → artdaqDB → UconDB, proven."""
+    level = "DEBUG" if verbose else "WARNING" if quiet else None
+    context.obj = Globals(config, level, log_format)
+
+
+def _add_commands() -> None:
+    """Hang the commands below the group; each module is small and imports lazily."""
+    from archiverd.cli import archive, configuration, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
+
+    for command in (
+        archive.run,
+        archive.once,
+        report.status,
+        report.runs,
+        report.why,
+        desk.waive,
+        desk.release,
+        configuration.config,
+        fhicl.fhicl,
+        parts.ucondb_server,
+        parts.demo,
+    ):
+        cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the documented exit code."""
+    _add_commands()
+    sys.exit(guarded(lambda: cli.main(prog_name="archiverd", standalone_mode=False)))
+
+
+def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way out a kind of end
+    """Run ``command``; return its exit code, with every error told as an operator can read it."""
+    try:
+        code = command()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except BaseExceptionGroup as group:
+        return _tell(_first(group))
+    except Exception as error:  # noqa: BLE001 - the last place where anything can be told
+        return _tell(error)
+    return code if isinstance(code, int) else 0
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first leaf of an exception group: the cause that ended its siblings."""
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner
+
+
+def _tell(error: BaseException) -> int:
+    """Say what went wrong; return the exit code."""
+    from archiverd import log  # noqa: PLC0415 - lazily: see above
+
+    if isinstance(error, ArchiverError):
+        click.echo(f"{error.name}: {error}", err=True)
+        if error.context:
+            click.echo(f"Context: {error.context!r}", err=True)
+        if error.remedy:
+            click.echo(f"Remedy: {error.remedy}", err=True)
+        return error.exit_code
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        return 1
+    log.unexpected(log.get(), error)
+    return 2

@@ -1,0 +1,184 @@
+"""Commands that tell: `status`, `runs` and `why`. They read the journal and touch nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from archiverd.core import runset
+from archiverd.core.machine import State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from archiverd.cli.main import Globals
+    from archiverd.journal.rows import FileFate, RunRow, StoryLine
+
+TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
+"""States that somebody may want to look at."""
+
+SHOWN = 10
+"""So many troubled runs are listed by `status`; `runs --state` lists them all."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, counts, runs, trouble, last_verified.")
+@click.pass_obj
+def status(globals_: Globals, as_json: bool) -> None:
+    """Say in one screen how we stand."""
+    from archiverd.journal import journal  # noqa: PLC0415 - lazily, for a quick --help
+
+    with _journal(globals_) as db:
+        counts = journal.select_counts(db)
+        trouble = journal.select_states(db, TROUBLE)
+        runs = {state: [row["run"] for row in _runs_of(db, state)] for state in State}
+        (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
+    if as_json:
+        shown = {
+            "version": 1,
+            "counts": {str(state): counts.get(state, 0) for state in State},
+            "runs": {str(state): runset.ranges(numbers) for state, numbers in runs.items() if numbers},
+            "trouble": [_brief(row) for row in trouble],
+            "last_verified": last,
+        }
+        click.echo(json.dumps(shown))
+        return
+    for state in State:
+        if counts.get(state):
+            click.echo(f"{state:<15} {counts[state]:>7}   {runset.show(runs[state])}")
+    if not counts:
+        click.echo("no runs yet")
+    if last is not None:
+        click.echo(f"last verified {_ago(time.time() - last)} ago")
+    for row in trouble[:SHOWN]:
+        click.echo(f"run {row.run} {row.state}: {row.error}" + (f"\n    {row.remedy}" if row.remedy else ""))
+    if len(trouble) > SHOWN:
+        click.echo(f"and {len(trouble) - SHOWN} more: archiverd runs --state retry_wait|quarantined|conflict")
+
+
+@click.command()
+@click.option("--state", type=click.Choice([str(state) for state in State]), help="Only runs in this state.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, runs.")
+@click.pass_obj
+def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
+    """List runs with their state."""
+    from archiverd.journal import journal  # noqa: PLC0415 - lazily, for a quick --help
+
+    with _journal(globals_) as db:
+        rows = journal.select_states(db, [State(state)] if state else list(State))
+    if as_json:
+        click.echo(json.dumps({"version": 1, "runs": [_brief(row) for row in rows]}))
+        return
+    for row in rows:
+        click.echo(f"{row.run:>9}  {row.state:<15} {row.configuration}  {row.error}".rstrip())
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(min=1))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, story, files.")
+@click.pass_obj
+def why(globals_: Globals, run: int, as_json: bool) -> int:
+    """Tell one run's story: its state, the cause, the next retry, the remedy, and its files."""
+    from archiverd.journal import journal  # noqa: PLC0415 - lazily, for a quick --help
+
+    with _journal(globals_) as db:
+        row = journal.select_run(db, run)
+        story, files = journal.select_story(db, run), journal.select_files(db, run)
+    if row is None:
+        click.echo(f"run {run} is not known: no directory of that name was seen below run_records_dir", err=True)
+        return 1
+    if as_json:
+        shown = {
+            "version": 1,
+            "run": asdict(row),
+            "story": [asdict(line) for line in story],
+            "files": [asdict(fate) for fate in files],
+        }
+        click.echo(json.dumps(shown))
+        return 0
+    _tell_row(row)
+    _tell_files(files)
+    _tell_story(story)
+    return 0
+
+
+def _tell_row(row: RunRow) -> None:
+    """Print where a run stands and what can be done."""
+    click.echo(f"run {row.run}: {row.state}" + (" (dead: it never got a stop line)" if row.dead else ""))
+    facts = [
+        ("configuration", row.configuration),
+        ("cause", row.error),
+        ("remedy", row.remedy),
+        ("attempts", str(row.attempts) if row.attempts else ""),
+        ("next retry", f"in {_ago(max(0.0, row.due - time.time()))}" if row.due else ""),
+        ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
+        ("packed on", row.packed_on),
+        ("validation", row.validation),
+    ]
+    for name, value in facts:
+        if value:
+            click.echo(f"  {name + ':':<15}{value}")
+
+
+def _tell_files(files: Sequence[FileFate]) -> None:
+    """Print which files were archived and which were left out, and why."""
+    archived = [fate for fate in files if fate.entity]
+    left_out = [fate for fate in files if not fate.entity]
+    if not files:
+        return
+    click.echo(f"  files archived: {len(archived)}")
+    for fate in archived:
+        click.echo(f"    {fate.name} as {fate.entity}" + (f" ({fate.reason})" if fate.reason else ""))
+    click.echo(f"  files left out: {len(left_out)}")
+    for fate in left_out:
+        click.echo(f"    {fate.name}: {fate.reason}")
+
+
+def _tell_story(story: Sequence[StoryLine]) -> None:
+    """Print what happened, in order."""
+    if story:
+        click.echo("  story:")
+    for line in story:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
+        click.echo(f"    {when}  {line.event} → {line.state}" + (f": {line.note}" if line.note else ""))
+
+
+def _brief(row: RunRow) -> dict[str, object]:
+    """Return what lists show of a run."""
+    return {
+        "run": row.run,
+        "state": str(row.state),
+        "dead": row.dead,
+        "configuration": row.configuration,
+        "error": row.error,
+        "remedy": row.remedy,
+        "next_retry": row.due,
+        "verified_at": row.verified_at,
+    }
+
+
+def _runs_of(db: sqlite3.Connection, state: State) -> list[sqlite3.Row]:
+    """Return the numbers of the runs in ``state``."""
+    return db.execute("SELECT run FROM runs WHERE state = ?", (str(state),)).fetchall()
+
+
+def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:
+    """Open the journal named by the configuration, read-only."""
+    from archiverd.journal.reader import reading  # noqa: PLC0415 - lazily, for a quick --help
+
+    settings, _ = globals_.settings(migrating=False)
+    return reading(settings.app.work_dir / "journal.sqlite")
+
+
+def _ago(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,1 @@
+"""Everything on embedded parts, with made-up but realistic runs."""

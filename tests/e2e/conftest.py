@@ -1,0 +1,187 @@
+"""Everything for real: server and daemon as processes, run records written live, real signals."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from archiverd.core.machine import State
+from archiverd.journal.journal import select_states
+from archiverd.journal.reader import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from archiverd.journal.rows import RunRow
+
+MAKER = Path(__file__).parents[1] / "tools" / "make_run_records.py"
+PASSWORD = "e2e-secret-pw"
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Site:
+    """One detector's archive: directories, a UconDB server, a daemon."""
+
+    root: Path
+    url: str = ""
+    password: str = PASSWORD
+    settings: str = ""
+    children: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def records(self) -> Path:
+        return self.root / "run_records"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def log(self) -> str:
+        return (self.root / "daemon.log").read_text()
+
+    def configure(self, **app: object) -> None:
+        """Write the configuration; ``app`` adds keys to [app]."""
+        extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in app.items())
+        (self.root / "archiverd.toml").write_text(
+            f'[app]\nwork_dir = "{self.work}"\nretry_delay_seconds = 0.2\n{extra}'
+            f'[source_files]\nrun_records_dir = "{self.records}"\n'
+            f'[artdaq_db]\ndatabase_uri = "filesystemdb://{self.root}/artdaqdb"\n'
+            f'[ucon_db]\nserver_url = "{self.url}"\nfolder_name = "test01"\nobject_name = "configuration"\n'
+            f'writer_user = "writer"\nwriter_password = "{self.password}"\n{self.settings}'
+        )
+
+    def serve(self) -> None:
+        """Start the bundled UconDB server."""
+        (self.root / "pw").write_text(PASSWORD + "\n")
+        command = ["ucondb-server", "--data", str(self.root / "ucondb"), "--listen", "127.0.0.1:0"]
+        command += ["--instance", "inst", "--folder", "test01", "--user", "writer"]
+        server = self._start(*command, "--password-file", str(self.root / "pw"), stdout=subprocess.PIPE)
+        assert server.stdout is not None
+        self.url = server.stdout.readline().removeprefix("listening on ").strip()
+        server.stdout.close()
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start an archiverd command with this site's configuration; its words go to the log."""
+        return self._start("--config", str(self.root / "archiverd.toml"), *command)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run an archiverd command to its end."""
+        argv = [sys.executable, "-m", "archiverd", "--config", str(self.root / "archiverd.toml"), *command]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+
+    def make(self, *arguments: str, live: bool = False) -> subprocess.Popen[str]:
+        """Write run records with the tests' maker; in batch mode waits for its end."""
+        argv = [sys.executable, str(MAKER), str(self.records), "--manifest", str(self.root / "manifest"), *arguments]
+        maker = subprocess.Popen(argv, text=True)
+        self.children.append(maker)
+        if not live:
+            assert maker.wait(PATIENCE_SECONDS) == 0
+        return maker
+
+    def planned(self) -> dict[int, dict[str, object]]:
+        """Return what the maker says of each run it has finished."""
+        lines = (self.root / "manifest").read_text().splitlines()
+        return {facts["run"]: facts for facts in map(json.loads, lines)}
+
+    def rows(self) -> dict[int, RunRow]:
+        """Return what the journal says of each run."""
+        path = self.work / "journal.sqlite"
+        if not path.exists():
+            return {}
+        with reading(path) as db:
+            return {row.run: row for row in select_states(db, list(State))}
+
+    def wait(self, done: Callable[[dict[int, RunRow]], bool]) -> dict[int, RunRow]:
+        """Wait until the journal shows what ``done`` wants to see."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not done(rows := self.rows()):
+            assert time.monotonic() < end, {run: (row.state, row.error) for run, row in rows.items()}
+            time.sleep(0.05)
+        return rows
+
+    def stop(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> int:
+        """Send a signal and return the exit code."""
+        process.send_signal(number)
+        return process.wait(PATIENCE_SECONDS)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Ask the server without our own client: status and body."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=30)
+        connection.request("GET", parts.path + path)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, body
+
+    def versions(self) -> dict[int, int]:
+        """Return how many versions UconDB holds under each run's key."""
+        status, body = self.get("/versions?folder=test01&object=configuration&tv=1e12")
+        if status == 404:
+            return {}
+        assert status == 200
+        counts: dict[int, int] = {}
+        for version in json.loads(body):
+            counts[int(version["key"])] = counts.get(int(version["key"]), 0) + 1
+        return counts
+
+    def blob(self, run: int) -> bytes:
+        """Return the bytes UconDB holds under a run's key."""
+        status, body = self.get(f"/data/test01/configuration?key={quote(str(run))}")
+        assert status == 200
+        return body
+
+    def assert_proven(self, row: RunRow) -> None:
+        """What UconDB holds is byte for byte what the journal says was verified (I1)."""
+        body = self.blob(row.run)
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (row.blob_length, row.blob_sha256)
+        assert body.startswith(f"Start of Record\nRun Number: {row.run}\nPacked on {row.packed_on}\n".encode())
+        assert body.endswith(f"\nEnd of Record\nRun Number: {row.run}\nPacked on {row.packed_on}\n".encode())
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+        for directory, _, _ in os.walk(self.records):
+            Path(directory).chmod(0o700)
+
+    def _start(self, *command: str, stdout: int | None = None) -> subprocess.Popen[str]:
+        with (self.root / "daemon.log").open("a") as log:
+            argv = [sys.executable, "-m", "archiverd", *command]
+            process = subprocess.Popen(argv, stdout=stdout or log, stderr=log, stdin=subprocess.DEVNULL, text=True)
+        self.children.append(process)
+        return process
+
+
+@pytest.fixture
+def bare_site(tmp_path: Path) -> Iterator[Site]:
+    """A site without a server."""
+    site = Site(tmp_path)
+    site.records.mkdir()
+    site.configure()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def site(bare_site: Site) -> Site:
+    """A site with a server."""
+    bare_site.serve()
+    bare_site.configure()
+    return bare_site

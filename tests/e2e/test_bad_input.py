@@ -1,0 +1,153 @@
+"""Bad input gets the runbook's named error, exit 1, or a retry that `why` explains; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.machine import State
+
+if TYPE_CHECKING:
+    from .conftest import Site
+
+ONE_RUN = ("--runs", "1", "--profile", "demo", "--fcl", "dumped", "--crash", "0", "--first", "7", "--no-chmod")
+
+
+def test_a_run_records_directory_that_cannot_be_read_ends_the_start(site: Site) -> None:
+    """An unreadable directory at start is the runbook's error and exit 1."""
+    site.records.rmdir()
+    ended = site.run("run")
+    assert ended.returncode == 1
+    assert "ArchiverError: Cannot read run records directory: [Errno 2] No such file or directory" in ended.stderr
+    assert f"Context: {{'directory': '{site.records}'}}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every directory")
+def test_a_run_records_directory_without_permission_ends_the_start(site: Site) -> None:
+    """A directory that may not be read is told with the operating system's words."""
+    site.records.chmod(0)
+    ended = site.run("run")
+    site.records.chmod(0o755)
+    assert (ended.returncode, "[Errno 13] Permission denied" in ended.stderr) == (1, True)
+
+
+def test_a_bad_configuration_is_named(site: Site) -> None:
+    """A required key that is missing reads as the runbook has it, exit 1."""
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text().replace("work_dir", "wrk_dir"))
+    ended = site.run("config", "check")
+    assert ended.returncode == 1
+    assert "ConfigurationError: Configuration validation failed: unknown key app.wrk_dir" in ended.stderr
+    assert "did you mean work_dir?" in ended.stderr
+    config.write_text("\n".join(line for line in config.read_text().splitlines() if "wrk_dir" not in line))
+    assert "ConfigurationError: Configuration validation failed: work_dir is required" in site.run("run").stderr
+
+
+def test_a_wrong_password_is_a_retry_that_why_explains(site: Site) -> None:
+    """With a wrong password nothing is lost or quarantined; `why` says what to check, and the right one mends it."""
+    site.password = "n0t-the-0ne"
+    site.configure(run_process_retries=0)
+    site.make(*ONE_RUN)
+    daemon = site.start("run")
+    rows = site.wait(lambda rows: 7 in rows and bool(rows[7].error))
+    told = site.run("why", "7").stdout
+    assert rows[7].state is State.RETRY_WAIT
+    assert "UconDBError: Failed to upload blob for run 7: 401" in told
+    assert "next retry:" in told
+    assert "writer_password" in told
+    assert site.stop(daemon) == 130
+    assert (site.versions(), "Traceback" in site.log, "n0t-the-0ne" in site.log) == ({}, False, False)
+    site.password = "e2e-secret-pw"
+    site.configure()
+    daemon = site.start("run")
+    rows = site.wait(lambda rows: rows[7].state is State.VERIFIED)
+    assert site.stop(daemon) == 130
+    site.assert_proven(rows[7])
+
+
+def test_an_unreachable_server_is_a_retry_that_why_explains(bare_site: Site) -> None:
+    """With nobody listening the import goes on, the upload waits, and it succeeds once the server is there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        bare_site.url = f"http://127.0.0.1:{free.getsockname()[1]}/inst/app"
+    bare_site.configure(run_process_retries=0)
+    bare_site.make(*ONE_RUN)
+    daemon = bare_site.start("run")
+    rows = bare_site.wait(lambda rows: 7 in rows and bool(rows[7].error))
+    assert rows[7].imported_at is not None
+    told = bare_site.run("why", "7").stdout
+    assert "UconDBError" in told
+    assert "Connection refused" in told
+    assert "next retry:" in told
+    assert bare_site.stop(daemon) == 130
+    bare_site.serve()
+    bare_site.configure()
+    assert bare_site.run("once").returncode == 0
+    assert bare_site.rows()[7].state is State.VERIFIED
+
+
+def test_other_content_under_the_key_is_a_conflict_and_is_not_overwritten(site: Site) -> None:
+    """A taken key with other bytes ends as a conflict that names the remedy; UconDB's bytes stay."""
+    site.make(*ONE_RUN)
+    assert site.run("once").returncode == 0
+    before = site.blob(7)
+    for left in (*site.work.glob("journal.sqlite*"), *(site.root / "artdaqdb").glob("*/*")):
+        left.unlink()
+    metadata = site.records / "7" / "metadata.txt"
+    metadata.write_text(metadata.read_text().replace("Config name: ", "Config name: other"))
+    ended = site.run("once")
+    assert ended.returncode == 1
+    assert site.rows()[7].state is State.CONFLICT
+    assert "archiverd waive 7 --reason" in site.run("why", "7").stdout
+    assert site.blob(7) == before
+
+
+def test_a_broken_fhicl_file_is_named_with_its_place(site: Site) -> None:
+    """A file that is not FHiCL is left out by name, with line and column; the rest of the run is archived."""
+    site.make(*ONE_RUN)
+    (site.records / "7" / "broken01.fcl").write_text("a: 1\nb: { c: 2\n")
+    assert site.run("once").returncode == 0
+    assert site.rows()[7].state is State.VERIFIED
+    assert "broken01.fcl: not FHiCL: " in site.run("why", "7").stdout
+
+
+def test_with_unmatched_fail_a_broken_file_quarantines_the_run(site: Site) -> None:
+    """Who wants all or nothing gets a quarantined run with cause and remedy."""
+    site.configure()
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text().replace("[artdaq_db]", '[artdaq_db]\nunmatched = "fail"'))
+    site.make(*ONE_RUN)
+    (site.records / "7" / "broken01.fcl").write_text("a: 1\nb: { c: 2\n")
+    assert site.run("once").returncode == 1
+    assert site.rows()[7].state is State.QUARANTINED
+    assert "FhiclError: broken01.fcl:" in site.run("why", "7").stdout
+
+
+def test_a_quarantined_run_is_mended_and_released(site: Site) -> None:
+    """What `why` tells to do works: mend the record, release the run, and it is archived."""
+    test_with_unmatched_fail_a_broken_file_quarantines_the_run(site)
+    (site.records / "7" / "broken01.fcl").write_text("a: 1\nb: { c: 2 }\n")
+    released = site.run("release", "7")
+    assert (released.returncode, "run 7 is queued" in released.stderr) == (0, True)
+    assert site.run("once").returncode == 0
+    assert site.rows()[7].state is State.VERIFIED
+    assert site.run("release", "7").returncode == 1
+    refused = site.run("waive", "7", "--reason", "test")
+    assert (refused.returncode, "Run 7 is verified and cannot be waived" in refused.stderr) == (1, True)
+
+
+def test_a_run_can_be_waived_with_a_reason(bare_site: Site) -> None:
+    """A run taken out of the reckoning says why, and is not taken up again."""
+    bare_site.make(*ONE_RUN)
+    bare_site.url = "http://127.0.0.1:9/inst/app"
+    bare_site.configure(run_process_retries=0)
+    assert bare_site.run("once").returncode == 1
+    assert bare_site.run("waive", "7", "--reason", "cosmic test").returncode == 0
+    told = bare_site.run("why", "7").stdout
+    assert "run 7: waived" in told
+    assert "cosmic test" in told
+    assert bare_site.run("once").returncode == 0
