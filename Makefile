@@ -7,7 +7,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench lock clean
+.PHONY: help setup demo test lint types format bench fuzz lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -38,6 +38,13 @@ bench: setup  ## every benchmark, one after the other
 
 bench-%: setup
 	@$(BIN)/python benchmarks/bench_$(subst -,_,$*).py $(ARGS)
+
+fuzz: setup  ## the FHiCL engine on recorded and mutated inputs under the sanitizers (N=… mutations of each)
+	@$(BIN)/python native/fuzz/make_corpus.py build/fuzz/corpus
+	@PATH="$(abspath $(BIN)):$$PATH" cmake -S native -B build/fuzz -G Ninja -DFHICL_FUZZ=ON \
+		-DCMAKE_BUILD_TYPE=RelWithDebInfo >build/fuzz/cmake.log
+	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/fuzz >>build/fuzz/cmake.log
+	@build/fuzz/fuzz/fuzz_engine -n $(or $(N),200) build/fuzz/corpus/*
 
 lock: setup  ## resolve the dependencies of pyproject.toml anew into requirements/*.lock
 	@scripts/lock $(ARGS)

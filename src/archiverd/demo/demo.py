@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.demo import processes, runs, summary
 
@@ -66,6 +67,11 @@ async def _play(site: processes.Site, count: int, rate: float, console: Console)
                 playing = asyncio.create_task(runs.play(plans, site.records))
                 try:
                     await _follow(plans, journal, playing, daemon, show)
+                    if daemon.returncode is not None:
+                        raise ArchiverError(
+                            f"The demo's daemon ended by itself with exit code {daemon.returncode}",
+                            remedy=f"its last words: {_last_line(site.daemon_log)}",
+                        )
                     if playing.done():
                         await playing
                 finally:
@@ -91,6 +97,12 @@ async def _follow(
             if all(summary.as_expected(plan, rows.get(plan.run)) for plan in plans) or loop.time() > give_up:
                 return
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else "none"
 
 
 @contextlib.contextmanager
@@ -148,4 +160,4 @@ def _show(result: summary.Summary, console: Console) -> None:
     )
     console.print(table)
     for line in (*result.remarks, *result.wrong):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,67 @@
+"""What the documentation tells people to type works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
+    """Every command of the tutorial, in order, in an empty directory, ends well."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(), re.DOTALL)
+    assert len(blocks) == 5
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for block in blocks:
+        command = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    """A relative link in the documentation points to a file that exists."""
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
+    """The ten lines of the README are a configuration, once the password is given."""
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    tomllib.loads(block)
+    assert sum(bool(line) and not line.startswith("[") for line in block.splitlines()) <= 10
+    path = tmp_path / "archiverd.toml"
+    path.write_text(block)
+    command = [sys.executable, "-m", "archiverd", "--config", str(path), "config", "check"]
+    environment = {**os.environ, "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "x"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_configuration_names_every_setting() -> None:
+    """archiverd.toml.example shows each key there is, and no other."""
+    from archiverd.config import Section, Settings
+
+    text = (ROOT / "archiverd.toml.example").read_text()
+    uncommented = "\n".join(
+        line.removeprefix("#") if re.match(r"#\w+ = ", line) else line for line in text.splitlines()
+    )
+    shown = tomllib.loads(uncommented)
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        assert name in shown, f"section {name} is missing"
+        if isinstance(kind, type) and issubclass(kind, Section):
+            assert set(shown[name]) == set(kind.model_fields), f"section {name}"
+    assert set(shown) == set(Settings.model_fields)
