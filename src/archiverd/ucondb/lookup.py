@@ -32,8 +32,7 @@ _ALL_TIMES = "1e12"
 
 async def look_up(site: Site, key: str, purpose: Purpose) -> Found | None:
     """Return the version under ``key``, or None if its absence is proven. Raise UconDBError."""
-    if not acceptable(key):
-        raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
+    demand_key(key, purpose)
     reply = await site.get(site.settings.data_target(key=key, meta_only="yes"), purpose)
     if reply.status == 200:
         found = parse_metadata(reply.body)
@@ -46,6 +45,12 @@ async def look_up(site: Site, key: str, purpose: Purpose) -> Found | None:
         await _prove_object_absent(site, reply, purpose)
         return None
     raise refused(purpose, reply)
+
+
+def demand_key(key: str, purpose: Purpose) -> None:
+    """Raise UconDBError (permanent) if the server would not take ``key``."""
+    if not acceptable(key):
+        raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
 
 
 async def look_up_all(site: Site, keys: Collection[str]) -> Mapping[str, Found]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import Retry, UconDBError, VerificationError
 from archiverd.ucondb.failures import nonsense, reading_back, refused, unreachable, uploading
-from archiverd.ucondb.lookup import look_up
+from archiverd.ucondb.lookup import demand_key, look_up
 from archiverd.ucondb.port import Fingerprint, Outcome
 from archiverd.ucondb.reading import receive
 from archiverd.ucondb.records import parse_metadata
@@ -40,6 +40,8 @@ _log = log.get("Migration")
 async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
     """Store ``blob`` under ``key`` (see ``port.UconDB.store``). Raise UconDBError or VerificationError."""
     purpose = uploading(key)
+    demand_key(key, purpose)
+    demand_key(tag, purpose)
     if len(blob) > site.settings.max_blob_bytes:
         raise _too_long(purpose, len(blob), site.settings.max_blob_bytes)
     ours = await asyncio.to_thread(_identify, blob)
@@ -92,15 +94,12 @@ async def _send(site: Site, login: Login, key: str, blob: bytes, tag: str, purpo
 async def _settle(site: Site, key: str, ours: Fingerprint, doubt: UconDBError) -> Outcome:
     """Find out what became of a put: a version that stands under the key now is compared.
 
-    One that does not may still come (a frozen database stores late): UNKNOWN. Raise UconDBError if the look-up
-    shows that the settings are wrong.
+    One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: UNKNOWN.
     """
     try:
         if await look_up(site, key, uploading(key)) is not None:
             return await _compare(site, key, ours)
     except UconDBError as error:
-        if error.retry is Retry.PERMANENT:
-            raise
         doubt.context["look_up"] = error.message
     log.failure(_log, doubt)
     return Outcome.UNKNOWN

@@ -1,0 +1,157 @@
+"""Records of versions, lists of them, and URLs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiverd.core.errors import ConfigurationError
+from archiverd.ucondb.port import Found
+from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
+from archiverd.ucondb.settings import acceptable
+from tests.ucondb.playback import body_of, settings
+
+RECORD = st.fixed_dictionaries(
+    {
+        "key": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        "id": st.integers(1, 2**31),
+        "data_size": st.integers(0, 2**28),
+        "uadler32": st.integers(0, 2**32 - 1),
+        "tv": st.floats(),
+        "tags": st.lists(st.text(max_size=5), max_size=2),
+    }
+)
+
+
+def versions(records: list[dict[str, Any]]) -> dict[str, Found]:
+    """Return what a list of records means."""
+    return {r["key"]: Found(r["key"], r["id"], r["data_size"], r["uadler32"]) for r in records if r["key"] is not None}
+
+
+def test_recorded_metadata() -> None:
+    """The metadata object of a put and of a look-up gives key, id, size and unsigned checksum."""
+    expected = Found("1001", 1, 15, 710607990)
+    assert parse_metadata(body_of("b_put_key_tag_fullmeta")) == expected
+    assert parse_metadata(body_of("d_get_meta_only")) == expected
+
+
+def test_a_recorded_listing_keeps_every_key_and_skips_null() -> None:
+    """Versions with a future validity time are there, those without a key are not (T9, T13)."""
+    body = body_of("d_get_versions_tv")
+    found = parse_listing(body)
+    raw = json.loads(body)
+    assert found == versions(raw)
+    assert found["1011"].data_size == 15
+    assert len(found) < len(raw)
+
+
+def test_a_recorded_sequence() -> None:
+    """A JSON text sequence gives its records by key; the empty one gives nothing."""
+    assert parse_sequence(body_of("j_lookup_keys")) == {
+        "1001": Found("1001", 1, 15, 710607990),
+        "1003": Found("1003", 3, 15, 710870136),
+    }
+    assert parse_sequence(body_of("j_lookup_keys_all_missing")) == {}
+
+
+@given(st.lists(RECORD, max_size=5))
+def test_any_whole_listing_is_read(records: list[dict[str, Any]]) -> None:
+    """Python's NaN and Infinity, which are no JSON, do not hide a version."""
+    assert parse_listing(json.dumps(records).encode()) == versions(records)
+
+
+@given(st.lists(RECORD, max_size=3), st.data())
+def test_a_listing_that_breaks_off_is_never_taken_for_a_shorter_one(
+    records: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Cut anywhere before its closing bracket, a list is an error (section 6)."""
+    whole = json.dumps(records, ensure_ascii=False).encode("utf-8", "replace")
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are the JSON decoder's
+        parse_listing(whole[:cut])
+
+
+@given(st.lists(RECORD, max_size=3), st.integers(0, 200))
+def test_a_sequence_that_breaks_off_gives_only_true_versions(records: list[dict[str, Any]], cut: int) -> None:
+    """A cut sequence may miss versions; what it gives is right."""
+    records = list({record["key"]: record for record in records}.values())
+    whole = b"".join(b"\x1e" + json.dumps(record).encode() + b"\n" for record in records)
+    found = parse_sequence(whole[:-cut] if cut else whole)
+    assert found.items() <= versions(records).items()
+
+
+@given(st.binary())
+def test_no_bytes_are_a_traceback(body: bytes) -> None:
+    """Whatever comes instead of metadata or a sequence is nothing."""
+    assert parse_metadata(body) is None
+    assert parse_sequence(body) == {}
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"null", b'{"key": "1", "id": "1", "data_size": 1, "uadler32": 1}', b"[" * 9999]
+)
+def test_json_that_is_no_version_is_none(body: bytes) -> None:
+    """The empty object that the server sends for an unknown id (T16) is not a version."""
+    assert parse_metadata(body) is None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from(["configuration", "a b", "ä/%"]))
+def test_every_text_survives_the_url(text: str, name: str) -> None:
+    """A parameter's value comes back from the query, nothing of it is a comma, and the path stays ASCII and plain."""
+    target = settings("http://host:1/inst/app", object=name).data_target(key=text, meta_only="yes")
+    parts = urlsplit(target)
+    values = dict(parse_qsl(parts.query, keep_blank_values=True))
+    assert values["key"] == text
+    assert values.get("object", parts.path.rpartition("/")[2]) == name
+    assert parts.path.startswith("/inst/app/data/test01")
+    assert "," not in target
+    assert target.isascii()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a\nb", "a\rb", "a<b", "a'b", "a\\b", "a|b", "a;b", 'a"b', "a>b", "\x00", "\ud800"]
+)
+def test_what_the_server_refuses_is_not_sent(text: str) -> None:
+    """A key that the server answers with 400 or 500, or that could break a header, is not acceptable (section 2)."""
+    assert not acceptable(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "word"),
+    [
+        ("server_url", "ftp://host/i/app", "server_url"),
+        ("server_url", "https:///i/app", "server_url"),
+        ("server_url", "https://writer:geheim@host/i/app", "server_url"),
+        ("server_url", "https://host:99999/i/app", "server_url"),
+        ("server_url", "https://host/i,j/app", "server_url"),
+        ("server_url", "https://host/i/app?x=geheim", "server_url"),
+        ("folder", "a/b", "folder_name"),
+        ("folder", "a.b.c", "folder_name"),
+        ("object", "a;b", "object_name"),
+        ("object", "", "object_name"),
+        ("user", "a,b", "writer_user"),
+        ("user", 'a"b', "writer_user"),
+        ("timeout_seconds", 0, "timeout_seconds"),
+    ],
+)
+def test_impossible_settings_are_refused_by_the_name_of_their_key(change: str, value: object, word: str) -> None:
+    """A setting that can never work is a ConfigurationError that names the key and shows no secret."""
+    with pytest.raises(ConfigurationError, match=word) as caught:
+        settings(**{"url": "http://host/i/app", "url" if change == "server_url" else change: value})  # type: ignore[arg-type] # one value is wrong
+    assert "geheim" not in str(caught.value)
+
+
+def test_settings_hide_the_password() -> None:
+    """The password is in no repr."""
+    assert "writer-pw-1" not in repr(settings("http://host/i/app"))
+
+
+def test_patience_grows_by_a_second_for_every_megabyte() -> None:
+    """Ten seconds for small blobs, 210 for 200 MB."""
+    patient = settings("http://host/i/app", timeout_seconds=10.0)
+    assert (patient.patience(), patient.patience(999_999), patient.patience(200_000_000)) == (10.0, 10.0, 210.0)
