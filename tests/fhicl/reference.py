@@ -17,7 +17,7 @@ E5 = rf"(?={END}|[,\]}})])"
 
 WORD = rf"[A-Za-z_][A-Za-z0-9_]*+{E3}"
 NUMBER = (
-    rf"(?:[0-9]++{E2}|[+-]?infinity{E5}|(?:[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+){E2}"
+    rf"(?:[0-9]++{E2}|[+-]?infinity{E5}|(?:[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?){E2}"
     rf"|0[xX][0-9A-Fa-f]++{E2}|0[bB][01]++{E2})"
 )
 ATOMS = [
@@ -27,11 +27,11 @@ ATOMS = [
     ("string_unquoted", WORD),
     ("string_unquoted", rf"(?![0-9]++(?![A-Za-z_]))[0-9][A-Za-z0-9_]*+{E1}"),
     ("string_singlequoted", rf"'[\x00-\x26\x28-\x7f]*+'{E4}"),
-    ("string_doublequoted", rf'"(?:\\"|[\x00-\x21\x23-\x7f])*+"{E4}'),
+    ("string_doublequoted", rf'"(?:\\"|\\(?!")|[\x00-\x21\x23-\x5b\x5d-\x7f])*"{E4}'),
     ("string_unquoted", rf"(?![0-9])[A-Za-z0-9_:.@]++{E3}"),
 ]
-SKIP = re.compile(r"(?:[ \t\n\v\f\r]|(?:#|//)[\x00-\x09\x0b-\x7f]*\n)*+")
-QUOTED_TEXT = re.compile(r"(?:[ -\[\]-~\n\t]|\\[\"'\\nt])*+")
+SKIP = re.compile(r"(?:[ \t\n\v\f\r]|(?:#|//)[\x00-\x09\x0b-\x7f]*\n)*")
+QUOTED_TEXT = re.compile(r"(?:[ -\[\]-~\n\t]|\\[\"'\\nt])*")
 PLAIN_TEXT = re.compile(r"[ -~\n\t]*+")
 
 Pairs = list[tuple[str, object]]
@@ -238,10 +238,10 @@ def comments(source: str) -> dict[int, str]:
     found: dict[int, str] = {}
     at = 0
     while True:
-        at = re.compile(r"(?:(?![#\"']|//)[\x00-\x7f])*+").match(source, at).end()
+        at = re.compile(r"(?:(?![#\"']|//)[\x00-\x7f])*").match(source, at).end()
         while quoted := re.compile(r"""(?:"[\x00-\x21\x23-\x7f]++"|'[\x00-\x26\x28-\x7f]++')""").match(source, at):
-            at = re.compile(r"(?:(?![#\"']|//)[\x00-\x7f])*+").match(source, quoted.end()).end()
-        at = re.compile(r"(?:(?!#|//)[\x00-\x7f])*+").match(source, at).end()
+            at = re.compile(r"(?:(?![#\"']|//)[\x00-\x7f])*").match(source, quoted.end()).end()
+        at = re.compile(r"(?:(?!#|//)[\x00-\x7f])*").match(source, at).end()
         comment = re.compile(r"(?:#|//)[\x00-\x09\x0b\x0c\x0e-\x7f]*+").match(source, at)
         if comment is None:
             return found
