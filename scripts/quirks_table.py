@@ -80,11 +80,12 @@ def text() -> str:
     parts.append("\n## Faults around them (5.3)\n\n| fault | what is done | test |\n|---|---|---|\n")
     parts += [f"| {name} | {_cell(a['does'])} | `{a['test']}` |\n" for name, a in around.items()]
     parts.append("\n## Quirks of the record maker\n\n")
-    parts.append("Each is a test `test_quirks.py::test_quirk[<name>]`.\n\n")
-    parts.append("| quirk | what it is | what is done | why |\n|---|---|---|---|\n")
+    parts.append("All of them, in one archive and through the whole program: `test_all_quirks.py`.\n\n")
+    parts.append("| quirk | what it is | what is done | why | test |\n|---|---|---|---|---|\n")
     for name, description in descriptions().items():
         quirk = quirks[name]
-        parts.append(f"| `{name}` | {_cell(description)} | {_cell(quirk['does'])} | {_cell(quirk['why'])} |\n")
+        words = " | ".join(map(_cell, (description, quirk["does"], quirk["why"])))
+        parts.append(f"| `{name}` | {words} | `test_quirks.py::test_quirk[{name}]` |\n")
     return "".join(parts)
 
 

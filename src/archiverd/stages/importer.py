@@ -30,6 +30,8 @@ _log = log.get("Import")
 
 HASHES = "hashes"
 RUN_HISTORY = "RunHistory"
+GENERATED = "(generated)"
+"""Stands for the source of an entity that no file of the record was made into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
     for place in assigned:
         file = texts[place.file]
         entities.append(Entity(place.collection, place.entity, file.fcl))
-        fates.append(FileFate(file.source, place.entity, ""))
+        fates.append(FileFate(file.source or GENERATED, place.entity, ""))
     fates.extend(_without_rule(texts[name], unmatched, entities) for name in without_rule)
     hashes = hashes_fcl([(entity.name, entity.fcl) for entity in entities])
     schema_entity = Entity(schemas.COLLECTION, schemas.ENTITY, schema.text)
