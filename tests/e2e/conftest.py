@@ -19,7 +19,7 @@ import pytest
 
 from archiverd.core.machine import State
 from archiverd.journal.journal import select_states
-from archiverd.journal.reader import reading
+from archiverd.journal.reader import is_there, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ class Site:
     def rows(self) -> dict[int, RunRow]:
         """Return what the journal says of each run."""
         path = self.work / "journal.sqlite"
-        if not path.exists():
+        if not is_there(path):
             return {}
         with reading(path) as db:
             return {row.run: row for row in select_states(db, list(State))}

@@ -251,6 +251,15 @@ async def test_a_missing_journal_is_said_plainly(tmp_path: Path) -> None:
         pass
 
 
+async def test_a_journal_that_is_being_made_is_not_there_yet(tmp_path: Path) -> None:
+    """Whoever asks between the making of the file and of its tables is told that there is nothing yet."""
+    with sqlite3.connect(tmp_path / "new.sqlite") as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    with pytest.raises(ArchiverError, match="There is no journal"), reading(tmp_path / "new.sqlite"):
+        pass
+
+
 KILLED = """
 import asyncio, sys
 from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from archiverd.core.machine import State
 from archiverd.journal.journal import select_states
-from archiverd.journal.reader import reading
+from archiverd.journal.reader import is_there, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class Summary:
 
 def look(journal: Path) -> dict[int, RunRow]:
     """Return the rows of all runs the daemon's journal knows; empty before there is a journal."""
-    if not journal.exists():
+    if not is_there(journal):
         return {}
     with reading(journal) as db:
         return {row.run: row for row in select_states(db, list(State))}

@@ -15,18 +15,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether there is a journal at ``path``; one that is just being made is not there yet."""
+    if not path.exists():
+        return False
+    with contextlib.closing(connect(str(path), read_only=True)) as connection:
+        return bool(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the journal at ``path`` read-only.
 
     Raise ArchiverError when there is none yet or it cannot be read.
     """
-    if not path.exists():
-        raise ArchiverError(
-            f"There is no journal at {path} yet",
-            remedy="it is made by the first `archiverd run` or `archiverd once`; check app.work_dir",
-        )
     try:
+        if not is_there(path):
+            raise ArchiverError(
+                f"There is no journal at {path} yet",
+                remedy="it is made by the first `archiverd run` or `archiverd once`; check app.work_dir",
+            )
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
             yield connection
     except sqlite3.Error as error:
