@@ -159,7 +159,7 @@ async def test_a_run_that_fails_for_now_is_tried_again_when_due(bench: Bench) ->
 async def test_a_journal_that_cannot_be_written_does_not_kill_the_stage(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the work cannot even be recorded, the stage rests and goes on; the run stays where the journal has it."""
+    """When an outcome cannot be recorded, the stage rests, then takes the run up again: nobody has to restart it."""
     monkeypatch.setattr("archiverd.service.runner.PAUSE_SECONDS", 0.0)
     calls = 0
 
@@ -167,6 +167,7 @@ async def test_a_journal_that_cannot_be_written_does_not_kill_the_stage(
         nonlocal calls
         calls += 1
         if calls == 1:
+            await bench.journal.record(Move(run, Event.IMPORT_BEGINS))
             raise ArchiverError("Cannot write the journal: [Errno 28] No space left on device", retry=Retry.TRANSIENT)
         await bench.import_it(run)
         bench.stopping.ask(Reason.DRAIN_ASKED)

@@ -25,7 +25,7 @@ def run(globals_: Globals) -> int:
     return asyncio.run(daemon.run(settings))
 
 
-@click.command()
+@click.command(short_help="Archive everything that has ended, then exit.")
 @click.pass_obj
 def once(globals_: Globals) -> int:
     """Take every run that has ended through both stages, then exit (for cron)."""

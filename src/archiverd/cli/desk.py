@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from archiverd.cli.main import Globals
 
 
-@click.command()
+@click.command(short_help="Take a run out of the reckoning.")
 @click.argument("run", type=click.IntRange(min=1))
 @click.option("--reason", required=True, help="Why; `why` shows it.")
 @click.pass_obj
@@ -24,7 +24,7 @@ def waive(globals_: Globals, run: int, reason: str) -> None:
     click.echo(f"run {run} is {row.state}", err=True)
 
 
-@click.command()
+@click.command(short_help="Put a run that was set aside back to work.")
 @click.argument("run", type=click.IntRange(min=1))
 @click.pass_obj
 def release(globals_: Globals, run: int) -> None:

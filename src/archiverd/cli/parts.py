@@ -9,7 +9,7 @@ import click
 from archiverd.core.errors import ConfigurationError
 
 
-@click.command("ucondb-server")
+@click.command("ucondb-server", short_help="Serve a small UconDB, for tests and staging.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Directory that holds the store.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT; port 0 takes a free one.")
 @click.option("--instance", default="ucon", show_default=True, help="First part of the URL: /INSTANCE/app.")
@@ -52,7 +52,7 @@ def ucondb_server(
     return serve(options)
 
 
-@click.command()
+@click.command(short_help="See the whole job run, on made-up runs.")
 @click.option("--runs", default=20, show_default=True, type=click.IntRange(4, 10_000), help="How many runs to make.")
 @click.option("--rate", default=60.0, show_default=True, type=click.FloatRange(1, 600), help="Run starts a minute.")
 @click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Work in DIR and leave everything there.")

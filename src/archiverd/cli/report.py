@@ -79,7 +79,7 @@ def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
         click.echo(f"{row.run:>9}  {row.state:<15} {row.configuration}  {row.error}".rstrip())
 
 
-@click.command()
+@click.command(short_help="Tell one run's story: cause, next retry, remedy.")
 @click.argument("run", type=click.IntRange(min=1))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, story, files.")
 @click.pass_obj

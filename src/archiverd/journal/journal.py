@@ -76,12 +76,15 @@ class Journal:
         """
         return await self._record(lambda _: moves)
 
-    async def recover(self) -> list[RunRow]:
-        """Move on every run that an earlier process left in the middle of an effect."""
+    async def recover(self, only: Collection[int] | None = None) -> list[RunRow]:
+        """Move on every run (or those of ``only``) that stands in the middle of an effect and that nobody works on.
+
+        An earlier process left it so, or its outcome could not be written.
+        """
 
         def find(db: sqlite3.Connection) -> list[Move]:
-            note = "found in hand after a restart"
-            return [Move(row.run, Event.RESTARTED, note) for row in select_states(db, IN_HAND)]
+            left = [row.run for row in select_states(db, IN_HAND) if only is None or row.run in only]
+            return [Move(run, Event.RESTARTED, "its outcome was not written; taken up again") for run in left]
 
         return await self._record(find)
 

@@ -45,6 +45,8 @@ class StageRunner:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     in_hand: set[int] = field(default_factory=set)
     """Runs in the queue or with a worker."""
+    stranded: set[int] = field(default_factory=set)
+    """Runs whose outcome could not be written to the journal: they still stand in the middle of an effect there."""
 
     async def run(self) -> None:
         """Feed and work until a drain is asked for and everything in the queue is done."""
@@ -64,6 +66,7 @@ class StageRunner:
                 await self._rest(None)
                 continue
             try:
+                await self._take_back()
                 await self.journal.wake_due()
                 run = await self.journal.pick(self.stage, self.in_hand)
                 wait = None if run is not None else await self._seconds_to_next()
@@ -84,12 +87,19 @@ class StageRunner:
             self.wake.set()
             try:
                 await self.work(run)
-            except ArchiverError as error:  # the journal itself: the run stays where the journal has it
+            except ArchiverError as error:  # the journal itself cannot be written
                 log.failure(self.logger, error, run)
+                self.stranded.add(run)
                 await self._rest(PAUSE_SECONDS)
             finally:
                 self.in_hand.discard(run)
                 self.wake.set()
+
+    async def _take_back(self) -> None:
+        """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""
+        if self.stranded:
+            await self.journal.recover(self.stranded)
+            self.stranded.clear()
 
     def _idle(self, wait: float | None) -> bool:
         """Tell whether one pass is over: nothing is in hand and no quick retry is near."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
+from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
 from archiverd.runrecord import blob as blobs
@@ -182,5 +183,7 @@ def _waive(row: RunRow) -> str:
 
 
 def _since(row: RunRow, now: float) -> dict[str, str]:
-    """Return how long after the run's stop line it was verified, for the log."""
-    return {} if row.stopped_at is None else {"after_stop": f"{now - row.stopped_at:.1f}s"}
+    """Return how long after its stop line a fresh run was verified, for the log."""
+    if row.stopped_at is None or row.lane is Lane.BACKLOG:
+        return {}
+    return {"after_stop": f"{now - row.stopped_at:.1f}s"}
