@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
@@ -148,6 +149,7 @@ def test_status_and_why_tell_the_story(site: Site) -> None:
     assert told.returncode == 0
     assert "run 20: verified" in told.stdout
     assert "metadata.txt as metadata" in told.stdout
+    assert re.search(r"stopped: +\w{3} .* UTC 20\d\d \(after \d+ (seconds|minutes)\)", told.stdout)
     assert "operator_notes.md: " in told.stdout
     story = json.loads(site.run("why", "20", "--json").stdout)
     assert [line["event"] for line in story["story"]] == [

@@ -113,6 +113,8 @@ def _tell_row(row: RunRow) -> None:
     click.echo(f"run {row.run}: {row.state}" + (" (dead: it never got a stop line)" if row.dead else ""))
     facts = [
         ("configuration", row.configuration),
+        ("started", row.start_line),
+        ("stopped", row.stop_line + _length(row)),
         ("cause", row.error),
         ("remedy", row.remedy),
         ("attempts", str(row.attempts) if row.attempts else ""),
@@ -124,6 +126,14 @@ def _tell_row(row: RunRow) -> None:
     for name, value in facts:
         if value:
             click.echo(f"  {name + ':':<15}{value}")
+
+
+def _length(row: RunRow) -> str:
+    """Return how long a run took, if both its times are understood."""
+    from archiverd.runrecord.times import epoch  # noqa: PLC0415 - lazily, for a quick --help
+
+    start, stop = epoch(row.start_line), epoch(row.stop_line)
+    return "" if start is None or stop is None else f" (after {_ago(stop - start)})"
 
 
 def _tell_files(files: Sequence[FileFate]) -> None:

@@ -42,6 +42,9 @@ class RunRow:
     """How often a put was intended; above 0 a look-up comes before the next one."""
     validation: str
     """What the validation of the blob had to say; empty when it had nothing."""
+    start_line: str
+    """When the run started, as its record says; empty when it does not."""
+    stop_line: str
     seen_at: float
     stopped_at: float | None
     """When the record's last change before its end was made (the stop line's), by its file's time."""

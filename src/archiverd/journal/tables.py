@@ -30,6 +30,8 @@ MIGRATIONS: tuple[str, ...] = (
         blob_sha256 TEXT NOT NULL DEFAULT '',
         puts INTEGER NOT NULL DEFAULT 0,
         validation TEXT NOT NULL DEFAULT '',
+        start_line TEXT NOT NULL DEFAULT '',
+        stop_line TEXT NOT NULL DEFAULT '',
         seen_at REAL NOT NULL,
         stopped_at REAL,
         ended_at REAL,

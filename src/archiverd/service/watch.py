@@ -200,11 +200,14 @@ class Watcher:
     def _ended(self, run: int, sighting: Sighting, event: Event, passed_over: Callable[[int], bool] | None) -> Move:
         """Return the move of a run that has ended."""
         metadata = sighting.file(METADATA)
+        lines = time_lines(sighting.metadata)
         changes = {
             "ended_at": self._clock(),
             "stopped_at": None if metadata is None else metadata.mtime_ns / 1e9,
             "partition": sighting.partition,
-            "started": int(time_lines(sighting.metadata).started is not None),
+            "started": int(lines.started is not None),
+            "start_line": lines.started or "",
+            "stop_line": lines.stopped or "",
             "dead": int(event is Event.DIED),
         }
         if passed_over is not None and passed_over(run):
