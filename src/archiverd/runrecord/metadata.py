@@ -120,7 +120,7 @@ def _commit_key(written: str, name: str) -> str:
     if plain == "sbndaq_commit_or_version":
         return plain
     spelled = key(plain)
-    return _kept_apart(spelled, name) if spelled == plain else encoded_key(name)
+    return _kept_apart(spelled if spelled == plain else encoded_key(name), name)
 
 
 def _key(name: str) -> str:
@@ -129,7 +129,7 @@ def _key(name: str) -> str:
         return _KNOWN_KEYS[name]
     plain = re.sub(r"[ \t-]+", "_", name)
     spelled = key(plain)
-    return _kept_apart(spelled, name) if spelled == plain else encoded_key(name)
+    return _kept_apart(spelled if spelled == plain else encoded_key(name), name)
 
 
 def _kept_apart(spelled: str, name: str) -> str:

@@ -14,6 +14,7 @@ from archiverd.core.errors import FclPreperationError, FhiclError
 from archiverd.runrecord import metadata
 from archiverd.runrecord.converters import boardreaders, boot, environment, ranks, settings, setup
 from archiverd.runrecord.reading import LeftOut
+from archiverd.runrecord.respelling import respell
 from archiverd.runrecord.spelling import byte_text, encoded_key
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class FclFile:
     fcl: bytes
     source: str
     """The record's file it was made of, ``boot.txt``; empty for a RunHistory.fcl made without metadata.txt."""
+    note: str = ""
+    """What was done to it beyond the ordinary; empty if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,15 @@ class PreparedRun:
     """RunHistory2.fcl when the run has stopped."""
     left_out: tuple[LeftOut, ...]
     rejected: tuple[Rejected, ...]
-    notes: tuple[str, ...]
-    """What was done to a file beyond the ordinary, a sentence each."""
     started: str | None
     """The last start time as written."""
     stopped: str | None
     partition: int | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to files beyond the ordinary, a sentence each."""
+        return tuple(f"{file.source} {file.note}" for file in self.files if file.note)
 
 
 class Cache:
@@ -157,7 +163,6 @@ class _Preparation:
         self._files: dict[str, FclFile] = {}
         self._left_out = list(record.left_out)
         self._rejected: list[Rejected] = []
-        self._notes: list[str] = []
 
     def done(self) -> PreparedRun:
         """Do the work: text files first, which keep their names, then the processes'."""
@@ -181,7 +186,6 @@ class _Preparation:
             update=tuple(update.values()),
             left_out=tuple(self._left_out),
             rejected=tuple(self._rejected),
-            notes=tuple(self._notes),
             started=known.last("start") if known is not None else None,
             stopped=known.last("stop") if known is not None else None,
             partition=environment.partition_of(environment_text) if environment_text is not None else None,
@@ -219,19 +223,23 @@ class _Preparation:
             into[name] = FclFile(name, fcl, "metadata.txt" if self._metadata is not None else "")
 
     def _add_process(self, file: RecordFile) -> None:
-        """Keep a process's file as it is if it is FHiCL, under a name that is free; else reject it."""
+        """Keep a process's file as it is if artdaqDB gives it back so, else spelled anew; if neither, reject it.
+
+        It is kept under a name that is free.
+        """
         data = file.data or b"\n"
-        if not file.data:
-            self._notes.append(f"{file.name} is empty; artdaqDB takes no empty document, so one newline is stored")
+        notes = [] if file.data else ["is empty; artdaqDB takes no empty document, so one newline is stored"]
         try:
-            self._cache.get(".fcl", data, lambda: _checked(file.name, data))
-        except FhiclError as error:
+            anew = self._cache.get(".fcl", data, lambda: _spelled_anew(file.name, data))
+        except FclPreperationError as error:
             self._rejected.append(Rejected(file.name, error))
             return
+        if anew:
+            notes.append("is spelled anew, saying the same: artdaqDB cannot take it as it is written")
         name = self._free_name(file.name)
         if name != file.name:
-            self._notes.append(f"{file.name!a} is archived as {name}")
-        self._files[name] = FclFile(name, data, file.name)
+            notes.append(f"is archived as {name}")
+        self._files[name] = FclFile(name, anew or data, file.name, "; ".join(notes))
 
     def _free_name(self, name: str) -> str:
         """Return the name a process's file is archived under.
@@ -264,7 +272,33 @@ def _converted(file: RecordFile, convert: Callable[[bytes], str]) -> bytes:
     return fcl
 
 
-def _checked(name: str, data: bytes) -> bytes:
-    """Return nothing if ``data`` is FHiCL. Raise FhiclError if not."""
-    fhicl.check(data, name)
-    return b""
+def _spelled_anew(name: str, data: bytes) -> bytes:
+    """Return nothing if artdaqDB gives ``data`` back as it is, else another spelling of it.
+
+    Raise FclPreperationError, naming the place where there is one, if there is none.
+    """
+    try:
+        fhicl.check(data, name)
+        why: FclPreperationError = FclPreperationError(
+            f"{name} would not come back from artdaqDB as it is",
+            remedy="run it through fhicl-dump: a key is given twice as different things, or a value is torn",
+            context={"file": name},
+        )
+        if _comes_back(name, data):
+            return b""
+    except FhiclError as error:
+        why = error
+    anew = respell(data)
+    if anew is not None and anew != data and _comes_back(name, anew):
+        return anew
+    raise why
+
+
+def _comes_back(name: str, data: bytes) -> bool:
+    """Tell whether artdaqDB, which stores values and writes them anew, gives back what ``data`` says (C.4, C.7)."""
+    try:
+        meant = fhicl.convert(data, name).data
+        exported = fhicl.from_json(fhicl.to_json(data, name, ""), name)
+        return fhicl.convert(exported or b"\n", name).data == meant
+    except FhiclError:
+        return False

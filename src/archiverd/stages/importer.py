@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd import log
+from archiverd import fhicl, log
 from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
-from archiverd.core.errors import FclPreperationError
+from archiverd.core.errors import ArtdaqDBError, FclPreperationError
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import FileFate, Move
 from archiverd.runrecord.hashes import hashes_fcl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
 
@@ -73,6 +73,8 @@ class Importer:
             plan = await asyncio.to_thread(self._plan, run)
             stored = await self.artdaqdb.insert(run, plan.configuration, plan.entities)
             version = await self.artdaqdb.update(run, plan.configuration, plan.update) if plan.update else ""
+            held = await self.artdaqdb.export(run)
+            await asyncio.to_thread(prove, run, plan, held)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
         else:
@@ -124,7 +126,7 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
     for place in assigned:
         file = texts[place.file]
         entities.append(Entity(place.collection, place.entity, file.fcl))
-        fates.append(FileFate(file.source or GENERATED, place.entity, ""))
+        fates.append(FileFate(file.source or GENERATED, place.entity, file.note))
     fates.extend(_without_rule(texts[name], unmatched, entities) for name in without_rule)
     hashes = hashes_fcl([(entity.name, entity.fcl) for entity in entities])
     schema_entity = Entity(schemas.COLLECTION, schemas.ENTITY, schema.text)
@@ -134,6 +136,29 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
         update=_update(prepared.update, schema_entity),
         fates=tuple(fates),
     )
+
+
+def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
+    """Compare what artdaqDB gives back with what was meant, entity by entity.
+
+    Raise ArtdaqDBError naming the entities that differ, are missing or should not be there.
+    """
+    meant = {(one.collection, one.name): one.fcl for one in (*plan.entities, *plan.update)}
+    found = {(one.collection, one.name): one.fcl for one in held}
+    wrong = {key for key, fcl in meant.items() if key not in found or found[key] != _as_exported(fcl, key[1])}
+    wrong |= found.keys() - meant.keys()
+    if wrong:
+        names = ", ".join(sorted(f"{collection}/{name}" for collection, name in wrong))
+        raise ArtdaqDBError(
+            f"What artdaqDB gives back of run {run} is not what was stored: {names}",
+            remedy=f"nothing was uploaded; see what else writes to artdaqDB, then `archiverd release {run}`",
+            run=run,
+        )
+
+
+def _as_exported(fcl: bytes, name: str) -> bytes:
+    """Return a text as artdaqDB exports it: the values, written anew."""
+    return fhicl.from_json(fhicl.to_json(fcl, name, ""), name)
 
 
 def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> FileFate:
@@ -149,7 +174,7 @@ def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> File
         return FileFate(file.source, "", reason)
     entity = file.name.removesuffix(".fcl")
     entities.append(Entity(RUN_HISTORY, entity, file.fcl))
-    return FileFate(file.source, entity, reason + ", stored under its own name")
+    return FileFate(file.source, entity, "; ".join(filter(None, (f"{reason}, stored under its own name", file.note))))
 
 
 def _update(files: Sequence[FclFile], schema_entity: Entity) -> tuple[Entity, ...]:

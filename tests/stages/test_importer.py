@@ -1,0 +1,98 @@
+"""What of a run record goes where, and the proof that it is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from archiverd.artdaqdb.port import Entity, ExportedEntity
+from archiverd.artdaqdb.schema import load_schema, parse_schema
+from archiverd.config import CONVERTED
+from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
+from archiverd.journal.rows import FileFate
+from archiverd.runrecord.prepare import prepare
+from archiverd.runrecord.reading import RecordFile, RunRecord
+from archiverd.stages.importer import Plan, plan_import, prove
+
+METADATA = b"Config name: demo\nDAQInterface start time: x\n"
+STOPPED = METADATA + b"\nDAQInterface stop time: y\n"
+
+
+def record(**files: bytes) -> RunRecord:
+    """Return a run record with metadata.txt and these files; ``__`` stands for a dot."""
+    named = {name.replace("__", "."): data for name, data in files.items()}
+    return RunRecord(7, tuple(RecordFile(name, data) for name, data in sorted(named.items())))
+
+
+def test_a_stopped_run_has_an_update_and_a_running_one_has_not() -> None:
+    """RunHistory2 is stored as an update once there is a stop line, with the schema beside it."""
+    schema = load_schema(None)
+    for data, names in ((METADATA, []), (STOPPED, ["RunHistory2", "schema"])):
+        plan = plan_import(prepare(record(metadata__txt=data), CONVERTED), schema, "archive")
+        assert [one.name for one in plan.update] == names
+        assert {one.name for one in plan.entities} == {"RunHistory", "metadata", "hashes", "schema"}
+        assert plan.configuration == "demo"
+
+
+@pytest.mark.parametrize("policy", ["archive", "report"])
+def test_a_file_without_a_rule_is_treated_as_asked(policy: str) -> None:
+    """`archive` stores it under its stem, `report` leaves it out; both name it."""
+    plan = plan_import(prepare(record(**{"my reader__fcl": b"a: 1\n"}), CONVERTED), load_schema(None), policy)  # type: ignore[arg-type]
+    archived = {one.name for one in plan.entities}
+    assert ("my reader" in archived) == (policy == "archive")
+    (fate,) = [fate for fate in plan.fates if fate.name == "my reader.fcl"]
+    assert "no rule of schema.fcl takes it" in fate.reason
+
+
+def test_with_fail_a_file_without_a_rule_or_not_fhicl_fails_the_run() -> None:
+    """Who wants all or nothing gets an error that names the file."""
+    with pytest.raises(FclPreperationError, match=r"my reader\.fcl: no rule"):
+        plan_import(prepare(record(**{"my reader__fcl": b"a: 1\n"}), CONVERTED), load_schema(None), "fail")
+    with pytest.raises(FhiclError, match=r"tpc\.fcl:1:4"):
+        plan_import(prepare(record(tpc__fcl=b"a: ]\n"), CONVERTED), load_schema(None), "fail")
+
+
+def test_every_file_has_a_fate() -> None:
+    """Archived, archived with a remark, left out as junk, left out as no FHiCL: each file is named (I7)."""
+    files = {"metadata__txt": METADATA, "tpc__fcl": b"a: 1\n", "e__fcl": b"", "bad__fcl": b"{", "x__md": b"y"}
+    plan = plan_import(prepare(record(**files), CONVERTED), load_schema(None), "archive")
+    fates = {fate.name: fate for fate in plan.fates if fate.entity != "RunHistory"}
+    assert set(fates) == {name.replace("__", ".") for name in files}
+    assert fates["tpc.fcl"] == FileFate("tpc.fcl", "tpc", "")
+    assert fates["e.fcl"].reason.startswith("is empty")
+    assert fates["bad.fcl"].reason.startswith("not FHiCL: bad.fcl:1:1: ")
+    assert fates["x.md"].entity == ""
+
+
+def plan_of(*entities: Entity, update: tuple[Entity, ...] = ()) -> Plan:
+    """Return a plan of these entities."""
+    return Plan("demo", entities, update, ())
+
+
+def test_the_proof_holds_for_what_artdaqdb_makes_of_it() -> None:
+    """Regenerated text is what is expected; an update's entity takes the place of the first one's."""
+    meant = plan_of(Entity("C", "a", b"x:   1"), Entity("C", "s", b"y: 1"), update=(Entity("C", "s", b"y: 2"),))
+    held = [ExportedEntity("C", "a", "7/demo", b"\nx: 1 \n"), ExportedEntity("C", "s", "7/demov1", b"\ny: 2 \n")]
+    prove(7, meant, held)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [],
+        [ExportedEntity("C", "a", "v", b"\nx: 2 \n")],
+        [ExportedEntity("D", "a", "v", b"\nx: 1 \n")],
+        [ExportedEntity("C", "a", "v", b"\nx: 1 \n"), ExportedEntity("C", "b", "v", b"\n")],
+    ],
+)
+def test_the_proof_names_what_is_missing_changed_or_too_much(held: list[ExportedEntity]) -> None:
+    """Anything but exactly what was meant is an error that names the entity."""
+    with pytest.raises(ArtdaqDBError, match=r"What artdaqDB gives back of run 7 is not what was stored: .*[CD]/[ab]"):
+        prove(7, plan_of(Entity("C", "a", b"x: 1")), held)
+
+
+def test_a_rule_may_take_a_file_twice() -> None:
+    """A file that two rules take becomes two entities, and its fate names both."""
+    rules = "{collection: A pattern: '(.*/)(x)(.*)'}, {collection: B pattern: '(.*/)(x)(.*)'}"
+    schema = parse_schema(f"run_history: [{rules}]\nsystem_layout: []\n".encode(), "s")
+    plan = plan_import(prepare(record(x__fcl=b"a: 1\n"), ()), schema, "archive")
+    assert sorted((one.collection, one.name) for one in plan.entities if one.name == "x") == [("A", "x"), ("B", "x")]
