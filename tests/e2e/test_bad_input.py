@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
+from archiverd.artdaqdb.port import Entity
 from archiverd.core.machine import State
 
 if TYPE_CHECKING:
@@ -104,6 +108,37 @@ def test_other_content_under_the_key_is_a_conflict_and_is_not_overwritten(site: 
     assert site.rows()[7].state is State.CONFLICT
     assert "archiverd waive 7 --reason" in site.run("why", "7").stdout
     assert site.blob(7) == before
+
+
+def test_a_run_archived_by_another_program_is_recognised_by_its_start_time(site: Site) -> None:
+    """A run the older tool archived otherwise goes on to UconDB as it is; a reused run number is refused."""
+    site.make(*ONE_RUN, "--seed", "5")
+    metadata = (site.records / "7" / "metadata.txt").read_text()
+    start = re.search(r"DAQInterface start time: (.*)", metadata)
+    config = re.search(r"Config name: (.*)", metadata)
+    assert start is not None
+    assert config is not None
+    theirs = [
+        Entity("RunHistory", "metadata", f'daqinterface_start_time: "{start[1]}"\nconfig_name: "x"\n'.encode()),
+        Entity("SystemLayout", "schema", b"run_history: []\n"),
+    ]
+
+    async def archive_otherwise() -> None:
+        db = FileSystemDB(f"filesystemdb://{site.root}/artdaqdb")
+        await db.open()
+        await db.insert(7, config[1], theirs)
+        await db.close()
+
+    asyncio.run(archive_otherwise())
+    assert site.run("once").returncode == 0
+    assert "archived by another program and left as it is" in site.run("why", "7").stdout
+    assert site.rows()[7].state is State.VERIFIED
+    for left in site.work.glob("journal.sqlite*"):
+        left.unlink()
+    (site.records / "7" / "metadata.txt").write_text(metadata.replace(start[1], "Mon Jan  1 00:00:00 UTC 2001"))
+    assert site.run("once").returncode == 1
+    assert site.rows()[7].state is State.QUARANTINED
+    assert f"ArtdaqDBError: Configuration 7/{config[1]} is already archived." in site.run("why", "7").stdout
 
 
 def test_a_broken_fhicl_file_is_named_with_its_place(site: Site) -> None:

@@ -65,7 +65,7 @@ def test_every_file_has_a_fate() -> None:
 
 def plan_of(*entities: Entity, update: tuple[Entity, ...] = ()) -> Plan:
     """Return a plan of these entities."""
-    return Plan("demo", entities, update, ())
+    return Plan("demo", entities, update, None, ())
 
 
 def test_the_proof_holds_for_what_artdaqdb_makes_of_it() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import fhicl, log
 from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
-from archiverd.core.errors import ArtdaqDBError, FclPreperationError
+from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import FileFate, Move
 from archiverd.runrecord.hashes import hashes_fcl
@@ -30,6 +30,12 @@ _log = log.get("Import")
 
 HASHES = "hashes"
 RUN_HISTORY = "RunHistory"
+TELL_THE_START = ("metadata", "RunHistory2")
+"""Entities that hold a run's start time, in archives of the older tool too (run_records.md section 5)."""
+
+_KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
+_OTHER = "not archivable"
+
 GENERATED = "(generated)"
 """Stands for the source of an entity that no file of the record was made into."""
 
@@ -42,6 +48,8 @@ class Plan:
     entities: tuple[Entity, ...]
     update: tuple[Entity, ...]
     """What is stored as the first update, once the run has stopped; empty before."""
+    started: str | None
+    """When the run started, as its record says."""
     fates: tuple[FileFate, ...]
     """Every file of the record, archived or left out (I7)."""
 
@@ -71,21 +79,37 @@ class Importer:
         (row,) = await self.journal.record(Move(run, Event.IMPORT_BEGINS))
         try:
             plan = await asyncio.to_thread(self._plan, run)
-            stored = await self.artdaqdb.insert(run, plan.configuration, plan.entities)
-            version = await self.artdaqdb.update(run, plan.configuration, plan.update) if plan.update else ""
-            held = await self.artdaqdb.export(run)
-            await asyncio.to_thread(prove, run, plan, held)
+            note = await self._store(run, plan)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
         else:
-            await self._done(row, plan, stored=stored, version=version)
+            await self._done(row, plan, note)
 
     def _plan(self, run: int) -> Plan:
         """Read the run's record and decide what of it goes where; blocking, for a worker thread."""
         record = read_run_record(self.records / str(run), run)
         return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
 
-    async def _done(self, row: RunRow, plan: Plan, *, stored: bool, version: str) -> None:
+    async def _store(self, run: int, plan: Plan) -> str:
+        """Store a run and prove that it is there; return what was done, in words.
+
+        A run that another program archived, otherwise than we would, is left as it is if its start time shows that it
+        is the same run; a reused run number is refused.
+        """
+        try:
+            stored = await self.artdaqdb.insert(run, plan.configuration, plan.entities)
+        except ArtdaqDBError:
+            found = await self.artdaqdb.find(run)
+            if found is None or not same_run(plan, await self.artdaqdb.export(run)):
+                raise
+            return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
+        version = await self.artdaqdb.update(run, plan.configuration, plan.update) if plan.update else ""
+        held = await self.artdaqdb.export(run)
+        await asyncio.to_thread(prove, run, plan, held)
+        how = "stored" if stored else "found as it should be"
+        return f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
+
+    async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
         """Record the import and say what was left out."""
         left_out = [fate for fate in plan.fates if not fate.entity]
         changes = {
@@ -96,8 +120,6 @@ class Importer:
             "remedy": "",
             "due": None,
         }
-        how = "stored" if stored else "found as it should be"
-        note = f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
         await self.journal.record(Move(row.run, Event.IMPORT_DONE, note, changes, plan.fates))
         _log.info(f"imported as {row.run}/{plan.configuration}: {note}", run=row.run)
         for fate in left_out:
@@ -119,7 +141,7 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
     for rejected in prepared.rejected:
         if unmatched == "fail":
             raise rejected.error
-        fates.append(FileFate(rejected.name, "", f"not FHiCL: {rejected.error}"))
+        fates.append(FileFate(rejected.name, "", f"{_KINDS.get(type(rejected.error), _OTHER)}: {rejected.error}"))
     entities: list[Entity] = []
     assigned, without_rule = schema.assign([file.name for file in prepared.files])
     texts = {file.name: file for file in prepared.files}
@@ -134,8 +156,20 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
         configuration=prepared.configuration,
         entities=(*entities, Entity(RUN_HISTORY, HASHES, hashes), schema_entity),
         update=_update(prepared.update, schema_entity),
+        started=prepared.started,
         fates=tuple(fates),
     )
+
+
+def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
+    """Tell whether what artdaqDB holds under our run number is this run: it names the same start time.
+
+    No two runs start at one time; a reused run number names another.
+    """
+    if not plan.started:
+        return False
+    started = f'"{plan.started}"'.encode()
+    return any(one.name in TELL_THE_START and started in one.fcl for one in held)
 
 
 def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
