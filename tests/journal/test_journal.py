@@ -260,6 +260,19 @@ async def test_a_journal_that_is_being_made_is_not_there_yet(tmp_path: Path) -> 
         pass
 
 
+async def test_who_may_only_read_can_read(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody on shift who may not write to the work directory sees the journal, and leaves nothing there."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, clock=clock)
+    await journal.open()
+    await put_in(journal, 1, Event.ENDED)
+    await journal.close()
+    monkeypatch.setattr("archiverd.journal.tables.os.access", lambda *_: False)
+    with reading(path) as db:
+        assert select_counts(db) == {State.QUEUED: 1}
+    assert [left.name for left in tmp_path.iterdir()] == ["journal.sqlite"]
+
+
 KILLED = """
 import asyncio, sys
 from pathlib import Path

@@ -6,6 +6,7 @@ record (I7). Times are epoch seconds (UTC). ``PRAGMA user_version`` holds the sc
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from archiverd.core.errors import ArchiverError
@@ -85,9 +86,12 @@ def migrate(connection: sqlite3.Connection) -> None:
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the journal file: WAL, every commit synced (FULL), explicit transactions.
 
-    A read-only connection sees the last commit of a running daemon and changes nothing.
+    A read-only connection sees the last commit of a running daemon and changes nothing. Where the directory is not
+    ours to write and no daemon has the journal open, the file is read as it lies: SQLite could not make its helpers.
     """
     uri = f"file:{_quoted(path)}?mode={'ro' if read_only else 'rwc'}"
+    if read_only and not os.path.exists(f"{path}-shm") and not os.access(os.path.dirname(path) or ".", os.W_OK):
+        uri += "&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
     connection.row_factory = sqlite3.Row
     if not read_only:
