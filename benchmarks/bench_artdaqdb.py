@@ -18,17 +18,22 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiverd import fhicl
-from archiverd.artdaqdb.documents import Place
-from archiverd.artdaqdb.filesystem.index import Index
+from archiverd.artdaqdb.filesystem.index import Index, Names
 from archiverd.artdaqdb.filesystem.store import FileSystemDB, make_oid
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.config import CONVERTED
 from archiverd.runrecord.prepare import Cache, prepare
 from archiverd.runrecord.reading import read_run_record
 from archiverd.stages.importer import Plan, plan_import
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAKER = Path(__file__).parents[1] / "tests" / "tools" / "make_run_records.py"
 ENTITIES = 93
@@ -56,8 +61,8 @@ def prefill(root: Path, runs: int) -> None:
         for run in range(1, runs + 1):
             configuration = f"{run}/run2-beam-noSN-00012"
             for number in range(entities):
-                place = Place(make_oid(), collection, configuration, configuration, run, STAMP)
-                index.add(f"entity{number:02d}", place)
+                names = Names(configuration, (configuration,), (STAMP,), (f"entity{number:02d}",), (str(run),))
+                index.add(make_oid(), names)
         (root / collection).mkdir(parents=True)
         (root / collection / "index.json").write_bytes(b"".join(index.chunks()))
 
@@ -111,25 +116,36 @@ def main() -> None:
         print("| runs in the archive | import, median ms | max | export, median ms | open s | close s | peak RSS MB |")
         print("|---|---|---|---|---|---|---|")
         for size in options.archives:
-            sys.stdout.flush()
-            child = os.fork()
-            if child:
-                os.waitpid(child, 0)
-                continue
             db = root / f"db{size}"
-            if size:
-                prefill(db, size)
-            imports, exports, opening, closing = asyncio.run(measure(db, made))
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-            median, most = statistics.median(imports) * 1000, max(imports) * 1000
-            exported = statistics.median(exports) * 1000
-            print(
-                f"| {size} | {median:.0f} | {most:.0f} | {exported:.0f} | {opening:.2f} | {closing:.2f} | {peak:.0f} |"
-            )
-            sys.stdout.flush()
-            os._exit(0)
+            _apart(partial(prefill, db, size))
+            _apart(partial(row, db, size, made))
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def row(db: Path, size: int, made: list[tuple[int, Plan]]) -> None:
+    """Measure one database and print its row."""
+    imports, exports, opening, closing = asyncio.run(measure(db, made))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    median, most = statistics.median(imports) * 1000, max(imports) * 1000
+    exported = statistics.median(exports) * 1000
+    print(f"| {size} | {median:.0f} | {most:.0f} | {exported:.0f} | {opening:.2f} | {closing:.2f} | {peak:.0f} |")
+
+
+def _apart(work: Callable[[], None]) -> None:
+    """Do ``work`` in a process of its own, so that its memory is its own."""
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            sys.stdout.flush()
+        except BaseException:  # noqa: BLE001 - the child must end here, whatever happened
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("a measurement failed")
 
 
 if __name__ == "__main__":

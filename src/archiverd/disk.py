@@ -23,8 +23,14 @@ class Disk(Protocol):
     def write(self, path: Path, data: bytes, *, sync: bool = True) -> None:
         """Create or truncate ``path`` and write ``data``; with ``sync`` its bytes are durable (its name is not yet)."""
 
+    def create(self, path: Path, data: bytes) -> None:
+        """Make ``path`` with ``data``, its bytes durable; raise ``FileExistsError`` if it is there."""
+
     def append(self, path: Path, data: bytes) -> None:
         """Append ``data`` to ``path``, creating it, and make the bytes durable."""
+
+    def truncate(self, path: Path, length: int) -> None:
+        """Cut ``path`` to its first ``length`` bytes, durably."""
 
     def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Replace ``path`` whole: temporary file beside it, sync, rename, sync of the directory."""
@@ -53,11 +59,24 @@ class RealDisk:
                 file.flush()
                 os.fsync(file.fileno())
 
+    def create(self, path: Path, data: bytes) -> None:
+        """See ``Disk.create``."""
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
     def append(self, path: Path, data: bytes) -> None:
         """See ``Disk.append``."""
         with path.open("ab") as file:
             file.write(data)
             file.flush()
+            os.fsync(file.fileno())
+
+    def truncate(self, path: Path, length: int) -> None:
+        """See ``Disk.truncate``."""
+        with path.open("r+b") as file:
+            file.truncate(length)
             os.fsync(file.fileno())
 
     def publish(self, path: Path, chunks: Iterable[bytes]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.artdaqdb.documents import Place, stored
-from archiverd.artdaqdb.filesystem.index import parse
+from archiverd.artdaqdb.filesystem.index import Index
 from archiverd.artdaqdb.port import Entity
 
 from .conftest import recorded
@@ -40,10 +40,10 @@ def test_a_stored_document_is_the_librarys(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(INDEXES))
 def test_an_index_is_read_and_written_without_a_change(name: str) -> None:
     """Reading the library's index.json and writing it gives the same bytes."""
-    index = parse(INDEXES[name].encode(), name)
+    index = Index.parse(INDEXES[name].encode(), name)
     assert b"".join(index.chunks()).decode() == INDEXES[name]
-    assert len(list(index.oids())) == len(index)
-    assert all(oid in index for oid in index.oids())
+    assert len(list(index)) == len(index)
+    assert all(oid in index for oid in index)
 
 
 async def test_a_tree_is_the_librarys_after_normalising_ids_and_times(

@@ -1,274 +1,300 @@
-"""One collection's index in memory, and its ``index.json`` (artdaqdb_format.md section A.5).
+"""One collection's index in memory, and the text of its ``index.json`` (artdaqdb_format.md section A.5).
 
-An object id is kept as 12 bytes; the ids under one key are one sorted run of bytes. So an archive of 10 000 runs with
-93 entities each takes some 70 MB, and writing its index.json needs no sorting.
+Object ids are packed (`oids`) and equal sets are one object, so an archive of 10 000 runs of 93 entities takes some
+50 MB, and its index.json of 130 MB is written without sorting anything.
 """
 
 from __future__ import annotations
 
 import bisect
-import itertools
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archiverd.artdaqdb.documents import text
+from archiverd.artdaqdb.filesystem import oids
 from archiverd.core.errors import ArtdaqDBError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from archiverd.artdaqdb.documents import Place
-
-OID = re.compile(r"[0-9a-f]{24}")
-SIZE = 12
-"""Bytes of an object id."""
-
-OIDS, VERSION, CONFIGURATION = "ouid", "version", "configurations.name"
+OUID, VERSION, CONFIGURATION = "ouid", "version", "configurations.name"
 ENTITY, ALIAS, RUN, ASSIGNED = "entities.name", "aliases.active.name", "runs.name", "configurations.assigned"
 SECTIONS = (VERSION, CONFIGURATION, ENTITY, ALIAS, RUN)
 """The sections that map a name to object ids, in the file's order."""
 
-_MEMBER = re.compile(rb'"([^"\\]*)" : \[\n([^\]]*)\n\]')
-"""A member of a section in the library's layout: its name, if nothing in it is escaped, and what its array holds."""
-
-_BUCKETS = 256
-_PIECE = 1 << 20
-"""Index text is handed out in pieces of about so many bytes."""
-
-
-class Oids:
-    """A sorted set of object ids as one run of bytes."""
-
-    __slots__ = ("packed",)
-
-    def __init__(self, packed: bytes = b"") -> None:
-        """Take over ids that are sorted and distinct already."""
-        self.packed = bytearray(packed)
-
-    def add(self, oid: bytes) -> bool:
-        """Add one id; tell whether it is new."""
-        low, high = 0, len(self.packed) // SIZE
-        while low < high:
-            middle = (low + high) // 2
-            if self.packed[middle * SIZE : (middle + 1) * SIZE] < oid:
-                low = middle + 1
-            else:
-                high = middle
-        place = low * SIZE
-        if self.packed[place : place + SIZE] == oid:
-            return False
-        self.packed[place:place] = oid
-        return True
-
-    def __len__(self) -> int:
-        return len(self.packed) // SIZE
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the ids as text, ascending."""
-        for place in range(0, len(self.packed), SIZE):
-            yield self.packed[place : place + SIZE].hex()
-
-    def array(self) -> str:
-        """Return the ids as a JSON array in the library's layout (A.7)."""
-        if not self.packed:
-            return "[\n\n]"
-        return '[\n"' + self.packed.hex(",", SIZE).replace(",", '",\n"') + '"\n]'
-
-
-class Index:
-    """What one collection's index.json says."""
-
-    def __init__(self) -> None:
-        """Make the index of an empty collection."""
-        self.sections: dict[str, dict[str, Oids]] = {name: {} for name in SECTIONS}
-        self.assigned: dict[str, list[str]] = {}
-        self.buckets = [Oids() for _ in range(_BUCKETS)]
-        """All ids, by their first byte."""
-
-    def __contains__(self, oid: str) -> bool:
-        packed = bytes.fromhex(oid)
-        bucket = self.buckets[packed[0]].packed
-        found = bucket.find(packed)
-        while found >= 0 and found % SIZE:
-            found = bucket.find(packed, found + 1)
-        return found >= 0
-
-    def __len__(self) -> int:
-        return sum(map(len, self.buckets))
-
-    def oids(self) -> Iterator[str]:
-        """Yield all object ids, ascending."""
-        for bucket in self.buckets:
-            yield from bucket
-
-    def fill(self, packed: bytes) -> None:
-        """Take over all ids of the collection, sorted and distinct."""
-        count = len(packed) // SIZE
-        edges = [bisect.bisect_left(range(count), byte, key=lambda n: packed[n * SIZE]) for byte in range(_BUCKETS)]
-        for byte, (start, end) in enumerate(itertools.pairwise((*edges, count))):
-            self.buckets[byte] = Oids(packed[start * SIZE : end * SIZE])
-
-    def of(self, section: str, key: str) -> Oids:
-        """Return the ids under ``key`` of a section; none if there is no such key."""
-        return self.sections[section].get(key) or Oids()
-
-    def add(self, entity: str, place: Place) -> None:
-        """Index one document as the library does on store; a second time changes nothing."""
-        packed = bytes.fromhex(place.oid)
-        self.buckets[packed[0]].add(packed)
-        names = (
-            (VERSION, place.version),
-            (CONFIGURATION, place.configuration),
-            (ENTITY, entity),
-            (RUN, str(place.run)),
-        )
-        for section, key in names:
-            self.sections[section].setdefault(key, Oids()).add(packed)
-        _insert(self.assigned.setdefault(place.configuration, []), place.stamp)
-
-    def merge(self, other: Index) -> int:
-        """Take in whatever ``other`` has and this one does not; return how many documents were new."""
-        before = len(self)
-        for mine, theirs in zip(self.buckets, other.buckets, strict=True):
-            mine.packed = _union(mine, theirs)
-        for section, keys in other.sections.items():
-            for key, theirs in keys.items():
-                mine = self.sections[section].setdefault(key, Oids())
-                mine.packed = _union(mine, theirs)
-        for key, stamps in other.assigned.items():
-            for stamp in stamps:
-                _insert(self.assigned.setdefault(key, []), stamp)
-        return len(self) - before
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the text of index.json, byte for byte as the library writes it, in pieces."""
-        if not len(self):
-            yield EMPTY
-            return
-        piece: list[str] = []
-        size = 0
-        for part in self._parts():
-            piece.append(part)
-            size += len(part)
-            if size >= _PIECE:
-                yield "".join(piece).encode()
-                piece, size = [], 0
-        yield "".join(piece).encode()
-
-    def _parts(self) -> Iterator[str]:
-        """Yield the text in small parts."""
-        yield f'{{\n"{OIDS}" : [\n'
-        filled = [bucket for bucket in self.buckets if bucket]
-        for number, bucket in enumerate(filled):
-            yield bucket.array()[2:-2] + (",\n" if number + 1 < len(filled) else "\n")
-        yield "],\n"
-        for section in SECTIONS:
-            yield from _mapping(section, ((key, oids.array()) for key, oids in self.sections[section].items()))
-            yield ",\n"
-        stamped = ((key, "[\n" + ",\n".join(map(text, stamps)) + "\n]") for key, stamps in self.assigned.items())
-        yield from _mapping(ASSIGNED, stamped)
-        yield "\n}"
-
-
 EMPTY = (
-    b'{"ouid":[], "version":{},"configurations.name":{}, "entities.name":{},"aliases.active.name":{}, '
-    b'"runs.name":{},"configurations.assigned":{} }'
+    '{"ouid":[], "version":{},"configurations.name":{}, "entities.name":{},"aliases.active.name":{}, '
+    '"runs.name":{},"configurations.assigned":{} }'
 )
 """The text of a new index (A.5)."""
 
-
-def parse(data: bytes, path: str) -> Index:
-    """Read an index.json, in any layout and order.
-
-    Raise ArtdaqDBError in the library's words if it is damaged: it then hides every document of the collection.
-    """
-    try:
-        return _as_written(data) or _from_json(json.loads(data, strict=False))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtdaqDBError(
-            f"SearchIndex is corrupt and needs to be rebuilt, path={path}: {type(error).__name__} {error}",
-            remedy=f"set {path} aside; the documents beside it are untouched and can be indexed again",
-            context={"path": path},
-        ) from error
+_MEMBER = re.compile(rb'"([^"\\]*)" : \[\n([^\]]*)\n\]')
+"""A member of a section in the library's layout: its name, if nothing in it is escaped, and what its array holds."""
+_JOINED = '",\n"'
+_PIECE = 1 << 20
+"""Index text is handed out in pieces of about so many characters."""
 
 
-def _as_written(data: bytes) -> Index | None:
-    """Read the layout that the library and we write, without a general JSON reader: 130 MB in half a second.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a document is indexed under. Any part may be empty, and foreign documents may have several of each."""
 
-    Whether it was understood is proven by writing it again; None if that does not give ``data``.
-    """
-    starts = [data.find(f'\n"{name}" : {{\n'.encode()) for name in (*SECTIONS, ASSIGNED)]
-    if min(starts) < 0 or starts != sorted(starts):
-        return None
-    index = Index()
-    try:
-        index.fill(bytes.fromhex(data[data.find(b"[") + 1 : data.find(b"]")].translate(None, b'",\n').decode()))
-        for section, start, end in zip(SECTIONS, starts, starts[1:], strict=False):
-            keys = {
-                match[1].decode(): Oids(bytes.fromhex(match[2].translate(None, b'",\n').decode()))
-                for match in _MEMBER.finditer(data, start, end)
-            }
-            index.sections[section] = keys
-        stamped = _MEMBER.finditer(data, starts[-1])
-        index.assigned = {match[1].decode(): match[2].decode().strip('"').split('",\n"') for match in stamped}
-    except ValueError:
-        return None
-    position = 0
-    for chunk in index.chunks():
-        if data[position : position + len(chunk)] != chunk:
+    version: str
+    configurations: tuple[str, ...]
+    assigned: tuple[str, ...]
+    """When each of the configurations was assigned, as time stamps."""
+    entities: tuple[str, ...]
+    runs: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+
+    def under(self) -> Iterator[tuple[str, str]]:
+        """Yield section and key of every entry; those whose sets of ids are usually equal follow each other."""
+        if self.version:
+            yield VERSION, self.version
+        sections = ((CONFIGURATION, self.configurations), (RUN, self.runs), (ENTITY, self.entities))
+        for section, keys in (*sections, (ALIAS, self.aliases)):
+            for key in keys:
+                yield section, key
+
+
+class Index:
+    """What one collection's index.json says. Not thread-safe, but its sets are never changed in place."""
+
+    def __init__(self) -> None:
+        """Make the index of an empty collection."""
+        self._all = oids.by_first_byte(b"")
+        self._sections: dict[str, dict[str, bytes]] = {name: {} for name in SECTIONS}
+        self._assigned: dict[str, str] = {}
+        """Ascending time stamps of a configuration, joined as they stand in the file."""
+        self._strange: dict[tuple[str, str], frozenset[str]] = {}
+        """Ids of documents whose file names are not of the library's form, by section and key."""
+        self._versions: dict[str, list[str]] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._all)) // oids.SIZE + len(self._strange.get((OUID, ""), ()))
+
+    def __contains__(self, oid: str) -> bool:
+        if not oids.FORM.fullmatch(oid):
+            return oid in self._strange.get((OUID, ""), ())
+        ids = bytes.fromhex(oid)
+        return oids.contains(self._all[ids[0]], ids)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all object ids."""
+        for ids in self._all:
+            yield from oids.unpack(ids)
+        yield from sorted(self._strange.get((OUID, ""), ()))
+
+    def keys(self, section: str) -> Mapping[str, object]:
+        """Return the names of a section, in order of first insertion."""
+        return self._sections[section]
+
+    def of(self, section: str, key: str) -> list[str]:
+        """Return the object ids under ``key`` of a section, ascending; none if there is no such key."""
+        return sorted((*oids.unpack(self._sections[section].get(key, b"")), *self._strange.get((section, key), ())))
+
+    def entries(self) -> Iterator[tuple[str, str, str]]:
+        """Yield section, key and object id of every entry."""
+        for section, keys in self._sections.items():
+            for key in keys:
+                for oid in self.of(section, key):
+                    yield section, key, oid
+
+    def versions_of(self, run: int) -> list[str]:
+        """Return the versions ``<run>/…`` in order of first insertion; the cost does not grow with the archive."""
+        if self._versions is None:
+            self._versions = {}
+            for version in self._sections[VERSION]:
+                self._versions.setdefault(version.partition("/")[0], []).append(version)
+        return self._versions.get(str(run), [])
+
+    def last_assigned(self, configuration: str) -> str:
+        """Return the greatest time stamp of a configuration's assignments; empty if there is none."""
+        return self._assigned.get(configuration, "").rpartition(_JOINED)[2]
+
+    def add(self, oid: str, names: Names) -> None:
+        """Index one document as the library does on store; a second time changes nothing."""
+        self._include(OUID, "", oid)
+        before = after = b""
+        for section, key in names.under():
+            keys = self._sections[section]
+            if section == VERSION and key not in keys and self._versions is not None:
+                self._versions.setdefault(key.partition("/")[0], []).append(key)
+            held = keys.setdefault(key, b"")
+            if held is before and after is not before:
+                keys[key] = after
+            else:
+                self._include(section, key, oid)
+            before, after = held, keys[key]
+        for configuration, stamp in zip(names.configurations, names.assigned, strict=True):
+            self._assigned[configuration] = _both(self._assigned.get(configuration, ""), _escaped(stamp))
+
+    def merge(self, other: Index) -> bool:
+        """Take in whatever ``other`` has and this one has not; tell whether this one has what ``other`` has not."""
+        self._all = [oids.union(mine, theirs) for mine, theirs in zip(self._all, other._all, strict=True)]
+        for section, theirs in other._sections.items():
+            mine = self._sections[section]
+            for key, ids in theirs.items():
+                mine[key] = oids.union(mine[key], ids) if key in mine else ids
+        for where, strange in other._strange.items():
+            self._strange[where] = self._strange.get(where, frozenset()) | strange
+        for configuration, stamps in other._assigned.items():
+            self._assigned[configuration] = _both(self._assigned.get(configuration, ""), stamps)
+        self._versions = None
+        return self._size() != other._size()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the text of index.json, byte for byte as the library writes it, in pieces."""
+        piece: list[str] = []
+        size = 0
+        for part in self._parts() if any(self._size()) else (EMPTY,):
+            piece.append(part)
+            size += len(part)
+            if size >= _PIECE:
+                yield "".join(piece).encode(errors="surrogateescape")
+                piece, size = [], 0
+        yield "".join(piece).encode(errors="surrogateescape")
+
+    @classmethod
+    def parse(cls, data: bytes, path: str) -> Index:
+        """Read an index.json, in any layout and order.
+
+        Raise ArtdaqDBError in the library's words if it is damaged: it then hides every document of the collection.
+        """
+        try:
+            found = cls._as_written(data)
+            return found or cls._from_json(json.loads(data.decode(errors="surrogateescape"), strict=False))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ArtdaqDBError(
+                f"SearchIndex is corrupt and needs to be rebuilt, path={path}: {type(error).__name__} {error}",
+                remedy=f"set {path} aside; the documents beside it are untouched and can be indexed again",
+                context={"path": path},
+            ) from error
+
+    def _size(self) -> tuple[int, int, int, int]:
+        """Return how much is in the index: ids, entries, names, characters of time stamps. Whatever is added shows."""
+        keys = [ids for section in self._sections.values() for ids in section.values()]
+        strange = sum(map(len, self._strange.values()))
+        return len(self), sum(map(len, keys)) + strange, len(keys), sum(map(len, self._assigned.values()))
+
+    def _parts(self) -> Iterator[str]:
+        """Yield the text in small parts."""
+        strange = (OUID, "") in self._strange
+        every = (_quoted(sorted(self)),) if strange else map(oids.inside, filter(None, self._all))
+        yield f'{{\n"{OUID}" : [\n'
+        for number, some in enumerate(every):
+            yield f",\n{some}" if number else some
+        yield "\n],\n"
+        for section in SECTIONS:
+            yield from _members(section, ((key, self._inside(section, key)) for key in self._sections[section]))
+            yield ",\n"
+        yield from _members(ASSIGNED, ((key, stamps and f'"{stamps}"') for key, stamps in self._assigned.items()))
+        yield "\n}"
+
+    def _inside(self, section: str, key: str) -> str:
+        """Return what stands in the array of a key."""
+        if (section, key) in self._strange:
+            return _quoted(self.of(section, key))
+        return oids.inside(self._sections[section][key])
+
+    def _include(self, section: str, key: str, oid: str) -> None:
+        """Note ``oid`` under a key, or among all."""
+        if not oids.FORM.fullmatch(oid):
+            self._strange[section, key] = self._strange.get((section, key), frozenset()) | {oid}
+            return
+        ids = bytes.fromhex(oid)
+        if section == OUID:
+            self._all[ids[0]] = oids.including(self._all[ids[0]], ids)
+        else:
+            self._sections[section][key] = oids.including(self._sections[section][key], ids)
+
+    @classmethod
+    def _as_written(cls, data: bytes) -> Index | None:
+        """Read the layout that the library and we write without a general JSON reader, at a fifth of its cost.
+
+        Whether it was understood is proven by writing it again; None if that does not give ``data``.
+        """
+        starts = [data.find(f'\n"{name}" : {{\n'.encode()) for name in (*SECTIONS, ASSIGNED)]
+        if min(starts) < 0 or starts != sorted(starts):
             return None
-        position += len(chunk)
-    return index if position == len(data) else None
+        index = cls()
+        equal: dict[bytes, bytes] = {}
+        try:
+            index._all = oids.by_first_byte(oids.outside(data[data.find(b"[") + 1 : data.find(b"]")]))
+            for section, start, end in zip(SECTIONS, starts, starts[1:], strict=False):
+                members = ((match[1], oids.outside(match[2])) for match in _MEMBER.finditer(data, start, end))
+                index._sections[section] = {key.decode(): equal.setdefault(ids, ids) for key, ids in members}
+            stamped = _MEMBER.finditer(data, starts[-1])
+            index._assigned = {match[1].decode(): match[2][1:-1].decode() for match in stamped}
+        except ValueError:
+            return None
+        position = 0
+        for chunk in index.chunks():
+            if data[position : position + len(chunk)] != chunk:
+                return None
+            position += len(chunk)
+        return index if position == len(data) else None
+
+    @classmethod
+    def _from_json(cls, content: dict[str, Any]) -> Index:
+        """Take over an index as a JSON reader gives it. Raise ValueError, KeyError or TypeError if it is none."""
+        index = cls()
+        equal: dict[bytes, bytes] = {}
+        ids, strange = _sorted_out(content[OUID])
+        index._all = oids.by_first_byte(ids)
+        if strange:
+            index._strange[OUID, ""] = strange
+        for section in SECTIONS:
+            for key, listed in content[section].items():
+                ids, strange = _sorted_out(listed)
+                index._sections[section][key] = equal.setdefault(ids, ids)
+                if strange:
+                    index._strange[section, key] = strange
+        for configuration, stamps in content[ASSIGNED].items():
+            index._assigned[configuration] = _JOINED.join(sorted({_escaped(stamp) for stamp in stamps}))
+        return index
 
 
-def _from_json(content: dict[str, Any]) -> Index:
-    """Take over an index as a JSON reader gives it. Raise ValueError, KeyError or TypeError if it is none."""
-    index = Index()
-    index.fill(_packed(_checked(content[OIDS])))
-    for section in SECTIONS:
-        keys: Mapping[str, list[str]] = content[section]
-        index.sections[section] = {key: Oids(_packed(_checked(oids))) for key, oids in keys.items()}
-    index.assigned = {key: sorted(set(stamps)) for key, stamps in content[ASSIGNED].items()}
-    return index
-
-
-def _checked(oids: Iterable[str]) -> list[str]:
-    """Return ``oids`` if each is 24 hexadecimal digits. Raise ValueError if not."""
-    listed = list(oids)
+def _sorted_out(listed: Iterable[object]) -> tuple[bytes, frozenset[str]]:
+    """Return ids packed, and those that cannot be. Raise ValueError for what names no file of a collection."""
+    known: set[str] = set()
+    strange: set[str] = set()
     for oid in listed:
-        if not OID.fullmatch(oid):
+        if not isinstance(oid, str) or not oid or "/" in oid or "\0" in oid:
             raise ValueError(f"{oid!r} is not an object id")
-    return listed
+        (known if oids.FORM.fullmatch(oid) else strange).add(oid)
+    return oids.pack(known), frozenset(strange)
 
 
-def _packed(oids: Iterable[str]) -> bytes:
-    """Return ids as sorted bytes."""
-    return bytes.fromhex("".join(sorted(set(oids))))
+def _escaped(stamp: str) -> str:
+    """Return a time stamp as it stands between quotes. Raise TypeError if it is no text."""
+    return text(stamp)[1:-1]
 
 
-def _union(mine: Oids, theirs: Oids) -> bytearray:
-    """Return the ids of both, sorted."""
-    if mine.packed == theirs.packed:
-        return mine.packed
-    parts = {
-        bytes(one.packed[place : place + SIZE]) for one in (mine, theirs) for place in range(0, len(one.packed), SIZE)
-    }
-    return bytearray(b"".join(sorted(parts)))
+def _both(mine: str, theirs: str) -> str:
+    """Return two joined lists of time stamps as one."""
+    if not mine or mine == theirs:
+        return theirs
+    if not theirs:
+        return mine
+    stamps = mine.split(_JOINED)
+    for stamp in theirs.split(_JOINED):
+        place = bisect.bisect_left(stamps, stamp)
+        if stamps[place : place + 1] != [stamp]:
+            stamps.insert(place, stamp)
+    return _JOINED.join(stamps)
 
 
-def _insert(stamps: list[str], stamp: str) -> None:
-    """Insert a time stamp into a sorted list without repeating it."""
-    place = bisect.bisect_left(stamps, stamp)
-    if stamps[place : place + 1] != [stamp]:
-        stamps.insert(place, stamp)
+def _quoted(listed: Iterable[str]) -> str:
+    """Return what stands in an array of ids that may be of any form."""
+    return ",\n".join(map(text, listed))
 
 
-def _mapping(name: str, members: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _members(name: str, members: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield a section that maps names to arrays, in the library's layout."""
     yield f'"{name}" : {{\n'
-    first = True
-    for key, array in members:
-        yield f"{'' if first else ',' + chr(10)}{text(key)} : {array}"
-        first = False
+    for number, (key, inside) in enumerate(members):
+        yield f"{',' + chr(10) if number else ''}{text(key)} : [\n{inside}\n]"
     yield "\n}"

@@ -1,9 +1,8 @@
 """The redo file: what was begun and what was committed since the indexes were last published.
 
 A plain file beside the collections (any subdirectory would become a collection). One line a record: a CRC-32 in eight
-hexadecimal digits, a blank, JSON. A line torn by a power cut or a full disk fails its check and is passed over: what it
-would have said was never acknowledged. Each record begins with a newline of its own, so that a torn one before it
-cannot swallow it.
+hexadecimal digits, a blank, JSON. Each record begins with a newline of its own, so that one torn by a power cut or a
+full disk cannot swallow the next. A torn record was never acknowledged.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd.artdaqdb.documents import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from archiverd.disk import Disk
@@ -36,9 +35,21 @@ class Filed:
 class Begun:
     """A store that was begun; ``committed`` once all its documents are durable and count."""
 
-    number: int
     documents: tuple[Filed, ...]
     committed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a redo file tells."""
+
+    begun: tuple[Begun, ...]
+    doubtful: bool
+    """Whether a damaged record stands before a whole one: what looks uncommitted may have been committed."""
+
+
+class DoubtfulError(OSError):
+    """Nobody knows whether the last record is there."""
 
 
 class Redo:
@@ -46,17 +57,17 @@ class Redo:
 
     def __init__(self, root: Path, disk: Disk) -> None:
         """Name the file in the database directory ``root``."""
-        self._path = root / NAME
+        self.path = root / NAME
         self._disk = disk
         self._number = 0
 
     def begin(self, documents: Sequence[Filed]) -> int:
         """Note durably which documents are going to be written; return the number to commit with."""
         self._number += 1
-        fresh = not self._path.exists()
+        fresh = not self.path.exists()
         self._append({"begin": self._number, "documents": [_packed(one) for one in documents]})
         if fresh:
-            self._disk.sync_directory(self._path.parent)
+            self._disk.sync_directory(self.path.parent)
         return self._number
 
     def commit(self, number: int) -> None:
@@ -65,36 +76,50 @@ class Redo:
 
     def clear(self) -> None:
         """Forget everything: the published indexes hold it."""
-        if self._path.exists() and self._path.stat().st_size:
-            self._disk.publish(self._path, [b""])
+        if self.path.exists() and self.path.stat().st_size:
+            self._disk.truncate(self.path, 0)
 
-    def read(self) -> list[Begun]:
+    def read(self) -> Left:
         """Return what the file tells, in order."""
         begun: dict[int, Begun] = {}
-        for record in self._records():
+        records, doubtful = self._records()
+        for record in records:
             if "begin" in record:
-                documents = tuple(_unpacked(one) for one in record["documents"])
-                begun[record["begin"]] = Begun(record["begin"], documents, committed=False)
+                begun[record["begin"]] = Begun(tuple(map(_unpacked, record["documents"])), committed=False)
             elif record["commit"] in begun:
-                started = begun[record["commit"]]
-                begun[started.number] = Begun(started.number, started.documents, committed=True)
+                begun[record["commit"]] = Begun(begun[record["commit"]].documents, committed=True)
         self._number = max(begun, default=0)
-        return list(begun.values())
+        return Left(tuple(begun.values()), doubtful)
 
     def _append(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, separators=(",", ":")).encode()
-        self._disk.append(self._path, b"\n%08x %s\n" % (zlib.crc32(line), line))
+        """Append a record durably; if that fails take back what of it may be there, and raise OSError.
 
-    def _records(self) -> Iterator[dict[str, Any]]:
-        """Yield the records that are whole."""
+        Raise DoubtfulError if even that fails: nobody knows whether the record counts.
+        """
+        line = json.dumps(record, separators=(",", ":")).encode()
+        before = self.path.stat().st_size if self.path.exists() else 0
         try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return
-        for line in data.split(b"\n"):
+            self._disk.append(self.path, b"\n%08x %s\n" % (zlib.crc32(line), line))
+        except BaseException:
+            try:
+                if self.path.exists():
+                    self._disk.truncate(self.path, before)
+            except OSError as error:
+                raise DoubtfulError(*error.args) from error
+            raise
+
+    def _records(self) -> tuple[list[dict[str, Any]], bool]:
+        """Return the whole records, and whether a damaged one stands before a whole one."""
+        records: list[dict[str, Any]] = []
+        damaged = doubtful = False
+        for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():
             check, _, content = line.partition(b" ")
             if content and check == b"%08x" % zlib.crc32(content):
-                yield json.loads(content)
+                records.append(json.loads(content))
+                doubtful = damaged
+            elif line:
+                damaged = True
+        return records, doubtful
 
 
 def _packed(one: Filed) -> dict[str, Any]:
@@ -102,5 +127,4 @@ def _packed(one: Filed) -> dict[str, Any]:
 
 
 def _unpacked(record: dict[str, Any]) -> Filed:
-    entity = record.pop("entity")
-    return Filed(entity, Place(**record))
+    return Filed(record["entity"], Place(**{key: value for key, value in record.items() if key != "entity"}))

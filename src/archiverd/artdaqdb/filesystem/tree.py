@@ -9,6 +9,7 @@ asynchronous.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -16,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
-from archiverd.artdaqdb.filesystem.index import OID, Index, parse
-from archiverd.artdaqdb.filesystem.redo import Filed, Redo
+from archiverd.artdaqdb.filesystem.index import Index, Names
+from archiverd.artdaqdb.filesystem.redo import DoubtfulError, Filed, Redo
 from archiverd.core.errors import ArtdaqDBError, Retry
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ LOCK = ".archiverd.lock"
 WRITERS = 4
 """So many documents are converted, written and synced at a time; syncs of one moment share the disk's effort."""
 
+_ATTEMPTS = 3
+"""So many times an index is written again at once because another program wrote to it meanwhile."""
+
+Signature = tuple[int, int, int]
+"""Inode, size, modification time in nanoseconds: what tells one version of a file from another."""
+
 
 class Tree:
     """An open database directory. One thread writes; readers may look at the indexes under ``lock``."""
@@ -52,22 +59,27 @@ class Tree:
         self._clock = clock
         self._new_oid = new_oid
         self._redo = Redo(root, disk)
-        self._signatures: dict[str, tuple[int, int, int] | None] = {}
+        self._signatures: dict[str, Signature | None] = {}
         self._dirty: set[str] = set()
         self._held: int | None = None
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="artdaqdb-write")
 
-    def open(self) -> None:
+    def open(self) -> list[Path]:
         """Take the writer's lock, make the database if it is new, read its indexes, and recover.
 
-        Raise ArtdaqDBError if another writer has it or an index is damaged; OSError as the file system gives it.
+        Return committed documents that are no longer there. Raise ArtdaqDBError if another writer has the database or
+        an index is damaged; OSError as the file system gives it.
         """
         self._disk.make_directory(self.root)
         self._take_lock()
-        if not (self.root / SYSTEM_METADATA).is_dir():
-            self._describe()
-        self.refresh()
-        self._recover()
+        try:
+            if not (self.root / SYSTEM_METADATA).is_dir():
+                self._describe()
+            self.refresh()
+            return self._recover()
+        except BaseException:
+            self._let_go()
+            raise
 
     def close(self) -> None:
         """Publish what is to be published and let go of the lock."""
@@ -75,9 +87,7 @@ class Tree:
             self.publish()
         finally:
             self._writers.shutdown()
-            if self._held is not None:
-                os.close(self._held)
-                self._held = None
+            self._let_go()
 
     @property
     def dirty(self) -> bool:
@@ -87,23 +97,17 @@ class Tree:
     def refresh(self) -> None:
         """Take in what another program wrote to an index.json since we last read or wrote it.
 
-        What its version lacks of ours stays in memory and is put back at the next publish.
+        What its version lacks of ours stays in memory and is put back at the next publish. Raise ArtdaqDBError if it
+        cannot be understood: it is never written over then; while the other program is still at it, it can be later.
         """
         for name in self._collections():
             path = self.root / name / INDEX
             signature = _signature(path)
             if name in self.indexes and signature == self._signatures.get(name):
                 continue
-            found = Index() if signature is None else parse(path.read_bytes(), str(path))
+            found = Index() if signature is None else self._read(path, again=name in self.indexes)
             self._signatures[name] = signature
-            with self.lock:
-                if name in self.indexes:
-                    found_count = len(found)
-                    self.indexes[name].merge(found)
-                    if len(self.indexes[name]) != found_count:
-                        self._dirty.add(name)
-                else:
-                    self.indexes[name] = found
+            self._take_in(name, found)
 
     def store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
         """Store ``entities`` as documents of ``version``, all or none, durable on return.
@@ -120,6 +124,8 @@ class Tree:
             for collection in dict.fromkeys(one.place.collection for one in filed):
                 self._disk.sync_directory(self.root / collection)
             self._redo.commit(number)
+        except DoubtfulError:  # the documents stay: whether they count is seen at the next opening
+            raise
         except BaseException:
             self._remove(filed)
             raise
@@ -128,26 +134,64 @@ class Tree:
     def publish(self) -> None:
         """Write every changed index.json, RunHistory's before SystemLayout's, and forget the redo file."""
         self.refresh()
-        for name in sorted(self._dirty, key=lambda name: (name == SYSTEM_LAYOUT, name)):
-            path = self.root / name / INDEX
-            self._disk.publish(path, self.indexes[name].chunks())
-            self._signatures[name] = _signature(path)
-        self._dirty.clear()
-        self._redo.clear()
+        for _ in range(_ATTEMPTS):
+            for name in sorted(self._dirty, key=lambda name: (name == SYSTEM_LAYOUT, name)):
+                self._publish(name)
+            if not self._dirty:
+                self._redo.clear()
+                return
 
     def unindexed(self) -> list[Path]:
-        """Return documents that stand in a collection and in no index."""
+        """Return documents that stand in a collection and in no index; may be called from any thread.
+
+        A store that is under way shows too: ask again with ``still_unindexed``.
+        """
         found = []
-        for name, index in self.indexes.items():
+        for name, index in list(self.indexes.items()):
             with os.scandir(self.root / name) as entries:
-                stems = sorted(entry.name.removesuffix(".json") for entry in entries if entry.name != INDEX)
-            known = set(index.oids())
-            found += [self.root / name / f"{stem}.json" for stem in stems if OID.fullmatch(stem) and stem not in known]
-        return found
+                stems = (entry.name.removesuffix(".json") for entry in entries if is_document(entry.name))
+                found += [self.root / name / f"{stem}.json" for stem in stems if stem not in index]
+        return sorted(found)
+
+    def still_unindexed(self, paths: Iterable[Path]) -> list[Path]:
+        """Return those of ``paths`` that are there and in no index; for the writing thread."""
+        return [path for path in paths if path.exists() and path.stem not in self.indexes[path.parent.name]]
+
+    def _publish(self, name: str) -> None:
+        """Replace one index.json, and take in what another program wrote to the old one meanwhile."""
+        path = self.root / name / INDEX
+        with contextlib.ExitStack() as stack:
+            old = stack.enter_context(path.open("rb")) if path.exists() else None
+            self._disk.publish(path, self.indexes[name].chunks())
+            known, self._signatures[name] = self._signatures.get(name), _signature(path)
+            self._dirty.discard(name)
+            if old is not None and _signature_of(os.fstat(old.fileno())) != known:
+                self._take_in(name, Index.parse(old.read(), str(path)))
+                self._dirty.add(name)
+
+    def _read(self, path: Path, *, again: bool) -> Index:
+        """Read an index.json; one that was sound before is expected to be so again soon."""
+        try:
+            return Index.parse(path.read_bytes(), str(path))
+        except ArtdaqDBError as error:
+            if again:
+                error.retry = Retry.TRANSIENT
+            raise
+
+    def _take_in(self, name: str, found: Index) -> None:
+        """Merge an index that was found on disk into ours."""
+        with self.lock:
+            if name not in self.indexes:
+                self.indexes[name] = found
+            elif self.indexes[name].merge(found):
+                self._dirty.add(name)
 
     def _file(self, entity: Entity, configuration: str, version: str, run: int, stamp: str) -> Filed:
-        """Give an entity its place."""
-        return Filed(entity.name, Place(self._new_oid(), entity.collection, configuration, version, run, stamp))
+        """Give an entity its place, under an id that is free."""
+        while True:
+            filed = Filed(entity.name, Place(self._new_oid(), entity.collection, configuration, version, run, stamp))
+            if not self._path(filed).exists():
+                return filed
 
     def _write(self, documents: Iterable[tuple[Entity, Filed]]) -> None:
         """Convert, write and sync documents, several at a time; the first failure is raised once all have ended."""
@@ -157,7 +201,7 @@ class Tree:
             raise failures[0]
 
     def _write_one(self, entity: Entity, filed: Filed) -> None:
-        self._disk.write(self._path(filed), stored(entity, filed.place))
+        self._disk.create(self._path(filed), stored(entity, filed.place))
 
     def _path(self, filed: Filed) -> Path:
         return self.root / filed.place.collection / f"{filed.place.oid}.json"
@@ -166,32 +210,38 @@ class Tree:
         """Make documents count in memory."""
         with self.lock:
             for one in filed:
-                self.indexes.setdefault(one.place.collection, Index()).add(one.entity, one.place)
-                self._dirty.add(one.place.collection)
+                place = one.place
+                names = Names(place.version, (place.configuration,), (place.stamp,), (one.entity,), (str(place.run),))
+                self.indexes.setdefault(place.collection, Index()).add(place.oid, names)
+                self._dirty.add(place.collection)
 
     def _remove(self, filed: Sequence[Filed]) -> None:
         """Remove documents that do not count."""
         for one in filed:
             self._disk.unlink(self._path(one))
 
-    def _recover(self) -> None:
+    def _recover(self) -> list[Path]:
         """Finish or undo what an earlier process left; afterwards the indexes on disk hold all that counts."""
         left = self._redo.read()
-        for begun in left:
+        lost: list[Path] = []
+        for begun in left.begun:
             if begun.committed:
-                self._index(one for one in begun.documents if self._path(one).exists())
-            else:
+                there = [one for one in begun.documents if self._path(one).exists()]
+                lost += [self._path(one) for one in begun.documents if one not in there]
+                self._index(there)
+            elif not left.doubtful:
                 self._remove(begun.documents)
                 for collection in {one.place.collection for one in begun.documents}:
-                    self._disk.sync_directory(self.root / collection)
-        if left:
-            self.publish()
+                    if (self.root / collection).is_dir():
+                        self._disk.sync_directory(self.root / collection)
+        self.publish()
+        return lost
 
     def _describe(self) -> None:
         """Write the document that describes a new database (A.3)."""
         oid = self._new_oid()
         self._disk.make_directory(self.root / SYSTEM_METADATA)
-        self._disk.write(self.root / SYSTEM_METADATA / f"{oid}.json", system_metadata(self._uri, oid, self._clock()))
+        self._disk.create(self.root / SYSTEM_METADATA / f"{oid}.json", system_metadata(self._uri, oid, self._clock()))
         self._disk.sync_directory(self.root / SYSTEM_METADATA)
 
     def _collections(self) -> list[str]:
@@ -204,9 +254,11 @@ class Tree:
         descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise
             raise ArtdaqDBError(
                 f"Another archiverd (process {holder or 'unknown'}) writes to {self.root}",
                 retry=Retry.TRANSIENT,
@@ -217,11 +269,25 @@ class Tree:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._held = descriptor
 
+    def _let_go(self) -> None:
+        """Release the writer's lock."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what tells one version of a file from another: inode, size, modification time in nanoseconds."""
+
+def is_document(name: str) -> bool:
+    """Tell whether a file of a collection is a document by its name."""
+    return name.endswith(".json") and name != INDEX and not name.startswith(".")
+
+
+def _signature(path: Path) -> Signature | None:
+    """Return the signature of a file, None if it is not there."""
     try:
-        status = path.stat()
+        return _signature_of(path.stat())
     except FileNotFoundError:
         return None
+
+
+def _signature_of(status: os.stat_result) -> Signature:
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,144 @@
+"""Whether a database is sound, and indexes made anew from its documents (artdaqdb_format.md sections A.4 and A.5).
+
+For a database nobody writes to. Nothing is changed but by ``rebuild_index``, and that changes no document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archiverd import fhicl
+from archiverd.artdaqdb.filesystem.index import Index, Names
+from archiverd.artdaqdb.filesystem.tree import INDEX, SYSTEM_METADATA, is_document
+from archiverd.core.errors import ArtdaqDBError, FhiclError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from archiverd.disk import Disk
+
+LARGEST_DOCUMENT = 512 << 20
+"""Bytes; a larger file is no document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: the file it is about, and what."""
+
+    path: Path
+    what: str
+
+
+def check_database(root: Path) -> Iterator[Finding]:
+    """Read every document of the database in ``root`` and yield whatever is wrong with it or with its index.
+
+    Takes the time to read everything. Raise OSError if ``root`` cannot be read.
+    """
+    for collection in _collections(root):
+        try:
+            data = (collection / INDEX).read_bytes()
+            index = Index.parse(data, str(collection / INDEX))
+        except FileNotFoundError:
+            yield Finding(collection / INDEX, "is not there: every document of the collection is invisible")
+            index = Index()
+        except ArtdaqDBError as error:
+            yield Finding(collection / INDEX, str(error))
+            continue
+        yield from _check_collection(collection, index)
+
+
+def rebuild_index(collection: Path, disk: Disk) -> list[Finding]:
+    """Write ``index.json`` of a collection anew from its documents; return the documents that had to be left out.
+
+    Keys stand in the order of their first time stamps. Raise OSError if it cannot be written; the old one stays then.
+    """
+    left_out: list[Finding] = []
+    documents: list[tuple[str, str, Names]] = []
+    for path in _documents(collection):
+        try:
+            names = _names(path)
+        except (ArtdaqDBError, OSError) as error:
+            left_out.append(Finding(path, str(error)))
+        else:
+            documents.append((min(names.assigned, default=""), path.stem, names))
+    index = Index()
+    for _, oid, names in sorted(documents, key=lambda one: one[:2]):
+        index.add(oid, names)
+    disk.publish(collection / INDEX, index.chunks())
+    return left_out
+
+
+def _check_collection(collection: Path, index: Index) -> Iterator[Finding]:
+    """Yield what is wrong with one collection."""
+    anew = Index()
+    for path in _documents(collection):
+        try:
+            names = _names(path)
+            fhicl.read_document(path.read_bytes(), path.name)
+        except (ArtdaqDBError, FhiclError, OSError) as error:
+            yield Finding(path, f"is damaged: {error}")
+            continue
+        anew.add(path.stem, names)
+        if path.stem not in index:
+            yield Finding(path, "stands in no index: it is invisible")
+            continue
+        for section, key in names.under():
+            if path.stem not in index.of(section, key):
+                yield Finding(path, f"is missing in the index under {section} {key}")
+    for oid in index:
+        if not (collection / f"{oid}.json").exists():
+            yield Finding(collection / f"{oid}.json", "is in the index but not there")
+    for section, key, oid in index.entries():
+        if oid in anew and oid not in anew.of(section, key):
+            yield Finding(collection / f"{oid}.json", f"is in the index under {section} {key}, but does not say so")
+
+
+def _names(path: Path) -> Names:
+    """Read what a document is to be indexed under. Raise ArtdaqDBError if it does not say so."""
+    if path.stat().st_size > LARGEST_DOCUMENT:
+        raise ArtdaqDBError(f"larger than {LARGEST_DOCUMENT} bytes", context={"path": str(path)})
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes().decode(errors="surrogateescape"), strict=False)
+        oid = document["_id"].get("$oid") or document["_id"]["_oid"]
+        if oid != path.stem:
+            raise ArtdaqDBError(f"its object id is {oid}", context={"path": str(path)})
+        configurations = document.get("configurations", [])
+        return Names(
+            version=_text(document.get("version", "")),
+            configurations=tuple(_text(one["name"]) for one in configurations),
+            assigned=tuple(_text(one["assigned"]) for one in configurations),
+            entities=_named(document.get("entities", [])) or _named([document.get("configurable_entity", {})]),
+            runs=_named(document.get("runs", [])),
+            aliases=_named(document.get("aliases", {}).get("active", [])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtdaqDBError(f"not a document: {type(error).__name__} {error}", context={"path": str(path)}) from error
+
+
+def _named(listed: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the names of a document's section."""
+    return tuple(_text(one["name"]) for one in listed if one)
+
+
+def _text(value: object) -> str:
+    """Return ``value`` if it is a text. Raise TypeError if not."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _collections(root: Path) -> list[Path]:
+    """Return the collections of a database."""
+    with os.scandir(root) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir() and entry.name != SYSTEM_METADATA)
+    return [root / name for name in names]
+
+
+def _documents(collection: Path) -> list[Path]:
+    """Return the documents of a collection."""
+    with os.scandir(collection) as entries:
+        return [collection / name for name in sorted(entry.name for entry in entries) if is_document(name)]
