@@ -7,7 +7,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz lock clean
+.PHONY: help setup demo test lint types format bench fuzz kill-test lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -45,6 +45,9 @@ fuzz: setup  ## the FHiCL engine on recorded and mutated inputs under the saniti
 		-DCMAKE_BUILD_TYPE=RelWithDebInfo >build/fuzz/cmake.log
 	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/fuzz >>build/fuzz/cmake.log
 	@build/fuzz/fuzz/fuzz_engine -n $(or $(N),200) build/fuzz/corpus/*
+
+kill-test: setup  ## imports killed with -9 at 200 random moments
+	@ARCHIVERD_KILLS=200 $(BIN)/pytest tests/artdaqdb/test_killed.py
 
 lock: setup  ## resolve the dependencies of pyproject.toml anew into requirements/*.lock
 	@scripts/lock $(ARGS)

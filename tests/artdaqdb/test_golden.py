@@ -68,6 +68,35 @@ async def test_a_tree_is_the_librarys_after_normalising_ids_and_times(
     assert normalised(ours) == normalised(recorded("run_history.json"))
 
 
+async def test_bulkloaders_tree_is_reproduced_too(make: Callable[..., FileSystemDB], tmp_path: Path) -> None:
+    """The same runs, as bulkloader stores them (no hashes), give the recorded collection, whatever the order."""
+    recorded_tree = recorded("bulkloader.json")
+    there = [json.loads(text, strict=False) for name, text in recorded_tree.items() if name != "index.json"]
+    runs: dict[str, list[Entity]] = {}
+    for document in there:
+        entity = document["entities"][0]["name"]
+        store = STORES[document["version"], entity]
+        runs.setdefault(document["version"], []).append(Entity("RunHistory", entity, store["fcl"].encode()))
+    db = make()
+    await db.open()
+    for version, meant in runs.items():
+        run, _, name = version.partition("/")
+        await db.insert(int(run), name, [*meant, Entity("SystemLayout", "schema", b"a: 1\n")])
+    await db.close()
+    ours, theirs = (
+        normalised(files)
+        for files in ({p.name: p.read_text() for p in (tmp_path / "db" / "RunHistory").iterdir()}, recorded_tree)
+    )
+    assert ours[0] == theirs[0]
+    assert unordered(ours[1]) == unordered(theirs[1])
+
+
+def unordered(index: object) -> object:
+    """Return a normalised index without the order in which its keys were inserted."""
+    assert isinstance(index, dict)
+    return {section: sorted(content) for section, content in index.items()}
+
+
 def normalised(files: dict[str, str]) -> tuple[dict[str, str], object]:
     """Return a collection's documents and its index with ids as version:entity and without times."""
     names = {}

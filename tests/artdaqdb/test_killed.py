@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENTITIES = 6
+KILLS = int(os.environ.get("ARCHIVERD_KILLS", "6"))
+"""How often the process is killed; `make kill-test` does it 200 times."""
 
 STORING = """
 import asyncio, itertools, sys
@@ -49,13 +52,17 @@ asyncio.run(main())
 """.replace("ENTITIES", str(ENTITIES))
 
 
-def killed(root: Path, first: int, after: int) -> Iterator[tuple[int, int]]:
-    """Let a process store runs from ``first`` on, kill -9 it after ``after`` stores; yield what it acknowledged."""
+def killed(root: Path, first: int, after: int, moment: float) -> Iterator[tuple[int, int]]:
+    """Let a process store runs from ``first`` on, kill -9 it after ``after`` stores and ``moment`` seconds more.
+
+    Yield what it acknowledged.
+    """
     command = [sys.executable, "-c", STORING, str(root), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
         lines = [process.stdout.readline() for _ in range(after)]
+        time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         lines += process.stdout.readlines()
     assert process.returncode == -signal.SIGKILL
@@ -70,13 +77,13 @@ async def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) ->
     root = tmp_path / "db"
     dice = random.Random(1)
     acknowledged: dict[int, int] = {}
-    for number in range(6):
-        acknowledged.update(killed(root, 1000 * (number + 1), dice.randrange(1, 40)))
+    for number in range(KILLS):
+        acknowledged.update(killed(root, 1000 * (number + 1), dice.randrange(1, 40), dice.uniform(0, 0.02)))
     db = FileSystemDB(f"filesystemdb://{root}")
     await db.open()
     runs = await db.list_runs()
     assert acknowledged.keys() <= runs.keys()
-    assert len(runs) <= len(acknowledged) + 6
+    assert len(runs) <= len(acknowledged) + KILLS
     for run, found in runs.items():
         assert found.update >= acknowledged.get(run, 0)
         exported = await db.export(run)

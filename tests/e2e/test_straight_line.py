@@ -162,3 +162,19 @@ def test_status_and_why_tell_the_story(site: Site) -> None:
     record = {path.name for path in (site.records / "20").iterdir()}
     assert {fate["name"] for fate in story["files"]} == record
     assert site.run("why", "99").returncode == 1
+
+
+def test_artdaqdb_can_be_checked_and_its_index_made_anew(site: Site) -> None:
+    """A damaged index stops an import in the library's words; making it anew from the documents mends it."""
+    site.make("--runs", "3", "--profile", "demo", "--fcl", "dumped", "--crash", "0", "--first", "20", "--no-chmod")
+    assert site.run("once").returncode == 0
+    sound = site.run("artdaqdb", "check")
+    assert (sound.returncode, sound.stdout) == (0, "")
+    index = site.root / "artdaqdb" / "RunHistory" / "index.json"
+    index.write_text(index.read_text()[:1000])
+    assert site.run("artdaqdb", "check").returncode == 1
+    refused = site.run("once")
+    assert (refused.returncode, "SearchIndex is corrupt and needs to be rebuilt" in refused.stderr) == (1, True)
+    assert site.run("artdaqdb", "rebuild-index", "RunHistory").returncode == 0
+    assert site.run("artdaqdb", "check").returncode == 0
+    assert site.run("once").returncode == 0

@@ -127,13 +127,17 @@ async def test_lost_reply_and_stored(playback: Playback, store: Callable[..., An
 async def test_lost_reply_and_not_yet_stored(playback: Playback, store: Callable[..., Any], lost: bytes | str) -> None:
     """A put whose reply was lost and that shows nowhere may still come: unknown, never failed."""
     playback.plays(LOGIN, (PUT, lost), ABSENT)
-    assert await store() is Outcome.UNKNOWN
+    with pytest.raises(UconDBError) as caught:
+        await store()
+    assert caught.value.retry is Retry.UNKNOWN
 
 
 async def test_lost_reply_and_no_look_up(playback: Playback, store: Callable[..., Any]) -> None:
     """With the look-up failing too nobody knows what became of the put."""
     playback.plays(LOGIN, (PUT, RESET), (META, recorded("database_down_meta")))
-    assert await store() is Outcome.UNKNOWN
+    with pytest.raises(UconDBError) as caught:
+        await store()
+    assert caught.value.retry is Retry.UNKNOWN
 
 
 @pytest.mark.parametrize("lost", [RESET, FREEZE])

@@ -73,7 +73,7 @@ def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, 
 
 def _add_commands() -> None:
     """Hang the commands below the group; each module is small and imports lazily."""
-    from archiverd.cli import archive, configuration, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
+    from archiverd.cli import archive, artdaqdb, configuration, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
 
     for command in (
         archive.run,
@@ -84,6 +84,7 @@ def _add_commands() -> None:
         desk.waive,
         desk.release,
         configuration.config,
+        artdaqdb.artdaqdb,
         fhicl.fhicl,
         parts.ucondb_server,
         parts.demo,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
+from archiverd.core.errors import ArchiverError, BlobCreationError, UconDBError, VerificationError
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
@@ -97,13 +97,6 @@ class Migrator:
         match outcome:
             case Outcome.PROVEN:
                 await self._verified(row, packed)
-            case Outcome.UNKNOWN:
-                unclear = UconDBError(
-                    f"The outcome of uploading run {row.run} is not known",
-                    retry=Retry.UNKNOWN,
-                    remedy="nothing to do: archiverd looks it up and compares before it sends anything again",
-                )
-                await self._fail(row, unclear)
             case Outcome.CONFLICT:
                 conflict = UconDBError(
                     f"UconDB holds other content under key {row.run}",

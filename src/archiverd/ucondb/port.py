@@ -36,8 +36,6 @@ class Outcome(enum.Enum):
     """The bytes were read back under the key and are ours."""
     CONFLICT = "conflict"
     """Other bytes stand under the key; nothing was overwritten."""
-    UNKNOWN = "unknown"
-    """A put was sent and nobody knows what became of it: look up before anything else."""
 
 
 class UconDB(Protocol):
@@ -60,6 +58,9 @@ class UconDB(Protocol):
 
         With ``look_first`` a look-up comes before the put (needed after any earlier attempt); the unique index of
         the server makes it safe to leave out on a first one. Never overwrites.
+
+        Raise UconDBError of the retry class UNKNOWN when a put was sent and nobody knows what became of it: call again
+        later, with ``look_first``.
         """
 
     async def read(self, key: str) -> bytes:

@@ -7,7 +7,7 @@
        │                         └ not ours ─▶ VerificationError
        ├──refused, or nothing was sent──▶ UconDBError │
        └──anything else──▶ look up ───────────────────┘
-                              └ not found, or no answer ─▶ UNKNOWN
+                              └ not found, or no answer ─▶ UconDBError: nobody knows
 
 A key is never overwritten, and no reply is taken for a proof: only bytes that were read back are.
 """
@@ -19,7 +19,6 @@ import hashlib
 import zlib
 from typing import TYPE_CHECKING
 
-from archiverd import log
 from archiverd.core.errors import Retry, UconDBError, VerificationError
 from archiverd.ucondb.failures import nonsense, reading_back, refused, unreachable, uploading
 from archiverd.ucondb.lookup import demand_key, look_up
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from archiverd.ucondb.login import Login
     from archiverd.ucondb.site import Site
     from archiverd.ucondb.wire import Reply
-
-_log = log.get("Migration")
 
 
 async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
@@ -94,15 +91,15 @@ async def _send(site: Site, login: Login, key: str, blob: bytes, tag: str, purpo
 async def _settle(site: Site, key: str, ours: Fingerprint, doubt: UconDBError) -> Outcome:
     """Find out what became of a put: a version that stands under the key now is compared.
 
-    One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: UNKNOWN.
+    One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: then
+    ``doubt``, of the retry class UNKNOWN, is raised.
     """
     try:
         if await look_up(site, key, uploading(key)) is not None:
             return await _compare(site, key, ours)
     except UconDBError as error:
         doubt.context["look_up"] = error.message
-    log.failure(_log, doubt)
-    return Outcome.UNKNOWN
+    raise doubt
 
 
 async def _compare(site: Site, key: str, ours: Fingerprint) -> Outcome:
