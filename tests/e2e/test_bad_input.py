@@ -59,10 +59,12 @@ def test_a_wrong_password_is_a_retry_that_why_explains(site: Site) -> None:
     daemon = site.start("run")
     rows = site.wait(lambda rows: 7 in rows and bool(rows[7].error))
     told = site.run("why", "7").stdout
-    assert rows[7].state is State.RETRY_WAIT
+    assert (rows[7].state, rows[7].attempts) == (State.IMPORTED, 0)
     assert "UconDBError: Failed to upload blob for run 7: 401" in told
-    assert "next retry:" in told
+    assert "UconDB is refused" in told
+    assert "next probe in" in told
     assert "writer_password" in told
+    assert "UconDB is refused" in site.run("status").stdout
     assert site.stop(daemon) == 130
     assert (site.versions(), "Traceback" in site.log, "n0t-the-0ne" in site.log) == ({}, False, False)
     site.password = "e2e-secret-pw"
@@ -81,12 +83,11 @@ def test_an_unreachable_server_is_a_retry_that_why_explains(bare_site: Site) -> 
     bare_site.configure(run_process_retries=0)
     bare_site.make(*ONE_RUN)
     daemon = bare_site.start("run")
-    rows = bare_site.wait(lambda rows: 7 in rows and bool(rows[7].error))
-    assert rows[7].imported_at is not None
+    rows = bare_site.wait(lambda rows: 7 in rows and rows[7].imported_at is not None)
     told = bare_site.run("why", "7").stdout
-    assert "UconDBError" in told
-    assert "Connection refused" in told
-    assert "next retry:" in told
+    assert "UconDBError: Failed to initialize UConDB client: Connection refused" in told
+    assert "next probe in" in told
+    assert (rows[7].state, rows[7].attempts) == (State.IMPORTED, 0)
     assert bare_site.stop(daemon) == 130
     bare_site.serve()
     bare_site.configure()

@@ -34,6 +34,8 @@ def once(globals_: Globals) -> int:
     settings, _ = globals_.settings()
     result = asyncio.run(one_pass.once(settings))
     click.echo(f"{result.verified} runs verified, {result.open} still open, {len(result.failed)} failed", err=True)
+    if result.hold is not None:
+        click.echo(f"  UconDB: {result.hold.cause}\n    {result.hold.remedy}", err=True)
     for row in result.failed:
-        click.echo(f"  run {row.run}: {row.state}: {row.error}", err=True)
+        click.echo(f"  run {row.run}: {row.state}: {row.error or 'waits for UconDB'}", err=True)
     return result.exit_code

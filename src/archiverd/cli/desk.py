@@ -26,11 +26,12 @@ def waive(globals_: Globals, run: int, reason: str) -> None:
 
 @click.command(short_help="Put a run that was set aside back to work.")
 @click.argument("run", type=click.IntRange(min=1))
+@click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict or superseded.")
 @click.pass_obj
-def release(globals_: Globals, run: int) -> None:
+def release(globals_: Globals, run: int, override: bool) -> None:
     """Put a quarantined, waiting or waived run back to work (while no daemon runs)."""
     from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings(migrating=False)
-    row = asyncio.run(desk.release(settings, run))
+    row = asyncio.run(desk.release(settings, run, override=override))
     click.echo(f"run {run} is {row.state}; the next `archiverd run` or `once` takes it up", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.core import runset
-from archiverd.core.machine import State
+from archiverd.core.machine import WAITING, Stage, State
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,17 +18,25 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from archiverd.cli.main import Globals
-    from archiverd.journal.rows import FileFate, RunRow, StoryLine
+    from archiverd.journal.rows import FileFate, Hold, RunRow, StoryLine
 
 TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
 """States that somebody may want to look at."""
+
+FLAGS = {
+    "dead": "dead: it never got a stop line",
+    "superseded": "superseded: its stop line came later; artdaqDB has it, UconDB's version has not",
+    "source_gone": "source gone: its directory is no longer there",
+    "override": "an operator wants UconDB's version replaced",
+}
+"""What a run's flags mean, in words."""
 
 SHOWN = 10
 """So many troubled runs are listed by `status`; `runs --state` lists them all."""
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, counts, runs, trouble, last_verified.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, runs, trouble, holds, drain, …")
 @click.pass_obj
 def status(globals_: Globals, as_json: bool) -> None:
     """Say in one screen how we stand."""
@@ -38,14 +46,17 @@ def status(globals_: Globals, as_json: bool) -> None:
         counts = journal.select_counts(db)
         trouble = journal.select_states(db, TROUBLE)
         runs = {state: [row["run"] for row in _runs_of(db, state)] for state in State}
-        (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
+        holds = journal.select_holds(db)
+        pace = journal.select_pace(db, time.time())
     if as_json:
         shown = {
             "version": 1,
             "counts": {str(state): counts.get(state, 0) for state in State},
             "runs": {str(state): runset.ranges(numbers) for state, numbers in runs.items() if numbers},
             "trouble": [_brief(row) for row in trouble],
-            "last_verified": last,
+            "holds": [asdict(hold) for hold in holds],
+            "drain": {"waiting": pace.waiting, "runs_per_second": pace.per_second, "seconds": pace.seconds},
+            "last_verified": pace.last,
         }
         click.echo(json.dumps(shown))
         return
@@ -54,8 +65,12 @@ def status(globals_: Globals, as_json: bool) -> None:
             click.echo(f"{state:<15} {counts[state]:>7}   {runset.show(runs[state])}")
     if not counts:
         click.echo("no runs yet")
-    if last is not None:
-        click.echo(f"last verified {_ago(time.time() - last)} ago")
+    if pace.last is not None:
+        click.echo(f"last verified {_ago(time.time() - pace.last)} ago")
+    if pace.waiting and pace.seconds is not None and not holds:
+        click.echo(f"{pace.waiting} on their way: done in about {_ago(pace.seconds)}")
+    for hold in holds:
+        _tell_hold(hold)
     for row in trouble[:SHOWN]:
         click.echo(f"run {row.run} {row.state}: {row.error}" + (f"\n    {row.remedy}" if row.remedy else ""))
     if len(trouble) > SHOWN:
@@ -81,7 +96,7 @@ def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
 
 @click.command(short_help="Tell one run's story: cause, next retry, remedy.")
 @click.argument("run", type=click.IntRange(min=1))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, story, files.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, holds, story, files.")
 @click.pass_obj
 def why(globals_: Globals, run: int, as_json: bool) -> int:
     """Tell one run's story: its state, the cause, the next retry, the remedy, and its files."""
@@ -90,6 +105,7 @@ def why(globals_: Globals, run: int, as_json: bool) -> int:
     with _journal(globals_) as db:
         row = journal.select_run(db, run)
         story, files = journal.select_story(db, run), journal.select_files(db, run)
+        holds = journal.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
     if row is None:
         click.echo(f"run {run} is not known: no directory of that name was seen below run_records_dir", err=True)
         return 1
@@ -97,20 +113,32 @@ def why(globals_: Globals, run: int, as_json: bool) -> int:
         shown = {
             "version": 1,
             "run": asdict(row),
+            "holds": [asdict(hold) for hold in holds],
             "story": [asdict(line) for line in story],
             "files": [asdict(fate) for fate in files],
         }
         click.echo(json.dumps(shown))
         return 0
     _tell_row(row)
+    for hold in holds:
+        _tell_hold(hold)
     _tell_files(files)
     _tell_story(story)
     return 0
 
 
+def _tell_hold(hold: Hold) -> None:
+    """Print why a backend is left alone."""
+    next_probe = "" if hold.probe_at is None else f"; next probe in {_ago(max(0.0, hold.probe_at - time.time()))}"
+    click.echo(f"{hold.backend} is {hold.health} for {_ago(time.time() - hold.since)}: {hold.cause}{next_probe}")
+    if hold.remedy:
+        click.echo(f"    {hold.remedy}")
+
+
 def _tell_row(row: RunRow) -> None:
     """Print where a run stands and what can be done."""
-    click.echo(f"run {row.run}: {row.state}" + (" (dead: it never got a stop line)" if row.dead else ""))
+    flags = [text for flag, text in FLAGS.items() if getattr(row, flag)]
+    click.echo(f"run {row.run}: {row.state}" + "".join(f" ({text})" for text in flags))
     facts = [
         ("configuration", row.configuration),
         ("started", row.start_line),

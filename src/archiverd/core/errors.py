@@ -12,7 +12,7 @@
     └── ReportingError            a notification could not be sent
 
 A class names the subject; an *instance* carries how it is to be retried (a refused connection and a 403
-are both UconDBError), the remedy in one line, the run, and facts for the log's ``Context:`` line.
+are both UconDBError), whom it blames, the remedy in one line, the run, and facts for the log's ``Context:`` line.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ class Retry(enum.Enum):
     """Our own mistake: an unexpected exception; the run is quarantined with its traceback in the log."""
 
 
+class Blame(enum.Enum):
+    """Whose failure it is: one run's, or one that every run would meet alike."""
+
+    RUN = "run"
+    BACKEND = "backend"
+    """The database or its server does not work: when several say so it is left alone and only probed."""
+    LOGIN = "login"
+    """The server refuses who we are: nothing is sent to it until that is mended."""
+
+
 class ArchiverError(Exception):
     """Anything an operator can meet; the message says what happened."""
 
@@ -47,6 +57,7 @@ class ArchiverError(Exception):
         message: str,
         *,
         retry: Retry = Retry.PERMANENT,
+        blame: Blame = Blame.RUN,
         remedy: str = "",
         run: int | None = None,
         context: Mapping[str, object] | None = None,
@@ -55,6 +66,7 @@ class ArchiverError(Exception):
         super().__init__(message)
         self.message = message
         self.retry = retry
+        self.blame = blame
         self.remedy = remedy
         self.run = run
         self.context: dict[str, object] = dict(context or {})

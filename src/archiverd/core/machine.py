@@ -51,6 +51,10 @@ class Event(enum.StrEnum):
     """The backfill rule leaves it out."""
     IMPORT_BEGINS = "import_begins"
     IMPORT_DONE = "import_done"
+    UPDATE_DONE = "update_done"
+    """A stop line that came after all is in artdaqDB; UconDB's version stays as it is."""
+    IMPORT_CONFLICTS = "import_conflicts"
+    """ArtdaqDB holds another run under our number."""
     UPLOAD_BEGINS = "upload_begins"
     UPLOAD_PROVEN = "upload_proven"
     UPLOAD_UNCLEAR = "upload_unclear"
@@ -61,14 +65,20 @@ class Event(enum.StrEnum):
     """A transient failure: try again when due."""
     FAILED_FOR_GOOD = "failed_for_good"
     """A permanent failure: somebody must act."""
+    PUT_BACK = "put_back"
+    """The backend failed, not the run: it waits where it was, and nothing is counted against it."""
+    LATE_STOP = "late_stop"
+    """The stop line of a run archived as dead came after all."""
     DUE = "due"
     """The wait of a retry is over."""
     RESTARTED = "restarted"
     """The daemon came back and found the run in the middle of something."""
     WAIVED = "waived"
     """An operator takes it out of the reckoning."""
+    REOPENED = "reopened"
+    """An operator puts a run back that was waived before it ended."""
     RELEASED = "released"
-    """An operator puts a run that was set aside back."""
+    """An operator puts a run that was set aside back; one in conflict or verified, to replace UconDB's version."""
 
 
 class Effect(enum.StrEnum):
@@ -95,6 +105,9 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.OPEN, Event.PASSED_OVER): State.IGNORED,
     (State.QUEUED, Event.IMPORT_BEGINS): State.IMPORTING,
     (State.IMPORTING, Event.IMPORT_DONE): State.IMPORTED,
+    (State.IMPORTING, Event.UPDATE_DONE): State.VERIFIED,
+    (State.IMPORTING, Event.IMPORT_CONFLICTS): State.CONFLICT,
+    (State.IMPORTING, Event.PUT_BACK): State.QUEUED,
     (State.IMPORTING, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
     (State.IMPORTING, Event.FAILED_FOR_GOOD): State.QUARANTINED,
     (State.IMPORTING, Event.RESTARTED): State.QUEUED,
@@ -107,17 +120,27 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.UPLOADING, Event.UPLOAD_PROVEN): State.VERIFIED,
     (State.UPLOADING, Event.UPLOAD_UNCLEAR): State.UPLOAD_UNKNOWN,
     (State.UPLOADING, Event.UPLOAD_CONFLICTS): State.CONFLICT,
+    (State.UPLOADING, Event.PUT_BACK): State.IMPORTED,
     (State.UPLOADING, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
     (State.UPLOADING, Event.FAILED_FOR_GOOD): State.QUARANTINED,
     (State.UPLOADING, Event.RESTARTED): State.UPLOAD_UNKNOWN,
+    (State.VERIFIED, Event.LATE_STOP): State.QUEUED,
     (State.RETRY_WAIT, Event.DUE): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
     (State.OPEN, Event.WAIVED): State.WAIVED,
+    (State.QUEUED, Event.WAIVED): State.WAIVED,
+    (State.IMPORTED, Event.WAIVED): State.WAIVED,
+    (State.UPLOAD_UNKNOWN, Event.WAIVED): State.WAIVED,
     (State.RETRY_WAIT, Event.WAIVED): State.WAIVED,
     (State.QUARANTINED, Event.WAIVED): State.WAIVED,
     (State.CONFLICT, Event.WAIVED): State.WAIVED,
     (State.RETRY_WAIT, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
     (State.QUARANTINED, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
     (State.WAIVED, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
+    (State.CONFLICT, Event.RELEASED): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
+    (State.UPLOAD_UNKNOWN, Event.RELEASED): State.UPLOAD_UNKNOWN,
+    (State.WAIVED, Event.REOPENED): State.OPEN,
+    (State.IGNORED, Event.RELEASED): State.QUEUED,
+    (State.VERIFIED, Event.RELEASED): State.IMPORTED,
 }
 """The only ways a state changes (I3). Where the answer depends on the stage the run was in, it is given a stage."""
 
@@ -161,6 +184,6 @@ def _stage_of(state: State, before: Stage) -> Stage:
     """Return the stage that has a run once it is in ``state``."""
     if state in (State.OPEN, State.QUEUED, State.IMPORTING):
         return Stage.IMPORT
-    if state in (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.VERIFIED, State.CONFLICT):
+    if state in (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.VERIFIED):
         return Stage.MIGRATE
     return before

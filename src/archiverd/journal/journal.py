@@ -6,12 +6,13 @@ The queues of the daemon carry only run numbers picked from here.
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
-from archiverd.journal.rows import FileFate, Move, RunRow, StoryLine
+from archiverd.journal.rows import FileFate, Hold, Move, Pace, RunRow, StoryLine
 from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
 from archiverd.journal.writer import Writer, journal_error
 
@@ -42,12 +43,9 @@ class Journal:
         Raise ArchiverError when it is damaged, unwritable or from a newer program.
         """
         try:
-            connection = connect(str(self._path))
-            _check(connection)
-            migrate(connection)
+            self._writer = Writer(_sound(str(self._path)))
         except sqlite3.Error as error:
             raise journal_error(error) from error
-        self._writer = Writer(connection)
 
     async def close(self) -> None:
         """Commit what is queued and close the file."""
@@ -145,6 +143,16 @@ class Journal:
         """Return the rows of the runs in ``states``, ascending."""
         return await self._open_writer.read(lambda db: select_states(db, states))
 
+    async def hold(self, backend: str, hold: Hold | None) -> None:
+        """Note why ``backend`` is left alone, for others to read; None if it is not."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM holds WHERE backend = ?", (backend,))
+            if hold is not None:
+                db.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(hold))
+
+        await self._open_writer.write(work)
+
     async def latest_started(self) -> dict[int, int]:
         """Return, by partition, the greatest run number known to have started."""
         sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition IS NOT NULL GROUP BY partition"
@@ -174,6 +182,23 @@ def select_counts(db: sqlite3.Connection) -> dict[State, int]:
     return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
 
 
+def select_holds(db: sqlite3.Connection) -> list[Hold]:
+    """Return why backends are left alone, as far as any are."""
+    return [Hold(**dict(row)) for row in db.execute("SELECT * FROM holds ORDER BY backend")]
+
+
+def select_pace(db: sqlite3.Connection, now: float) -> Pace:
+    """Return how fast runs got verified in the last ten minutes, and how many are on their way."""
+    states = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.RETRY_WAIT)
+    counts = select_counts(db)
+    waiting = sum(counts.get(state, 0) for state in states)
+    recent = "SELECT verified_at FROM runs WHERE verified_at > ? ORDER BY verified_at DESC LIMIT 100"
+    times = [row["verified_at"] for row in db.execute(recent, (now - 600.0,))]
+    (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
+    span = now - times[-1] if len(times) > 1 else 0.0
+    return Pace(waiting, len(times) / span if span > 0 else None, last)
+
+
 def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
     """Return the story of ``run``, oldest first."""
     rows = db.execute("SELECT at, event, state, note FROM events WHERE run = ? ORDER BY id", (run,))
@@ -192,7 +217,13 @@ def _apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tupl
     if row is None:
         raise RuntimeError(f"run {move.run} is not in the journal")
     after, effects = step(Position(row.state, row.stage), move.event)
-    changes = {**move.changes, "state": str(after.state), "stage": str(after.stage), "changed_at": now}
+    changes = {
+        **move.changes,
+        **_listing(row, effects),
+        "state": str(after.state),
+        "stage": str(after.stage),
+        "changed_at": now,
+    }
     columns = ", ".join(f"{name} = ?" for name in changes)
     db.execute(f"UPDATE runs SET {columns} WHERE run = ?", (*changes.values(), move.run))  # noqa: S608 - our column names
     insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
@@ -208,12 +239,33 @@ def _apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tupl
     return changed, effects
 
 
+def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:
+    """Return how a move changes whether the run stands in its stage's failure log."""
+    if Effect.NOTE_FAILURE in effects and not row.listed:
+        return {"listed": 1}
+    if Effect.CLEAR_FAILURE in effects and row.listed:
+        return {"listed": 0}
+    return {}
+
+
 def _trim(db: sqlite3.Connection, run: int) -> None:
     """Keep a run's story bounded: its first line and the last ones."""
     (count,) = db.execute("SELECT count(*) FROM events WHERE run = ?", (run,)).fetchone()
     if count > EVENTS_KEPT:
         sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run = ? ORDER BY id LIMIT ? OFFSET 1)"
         db.execute(sql, (run, count - EVENTS_KEPT))
+
+
+def _sound(path: str) -> sqlite3.Connection:
+    """Open the journal at ``path``, checked and up to date. Raise sqlite3.Error or ArchiverError; then it is closed."""
+    connection = connect(path)
+    try:
+        _check(connection)
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -52,6 +52,14 @@ class RunRow:
     imported_at: float | None
     verified_at: float | None
     changed_at: float
+    superseded: bool
+    """Its stop line came after it was archived as dead: artdaqDB is up to date, UconDB's version is the older one."""
+    source_gone: bool
+    """Its directory is no longer there."""
+    override: bool
+    """An operator wants UconDB's version replaced by ours."""
+    listed: bool
+    """It stands in its stage's failure log."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -60,9 +68,42 @@ class RunRow:
         facts["state"] = State(facts["state"])
         facts["stage"] = Stage(facts["stage"])
         facts["lane"] = Lane(facts["lane"])
-        facts["dead"] = bool(facts["dead"])
-        facts["started"] = bool(facts["started"])
+        for flag in ("dead", "started", "superseded", "source_gone", "override", "listed"):
+            facts[flag] = bool(facts[flag])
         return RunRow(**facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a backend is left alone for now. Times are epoch seconds (UTC)."""
+
+    backend: str
+    health: str
+    """``away``, ``refused`` (our login), or ``trial`` (a probe passed; one run at a time is let through)."""
+    since: float
+    cause: str
+    remedy: str
+    probes: int
+    """How many probes have failed in a row."""
+    probe_at: float | None
+    """When the next one is due; None on trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast runs get verified, and what is on its way. Times are epoch seconds (UTC)."""
+
+    waiting: int
+    """Runs that have ended and are on their way, retries included."""
+    per_second: float | None
+    """Runs verified a second, lately; None when too few were."""
+    last: float | None
+    """When a run was last verified."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the rest takes at this pace; None when that cannot be told."""
+        return self.waiting / self.per_second if self.per_second else None
 
 
 @dataclass(frozen=True, slots=True)

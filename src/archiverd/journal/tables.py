@@ -1,7 +1,9 @@
 """The journal's tables, and the way from one schema version to the next.
 
 ``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
-record (I7). Times are epoch seconds (UTC). ``PRAGMA user_version`` holds the schema version.
+record (I7), ``holds`` the backends that are left alone for now, ``logs`` what the failure logs said when they were
+last written, ``pending`` the first phase of runs that have only started. Times are epoch seconds (UTC).
+``PRAGMA user_version`` holds the schema version.
 """
 
 from __future__ import annotations
@@ -60,6 +62,38 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, name, entity)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN source_gone INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN override INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET listed = 1 WHERE state IN ('retry_wait', 'quarantined', 'conflict');
+    CREATE INDEX runs_listed ON runs (stage, run) WHERE listed;
+    CREATE TABLE holds (
+        backend TEXT PRIMARY KEY,
+        health TEXT NOT NULL,
+        since REAL NOT NULL,
+        cause TEXT NOT NULL,
+        remedy TEXT NOT NULL,
+        probes INTEGER NOT NULL,
+        probe_at REAL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE logs (
+        name TEXT PRIMARY KEY,
+        runs TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE pending (
+        run INTEGER PRIMARY KEY,
+        done INTEGER NOT NULL DEFAULT 0,
+        packed_on TEXT NOT NULL DEFAULT '',
+        blob_length INTEGER,
+        blob_sha256 TEXT NOT NULL DEFAULT '',
+        puts INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        due REAL,
+        error TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    """,
 )
 
 VERSION = len(MIGRATIONS)
@@ -95,8 +129,12 @@ def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
     connection.row_factory = sqlite3.Row
     if not read_only:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            connection.close()
+            raise
     return connection
 
 

@@ -10,7 +10,7 @@ from archiverd import __version__, log
 from archiverd.service import systemd
 from archiverd.service.stopping import Reason, Stopping, signals
 from archiverd.service.watch import Watcher
-from archiverd.service.wiring import Parts, lock_path, opened
+from archiverd.service.wiring import Parts, attend, lock_path, opened
 
 if TYPE_CHECKING:
     from archiverd.config import Settings
@@ -46,14 +46,19 @@ async def _live(parts: Parts, watcher: Watcher, stopping: Stopping) -> None:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
             lock_watch = group.create_task(_watch_lock(parts, stopping), name="lock")
             group.create_task(watcher.run(), name="watch")
-            group.create_task(parts.importing.run(), name="import")
-            group.create_task(parts.migrating.run(), name="migrate")
+            stages = [
+                group.create_task(parts.importing.run(), name="import"),
+                group.create_task(parts.migrating.run(), name="migrate"),
+            ]
+            attending = group.create_task(attend(parts), name="gate")
             await stopping.wait()
             lock_watch.cancel()
             systemd.notify(
                 "STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={int((drain_seconds + 30) * 1_000_000)}"
             )
             deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
+            await asyncio.wait(stages)
+            attending.cancel()
     except TimeoutError:
         left = sorted(parts.importing.in_hand | parts.migrating.in_hand)
         _log.warning(

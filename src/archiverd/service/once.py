@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING
 from archiverd.core.machine import State
 from archiverd.service.stopping import Stopping, signals
 from archiverd.service.watch import Watcher
-from archiverd.service.wiring import opened
+from archiverd.service.wiring import attend, opened
 
 if TYPE_CHECKING:
     from archiverd.config import Settings
-    from archiverd.journal.rows import RunRow
+    from archiverd.journal.rows import Hold, RunRow
 
 FAILED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
 """The states in which a pass leaves a run that it could not archive."""
@@ -28,6 +29,9 @@ class Pass:
     open: int
     """Runs that have not ended yet."""
     failed: tuple[RunRow, ...]
+    """Runs that could not be archived, or wait for UconDB."""
+    hold: Hold | None
+    """Why UconDB is left alone, if it is."""
     interrupted: bool
 
     @property
@@ -51,9 +55,13 @@ async def once(settings: Settings) -> Pass:
             await parts.journal.hasten()
             await watcher.look_once()
             await watcher.look_again()
-            await parts.importing.run()
-            await parts.migrating.run()
+            async with asyncio.TaskGroup() as group:
+                attending = group.create_task(attend(parts), name="gate")
+                await parts.importing.run()
+                await parts.migrating.run()
+                attending.cancel()
+            waiting = await parts.journal.in_state(State.IMPORTED) if parts.gate.shut else []
             verified = len(await parts.journal.in_state(State.VERIFIED)) - before
             still_open = len(await parts.journal.in_state(State.OPEN))
-            failed = tuple(await parts.journal.in_state(*FAILED))
-    return Pass(verified, still_open, failed, stopping.asked)
+            failed = (*await parts.journal.in_state(*FAILED), *waiting)
+    return Pass(verified, still_open, failed, parts.gate.hold, stopping.asked)

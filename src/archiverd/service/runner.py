@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError
+from archiverd.core.machine import ForbiddenTransitionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from archiverd.core.machine import Stage
     from archiverd.journal.journal import Journal
     from archiverd.service.stopping import Stopping
+    from archiverd.stages.gate import Gate
 
 SHORTEST_WAIT_SECONDS = 0.2
 """A retry that is due but in hand must not make the feeder spin."""
@@ -39,9 +41,13 @@ class StageRunner:
     clock: Callable[[], float]
     stopping: Stopping
     logger: log.Log
+    gate: Gate | None = None
+    """Before the backend the stage works for; while it is shut no run is picked."""
     until_idle: bool = False
     """Stop as soon as nothing waits but retries further away than ``patience_seconds`` (one pass, for cron)."""
     patience_seconds: float = 0.0
+    quick_retries: int = 0
+    """So many failed probes of its backend are waited for by one pass."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     in_hand: set[int] = field(default_factory=set)
     """Runs in the queue or with a worker."""
@@ -75,6 +81,10 @@ class StageRunner:
             except ArchiverError as error:
                 log.failure(self.logger, error)
                 run, wait = None, PAUSE_SECONDS
+            if run is not None and self.gate is not None and self.gate.shut:
+                if self._hopeless(self.gate):
+                    return
+                run = None
             if run is None:
                 await self._rest(wait)
             else:
@@ -91,6 +101,9 @@ class StageRunner:
                 log.failure(self.logger, error, run)
                 self.stranded.add(run)
                 await self._rest(PAUSE_SECONDS)
+            except ForbiddenTransitionError as error:  # an operator was quicker
+                self.logger.warning(f"left alone: {error}", run=run)
+                self.stranded.add(run)
             finally:
                 self.in_hand.discard(run)
                 self.wake.set()
@@ -100,6 +113,10 @@ class StageRunner:
         if self.stranded:
             await self.journal.recover(self.stranded)
             self.stranded.clear()
+
+    def _hopeless(self, gate: Gate) -> bool:
+        """Tell whether one pass should end because the backend does not come back."""
+        return self.until_idle and gate.failures > self.quick_retries
 
     def _idle(self, wait: float | None) -> bool:
         """Tell whether one pass is over: nothing is in hand and no quick retry is near."""

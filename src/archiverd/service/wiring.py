@@ -21,12 +21,13 @@ from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service.lock import LockFile
 from archiverd.service.runner import StageRunner
 from archiverd.stages.failing import Failing
+from archiverd.stages.gate import Gate, Surroundings
 from archiverd.stages.importer import Importer
 from archiverd.stages.migrator import Migrator
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArtdaqDB
@@ -49,6 +50,7 @@ class Parts:
     journal: Journal
     artdaqdb: ArtdaqDB
     ucondb: UconDB
+    gate: Gate
     importing: StageRunner
     migrating: StageRunner
 
@@ -88,8 +90,24 @@ def make_ucondb(settings: Settings) -> UconDB:
             timeout_seconds=u.timeout_seconds,
             verify_tls=u.verify_tls,
             ca_file=u.ca_file,
+            rereads=settings.app.run_process_retries,
         )
     )
+
+
+def make_gate(settings: Settings, ucondb: UconDB, on_news: Callable[[], None]) -> Gate:
+    """Return the gate before UconDB; it opens once a probe has passed."""
+
+    async def probe(*, login_only: bool) -> None:
+        await (ucondb.check_login() if login_only else ucondb.check_server())
+
+    around = Surroundings(time.time, time.monotonic, random.uniform)
+    return Gate("UconDB", settings.ucon_db.max_concurrent_uploads, probe, around, log.get("Migration"), on_news)
+
+
+async def attend(parts: Parts) -> None:
+    """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
+    await parts.gate.attend(lambda hold: parts.journal.hold(parts.gate.name, hold))
 
 
 @contextlib.asynccontextmanager
@@ -120,9 +138,11 @@ async def opened(settings: Settings, stopping: Stopping, *, until_idle: bool = F
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         await ucondb.open()
+        _warn_of_tls(settings)
         stack.push_async_callback(ucondb.close)
-        importing, migrating = _runners(settings, journal, artdaqdb, ucondb, schema, stopping, wakes, until_idle)
-        yield Parts(settings, lock, journal, artdaqdb, ucondb, importing, migrating)
+        gate = make_gate(settings, ucondb, wakes[Effect.WAKE_MIGRATE].set)
+        importing, migrating = _runners(settings, journal, artdaqdb, ucondb, gate, schema, stopping, wakes, until_idle)
+        yield Parts(settings, lock, journal, artdaqdb, ucondb, gate, importing, migrating)
 
 
 def _runners(
@@ -130,6 +150,7 @@ def _runners(
     journal: Journal,
     artdaqdb: ArtdaqDB,
     ucondb: UconDB,
+    gate: Gate,
     schema: Schema,
     stopping: Stopping,
     wakes: dict[Effect, asyncio.Event],
@@ -150,9 +171,12 @@ def _runners(
         unmatched=settings.artdaq_db.unmatched,
         cache=Cache(),
     )
-    migrator = Migrator(journal, artdaqdb, ucondb, failing, settings.validation.required)
+    migrator = Migrator(journal, artdaqdb, ucondb, gate, failing, settings.validation.required, time.monotonic)
+    uploads = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
 
-    def runner(stage: Stage, work: Importer | Migrator, workers: int, name: str, wake: Effect) -> StageRunner:
+    def runner(
+        stage: Stage, work: Importer | Migrator, workers: int, name: str, wake: Effect, gate: Gate | None
+    ) -> StageRunner:
         return StageRunner(
             stage=stage,
             journal=journal,
@@ -162,15 +186,26 @@ def _runners(
             clock=time.time,
             stopping=stopping,
             logger=log.get(name),
+            gate=gate,
             until_idle=until_idle,
             patience_seconds=app.retry_delay_seconds,
+            quick_retries=app.run_process_retries,
             wake=wakes[wake],
         )
 
     return (
-        runner(Stage.IMPORT, importer, app.parallel_workers, "Import", Effect.WAKE_IMPORT),
-        runner(Stage.MIGRATE, migrator, settings.ucon_db.max_concurrent_uploads, "Migration", Effect.WAKE_MIGRATE),
+        runner(Stage.IMPORT, importer, app.parallel_workers, "Import", Effect.WAKE_IMPORT, None),
+        runner(Stage.MIGRATE, migrator, uploads, "Migration", Effect.WAKE_MIGRATE, gate),
     )
+
+
+def _warn_of_tls(settings: Settings) -> None:
+    """Say loudly that anybody on the way to UconDB may read and change what goes there."""
+    if not settings.ucon_db.verify_tls and settings.ucon_db.server_url.startswith("https:"):
+        log.get("Migration").warning(
+            "TLS IS NOT VERIFIED: ucon_db.verify_tls = false, so nobody knows which server gets the runs and the "
+            "password (remove that line; ucon_db.ca_file names the certificates of a private authority)"
+        )
 
 
 def _make_work_dir(path: Path) -> None:

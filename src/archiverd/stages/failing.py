@@ -29,10 +29,16 @@ class Failing:
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
 
-    def move(self, row: RunRow, error: ArchiverError) -> Move:
-        """Return the event that ``error`` is for the run of ``row``: wait, look again, or set aside."""
-        attempts = row.attempts + 1
+    def move(self, row: RunRow, error: ArchiverError, *, counts: bool = True) -> Move:
+        """Return the event that ``error`` is for the run of ``row``: wait, look again, or set aside.
+
+        One that does not count is the backend's alone: the run stays where it is and is taken up once that works.
+        """
         text = f"{error.name}: {error}"
+        if not counts:
+            event = Event.UPLOAD_UNCLEAR if error.retry is Retry.UNKNOWN else Event.PUT_BACK
+            return Move(row.run, event, text, {"error": text, "remedy": error.remedy, "due": None})
+        attempts = row.attempts + 1
         changes: dict[str, object] = {"attempts": attempts, "error": text, "remedy": error.remedy, "due": None}
         if error.retry in (Retry.PERMANENT, Retry.BUG):
             return Move(row.run, Event.FAILED_FOR_GOOD, text, changes)

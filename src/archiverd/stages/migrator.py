@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +17,11 @@ from archiverd.journal.rows import Move
 from archiverd.runrecord import blob as blobs
 from archiverd.runrecord.validate import validate
 from archiverd.stages.failing import Failing, understood
+from archiverd.stages.gate import Gate, GateShutError
 from archiverd.ucondb.port import Fingerprint, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
     from archiverd.journal.journal import Journal
@@ -46,9 +48,12 @@ class Migrator:
     journal: Journal
     artdaqdb: ArtdaqDB
     ucondb: UconDB
+    gate: Gate
     failing: Failing
     required: tuple[str, ...]
     """What metadata.fcl must hold for the blob to validate."""
+    monotonic: Callable[[], float]
+    """Seconds, for how long an upload takes."""
 
     async def __call__(self, run: int) -> None:
         """Upload and prove ``run``; whatever goes wrong ends as an event of the run, not as an exception.
@@ -66,17 +71,41 @@ class Migrator:
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
             return
+        with contextlib.suppress(GateShutError):
+            async with self.gate.slot():
+                await self._upload(row, exported, packed)
+
+    async def _upload(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> None:
+        """Store and prove a run's blob, the intent written before the first byte is sent (I4)."""
         (row,) = await self.journal.record(_intent(row, packed))
+        begun = self.monotonic()
         try:
-            outcome = await self.ucondb.store(str(run), packed.blob, tag=str(run), look_first=row.puts > 1)
-            if outcome is Outcome.CONFLICT and row.puts == 1:
-                outcome, packed = await self._recognise(run, exported, packed)
+            outcome, proven = await self._store(row, exported, packed)
         except VerificationError as error:
             await self._conflict(row, error)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
-            await self._fail(row, error)
+            known = understood(error, row.run, _log)
+            counts = self.gate.failed(known)
+            await self.journal.record(self.failing.move(row, known, counts=counts))
+            if counts:
+                log.failure(_log, known, row.run)
         else:
-            await self._conclude(row, outcome, packed)
+            self.gate.passed(self.monotonic() - begun, packed.identity.length)
+            await self._conclude(row, outcome, proven)
+
+    async def _store(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> tuple[Outcome, Packed]:
+        """Bring a run's blob under its key; return how that ended and the blob that stands there.
+
+        A run that was there before us is looked up first: its blob need not be sent to be found.
+        """
+        key = str(row.run)
+        if row.override:
+            return await self.ucondb.replace(key, packed.blob, tag=key), packed
+        look_first = row.puts > 1 or row.lane is Lane.BACKLOG
+        outcome = await self.ucondb.store(key, packed.blob, tag=key, look_first=look_first)
+        if outcome is Outcome.CONFLICT and row.puts == 1:
+            return await self._recognise(row.run, exported, packed)
+        return outcome, packed
 
     async def _recognise(self, run: int, exported: Sequence[ExportedEntity], ours: Packed) -> tuple[Outcome, Packed]:
         """Tell whether the blob found under our key is this run's, packed at another time (I5).
@@ -100,7 +129,7 @@ class Migrator:
             case Outcome.CONFLICT:
                 conflict = UconDBError(
                     f"UconDB holds other content under key {row.run}",
-                    remedy=f"nothing was overwritten; find out which is right, then `{_waive(row)}`",
+                    remedy=f"nothing was overwritten; compare both (`archiverd export`), then {_decide(row)}",
                 )
                 await self._conflict(row, conflict)
 
@@ -112,6 +141,7 @@ class Migrator:
             "verified_at": now,
             "validation": "; ".join((*validation.problems, *validation.warnings)),
             **_identity(packed),
+            **({"override": 0, "superseded": 0} if row.override else {}),
             "attempts": 0,
             "error": "",
             "remedy": "",
@@ -134,7 +164,7 @@ class Migrator:
     async def _conflict(self, row: RunRow, error: ArchiverError) -> None:
         """Record that other content stands under our key, and log it."""
         text = f"{error.name}: {error}"
-        changes = {"error": text, "remedy": error.remedy, "due": None}
+        changes = {"error": text, "remedy": error.remedy, "due": None, "override": 0}
         await self.journal.record(Move(row.run, Event.UPLOAD_CONFLICTS, text, changes))
         log.failure(_log, error, row.run)
 
@@ -150,7 +180,7 @@ def _agree(row: RunRow, identity: Fingerprint) -> None:
     if row.puts and row.blob_sha256 and row.blob_sha256 != identity.sha256:
         raise VerificationError(
             f"The blob of run {row.run} can no longer be rebuilt as it was when it was first sent",
-            remedy=f"artdaqDB's content of the run changed; nothing was sent; find out why, then `{_waive(row)}`",
+            remedy=f"artdaqDB's content of the run changed; nothing was sent; find out why, then {_decide(row)}",
             context={"recorded_sha256": row.blob_sha256, "rebuilt_sha256": identity.sha256},
         )
 
@@ -170,9 +200,9 @@ def _identity(packed: Packed) -> dict[str, object]:
     }
 
 
-def _waive(row: RunRow) -> str:
-    """Return the command that takes the run out of the reckoning."""
-    return f"archiverd waive {row.run} --reason …"
+def _decide(row: RunRow) -> str:
+    """Return the commands by which an operator decides between two contents."""
+    return f"`archiverd release {row.run} --override` (ours replaces it) or `archiverd waive {row.run} --reason …`"
 
 
 def _since(row: RunRow, now: float) -> dict[str, str]:

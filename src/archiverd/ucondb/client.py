@@ -62,13 +62,21 @@ class HttpUconDB:
 
     async def check(self) -> None:
         """See ``port.UconDB``: server, database, folder, credentials. The error's remedy names the setting."""
+        await self.check_server()
+        await self.check_login()
+
+    async def check_server(self) -> None:
+        """See ``port.UconDB``."""
         purpose = failures.INITIALIZE
         reply = await self._site.get(self._settings.probe_target(), purpose)
         if reply.status != 200:
             raise failures.refused(purpose, reply)
         if reply.body.strip() != b"OK":  # status 200 even when the database is down (T17)
             raise failures.nonsense(purpose, f"UconDB's database does not answer: {failures.detail_of(reply)}")
-        await self._login.check(purpose)
+
+    async def check_login(self) -> None:
+        """See ``port.UconDB``."""
+        await self._login.check(failures.INITIALIZE)
 
     async def look_up(self, key: str) -> Found | None:
         """See ``port.UconDB``."""
@@ -81,6 +89,10 @@ class HttpUconDB:
         Raise VerificationError if UconDB confirms the put and gives other bytes back all the same.
         """
         return await storing.store(self._site, self._login, key, blob, tag=tag, look_first=look_first)
+
+    async def replace(self, key: str, blob: bytes, *, tag: str) -> Outcome:
+        """See ``port.UconDB``. Raise as ``store`` does."""
+        return await storing.replace(self._site, self._login, key, blob, tag=tag)
 
     async def read(self, key: str) -> bytes:
         """See ``port.UconDB``. Raise UconDBError also if the key is free, or its bytes do not fit UconDB's checksum."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.core.errors import Retry, UconDBError
+from archiverd.core.errors import Blame, Retry, UconDBError
 
 if TYPE_CHECKING:
     from archiverd.ucondb.wire import BrokenExchangeError, Reply
@@ -59,7 +59,7 @@ def reading_back(key: str) -> Purpose:
 def unreachable(purpose: Purpose, broken: BrokenExchangeError, retry: Retry = Retry.TRANSIENT) -> UconDBError:
     """Return the error for an exchange that broke; ``retry`` is UNKNOWN if it may have stored something."""
     remedy = _UNCLEAR if retry is Retry.UNKNOWN else _NETWORK
-    return UconDBError(f"{purpose.text}: {broken}", retry=retry, remedy=remedy, run=purpose.run)
+    return UconDBError(f"{purpose.text}: {broken}", retry=retry, blame=Blame.BACKEND, remedy=remedy, run=purpose.run)
 
 
 def refused(purpose: Purpose, reply: Reply, retry: Retry = Retry.TRANSIENT) -> UconDBError:
@@ -67,8 +67,14 @@ def refused(purpose: Purpose, reply: Reply, retry: Retry = Retry.TRANSIENT) -> U
 
     A status that blames the request stored nothing and blames a setting, never the run: transient, so that runs wait
     until somebody has mended it. Any other says only that the server is in trouble: ``retry``, which is UNKNOWN if the
-    request may have stored something all the same.
+    request may have stored something all the same. Either way every run would meet it.
     """
+    error = _refused(purpose, reply, retry)
+    error.blame = Blame.LOGIN if reply.status in (401, 403) else Blame.BACKEND
+    return error
+
+
+def _refused(purpose: Purpose, reply: Reply, retry: Retry) -> UconDBError:
     detail = detail_of(reply)
     text = f"{purpose.text}: {reply.status} {reply.reason}".rstrip()
     context: dict[str, object] = {"status": reply.status, "detail": detail}
@@ -89,7 +95,7 @@ def refused(purpose: Purpose, reply: Reply, retry: Retry = Retry.TRANSIENT) -> U
 
 def nonsense(purpose: Purpose, problem: str, retry: Retry = Retry.TRANSIENT) -> UconDBError:
     """Return the error for a reply with a good status and a content that cannot be."""
-    return UconDBError(f"{purpose.text}: {problem}", retry=retry, remedy=_OUTSIDE, run=purpose.run)
+    return UconDBError(f"{purpose.text}: {problem}", retry=retry, blame=Blame.BACKEND, remedy=_OUTSIDE, run=purpose.run)
 
 
 def _blames_folder(detail: str) -> bool:

@@ -50,6 +50,12 @@ class UconDB(Protocol):
     async def check(self) -> None:
         """Prove that the server answers and that our credentials may write, without side effects."""
 
+    async def check_server(self) -> None:
+        """Prove that the server and its database answer."""
+
+    async def check_login(self) -> None:
+        """Prove that our credentials may write, with the one request that can never store anything."""
+
     async def look_up(self, key: str) -> Found | None:
         """Return what is stored under ``key``, or None if its absence is proven."""
 
@@ -61,6 +67,12 @@ class UconDB(Protocol):
 
         Raise UconDBError of the retry class UNKNOWN when a put was sent and nobody knows what became of it: call again
         later, with ``look_first``.
+        """
+
+    async def replace(self, key: str, blob: bytes, *, tag: str) -> Outcome:
+        """Give ``key`` to ``blob``, whatever stands under it now, and prove it; for an operator's decision only.
+
+        Nothing is sent if the key has these bytes already. Raises as ``store`` does; call again to find out.
         """
 
     async def read(self, key: str) -> bytes:

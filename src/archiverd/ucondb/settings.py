@@ -43,6 +43,8 @@ class UconDBSettings:
     verify_tls: bool = True
     ca_file: Path | None = None
     """PEM certificates to trust instead of the system's."""
+    rereads: int = 2
+    """How often a blob is read again that does not come back as it was stored."""
     max_blob_bytes: int = 255 * MEGABYTE
     """Larger blobs are not sent: the server fails a little above, near 2^28 bytes (ucondb_protocol.md section 4)."""
 

@@ -9,7 +9,8 @@
        └──anything else──▶ look up ───────────────────┘
                               └ not found, or no answer ─▶ UconDBError: nobody knows
 
-A key is never overwritten, and no reply is taken for a proof: only bytes that were read back are.
+A key is never overwritten (but by ``replace``, which an operator asks for), and no reply is taken for a proof: only
+bytes that were read back are.
 """
 
 from __future__ import annotations
@@ -37,11 +38,7 @@ if TYPE_CHECKING:
 async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
     """Store ``blob`` under ``key`` (see ``port.UconDB.store``). Raise UconDBError or VerificationError."""
     purpose = uploading(key)
-    demand_key(key, purpose)
-    demand_key(tag, purpose)
-    if len(blob) > site.settings.max_blob_bytes:
-        raise _too_long(purpose, len(blob), site.settings.max_blob_bytes)
-    ours = await asyncio.to_thread(_identify, blob)
+    ours = await _accept(site, key, blob, tag, purpose)
     if look_first and await look_up(site, key, purpose) is not None:
         return await _compare(site, key, ours)
     try:
@@ -50,17 +47,48 @@ async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, lo
         if doubt.retry is not Retry.UNKNOWN:
             raise
         return await _settle(site, key, ours, doubt)
+    return await _prove(site, key, blob, ours, as_sent=as_sent)
+
+
+async def replace(site: Site, login: Login, key: str, blob: bytes, *, tag: str) -> Outcome:
+    """Give ``key`` to ``blob`` (see ``port.UconDB.replace``). Raise UconDBError or VerificationError.
+
+    Each override that succeeds makes a version (ucondb_protocol.md section 8, 5), so it is looked up first whether one
+    that seemed to fail has done it.
+    """
+    purpose = uploading(key)
+    ours = await _accept(site, key, blob, tag, purpose)
+    if await look_up(site, key, purpose) is not None and await _compare(site, key, ours) is Outcome.PROVEN:
+        return Outcome.PROVEN
+    as_sent = await _put(site, login, key, blob, tag, purpose, override=True)
+    return await _prove(site, key, blob, ours, as_sent=as_sent)
+
+
+async def _accept(site: Site, key: str, blob: bytes, tag: str, purpose: Purpose) -> Fingerprint:
+    """Return the identity of a blob that can be sent. Raise UconDBError (permanent) for one that cannot."""
+    demand_key(key, purpose)
+    demand_key(tag, purpose)
+    if len(blob) > site.settings.max_blob_bytes:
+        raise _too_long(purpose, len(blob), site.settings.max_blob_bytes)
+    return await asyncio.to_thread(_identify, blob)
+
+
+async def _prove(site: Site, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> Outcome:
+    """Read back what a put that was confirmed has stored; ``as_sent``: its size and checksum were confirmed too."""
     if as_sent and (await receive(site, key, len(blob), reading_back(key), keep=False)).identity == ours:
         return Outcome.PROVEN
     return await _convict(site, key, blob)
 
 
-async def _put(site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose) -> bool:
+async def _put(
+    site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
+) -> bool:
     """Send the blob; return whether UconDB says that it stored exactly this one (else: something else of ours).
 
     Raise UconDBError: of the retry class UNKNOWN if the blob may have been stored, else nothing was.
     """
-    reply = await _send(site, login, key, blob, tag, purpose)
+    parameters = {"full_meta": "yes", "key": key, "tag": tag, **({"override": "yes"} if override else {})}
+    reply = await _send(site, login, site.settings.data_target(**parameters), blob, purpose)
     if reply.status != 200:
         raise refused(purpose, reply, Retry.UNKNOWN)
     stored = parse_metadata(reply.body)
@@ -69,9 +97,8 @@ async def _put(site: Site, login: Login, key: str, blob: bytes, tag: str, purpos
     return (stored.data_size, stored.adler32) == (len(blob), await asyncio.to_thread(zlib.adler32, blob))
 
 
-async def _send(site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose) -> Reply:
+async def _send(site: Site, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
     """Send the blob with our login, once more if the server wants the login for a new challenge."""
-    target = site.settings.data_target(full_meta="yes", key=key, tag=tag)
     for last in (False, True):
         headers = await login.headers("POST", target, purpose)
         try:
@@ -109,14 +136,15 @@ async def _compare(site: Site, key: str, ours: Fingerprint) -> Outcome:
 
 
 async def _convict(site: Site, key: str, blob: bytes) -> Outcome:
-    """Read once more what UconDB made of the blob it stored for us; raise VerificationError if it is not the blob."""
-    again = await receive(site, key, len(blob), reading_back(key), keep=True)
-    if again.blob == blob:
-        return Outcome.PROVEN
+    """Read again what UconDB made of the blob it stored for us; raise VerificationError if it is never the blob."""
+    for _ in range(max(1, site.settings.rereads)):
+        again = await receive(site, key, len(blob), reading_back(key), keep=True)
+        if again.blob == blob:
+            return Outcome.PROVEN
     ours = await asyncio.to_thread(_identify, blob)
     raise VerificationError(
         "MD5 mismatch between generated and downloaded blobs",
-        remedy="UconDB's bytes are left as they are: compare them (`archiverd export`), ask the UconDB administrators",
+        remedy=f"compare both (`archiverd export`); `archiverd release {key} --override` replaces UconDB's version",
         run=reading_back(key).run,
         context={
             "generated_md5": await asyncio.to_thread(_md5, blob),

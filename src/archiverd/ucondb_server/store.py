@@ -134,11 +134,15 @@ class Store:
         self._path = path
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._writer = self._connect()
         try:
-            self._writer = self._connect()
             self._prepare()
         except sqlite3.DatabaseError as error:
+            self._writer.close()
             raise StoreError(f"{path} cannot be used as a database: {error}") from error
+        except StoreError:
+            self._writer.close()
+            raise
 
     def close(self) -> None:
         """Close all connections; no other thread may be in a method."""
@@ -247,8 +251,11 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         # Transactions are written out; each connection is used by one thread at a time.
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=60)
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=60)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self._path} cannot be used as a database: {error}") from error
+        connection.execute("PRAGMA synchronous = FULL")  # read from no file: cannot fail
         return connection
 
     def _prepare(self) -> None:

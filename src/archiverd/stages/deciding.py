@@ -1,0 +1,81 @@
+"""What an operator decides about a run: waive it, release it, retry it. Only the journal is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import ArchiverError
+from archiverd.core.machine import Event, ForbiddenTransitionError, Stage, State
+from archiverd.journal.rows import Move
+
+if TYPE_CHECKING:
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow
+
+ANEW: dict[str, object] = {"due": None, "attempts": 0, "error": "", "remedy": ""}
+"""Columns of a run that is tried as if it had never failed."""
+
+REPLACING: dict[str, object] = {
+    **ANEW,
+    "override": 1,
+    "packed_on": "",
+    "blob_length": None,
+    "blob_sha256": "",
+    "puts": 0,
+}
+"""Columns of a run whose blob is made and sent anew."""
+
+
+async def waive(journal: Journal, run: int, reason: str) -> RunRow:
+    """Take ``run`` out of the reckoning. Raise ArchiverError if it is not known or cannot be waived."""
+    row = await _known(journal, run)
+    return await _decide(journal, row, Move(run, Event.WAIVED, reason, {"due": None, "error": "", "remedy": reason}))
+
+
+async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
+    """Put ``run``, waiting or set aside, back to where it failed.
+
+    A run in conflict, and a superseded one, only with ``override``: that replaces UconDB's version. Raise
+    ArchiverError if it is not known, cannot be released, or needs ``override``.
+    """
+    row = await _known(journal, run)
+    if row.state is State.VERIFIED and not row.superseded:
+        raise ArchiverError(
+            f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
+        )
+    replaces = row.state in (State.CONFLICT, State.VERIFIED)
+    if replaces and not override:
+        what = "in conflict" if row.state is State.CONFLICT else "superseded"
+        raise ArchiverError(
+            f"Run {run} is {what}: releasing it replaces UconDB's version",
+            remedy=f"compare both (`archiverd export`), then `archiverd release {run} --override`",
+            run=run,
+        )
+    if row.state is State.WAIVED and row.ended_at is None:
+        return await _decide(journal, row, Move(run, Event.REOPENED, "", ANEW))
+    changes = REPLACING if replaces and row.stage is Stage.MIGRATE else ANEW
+    note = "UconDB's version is to be replaced" if changes is REPLACING else ""
+    return await _decide(journal, row, Move(run, Event.RELEASED, note, changes))
+
+
+async def _known(journal: Journal, run: int) -> RunRow:
+    """Return the row of ``run``. Raise ArchiverError if there is none."""
+    row = await journal.get(run)
+    if row is None:
+        raise ArchiverError(
+            f"Run {run} is not known", remedy="its directory was never seen below source_files.run_records_dir", run=run
+        )
+    return row
+
+
+async def _decide(journal: Journal, row: RunRow, move: Move) -> RunRow:
+    """Record a decision. Raise ArchiverError if it cannot be made in the run's state."""
+    try:
+        (after,) = await journal.record(move)
+    except ForbiddenTransitionError:
+        raise ArchiverError(
+            f"Run {row.run} is {row.state} and cannot be {move.event}",
+            remedy=f"`archiverd why {row.run}` tells what it is waiting for",
+            run=row.run,
+        ) from None
+    return after
