@@ -7,11 +7,11 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz kill-test lock clean
+.PHONY: help setup demo test lint types format bench fuzz kill-test outage-test lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## the virtual environment in .venv, as requirements/dev.lock says
 	@scripts/setup
@@ -48,6 +48,9 @@ fuzz: setup  ## the FHiCL engine on recorded and mutated inputs under the saniti
 
 kill-test: setup  ## imports killed with -9 at 200 random moments
 	@ARCHIVERD_KILLS=200 $(BIN)/pytest tests/artdaqdb/test_killed.py
+
+outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
+	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py
 
 lock: setup  ## resolve the dependencies of pyproject.toml anew into requirements/*.lock
 	@scripts/lock $(ARGS)

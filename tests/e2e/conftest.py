@@ -18,13 +18,13 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from archiverd.core.machine import State
-from archiverd.journal.journal import select_states
+from archiverd.journal.journal import select_holds, select_states
 from archiverd.journal.reader import is_there, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from archiverd.journal.rows import RunRow
+    from archiverd.journal.rows import Hold, RunRow
 
 MAKER = Path(__file__).parents[1] / "tools" / "make_run_records.py"
 PASSWORD = "e2e-secret-pw"
@@ -39,6 +39,7 @@ class Site:
     url: str = ""
     password: str = PASSWORD
     settings: str = ""
+    served: bool = False
     children: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -64,15 +65,18 @@ class Site:
             f'writer_user = "writer"\nwriter_password = "{self.password}"\n{self.settings}'
         )
 
-    def serve(self) -> None:
-        """Start the bundled UconDB server."""
+    def serve(self, *options: str) -> subprocess.Popen[str]:
+        """Start the bundled UconDB server; one started again has the same address."""
         (self.root / "pw").write_text(PASSWORD + "\n")
-        command = ["ucondb-server", "--data", str(self.root / "ucondb"), "--listen", "127.0.0.1:0"]
+        listen = urlsplit(self.url).netloc if self.served else "127.0.0.1:0"
+        command = ["ucondb-server", "--data", str(self.root / "ucondb"), "--listen", listen, *options]
         command += ["--instance", "inst", "--folder", "test01", "--user", "writer"]
         server = self._start(*command, "--password-file", str(self.root / "pw"), stdout=subprocess.PIPE)
         assert server.stdout is not None
         self.url = server.stdout.readline().removeprefix("listening on ").strip()
+        self.served = True
         server.stdout.close()
+        return server
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start an archiverd command with this site's configuration; its words go to the log."""
@@ -105,9 +109,14 @@ class Site:
         with reading(path) as db:
             return {row.run: row for row in select_states(db, list(State))}
 
-    def wait(self, done: Callable[[dict[int, RunRow]], bool]) -> dict[int, RunRow]:
+    def holds(self) -> list[Hold]:
+        """Return why backends are left alone, as the journal says."""
+        with reading(self.work / "journal.sqlite") as db:
+            return select_holds(db)
+
+    def wait(self, done: Callable[[dict[int, RunRow]], bool], seconds: float = PATIENCE_SECONDS) -> dict[int, RunRow]:
         """Wait until the journal shows what ``done`` wants to see."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + seconds
         while not done(rows := self.rows()):
             assert time.monotonic() < end, {run: (row.state, row.error) for run, row in rows.items()}
             time.sleep(0.05)
