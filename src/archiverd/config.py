@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Fraction = Annotated[float, Field(ge=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=1, le=64)]
 
 ENVIRONMENT_PREFIX = "ARCHIVERD_"
@@ -57,6 +58,10 @@ class App(Section):
     """``[app]``: where archiverd keeps its own things, and how hard it tries."""
 
     work_dir: Path
+    import_state_file: Path | None = None
+    import_failure_log: Path | None = None
+    migrate_state_file: Path | None = None
+    migrate_failure_log: Path | None = None
     lock_file: Path | None = None
     parallel_workers: Count = 2
     batch_size: Count = 5
@@ -103,10 +108,22 @@ class UconDb(Section):
     object_name: str = ""
     writer_user: str = ""
     writer_password: SecretStr = SecretStr("")
+    pending_folder_name: str = ""
     timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     verify_tls: bool = True
     ca_file: Path | None = None
     max_concurrent_uploads: Count = 2
+
+
+class AppFuzz(Section):
+    """``[app_fuzz]``: failures made up for drills. Shares in percent; not with ``--incremental``, not for updates."""
+
+    random_skip_percent: Percent = 0.0
+    random_skip_retry: bool = False
+    """A run that is skipped is not tried again."""
+    random_error_percent: Percent = 0.0
+    random_error_retry: bool = False
+    """A run that is made to fail is not tried again."""
 
 
 class Validation(Section):
@@ -145,6 +162,7 @@ class Settings(BaseSettings):
     artdaq_db: ArtdaqDb
     ucon_db: UconDb = UconDb()
     validation: Validation = Validation()
+    app_fuzz: AppFuzz = AppFuzz()
     fhiclize_generate: tuple[str, ...] = CONVERTED
 
     @classmethod

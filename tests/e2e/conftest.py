@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from archiverd.core.machine import State
-from archiverd.journal.journal import select_holds, select_states
+from archiverd.journal.queries import select_holds, select_states
 from archiverd.journal.reader import is_there, reading
 
 if TYPE_CHECKING:

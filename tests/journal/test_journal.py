@@ -15,7 +15,8 @@ import pytest
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
-from archiverd.journal.journal import Journal, select_counts, select_files, select_run, select_story
+from archiverd.journal.journal import Journal
+from archiverd.journal.queries import select_counts, select_files, select_run, select_story
 from archiverd.journal.reader import reading
 from archiverd.journal.rows import FileFate, Move
 from archiverd.journal.tables import EVENTS_KEPT, VERSION

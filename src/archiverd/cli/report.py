@@ -40,14 +40,14 @@ SHOWN = 10
 @click.pass_obj
 def status(globals_: Globals, as_json: bool) -> None:
     """Say in one screen how we stand."""
-    from archiverd.journal import journal  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal import queries  # noqa: PLC0415 - lazily, for a quick --help
 
     with _journal(globals_) as db:
-        counts = journal.select_counts(db)
-        trouble = journal.select_states(db, TROUBLE)
+        counts = queries.select_counts(db)
+        trouble = queries.select_states(db, TROUBLE)
         runs = {state: [row["run"] for row in _runs_of(db, state)] for state in State}
-        holds = journal.select_holds(db)
-        pace = journal.select_pace(db, time.time())
+        holds = queries.select_holds(db)
+        pace = queries.select_pace(db, time.time())
     if as_json:
         shown = {
             "version": 1,
@@ -83,10 +83,10 @@ def status(globals_: Globals, as_json: bool) -> None:
 @click.pass_obj
 def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
     """List runs with their state."""
-    from archiverd.journal import journal  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal import queries  # noqa: PLC0415 - lazily, for a quick --help
 
     with _journal(globals_) as db:
-        rows = journal.select_states(db, [State(state)] if state else list(State))
+        rows = queries.select_states(db, [State(state)] if state else list(State))
     if as_json:
         click.echo(json.dumps({"version": 1, "runs": [_brief(row) for row in rows]}))
         return
@@ -100,12 +100,12 @@ def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
 @click.pass_obj
 def why(globals_: Globals, run: int, as_json: bool) -> int:
     """Tell one run's story: its state, the cause, the next retry, the remedy, and its files."""
-    from archiverd.journal import journal  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal import queries  # noqa: PLC0415 - lazily, for a quick --help
 
     with _journal(globals_) as db:
-        row = journal.select_run(db, run)
-        story, files = journal.select_story(db, run), journal.select_files(db, run)
-        holds = journal.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
+        row = queries.select_run(db, run)
+        story, files = queries.select_story(db, run), queries.select_files(db, run)
+        holds = queries.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
     if row is None:
         click.echo(f"run {run} is not known: no directory of that name was seen below run_records_dir", err=True)
         return 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from archiverd.core.machine import State
-from archiverd.journal.journal import select_states
+from archiverd.journal.queries import select_states
 from archiverd.journal.reader import is_there, reading
 
 if TYPE_CHECKING:

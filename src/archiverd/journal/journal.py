@@ -5,6 +5,7 @@ The queues of the daemon carry only run numbers picked from here.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import astuple
 from typing import TYPE_CHECKING
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING
 from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
-from archiverd.journal.rows import FileFate, Hold, Move, Pace, RunRow, StoryLine
+from archiverd.journal.queries import listing, select_progress, select_run, select_states
+from archiverd.journal.rows import Move
 from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
 from archiverd.journal.writer import Writer, journal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from archiverd.journal.rows import Hold, Progress, RunRow
 
 
 class Journal:
@@ -101,7 +105,7 @@ class Journal:
         oldest = takes_oldest(self._picks[stage])
         order = "run ASC" if oldest else "lane ASC, run DESC"
         sql = (
-            f"SELECT run FROM runs WHERE stage = ? AND state IN {_tuple(WAITING[stage])} "  # noqa: S608 - constants
+            f"SELECT run FROM runs WHERE stage = ? AND state IN {listing(WAITING[stage])} "  # noqa: S608 - constants
             f"AND (due IS NULL OR due <= ?) ORDER BY {order} LIMIT ?"
         )
 
@@ -153,6 +157,50 @@ class Journal:
 
         await self._open_writer.write(work)
 
+    async def adopt(self, runs: Iterable[int], configuration: Mapping[int, str]) -> None:
+        """Note runs that are in artdaqDB and have no directory: they wait for the proof that UconDB has them."""
+        now = self._clock()
+        rows = [
+            (run, State.IMPORTED, Stage.MIGRATE, int(Lane.BACKLOG), 1, configuration[run], now, now, now)
+            for run in runs
+        ]
+        sql = (
+            "INSERT OR IGNORE INTO runs (run, state, stage, lane, source_gone, configuration, seen_at, imported_at, "
+            "changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        if rows:
+            await self._open_writer.write(lambda db: db.executemany(sql, rows))
+            self._on_effect(Effect.WAKE_MIGRATE)
+
+    async def listed(self, stage: Stage) -> frozenset[int]:
+        """Return the runs that stand in the failure log of ``stage``."""
+        sql = "SELECT run FROM runs WHERE listed AND stage = ?"
+        return await self._open_writer.read(lambda db: frozenset(row["run"] for row in db.execute(sql, (stage,))))
+
+    async def unlist(self, stage: Stage, runs: Collection[int]) -> None:
+        """Take ``runs`` out of the failure log of ``stage`` until they fail again."""
+        rows = [(run, stage) for run in runs]
+        sql = "UPDATE runs SET listed = 0 WHERE run = ? AND stage = ?"
+        await self._open_writer.write(lambda db: db.executemany(sql, rows))
+
+    async def logged(self, stage: Stage) -> frozenset[int] | None:
+        """Return what the failure log of ``stage`` said when it was last written; None if it never was."""
+
+        def work(db: sqlite3.Connection) -> frozenset[int] | None:
+            row = db.execute("SELECT runs FROM logs WHERE name = ?", (stage,)).fetchone()
+            return None if row is None else frozenset(json.loads(row["runs"]))
+
+        return await self._open_writer.read(work)
+
+    async def note_logged(self, stage: Stage, runs: Collection[int]) -> None:
+        """Note what the failure log of ``stage`` says now."""
+        row = (stage, json.dumps(sorted(runs)))
+        await self._open_writer.write(lambda db: db.execute("INSERT OR REPLACE INTO logs VALUES (?, ?)", row))
+
+    async def progress(self, stage: Stage) -> Progress:
+        """Return how far ``stage`` has come, over the runs there are."""
+        return await self._open_writer.read(lambda db: select_progress(db, stage))
+
     async def latest_started(self) -> dict[int, int]:
         """Return, by partition, the greatest run number known to have started."""
         sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition IS NOT NULL GROUP BY partition"
@@ -163,52 +211,6 @@ class Journal:
         return await self._open_writer.read(
             lambda db: {row["run"]: State(row["state"]) for row in db.execute("SELECT run, state FROM runs")}
         )
-
-
-def select_run(db: sqlite3.Connection, run: int) -> RunRow | None:
-    """Return the row of ``run``, or None."""
-    row = db.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
-    return None if row is None else RunRow.of(row)
-
-
-def select_states(db: sqlite3.Connection, states: Sequence[State]) -> list[RunRow]:
-    """Return the rows of the runs in ``states``, ascending by run."""
-    sql = f"SELECT * FROM runs WHERE state IN {_tuple(states)} ORDER BY run"  # noqa: S608 - members of State
-    return [RunRow.of(row) for row in db.execute(sql)]
-
-
-def select_counts(db: sqlite3.Connection) -> dict[State, int]:
-    """Return how many runs are in each state; states without a run are left out."""
-    return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
-
-
-def select_holds(db: sqlite3.Connection) -> list[Hold]:
-    """Return why backends are left alone, as far as any are."""
-    return [Hold(**dict(row)) for row in db.execute("SELECT * FROM holds ORDER BY backend")]
-
-
-def select_pace(db: sqlite3.Connection, now: float) -> Pace:
-    """Return how fast runs got verified in the last ten minutes, and how many are on their way."""
-    states = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.RETRY_WAIT)
-    counts = select_counts(db)
-    waiting = sum(counts.get(state, 0) for state in states)
-    recent = "SELECT verified_at FROM runs WHERE verified_at > ? ORDER BY verified_at DESC LIMIT 100"
-    times = [row["verified_at"] for row in db.execute(recent, (now - 600.0,))]
-    (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
-    span = now - times[-1] if len(times) > 1 else 0.0
-    return Pace(waiting, len(times) / span if span > 0 else None, last)
-
-
-def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
-    """Return the story of ``run``, oldest first."""
-    rows = db.execute("SELECT at, event, state, note FROM events WHERE run = ? ORDER BY id", (run,))
-    return [StoryLine(**dict(row)) for row in rows]
-
-
-def select_files(db: sqlite3.Connection, run: int) -> list[FileFate]:
-    """Return the fate of every file of ``run``'s record, by name."""
-    rows = db.execute("SELECT name, entity, reason FROM files WHERE run = ? ORDER BY name, entity", (run,))
-    return [FileFate(**dict(row)) for row in rows]
 
 
 def _apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple[Effect, ...]]:
@@ -276,8 +278,3 @@ def _check(connection: sqlite3.Connection) -> None:
             f"The journal is damaged: {'; '.join(problems)}",
             remedy="set journal.sqlite aside and start again: finished runs are found in artdaqDB and UconDB",
         )
-
-
-def _tuple(values: Iterable[State]) -> str:
-    """Return ``values`` as an SQL list; they are our own constants."""
-    return "(" + ", ".join(f"'{value}'" for value in values) + ")"

@@ -107,6 +107,16 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage has come: what its state file says."""
+
+    last_contiguous_run: int
+    """Up to this run every run there is has been through the stage; 0 if the first has not."""
+    last_attempted_run: int
+    """The greatest run the stage has taken up; 0 if none."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoryLine:
     """One line of a run's story."""
 

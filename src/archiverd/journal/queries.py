@@ -1,0 +1,82 @@
+"""What can be asked of the journal, by its owner or read-only by others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archiverd.core.machine import Stage, State
+from archiverd.journal.rows import FileFate, Hold, Pace, Progress, RunRow, StoryLine
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+_PROGRESS = {
+    Stage.IMPORT: (
+        "imported_at IS NOT NULL OR state IN ('verified', 'waived', 'ignored')",
+        "imported_at IS NOT NULL OR state = 'importing' OR (stage = 'import' AND (attempts > 0 OR error <> ''))",
+    ),
+    Stage.MIGRATE: ("state IN ('verified', 'waived', 'ignored')", "puts > 0 OR verified_at IS NOT NULL"),
+}
+"""By stage, as SQL conditions: a run is through it; a run was taken up by it."""
+
+
+def select_run(db: sqlite3.Connection, run: int) -> RunRow | None:
+    """Return the row of ``run``, or None."""
+    row = db.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
+    return None if row is None else RunRow.of(row)
+
+
+def select_states(db: sqlite3.Connection, states: Sequence[State]) -> list[RunRow]:
+    """Return the rows of the runs in ``states``, ascending by run."""
+    sql = f"SELECT * FROM runs WHERE state IN {listing(states)} ORDER BY run"  # noqa: S608 - members of State
+    return [RunRow.of(row) for row in db.execute(sql)]
+
+
+def select_counts(db: sqlite3.Connection) -> dict[State, int]:
+    """Return how many runs are in each state; states without a run are left out."""
+    return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
+
+
+def select_progress(db: sqlite3.Connection, stage: Stage) -> Progress:
+    """Return how far ``stage`` has come: what its state file says."""
+    finished, begun = _PROGRESS[stage]
+    first_left = f"SELECT min(run) FROM runs WHERE NOT ({finished})"  # noqa: S608 - ours
+    last = f"SELECT coalesce(max(run), 0) FROM runs WHERE run < coalesce(({first_left}), 9e18)"  # noqa: S608 - ours
+    (contiguous,) = db.execute(last).fetchone()
+    (attempted,) = db.execute(f"SELECT coalesce(max(run), 0) FROM runs WHERE {begun}").fetchone()  # noqa: S608 - ours
+    return Progress(contiguous, attempted)
+
+
+def select_holds(db: sqlite3.Connection) -> list[Hold]:
+    """Return why backends are left alone, as far as any are."""
+    return [Hold(**dict(row)) for row in db.execute("SELECT * FROM holds ORDER BY backend")]
+
+
+def select_pace(db: sqlite3.Connection, now: float) -> Pace:
+    """Return how fast runs got verified in the last ten minutes, and how many are on their way."""
+    states = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.RETRY_WAIT)
+    counts = select_counts(db)
+    waiting = sum(counts.get(state, 0) for state in states)
+    recent = "SELECT verified_at FROM runs WHERE verified_at > ? ORDER BY verified_at DESC LIMIT 100"
+    times = [row["verified_at"] for row in db.execute(recent, (now - 600.0,))]
+    (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
+    span = now - times[-1] if len(times) > 1 else 0.0
+    return Pace(waiting, len(times) / span if span > 0 else None, last)
+
+
+def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
+    """Return the story of ``run``, oldest first."""
+    rows = db.execute("SELECT at, event, state, note FROM events WHERE run = ? ORDER BY id", (run,))
+    return [StoryLine(**dict(row)) for row in rows]
+
+
+def select_files(db: sqlite3.Connection, run: int) -> list[FileFate]:
+    """Return the fate of every file of ``run``'s record, by name."""
+    rows = db.execute("SELECT name, entity, reason FROM files WHERE run = ? ORDER BY name, entity", (run,))
+    return [FileFate(**dict(row)) for row in rows]
+
+
+def listing(values: Iterable[State]) -> str:
+    """Return ``values`` as an SQL list; they are our own constants."""
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
