@@ -317,8 +317,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{'.'.join(names[:2])}: {problem['msg']}{given}"
 
 
-def _demand_ucondb(settings: Settings, path: Path) -> None:
-    """Raise ConfigurationError if a key that migration needs is not set."""
+def missing_for_migration(settings: Settings) -> list[str]:
+    """Return the keys of ``[ucon_db]`` that migration needs and that are not set."""
     u = settings.ucon_db
     given = {
         "server_url": u.server_url,
@@ -327,7 +327,13 @@ def _demand_ucondb(settings: Settings, path: Path) -> None:
         "writer_user": u.writer_user,
         "writer_password": u.writer_password.get_secret_value(),
     }
-    missing = [key for key, value in given.items() if not value]
+    return [key for key, value in given.items() if not value]
+
+
+def _demand_ucondb(settings: Settings, path: Path) -> None:
+    """Raise ConfigurationError if a key that migration needs is not set."""
+    u = settings.ucon_db
+    missing = missing_for_migration(settings)
     if missing:
         raise ConfigurationError(
             "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),

@@ -138,7 +138,7 @@ def test_a_run_archived_by_another_program_is_recognised_by_its_start_time(site:
         left.unlink()
     (site.records / "7" / "metadata.txt").write_text(metadata.replace(start[1], "Mon Jan  1 00:00:00 UTC 2001"))
     assert site.run("once").returncode == 1
-    assert site.rows()[7].state is State.QUARANTINED
+    assert site.rows()[7].state is State.CONFLICT
     assert f"ArtdaqDBError: Configuration 7/{config[1]} is already archived." in site.run("why", "7").stdout
 
 

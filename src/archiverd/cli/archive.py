@@ -1,14 +1,27 @@
-"""Commands that archive: `run` and `once`."""
+"""Commands that archive: `run`, `once`, `retry` and `recover`."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from archiverd.cli.main import Globals
+    from archiverd.service.once import Pass
+    from archiverd.service.outlook import Outlook
+
+_OUTLOOK = {
+    "to_import": "would import",
+    "to_upload": "would upload",
+    "still_open": "still open",
+    "set_aside": "set aside, waiting for an operator",
+}
+"""What `once --dry-run` tells, by field."""
+
+STAGES = click.Choice(["import", "migrate"])
 
 
 @click.command()
@@ -26,14 +39,122 @@ def run(globals_: Globals) -> int:
 
 
 @click.command(short_help="Archive everything that has ended, then exit.")
+@click.option("--incremental", is_flag=True, help="Trust the journal instead of asking the databases what they hold.")
+@click.option("--import-only", is_flag=True, help="Stop at artdaqDB.")
+@click.option("--migrate-only", is_flag=True, help="Only bring to UconDB what is in artdaqDB.")
+@click.option("--validate", is_flag=True, help="Check each blob's metadata for what validation.required names.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object: version, imported, verified, open, failed, hold."
+)
 @click.pass_obj
-def once(globals_: Globals) -> int:
-    """Take every run that has ended through both stages, then exit (for cron)."""
-    from archiverd.service import once as one_pass  # noqa: PLC0415 - a heavy import only this command needs
+def once(
+    globals_: Globals,
+    incremental: bool,
+    import_only: bool,
+    migrate_only: bool,
+    validate: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Take every run that has ended through both stages, then exit (for cron).
 
-    settings, _ = globals_.settings()
-    result = asyncio.run(one_pass.once(settings))
-    click.echo(f"{result.verified} runs verified, {result.open} still open, {len(result.failed)} failed", err=True)
+    Exit code 0 if all went through, 1 if a run failed or waits for UconDB, 130 if interrupted.
+    """
+    from archiverd.service import once as passes  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.service.wiring import Order  # noqa: PLC0415
+
+    if import_only and migrate_only:
+        raise click.UsageError("--import-only and --migrate-only exclude each other")
+    settings, _ = globals_.settings(migrating=not import_only)
+    if dry_run:
+        from archiverd.service import outlook  # noqa: PLC0415
+
+        return _tell_outlook(
+            outlook.look_ahead(settings, importing=not migrate_only, migrating=not import_only), as_json
+        )
+    order = Order(
+        importing=not migrate_only,
+        migrating=not import_only,
+        validating=validate,
+        drilling=not incremental,
+        until_idle=True,
+    )
+    return tell_pass(asyncio.run(passes.once(settings, order, incremental=incremental)), as_json)
+
+
+@click.command(short_help="Retry the runs of a failure log, or those named.")
+@click.argument("stage", type=STAGES)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.IntRange(min=1))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as `once --json`.")
+@click.pass_obj
+def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -> int:
+    """Take the runs in the failure log of a stage up again, quarantined ones too, or the runs named.
+
+    `retry import` takes them on to UconDB as well, if it is configured.
+    """
+    from archiverd.config import missing_for_migration  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.core.machine import Stage  # noqa: PLC0415
+    from archiverd.service import once as passes  # noqa: PLC0415
+    from archiverd.service.wiring import Order  # noqa: PLC0415
+
+    settings, _ = globals_.settings(migrating=stage == "migrate")
+    order = Order(
+        importing=stage == "import", migrating=not missing_for_migration(settings), drilling=False, until_idle=True
+    )
+    return tell_pass(asyncio.run(passes.retry(settings, order, Stage(stage), runs)), as_json)
+
+
+@click.command(short_help="Make journal and state files anew from the data sources.")
+@click.argument("stage", type=STAGES)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as `once --json`.")
+@click.pass_obj
+def recover(globals_: Globals, stage: str, as_json: bool) -> int:
+    """Make journal, state file and failure log of a stage anew from what its database holds, each run proven again."""
+    from archiverd.core.machine import Stage  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.service import once as passes  # noqa: PLC0415
+    from archiverd.service.wiring import Order  # noqa: PLC0415
+
+    migrating = stage == "migrate"
+    settings, _ = globals_.settings(migrating=migrating)
+    order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
+    return tell_pass(asyncio.run(passes.recover(settings, order, Stage(stage))), as_json)
+
+
+def _tell_outlook(found: Outlook, as_json: bool) -> int:
+    """Print what a pass would do."""
+    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
+
+    if as_json:
+        click.echo(json.dumps({"version": 1, **{name: list(getattr(found, name)) for name in _OUTLOOK}}))
+        return 0
+    for name, text in _OUTLOOK.items():
+        runs = getattr(found, name)
+        if runs:
+            click.echo(f"{text} ({len(runs)}): {runset.show(runs)}")
+    if not found.to_import and not found.to_upload:
+        click.echo("nothing to do")
+    return 0
+
+
+def tell_pass(result: Pass, as_json: bool) -> int:
+    """Print what a pass did; return its exit code."""
+    if as_json:
+        shown = {
+            "version": 1,
+            "imported": result.imported,
+            "verified": result.verified,
+            "open": result.open,
+            "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in result.failed],
+            "hold": None if result.hold is None else result.hold.cause,
+        }
+        click.echo(json.dumps(shown))
+        return result.exit_code
+    click.echo(
+        f"{result.imported} runs imported, {result.verified} verified, {result.open} still open, "
+        f"{len(result.failed)} failed",
+        err=True,
+    )
     if result.hold is not None:
         click.echo(f"  UconDB: {result.hold.cause}\n    {result.hold.remedy}", err=True)
     for row in result.failed:

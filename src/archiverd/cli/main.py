@@ -78,6 +78,8 @@ def _add_commands() -> None:
     for command in (
         archive.run,
         archive.once,
+        archive.retry,
+        archive.recover,
         report.status,
         report.runs,
         report.why,

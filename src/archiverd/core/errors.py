@@ -33,6 +33,8 @@ class Retry(enum.Enum):
     """The same attempt would fail again: quarantine the run until somebody acts."""
     UNKNOWN = "unknown"
     """Nobody knows whether the effect happened: look before trying again."""
+    CONFLICT = "conflict"
+    """Something else stands where ours belongs: nothing is overwritten, somebody must decide."""
     BUG = "bug"
     """Our own mistake: an unexpected exception; the run is quarantined with its traceback in the log."""
 

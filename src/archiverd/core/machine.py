@@ -67,6 +67,8 @@ class Event(enum.StrEnum):
     """A permanent failure: somebody must act."""
     PUT_BACK = "put_back"
     """The backend failed, not the run: it waits where it was, and nothing is counted against it."""
+    MISSING = "missing"
+    """UconDB no longer has what was proven to be there."""
     LATE_STOP = "late_stop"
     """The stop line of a run archived as dead came after all."""
     DUE = "due"
@@ -124,6 +126,7 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.UPLOADING, Event.FAILED_FOR_NOW): State.RETRY_WAIT,
     (State.UPLOADING, Event.FAILED_FOR_GOOD): State.QUARANTINED,
     (State.UPLOADING, Event.RESTARTED): State.UPLOAD_UNKNOWN,
+    (State.VERIFIED, Event.MISSING): State.IMPORTED,
     (State.VERIFIED, Event.LATE_STOP): State.QUEUED,
     (State.RETRY_WAIT, Event.DUE): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
     (State.OPEN, Event.WAIVED): State.WAIVED,

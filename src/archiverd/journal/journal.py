@@ -39,6 +39,8 @@ class Journal:
         self._clock = clock
         self._on_effect = on_effect
         self._writer: Writer | None = None
+        self.is_new = False
+        """Whether ``open`` made the file: then the databases know more than it does."""
         self._picks = dict.fromkeys(Stage, 0)
 
     async def open(self) -> None:
@@ -47,7 +49,8 @@ class Journal:
         Raise ArchiverError when it is damaged, unwritable or from a newer program.
         """
         try:
-            self._writer = Writer(_sound(str(self._path)))
+            connection, self.is_new = _sound(str(self._path))
+            self._writer = Writer(connection)
         except sqlite3.Error as error:
             raise journal_error(error) from error
 
@@ -99,18 +102,23 @@ class Journal:
                 self._on_effect(effect)
         return [row for row, _ in done]
 
-    async def pick(self, stage: Stage, in_hand: Collection[int]) -> int | None:
-        """Return the run that ``stage`` should take up next, or None; runs ``in_hand`` are passed over."""
+    async def pick(self, stage: Stage, in_hand: Collection[int], only: Collection[int] | None = None) -> int | None:
+        """Return the run that ``stage`` should take up next (of ``only``, if given), or None.
+
+        Runs ``in_hand`` are passed over.
+        """
         now = self._clock()
         oldest = takes_oldest(self._picks[stage])
         order = "run ASC" if oldest else "lane ASC, run DESC"
         sql = (
             f"SELECT run FROM runs WHERE stage = ? AND state IN {listing(WAITING[stage])} "  # noqa: S608 - constants
-            f"AND (due IS NULL OR due <= ?) ORDER BY {order} LIMIT ?"
+            f"AND (due IS NULL OR due <= ?) AND (? IS NULL OR run IN (SELECT value FROM json_each(?))) "
+            f"ORDER BY {order} LIMIT ?"
         )
+        wanted = None if only is None else json.dumps(sorted(only))
 
         def work(db: sqlite3.Connection) -> int | None:
-            rows = db.execute(sql, (stage, now, len(in_hand) + 1))
+            rows = db.execute(sql, (stage, now, wanted, wanted, len(in_hand) + 1))
             return next((row["run"] for row in rows if row["run"] not in in_hand), None)
 
         run = await self._open_writer.read(work)
@@ -118,9 +126,11 @@ class Journal:
             self._picks[stage] += 1
         return run
 
-    async def hasten(self) -> None:
-        """Make every waiting retry due now: for a pass that leaves no run out."""
-        await self._open_writer.write(lambda db: db.execute("UPDATE runs SET due = 0 WHERE due IS NOT NULL"))
+    async def hasten(self, only: Collection[int] | None = None) -> None:
+        """Make every waiting retry (of ``only``, if given) due now: for a pass that leaves no run out."""
+        wanted = None if only is None else json.dumps(sorted(only))
+        sql = "UPDATE runs SET due = 0 WHERE due IS NOT NULL AND (? IS NULL OR run IN (SELECT value FROM json_each(?)))"
+        await self._open_writer.write(lambda db: db.execute(sql, (wanted, wanted)))
 
     async def wake_due(self, limit: int = 100) -> None:
         """Let retries whose time has come wait for their stage again, at most ``limit`` at a time."""
@@ -171,6 +181,15 @@ class Journal:
         if rows:
             await self._open_writer.write(lambda db: db.executemany(sql, rows))
             self._on_effect(Effect.WAKE_MIGRATE)
+
+    async def begun_before(self, run: int) -> bool:
+        """Tell whether we began to import ``run`` before the attempt under way, or while it was running."""
+        sql = (
+            "SELECT (SELECT count(*) FROM events WHERE run = :run AND event = :begins) > 1 "
+            "OR :run IN (SELECT run FROM pending)"
+        )
+        values = {"run": run, "begins": str(Event.IMPORT_BEGINS)}
+        return await self._open_writer.read(lambda db: bool(db.execute(sql, values).fetchone()[0]))
 
     async def listed(self, stage: Stage) -> frozenset[int]:
         """Return the runs that stand in the failure log of ``stage``."""
@@ -258,16 +277,19 @@ def _trim(db: sqlite3.Connection, run: int) -> None:
         db.execute(sql, (run, count - EVENTS_KEPT))
 
 
-def _sound(path: str) -> sqlite3.Connection:
-    """Open the journal at ``path``, checked and up to date. Raise sqlite3.Error or ArchiverError; then it is closed."""
+def _sound(path: str) -> tuple[sqlite3.Connection, bool]:
+    """Open the journal at ``path``, checked and up to date; tell whether it was made now.
+
+    Raise sqlite3.Error or ArchiverError; then it is closed.
+    """
     connection = connect(path)
     try:
         _check(connection)
-        migrate(connection)
+        is_new = migrate(connection)
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, is_new
 
 
 def _check(connection: sqlite3.Connection) -> None:

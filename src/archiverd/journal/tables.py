@@ -102,8 +102,8 @@ EVENTS_KEPT = 200
 """At most so many events are kept of one run; the oldest but the first go."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the journal to this program's schema version, in one transaction a step.
+def migrate(connection: sqlite3.Connection) -> bool:
+    """Bring the journal to this program's schema version, in one transaction a step; tell whether it was empty.
 
     Raise ArchiverError when the journal was written by a newer archiverd.
     """
@@ -115,6 +115,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         )
     for number in range(version, VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")
+    return bool(version == 0)
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:

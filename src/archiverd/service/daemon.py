@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from archiverd import __version__, log
 from archiverd.service import systemd
+from archiverd.service.bookkeeping import begin, finish, keep_books
 from archiverd.service.stopping import Reason, Stopping, signals
 from archiverd.service.watch import Watcher
-from archiverd.service.wiring import Parts, attend, lock_path, opened
+from archiverd.service.wiring import Order, Parts, lock_path, opened
 
 if TYPE_CHECKING:
     from archiverd.config import Settings
@@ -27,12 +28,14 @@ async def run(settings: Settings) -> int:
     """
     stopping = Stopping(time.monotonic)
     with signals(stopping):
-        async with opened(settings, stopping) as parts:
+        async with opened(settings, stopping, Order()) as parts:
             watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
             await watcher.look_once()
+            await begin(parts)
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             systemd.notify("READY=1", "STATUS=watching")
             await _live(parts, watcher, stopping)
+            await finish(parts)
             systemd.notify("STOPPING=1", "STATUS=closing")
     reason = stopping.reason or Reason.DRAIN_ASKED
     _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")
@@ -46,11 +49,11 @@ async def _live(parts: Parts, watcher: Watcher, stopping: Stopping) -> None:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
             lock_watch = group.create_task(_watch_lock(parts, stopping), name="lock")
             group.create_task(watcher.run(), name="watch")
-            stages = [
-                group.create_task(parts.importing.run(), name="import"),
-                group.create_task(parts.migrating.run(), name="migrate"),
+            stages = [group.create_task(runner.run(), name=runner.stage) for runner in parts.runners]
+            attending = [
+                group.create_task(parts.attend(), name="gate"),
+                group.create_task(keep_books(parts), name="books"),
             ]
-            attending = group.create_task(attend(parts), name="gate")
             await stopping.wait()
             lock_watch.cancel()
             systemd.notify(
@@ -58,9 +61,10 @@ async def _live(parts: Parts, watcher: Watcher, stopping: Stopping) -> None:
             )
             deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
             await asyncio.wait(stages)
-            attending.cancel()
+            for task in attending:
+                task.cancel()
     except TimeoutError:
-        left = sorted(parts.importing.in_hand | parts.migrating.in_hand)
+        left = sorted(run for runner in parts.runners for run in runner.in_hand)
         _log.warning(
             f"the drain took longer than drain_timeout_seconds ({drain_seconds:g} s); "
             f"runs left to the next start: {', '.join(map(str, left)) or 'none'}"

@@ -1,18 +1,27 @@
-"""`archiverd once`: one pass over all candidates, then the end."""
+"""Passes that end by themselves: `archiverd once`, `retry` and `recover`, while no daemon runs."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import State
+from archiverd import log
+from archiverd.core.errors import UconDBError
+from archiverd.core.machine import Stage, State
+from archiverd.journal.books import TAGS
+from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.stopping import Stopping, signals
 from archiverd.service.watch import Watcher
-from archiverd.service.wiring import attend, opened
+from archiverd.service.wiring import Order, Parts, opened
+from archiverd.stages import deciding
+from archiverd.stages.discovering import adopt_archived, find_missing
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold, RunRow
 
@@ -24,6 +33,8 @@ FAILED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFL
 class Pass:
     """What one pass did."""
 
+    imported: int
+    """Runs this pass imported, those verified since included."""
     verified: int
     """Runs verified by this pass."""
     open: int
@@ -36,32 +47,101 @@ class Pass:
 
     @property
     def exit_code(self) -> int:
-        """0 if every candidate is verified, 1 if a run failed, 130 if it was interrupted."""
+        """0 if every candidate went through, 1 if a run failed, 130 if it was interrupted."""
         if self.interrupted:
             return 130
         return 1 if self.failed else 0
 
 
-async def once(settings: Settings) -> Pass:
-    """Take every ended run through both stages, quick retries included.
+async def once(settings: Settings, order: Order, *, incremental: bool) -> Pass:
+    """Take every ended run through the stages of ``order``, quick retries included.
 
-    Raise ArchiverError when the pass cannot start.
+    The databases are asked what they hold, unless ``incremental``: then the journal is trusted. Raise ArchiverError
+    when the pass cannot start.
     """
+    async with _passing(settings, order) as (parts, watcher, stopping):
+        await parts.journal.hasten()
+        await watcher.look_once()
+        await watcher.look_again()
+        await begin(parts)
+        if not incremental:
+            await adopt_archived(parts.journal, parts.artdaqdb)
+            await _find_missing(parts)
+        return await _run(parts, order, stopping, only=None)
+
+
+async def retry(settings: Settings, order: Order, stage: Stage, runs: Collection[int]) -> Pass:
+    """Take the runs of the failure log of ``stage``, or ``runs``, up again. Raise ArchiverError as ``once``."""
+    async with _passing(settings, order) as (parts, _, stopping):
+        await begin(parts)
+        chosen = frozenset(runs) or await parts.journal.listed(stage)
+        for run in sorted(chosen):
+            await deciding.retry(parts.journal, run, stage, log.get(TAGS[stage]))
+        await parts.journal.hasten(chosen)
+        return await _run(parts, order, stopping, only=chosen)
+
+
+async def recover(settings: Settings, order: Order, stage: Stage) -> Pass:
+    """Make journal, state file and failure log of ``stage`` anew from what its database holds.
+
+    Every run that the database has goes through the stage again, which finds and proves it. Raise ArchiverError as
+    ``once``, UconDBError or ArtdaqDBError when the database cannot tell.
+    """
+    async with _passing(settings, order) as (parts, watcher, stopping):
+        await watcher.look_once()
+        await begin(parts)
+        held = frozenset(await parts.artdaqdb.list_runs())
+        await adopt_archived(parts.journal, parts.artdaqdb)
+        if parts.migration is not None:
+            keys = await parts.migration.ucondb.list_keys()
+            held = frozenset(int(key) for key in keys if key.isascii() and key.isdecimal() and len(key) < 19)
+            await find_missing(parts.journal, parts.migration.ucondb)
+        logger = log.get(f"Recovery-{TAGS[stage]}")
+        logger.info(f"{len(held)} runs are held", runs=len(held))
+        for row in await parts.journal.in_state(*FAILED[:-1]):
+            if row.run in held and row.stage is stage:
+                await deciding.retry(parts.journal, row.run, stage, logger)
+        return await _run(parts, order, stopping, only=held)
+
+
+@contextlib.asynccontextmanager
+async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Parts, Watcher, Stopping]]:
+    """Open what a pass needs."""
     stopping = Stopping(time.monotonic)
     with signals(stopping):
-        async with opened(settings, stopping, until_idle=True) as parts:
-            before = len(await parts.journal.in_state(State.VERIFIED))
-            watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
-            await parts.journal.hasten()
-            await watcher.look_once()
-            await watcher.look_again()
-            async with asyncio.TaskGroup() as group:
-                attending = group.create_task(attend(parts), name="gate")
-                await parts.importing.run()
-                await parts.migrating.run()
-                attending.cancel()
-            waiting = await parts.journal.in_state(State.IMPORTED) if parts.gate.shut else []
-            verified = len(await parts.journal.in_state(State.VERIFIED)) - before
-            still_open = len(await parts.journal.in_state(State.OPEN))
-            failed = (*await parts.journal.in_state(*FAILED), *waiting)
-    return Pass(verified, still_open, failed, parts.gate.hold, stopping.asked)
+        async with opened(settings, stopping, order) as parts:
+            yield parts, Watcher(settings, parts.journal, stopping, clock=time.time), stopping
+
+
+async def _find_missing(parts: Parts) -> None:
+    """Look for verified runs that UconDB has lost; one that does not answer stops nothing."""
+    if parts.migration is None:
+        return
+    try:
+        await find_missing(parts.journal, parts.migration.ucondb)
+    except UconDBError as error:
+        log.failure(log.get("Migration"), error)
+
+
+async def _run(parts: Parts, order: Order, stopping: Stopping, only: frozenset[int] | None) -> Pass:
+    """Run the stages until nothing is left to do, and say what became of the runs."""
+    begun = time.time()
+    gate = None if parts.migration is None else parts.migration.gate
+    async with asyncio.TaskGroup() as group:
+        attending = group.create_task(parts.attend(), name="gate")
+        for runner in parts.runners:
+            runner.only = only
+            if runner.stage is not Stage.IMPORT or order.importing:
+                await runner.run()
+        attending.cancel()
+    await finish(parts)
+    rows = [row for row in await parts.journal.in_state(*State) if only is None or row.run in only]
+    waiting = gate is not None and gate.shut
+    return Pass(
+        imported=sum(row.imported_at is not None and row.imported_at >= begun for row in rows),
+        verified=sum(row.verified_at is not None and row.verified_at >= begun for row in rows),
+        open=sum(row.state is State.OPEN for row in rows),
+        failed=tuple(row for row in rows if row.state in FAILED or (waiting and row.state is State.IMPORTED)),
+        hold=gate.hold if gate is not None and waiting else None,
+        interrupted=stopping.asked,
+    )

@@ -48,6 +48,10 @@ class StageRunner:
     patience_seconds: float = 0.0
     quick_retries: int = 0
     """So many failed probes of its backend are waited for by one pass."""
+    only: frozenset[int] | None = None
+    """The runs that may be picked; None for all."""
+    paused: bool = False
+    """Nothing is picked until an operator resumes."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     in_hand: set[int] = field(default_factory=set)
     """Runs in the queue or with a worker."""
@@ -74,7 +78,7 @@ class StageRunner:
             try:
                 await self._take_back()
                 await self.journal.wake_due()
-                run = await self.journal.pick(self.stage, self.in_hand)
+                run = None if self.paused else await self.journal.pick(self.stage, self.in_hand, self.only)
                 wait = None if run is not None else await self._seconds_to_next()
                 if run is None and self._idle(wait):
                     return

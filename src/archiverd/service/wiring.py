@@ -16,13 +16,17 @@ from archiverd.artdaqdb.schema import Schema, load_schema
 from archiverd.core.errors import ArchiverError, ConfigurationError
 from archiverd.core.lanes import Patience
 from archiverd.core.machine import Effect, Stage
+from archiverd.disk import RealDisk
+from archiverd.journal.books import TAGS, Books, StageFiles
 from archiverd.journal.journal import Journal
 from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service.lock import LockFile
 from archiverd.service.runner import StageRunner
+from archiverd.stages import deciding
+from archiverd.stages.drill import Drill
 from archiverd.stages.failing import Failing
 from archiverd.stages.gate import Gate, Surroundings
-from archiverd.stages.importer import Importer
+from archiverd.stages.importer import Importer, no_drill
 from archiverd.stages.migrator import Migrator
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 
@@ -41,6 +45,28 @@ QUEUE_LIMIT = 8
 """A stage's queue never holds more runs: a drain must finish them (design.md section 7)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a process is asked to do."""
+
+    importing: bool = True
+    migrating: bool = True
+    validating: bool = True
+    drilling: bool = True
+    """Make up failures where ``[app_fuzz]`` says so."""
+    until_idle: bool = False
+    """Stop as soon as nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The parts of the way to UconDB."""
+
+    ucondb: UconDB
+    gate: Gate
+    runner: StageRunner
+
+
 @dataclass(slots=True)
 class Parts:
     """The opened parts of a daemon or of one pass."""
@@ -48,11 +74,22 @@ class Parts:
     settings: Settings
     lock: LockFile
     journal: Journal
+    books: Books
     artdaqdb: ArtdaqDB
-    ucondb: UconDB
-    gate: Gate
     importing: StageRunner
-    migrating: StageRunner
+    migration: Migration | None
+    """None when nothing is to be migrated."""
+
+    @property
+    def runners(self) -> tuple[StageRunner, ...]:
+        """The stages there are."""
+        return (self.importing,) if self.migration is None else (self.importing, self.migration.runner)
+
+    async def attend(self) -> None:
+        """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
+        if self.migration is not None:
+            gate = self.migration.gate
+            await gate.attend(lambda hold: self.journal.hold(gate.name, hold))
 
 
 def journal_path(settings: Settings) -> Path:
@@ -105,13 +142,8 @@ def make_gate(settings: Settings, ucondb: UconDB, on_news: Callable[[], None]) -
     return Gate("UconDB", settings.ucon_db.max_concurrent_uploads, probe, around, log.get("Migration"), on_news)
 
 
-async def attend(parts: Parts) -> None:
-    """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
-    await parts.gate.attend(lambda hold: parts.journal.hold(parts.gate.name, hold))
-
-
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, stopping: Stopping, *, until_idle: bool = False) -> AsyncIterator[Parts]:
+async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncIterator[Parts]:
     """Take the lock, open everything, give the parts, and close everything in the opposite order.
 
     Raise ArchiverError (LockExistsError, ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
@@ -134,69 +166,109 @@ async def opened(settings: Settings, stopping: Stopping, *, until_idle: bool = F
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        artdaqdb, ucondb = make_artdaqdb(settings), make_ucondb(settings)
+        artdaqdb = make_artdaqdb(settings)
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
-        await ucondb.open()
-        _warn_of_tls(settings)
-        stack.push_async_callback(ucondb.close)
-        gate = make_gate(settings, ucondb, wakes[Effect.WAKE_MIGRATE].set)
-        importing, migrating = _runners(settings, journal, artdaqdb, ucondb, gate, schema, stopping, wakes, until_idle)
-        yield Parts(settings, lock, journal, artdaqdb, ucondb, gate, importing, migrating)
+        maker = _Maker(settings, journal, artdaqdb, stopping, order)
+        migration = None
+        if order.migrating:
+            ucondb = make_ucondb(settings)
+            await ucondb.open()
+            stack.push_async_callback(ucondb.close)
+            _warn_of_tls(settings)
+            migration = maker.migration(ucondb, wakes[Effect.WAKE_MIGRATE])
+        importing = maker.importing(schema, wakes[Effect.WAKE_IMPORT])
+        yield Parts(settings, lock, journal, make_books(settings, journal), artdaqdb, importing, migration)
 
 
-def _runners(
-    settings: Settings,
-    journal: Journal,
-    artdaqdb: ArtdaqDB,
-    ucondb: UconDB,
-    gate: Gate,
-    schema: Schema,
-    stopping: Stopping,
-    wakes: dict[Effect, asyncio.Event],
-    until_idle: bool,
-) -> tuple[StageRunner, StageRunner]:
-    """Make the runners of the two stages."""
+def make_books(settings: Settings, journal: Journal) -> Books:
+    """Return the keeper of the state files and failure logs."""
     app = settings.app
-    for name in unknown_converters(settings.fhiclize_generate):
-        _log.warning(f"No converter found for configured file: {name}")
-    failing = Failing(Patience(app.run_process_retries, app.retry_delay_seconds), time.time, random.uniform)
-    importer = Importer(
-        journal=journal,
-        artdaqdb=artdaqdb,
-        failing=failing,
-        schema=schema,
-        records=settings.source_files.run_records_dir,
-        converted=settings.fhiclize_generate,
-        unmatched=settings.artdaq_db.unmatched,
-        cache=Cache(),
-    )
-    migrator = Migrator(journal, artdaqdb, ucondb, gate, failing, settings.validation.required, time.monotonic)
-    uploads = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
 
-    def runner(
-        stage: Stage, work: Importer | Migrator, workers: int, name: str, wake: Effect, gate: Gate | None
+    async def retry(run: int, stage: Stage) -> None:
+        await deciding.retry(journal, run, stage, log.get(TAGS[stage]))
+
+    importing = StageFiles(
+        Stage.IMPORT,
+        app.import_state_file or app.work_dir / "importer_state.json",
+        app.import_failure_log or app.work_dir / "import_failures.log",
+    )
+    migrating = StageFiles(
+        Stage.MIGRATE,
+        app.migrate_state_file or app.work_dir / "migrator_state.json",
+        app.migrate_failure_log or app.work_dir / "migrate_failures.log",
+    )
+    return Books(journal, RealDisk(), (importing, migrating), retry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the runners of the stages."""
+
+    settings: Settings
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    stopping: Stopping
+    order: Order
+
+    @property
+    def failing(self) -> Failing:
+        app = self.settings.app
+        return Failing(Patience(app.run_process_retries, app.retry_delay_seconds), time.time, random.uniform)
+
+    def importing(self, schema: Schema, wake: asyncio.Event) -> StageRunner:
+        """Make the runner of the import stage."""
+        settings = self.settings
+        for name in unknown_converters(settings.fhiclize_generate):
+            log.get("Import").warning(f"No converter found for configured file: {name}")
+        importer = Importer(
+            journal=self.journal,
+            artdaqdb=self.artdaqdb,
+            failing=self.failing,
+            schema=schema,
+            records=settings.source_files.run_records_dir,
+            converted=settings.fhiclize_generate,
+            unmatched=settings.artdaq_db.unmatched,
+            cache=Cache(),
+            drill=Drill(settings.app_fuzz, random.uniform) if self.order.drilling else no_drill,
+        )
+        return self._runner(Stage.IMPORT, importer, settings.app.parallel_workers, wake, None)
+
+    def migration(self, ucondb: UconDB, wake: asyncio.Event) -> Migration:
+        """Make the parts of the migration stage."""
+        settings = self.settings
+        gate = make_gate(settings, ucondb, wake.set)
+        migrator = Migrator(
+            journal=self.journal,
+            artdaqdb=self.artdaqdb,
+            ucondb=ucondb,
+            gate=gate,
+            failing=self.failing,
+            required=settings.validation.required if self.order.validating else None,
+            monotonic=time.monotonic,
+        )
+        workers = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
+        return Migration(ucondb, gate, self._runner(Stage.MIGRATE, migrator, workers, wake, gate))
+
+    def _runner(
+        self, stage: Stage, work: Importer | Migrator, workers: int, wake: asyncio.Event, gate: Gate | None
     ) -> StageRunner:
+        app = self.settings.app
         return StageRunner(
             stage=stage,
-            journal=journal,
+            journal=self.journal,
             work=work,
             workers=workers,
             capacity=min(app.batch_size, QUEUE_LIMIT),
             clock=time.time,
-            stopping=stopping,
-            logger=log.get(name),
+            stopping=self.stopping,
+            logger=log.get(TAGS[stage]),
             gate=gate,
-            until_idle=until_idle,
+            until_idle=self.order.until_idle,
             patience_seconds=app.retry_delay_seconds,
             quick_retries=app.run_process_retries,
-            wake=wakes[wake],
+            wake=wake,
         )
-
-    return (
-        runner(Stage.IMPORT, importer, app.parallel_workers, "Import", Effect.WAKE_IMPORT, None),
-        runner(Stage.MIGRATE, migrator, uploads, "Migration", Effect.WAKE_MIGRATE, gate),
-    )
 
 
 def _warn_of_tls(settings: Settings) -> None:

@@ -9,11 +9,15 @@ from archiverd.core.machine import Event, ForbiddenTransitionError, Stage, State
 from archiverd.journal.rows import Move
 
 if TYPE_CHECKING:
+    from archiverd import log
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
 
 ANEW: dict[str, object] = {"due": None, "attempts": 0, "error": "", "remedy": ""}
 """Columns of a run that is tried as if it had never failed."""
+
+RETRIED = (State.RETRY_WAIT, State.QUARANTINED, State.UPLOAD_UNKNOWN, State.IGNORED, State.WAIVED)
+"""States out of which an operator's retry takes a run; in the others it is on its way already."""
 
 REPLACING: dict[str, object] = {
     **ANEW,
@@ -56,6 +60,27 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
     changes = REPLACING if replaces and row.stage is Stage.MIGRATE else ANEW
     note = "UconDB's version is to be replaced" if changes is REPLACING else ""
     return await _decide(journal, row, Move(run, Event.RELEASED, note, changes))
+
+
+async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> bool:
+    """Take up ``run`` of the failure log of ``stage`` again, whatever it waits for; return whether it is now tried.
+
+    One that need not or must not be tried is left as it is, and the reason said.
+    """
+    row = await journal.get(run)
+    if row is None:
+        logger.warning("not known: no directory of that number was seen; taken up when there is one", run=run)
+        return False
+    if row.state is State.CONFLICT:
+        logger.warning(f"in conflict: only `archiverd release {run} --override` takes it up", run=run)
+        return False
+    if row.state is State.VERIFIED:
+        logger.info("already verified: nothing to retry", run=run)
+        return False
+    if row.state in RETRIED:
+        event = Event.REOPENED if row.state is State.WAIVED and row.ended_at is None else Event.RELEASED
+        await journal.record(Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1}))
+    return True
 
 
 async def _known(journal: Journal, run: int) -> RunRow:

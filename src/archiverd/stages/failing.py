@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.lanes import Patience, wait_before
-from archiverd.core.machine import Event
+from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Failing:
             return Move(row.run, event, text, {"error": text, "remedy": error.remedy, "due": None})
         attempts = row.attempts + 1
         changes: dict[str, object] = {"attempts": attempts, "error": text, "remedy": error.remedy, "due": None}
+        if error.retry is Retry.CONFLICT:
+            event = Event.IMPORT_CONFLICTS if row.state is State.IMPORTING else Event.UPLOAD_CONFLICTS
+            return Move(row.run, event, text, {"error": text, "remedy": error.remedy, "due": None, "override": 0})
         if error.retry in (Retry.PERMANENT, Retry.BUG):
             return Move(row.run, Event.FAILED_FOR_GOOD, text, changes)
         changes["due"] = self.clock() + wait_before(attempts, self.patience, self.uniform)

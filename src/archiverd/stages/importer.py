@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import fhicl, log
 from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
-from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
+from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import FileFate, Move
 from archiverd.runrecord.hashes import hashes_fcl
@@ -18,7 +18,7 @@ from archiverd.runrecord.reading import read_run_record
 from archiverd.stages.failing import Failing, understood
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -38,6 +38,10 @@ _OTHER = "not archivable"
 
 GENERATED = "(generated)"
 """Stands for the source of an entity that no file of the record was made into."""
+
+
+def no_drill() -> None:
+    """Make up no failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Importer:
     unmatched: Literal["archive", "report", "fail"]
     cache: Cache
     """What was converted before: files repeat exactly from run to run of one configuration."""
+    drill: Callable[[], None] = no_drill
+    """Raises ArchiverError for a failure made up on purpose."""
 
     async def __call__(self, run: int) -> None:
         """Import ``run``; whatever goes wrong ends as an event of the run, not as an exception.
@@ -78,8 +84,11 @@ class Importer:
             return
         (row,) = await self.journal.record(Move(run, Event.IMPORT_BEGINS))
         try:
+            if not row.superseded:
+                self.drill()
             plan = await asyncio.to_thread(self._plan, run)
-            note = await self._store(run, plan)
+            ours = row.imported_at is not None or await self.journal.begun_before(run)
+            note = await self._store(run, plan, ours=ours)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
         else:
@@ -90,23 +99,32 @@ class Importer:
         record = read_run_record(self.records / str(run), run)
         return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
 
-    async def _store(self, run: int, plan: Plan) -> str:
+    async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
         """Store a run and prove that it is there; return what was done, in words.
 
-        A run that another program archived, otherwise than we would, is left as it is if its start time shows that it
+        What we archived before (``ours``: in a first phase, or as dead) is updated where it says something else now. A
+        run that another program archived, otherwise than we would, is left as it is if its start time shows that it
         is the same run; a reused run number is refused.
         """
+        update = plan.update
+        configuration = plan.configuration
         try:
-            stored = await self.artdaqdb.insert(run, plan.configuration, plan.entities)
-        except ArtdaqDBError:
+            stored = await self.artdaqdb.insert(run, configuration, plan.entities)
+        except ArtdaqDBError as error:
             found = await self.artdaqdb.find(run)
-            if found is None or not same_run(plan, await self.artdaqdb.export(run)):
+            if found is None:
                 raise
-            return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
-        version = await self.artdaqdb.update(run, plan.configuration, plan.update) if plan.update else ""
+            held = await self.artdaqdb.export(run)
+            if not same_run(plan, held):
+                raise _reused(run, error) from error
+            if not ours:
+                return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
+            stored, configuration = False, found.configuration.partition("/")[2]
+            update = (*await asyncio.to_thread(changed, plan, held), *plan.update)
+        version = await self.artdaqdb.update(run, configuration, update) if update else ""
         held = await self.artdaqdb.export(run)
         await asyncio.to_thread(prove, run, plan, held)
-        how = "stored" if stored else "found as it should be"
+        how = "stored" if stored else "found as it should be" if update is plan.update else "brought up to date"
         return f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
 
     async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
@@ -115,12 +133,14 @@ class Importer:
         changes = {
             "configuration": plan.configuration,
             "imported_at": self.failing.clock(),
+            **({"dead": 0} if plan.update and not row.superseded else {}),
             "attempts": 0,
             "error": "",
             "remedy": "",
             "due": None,
         }
-        await self.journal.record(Move(row.run, Event.IMPORT_DONE, note, changes, plan.fates))
+        event = Event.UPDATE_DONE if row.superseded else Event.IMPORT_DONE
+        await self.journal.record(Move(row.run, event, note, changes, plan.fates))
         _log.info(f"imported as {row.run}/{plan.configuration}: {note}", run=row.run)
         for fate in left_out:
             _log.warning(f"left out: {fate.name}: {fate.reason}", run=row.run)
@@ -170,6 +190,28 @@ def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
         return False
     started = f'"{plan.started}"'.encode()
     return any(one.name in TELL_THE_START and started in one.fcl for one in held)
+
+
+def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
+    """Return the entities of ``plan`` that artdaqDB does not hold, or holds with another content."""
+    found = {(one.collection, one.name): one.fcl for one in held}
+    return tuple(
+        one
+        for one in plan.entities
+        if one.name != schemas.ENTITY and found.get((one.collection, one.name)) != _as_exported(one.fcl, one.name)
+    )
+
+
+def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:
+    """Return ``error`` as what it is: the number of this run belongs to another."""
+    return ArtdaqDBError(
+        error.message,
+        retry=Retry.CONFLICT,
+        remedy=f"artdaqDB holds another run under this number; after it was moved away `archiverd release {run} "
+        f"--override`, or `archiverd waive {run} --reason …`",
+        run=run,
+        context=error.context,
+    )
 
 
 def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:

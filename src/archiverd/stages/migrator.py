@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError, BlobCreationError, UconDBError, VerificationError
+from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
 from archiverd.runrecord import blob as blobs
-from archiverd.runrecord.validate import validate
+from archiverd.runrecord.validate import Validation, validate
 from archiverd.stages.failing import Failing, understood
 from archiverd.stages.gate import Gate, GateShutError
 from archiverd.ucondb.port import Fingerprint, Outcome
@@ -50,8 +50,8 @@ class Migrator:
     ucondb: UconDB
     gate: Gate
     failing: Failing
-    required: tuple[str, ...]
-    """What metadata.fcl must hold for the blob to validate."""
+    required: tuple[str, ...] | None
+    """What metadata.fcl must hold for the blob to validate; None to leave that out."""
     monotonic: Callable[[], float]
     """Seconds, for how long an upload takes."""
 
@@ -81,17 +81,16 @@ class Migrator:
         begun = self.monotonic()
         try:
             outcome, proven = await self._store(row, exported, packed)
-        except VerificationError as error:
-            await self._conflict(row, error)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             known = understood(error, row.run, _log)
             counts = self.gate.failed(known)
-            await self.journal.record(self.failing.move(row, known, counts=counts))
-            if counts:
-                log.failure(_log, known, row.run)
+            await self._record_failure(row, known, counts=counts)
         else:
             self.gate.passed(self.monotonic() - begun, packed.identity.length)
-            await self._conclude(row, outcome, proven)
+            if outcome is Outcome.PROVEN:
+                await self._verified(row, proven)
+            else:
+                await self._record_failure(row, _other_content(row), counts=True)
 
     async def _store(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> tuple[Outcome, Packed]:
         """Bring a run's blob under its key; return how that ended and the blob that stands there.
@@ -121,21 +120,9 @@ class Migrator:
         rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
         return (Outcome.PROVEN, rebuilt) if rebuilt.blob == found else (Outcome.CONFLICT, ours)
 
-    async def _conclude(self, row: RunRow, outcome: Outcome, packed: Packed) -> None:
-        """Record how the upload ended."""
-        match outcome:
-            case Outcome.PROVEN:
-                await self._verified(row, packed)
-            case Outcome.CONFLICT:
-                conflict = UconDBError(
-                    f"UconDB holds other content under key {row.run}",
-                    remedy=f"nothing was overwritten; compare both (`archiverd export`), then {_decide(row)}",
-                )
-                await self._conflict(row, conflict)
-
     async def _verified(self, row: RunRow, packed: Packed) -> None:
         """Record the proof; say how long after its end the run was safe."""
-        validation = validate(packed.blob, self.required)
+        validation = Validation() if self.required is None else validate(packed.blob, self.required)
         now = self.failing.clock()
         changes = {
             "verified_at": now,
@@ -156,17 +143,14 @@ class Migrator:
         _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_since(row, now))
 
     async def _fail(self, row: RunRow, error: Exception) -> None:
-        """Record a failure and log it."""
-        known = understood(error, row.run, _log)
-        await self.journal.record(self.failing.move(row, known))
-        log.failure(_log, known, row.run)
+        """Record a failure before anything was sent, and log it."""
+        await self._record_failure(row, understood(error, row.run, _log), counts=True)
 
-    async def _conflict(self, row: RunRow, error: ArchiverError) -> None:
-        """Record that other content stands under our key, and log it."""
-        text = f"{error.name}: {error}"
-        changes = {"error": text, "remedy": error.remedy, "due": None, "override": 0}
-        await self.journal.record(Move(row.run, Event.UPLOAD_CONFLICTS, text, changes))
-        log.failure(_log, error, row.run)
+    async def _record_failure(self, row: RunRow, error: ArchiverError, *, counts: bool) -> None:
+        """Record a failure, and log it unless the gate speaks for all runs that meet it."""
+        await self.journal.record(self.failing.move(row, error, counts=counts))
+        if counts:
+            log.failure(_log, error, row.run)
 
 
 def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed:
@@ -183,6 +167,15 @@ def _agree(row: RunRow, identity: Fingerprint) -> None:
             remedy=f"artdaqDB's content of the run changed; nothing was sent; find out why, then {_decide(row)}",
             context={"recorded_sha256": row.blob_sha256, "rebuilt_sha256": identity.sha256},
         )
+
+
+def _other_content(row: RunRow) -> UconDBError:
+    """Return the error for a key that somebody else has taken."""
+    return UconDBError(
+        f"UconDB holds other content under key {row.run}",
+        retry=Retry.CONFLICT,
+        remedy=f"nothing was overwritten; compare both (`archiverd export`), then {_decide(row)}",
+    )
 
 
 def _intent(row: RunRow, packed: Packed) -> Move:

@@ -144,6 +144,7 @@ async def _convict(site: Site, key: str, blob: bytes) -> Outcome:
     ours = await asyncio.to_thread(_identify, blob)
     raise VerificationError(
         "MD5 mismatch between generated and downloaded blobs",
+        retry=Retry.CONFLICT,
         remedy=f"compare both (`archiverd export`); `archiverd release {key} --override` replaces UconDB's version",
         run=reading_back(key).run,
         context={
