@@ -73,13 +73,14 @@ def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, 
 
 def _add_commands() -> None:
     """Hang the commands below the group; each module is small and imports lazily."""
-    from archiverd.cli import archive, artdaqdb, configuration, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
+    from archiverd.cli import archive, artdaqdb, compare, configuration, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
 
     for command in (
         archive.run,
         archive.once,
         archive.retry,
         archive.recover,
+        compare.reconcile,
         report.status,
         report.runs,
         report.why,

@@ -105,6 +105,7 @@ def why(globals_: Globals, run: int, as_json: bool) -> int:
     with _journal(globals_) as db:
         row = queries.select_run(db, run)
         story, files = queries.select_story(db, run), queries.select_files(db, run)
+        first = queries.select_first_phase(db, run)
         holds = queries.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
     if row is None:
         click.echo(f"run {run} is not known: no directory of that name was seen below run_records_dir", err=True)
@@ -113,6 +114,7 @@ def why(globals_: Globals, run: int, as_json: bool) -> int:
         shown = {
             "version": 1,
             "run": asdict(row),
+            "first_phase": None if first is None else asdict(first),
             "holds": [asdict(hold) for hold in holds],
             "story": [asdict(line) for line in story],
             "files": [asdict(fate) for fate in files],
@@ -120,6 +122,9 @@ def why(globals_: Globals, run: int, as_json: bool) -> int:
         click.echo(json.dumps(shown))
         return 0
     _tell_row(row)
+    if first is not None:
+        told = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
+        click.echo(f"  {'first phase:':<15}{told}")
     for hold in holds:
         _tell_hold(hold)
     _tell_files(files)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
-from archiverd.journal.queries import listing, select_progress, select_run, select_states
-from archiverd.journal.rows import Move
+from archiverd.journal.queries import listing, select_first_phase, select_progress, select_run, select_states
+from archiverd.journal.rows import FirstPhaseRow, Move
 from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
 from archiverd.journal.writer import Writer, journal_error
 
@@ -190,6 +190,54 @@ class Journal:
         )
         values = {"run": run, "begins": str(Event.IMPORT_BEGINS)}
         return await self._open_writer.read(lambda db: bool(db.execute(sql, values).fetchone()[0]))
+
+    async def next_first_phase(self) -> int | None:
+        """Return the newest open run that has started and whose first phase is to be tried now, or None."""
+        sql = (
+            "SELECT runs.run FROM runs LEFT JOIN pending USING (run) WHERE runs.state = ? AND runs.started "
+            "AND NOT coalesce(pending.done, 0) AND (pending.due IS NULL OR pending.due <= ?) ORDER BY run DESC LIMIT 1"
+        )
+        values = (State.OPEN, self._clock())
+
+        def work(db: sqlite3.Connection) -> int | None:
+            row = db.execute(sql, values).fetchone()
+            return None if row is None else int(row["run"])
+
+        return await self._open_writer.read(work)
+
+    async def first_phase(self, run: int) -> FirstPhaseRow:
+        """Return how far ``run`` is in its first phase."""
+        return await self._open_writer.read(lambda db: select_first_phase(db, run)) or FirstPhaseRow(run, done=False)
+
+    async def note_first_phase(self, run: int, changes: Mapping[str, object], event: str = "", note: str = "") -> None:
+        """Note how far ``run`` is in its first phase, durable on return; ``event`` and ``note`` go to its story."""
+        now = self._clock()
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR IGNORE INTO pending (run) VALUES (?)", (run,))
+            for name, value in changes.items():
+                db.execute(f"UPDATE pending SET {name} = ? WHERE run = ?", (value, run))  # noqa: S608 - our column names
+            if event:
+                sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs"
+                db.execute(f"{sql} WHERE run = ?", (now, event, note, run))
+                _trim(db, run)
+
+        await self._open_writer.write(work)
+
+    async def note_started(self, runs: Iterable[tuple[int, int | None, str]]) -> None:
+        """Note open runs that have started: run number, partition, start line."""
+        rows = [(partition, line, run, State.OPEN) for run, partition, line in runs]
+        sql = "UPDATE runs SET started = 1, partition = ?, start_line = ? WHERE run = ? AND state = ?"
+        if rows:
+            await self._open_writer.write(lambda db: db.executemany(sql, rows))
+
+    async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
+        """Note that the directories of open runs are gone, or there again."""
+        rows = [(int(gone), run) for run in runs]
+        if rows:
+            await self._open_writer.write(
+                lambda db: db.executemany("UPDATE runs SET source_gone = ? WHERE run = ?", rows)
+            )
 
     async def listed(self, stage: Stage) -> frozenset[int]:
         """Return the runs that stand in the failure log of ``stage``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import Stage, State
-from archiverd.journal.rows import FileFate, Hold, Pace, Progress, RunRow, StoryLine
+from archiverd.journal.rows import FileFate, FirstPhaseRow, Hold, Pace, Progress, RunRow, StoryLine
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,6 +46,15 @@ def select_progress(db: sqlite3.Connection, stage: Stage) -> Progress:
     (contiguous,) = db.execute(last).fetchone()
     (attempted,) = db.execute(f"SELECT coalesce(max(run), 0) FROM runs WHERE {begun}").fetchone()  # noqa: S608 - ours
     return Progress(contiguous, attempted)
+
+
+def select_first_phase(db: sqlite3.Connection, run: int) -> FirstPhaseRow | None:
+    """Return how far ``run`` is in its first phase; None if that was never begun."""
+    row = db.execute("SELECT * FROM pending WHERE run = ?", (run,)).fetchone()
+    if row is None:
+        return None
+    facts = dict(row)
+    return FirstPhaseRow(**{**facts, "done": bool(facts["done"])})
 
 
 def select_holds(db: sqlite3.Connection) -> list[Hold]:

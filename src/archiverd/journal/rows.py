@@ -74,6 +74,21 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstPhaseRow:
+    """How far a run is in its first phase, while it is running. ``due`` in epoch seconds (UTC)."""
+
+    run: int
+    done: bool
+    """Proven in the pending folder, or given up (then ``error`` says why)."""
+    packed_on: str = ""
+    blob_sha256: str = ""
+    puts: int = 0
+    attempts: int = 0
+    due: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Why a backend is left alone for now. Times are epoch seconds (UTC)."""
 

@@ -86,7 +86,6 @@ MIGRATIONS: tuple[str, ...] = (
         run INTEGER PRIMARY KEY,
         done INTEGER NOT NULL DEFAULT 0,
         packed_on TEXT NOT NULL DEFAULT '',
-        blob_length INTEGER,
         blob_sha256 TEXT NOT NULL DEFAULT '',
         puts INTEGER NOT NULL DEFAULT 0,
         attempts INTEGER NOT NULL DEFAULT 0,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import __version__, log
 from archiverd.service import systemd
 from archiverd.service.bookkeeping import begin, finish, keep_books
+from archiverd.service.latecomers import Latecomers
 from archiverd.service.stopping import Reason, Stopping, signals
 from archiverd.service.watch import Watcher
 from archiverd.service.wiring import Order, Parts, lock_path, opened
@@ -34,7 +35,7 @@ async def run(settings: Settings) -> int:
             await begin(parts)
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             systemd.notify("READY=1", "STATUS=watching")
-            await _live(parts, watcher, stopping)
+            await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
             await finish(parts)
             systemd.notify("STOPPING=1", "STATUS=closing")
     reason = stopping.reason or Reason.DRAIN_ASKED
@@ -42,7 +43,7 @@ async def run(settings: Settings) -> int:
     return reason.value
 
 
-async def _live(parts: Parts, watcher: Watcher, stopping: Stopping) -> None:
+async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping: Stopping) -> None:
     """Run every task until the drain is done, or its time is over."""
     drain_seconds = parts.settings.app.drain_timeout_seconds
     try:
@@ -53,6 +54,8 @@ async def _live(parts: Parts, watcher: Watcher, stopping: Stopping) -> None:
             attending = [
                 group.create_task(parts.attend(), name="gate"),
                 group.create_task(keep_books(parts), name="books"),
+                group.create_task(parts.first_phases(), name="first phases"),
+                group.create_task(latecomers.watch(), name="latecomers"),
             ]
             await stopping.wait()
             lock_watch.cancel()

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import UconDBError
+from archiverd.core.errors import ConfigurationError, UconDBError
 from archiverd.core.machine import Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
+from archiverd.service.latecomers import Latecomers
 from archiverd.service.stopping import Stopping, signals
-from archiverd.service.watch import Watcher
+from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
-from archiverd.stages import deciding
+from archiverd.stages import deciding, reconciling
 from archiverd.stages.discovering import adopt_archived, find_missing
+from archiverd.stages.reconciling import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold, RunRow
+    from archiverd.stages.reconciling import Partition
 
 FAILED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
 """The states in which a pass leaves a run that it could not archive."""
@@ -63,6 +66,7 @@ async def once(settings: Settings, order: Order, *, incremental: bool) -> Pass:
         await parts.journal.hasten()
         await watcher.look_once()
         await watcher.look_again()
+        await Latecomers(settings, parts.journal, time.time).look()
         await begin(parts)
         if not incremental:
             await adopt_archived(parts.journal, parts.artdaqdb)
@@ -104,6 +108,21 @@ async def recover(settings: Settings, order: Order, stage: Stage) -> Pass:
         return await _run(parts, order, stopping, only=held)
 
 
+async def reconcile(settings: Settings, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+    """Compare run records, artdaqDB and UconDB, while no daemon runs. Raise ArchiverError when one cannot tell."""
+    async with _passing(settings, Order(until_idle=True)) as (parts, _, _):
+        return await compare(parts, deep=deep, on_progress=on_progress)
+
+
+async def compare(parts: Parts, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+    """Compare what the opened parts know. Raise ArchiverError as ``reconcile``."""
+    if parts.migration is None:
+        raise ConfigurationError("[ucon_db] is not configured: there is nothing to compare with")
+    found = await asyncio.to_thread(scan, parts.settings.source_files.run_records_dir)
+    sources = Sources(parts.journal, parts.artdaqdb, parts.migration.ucondb, found.runs)
+    return await reconciling.reconcile(sources, deep=deep, on_progress=on_progress)
+
+
 @contextlib.asynccontextmanager
 async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Parts, Watcher, Stopping]]:
     """Open what a pass needs."""
@@ -128,7 +147,11 @@ async def _run(parts: Parts, order: Order, stopping: Stopping, only: frozenset[i
     begun = time.time()
     gate = None if parts.migration is None else parts.migration.gate
     async with asyncio.TaskGroup() as group:
+        if gate is not None:
+            await gate.probe()
         attending = group.create_task(parts.attend(), name="gate")
+        if only is None and order.importing:
+            await parts.first_phases(once=True)
         for runner in parts.runners:
             runner.only = only
             if runner.stage is not Stage.IMPORT or order.importing:

@@ -76,7 +76,9 @@ def _judge(settings: Settings, runs: set[int]) -> tuple[set[int], set[int]]:
 
     def has_ended(run: int, seen: Sighting) -> bool:
         later = seen.partition is not None and latest.get(seen.partition, 0) > run
-        return judge(seen, time.time(), patience, later_started=later, unchanged_since=0.0) in ENDED
+        now = time.time()
+        since = min(seen.changed, now - patience.settle)  # a pass gives a run its time to settle
+        return judge(seen, now, patience, later_started=later, unchanged_since=since) in ENDED
 
     ended = {run for run, seen in sightings.items() if has_ended(run, seen)}
     return ended, runs - ended

@@ -72,6 +72,7 @@ class Watcher:
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
         self._latest: dict[int, int] = {}
+        self._gone: frozenset[int] = frozenset()
         self._scanned: tuple[int, float] | None = None
         self._troubled = False
 
@@ -137,6 +138,7 @@ class Watcher:
     async def _take_in(self, found: Found, lane: Lane) -> None:
         """Note runs that were not known."""
         self._scanned = (found.mtime_ns, self._clock())
+        await self._note_gone(frozenset(self._open) - found.runs)
         new = found.runs - self._known
         if not new:
             return
@@ -145,13 +147,31 @@ class Watcher:
         self._open.update((run, OpenRun()) for run in new)
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
-    async def _look(self) -> None:
-        """Look at every open run; afterwards the greatest started run of each partition is known."""
-        await asyncio.to_thread(self._look_all)
+    def reopen(self, run: int) -> None:
+        """Look at ``run`` again, which an operator put back among the open ones."""
+        self._open.setdefault(run, OpenRun())
 
-    def _look_all(self) -> None:
-        """Read what changed of the open runs' records; in a worker thread, while nobody else touches them."""
+    async def _note_gone(self, gone: frozenset[int]) -> None:
+        """Note the open runs whose directories are gone, and those whose are there again."""
+        vanished, back = gone - self._gone, self._gone & frozenset(self._open) - gone
+        await self._journal.note_gone(vanished, gone=True)
+        await self._journal.note_gone(back, gone=False)
+        self._gone = gone
+        if vanished:
+            _log.warning(f"gone before their end was seen: {runset.show(vanished)} (put back, or waive them)")
+
+    async def _look(self) -> None:
+        """Look at every open run; afterwards the journal knows which of them have started."""
+        started = await asyncio.to_thread(self._look_all)
+        await self._journal.note_started(started)
+
+    def _look_all(self) -> list[tuple[int, int | None, str]]:
+        """Read what changed of the open runs' records; in a worker thread, while nobody else touches them.
+
+        Return the runs that have started since: number, partition, start line.
+        """
         now = self._clock()
+        started = []
         for run, seen in self._open.items():
             directory = self._root / str(run)
             stamp = metadata_stamp(directory)
@@ -160,8 +180,12 @@ class Watcher:
             sighting = sight(directory)
             if sighting != seen.sighting:
                 seen.changed_at = now
-                seen.started = time_lines(sighting.metadata).started is not None
+                line = time_lines(sighting.metadata).started
+                if line is not None and not seen.started:
+                    started.append((run, sighting.partition, line))
+                seen.started = line is not None
             seen.stamp, seen.sighting = stamp, sighting
+        return started
 
     async def _judge(self, passed_over: Callable[[int], bool] | None) -> None:
         """Record the runs that have ended, judged by what was seen before this moment.

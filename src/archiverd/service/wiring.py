@@ -25,6 +25,7 @@ from archiverd.service.runner import StageRunner
 from archiverd.stages import deciding
 from archiverd.stages.drill import Drill
 from archiverd.stages.failing import Failing
+from archiverd.stages.first_phase import FirstPhase
 from archiverd.stages.gate import Gate, Surroundings
 from archiverd.stages.importer import Importer, no_drill
 from archiverd.stages.migrator import Migrator
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from archiverd.ucondb.port import UconDB
 
 _log = log.get()
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether a run has started whose first phase is to be done."""
 
 QUEUE_LIMIT = 8
 """A stage's queue never holds more runs: a drain must finish them (design.md section 7)."""
@@ -65,6 +69,8 @@ class Migration:
     ucondb: UconDB
     gate: Gate
     runner: StageRunner
+    first_phase: FirstPhase | None
+    """For runs that have only started; None where there is no pending folder."""
 
 
 @dataclass(slots=True)
@@ -84,6 +90,17 @@ class Parts:
     def runners(self) -> tuple[StageRunner, ...]:
         """The stages there are."""
         return (self.importing,) if self.migration is None else (self.importing, self.migration.runner)
+
+    async def first_phases(self, *, once: bool = False) -> None:
+        """Take runs that have started through their first phase, until cancelled (or, ``once``, while any is due)."""
+        while self.migration is not None and self.migration.first_phase is not None:
+            run = await self.journal.next_first_phase()
+            if run is not None:
+                await self.migration.first_phase(run)
+            elif once:
+                return
+            else:
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def attend(self) -> None:
         """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
@@ -114,13 +131,13 @@ def make_artdaqdb(settings: Settings) -> ArtdaqDB:
     )
 
 
-def make_ucondb(settings: Settings) -> UconDB:
-    """Return the UconDB client."""
+def make_ucondb(settings: Settings, folder: str | None = None) -> UconDB:
+    """Return the UconDB client for the folder proper, or for ``folder``."""
     u = settings.ucon_db
     return HttpUconDB(
         UconDBSettings(
             server_url=u.server_url,
-            folder=u.folder_name,
+            folder=folder or u.folder_name,
             object=u.object_name,
             user=u.writer_user,
             password=u.writer_password.get_secret_value(),
@@ -170,15 +187,24 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)
+        importer = maker.importer(schema)
         migration = None
         if order.migrating:
-            ucondb = make_ucondb(settings)
-            await ucondb.open()
-            stack.push_async_callback(ucondb.close)
             _warn_of_tls(settings)
-            migration = maker.migration(ucondb, wakes[Effect.WAKE_MIGRATE])
-        importing = maker.importing(schema, wakes[Effect.WAKE_IMPORT])
+            ucondb = await _connected(stack, make_ucondb(settings))
+            pending = None
+            if settings.ucon_db.pending_folder_name:
+                pending = await _connected(stack, make_ucondb(settings, settings.ucon_db.pending_folder_name))
+            migration = maker.migration(ucondb, pending, importer, wakes[Effect.WAKE_MIGRATE])
+        importing = maker.runner(Stage.IMPORT, importer, settings.app.parallel_workers, wakes[Effect.WAKE_IMPORT], None)
         yield Parts(settings, lock, journal, make_books(settings, journal), artdaqdb, importing, migration)
+
+
+async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB:
+    """Open a client until the stack is unwound."""
+    await ucondb.open()
+    stack.push_async_callback(ucondb.close)
+    return ucondb
 
 
 def make_books(settings: Settings, journal: Journal) -> Books:
@@ -216,12 +242,12 @@ class _Maker:
         app = self.settings.app
         return Failing(Patience(app.run_process_retries, app.retry_delay_seconds), time.time, random.uniform)
 
-    def importing(self, schema: Schema, wake: asyncio.Event) -> StageRunner:
-        """Make the runner of the import stage."""
+    def importer(self, schema: Schema) -> Importer:
+        """Make the import stage."""
         settings = self.settings
         for name in unknown_converters(settings.fhiclize_generate):
             log.get("Import").warning(f"No converter found for configured file: {name}")
-        importer = Importer(
+        return Importer(
             journal=self.journal,
             artdaqdb=self.artdaqdb,
             failing=self.failing,
@@ -232,9 +258,8 @@ class _Maker:
             cache=Cache(),
             drill=Drill(settings.app_fuzz, random.uniform) if self.order.drilling else no_drill,
         )
-        return self._runner(Stage.IMPORT, importer, settings.app.parallel_workers, wake, None)
 
-    def migration(self, ucondb: UconDB, wake: asyncio.Event) -> Migration:
+    def migration(self, ucondb: UconDB, pending: UconDB | None, importer: Importer, wake: asyncio.Event) -> Migration:
         """Make the parts of the migration stage."""
         settings = self.settings
         gate = make_gate(settings, ucondb, wake.set)
@@ -248,11 +273,14 @@ class _Maker:
             monotonic=time.monotonic,
         )
         workers = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
-        return Migration(ucondb, gate, self._runner(Stage.MIGRATE, migrator, workers, wake, gate))
+        runner = self.runner(Stage.MIGRATE, migrator, workers, wake, gate)
+        first = None if pending is None else FirstPhase(self.journal, importer, pending, gate, self.failing)
+        return Migration(ucondb, gate, runner, first)
 
-    def _runner(
+    def runner(
         self, stage: Stage, work: Importer | Migrator, workers: int, wake: asyncio.Event, gate: Gate | None
     ) -> StageRunner:
+        """Make the runner of a stage."""
         app = self.settings.app
         return StageRunner(
             stage=stage,

@@ -86,7 +86,7 @@ class Importer:
         try:
             if not row.superseded:
                 self.drill()
-            plan = await asyncio.to_thread(self._plan, run)
+            plan = await asyncio.to_thread(self.plan, run)
             ours = row.imported_at is not None or await self.journal.begun_before(run)
             note = await self._store(run, plan, ours=ours)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
@@ -94,8 +94,11 @@ class Importer:
         else:
             await self._done(row, plan, note)
 
-    def _plan(self, run: int) -> Plan:
-        """Read the run's record and decide what of it goes where; blocking, for a worker thread."""
+    def plan(self, run: int) -> Plan:
+        """Read the run's record and decide what of it goes where; blocking, for a worker thread.
+
+        Raise FclPreperationError if that cannot be done, OSError if the record cannot be read.
+        """
         record = read_run_record(self.records / str(run), run)
         return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
 

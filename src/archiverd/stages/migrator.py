@@ -128,7 +128,13 @@ class Migrator:
             "verified_at": now,
             "validation": "; ".join((*validation.problems, *validation.warnings)),
             **_identity(packed),
-            **({"override": 0, "superseded": 0} if row.override else {}),
+            **(
+                {"override": 0, "superseded": 0, "dead": 0}
+                if row.override and row.superseded
+                else {"override": 0}
+                if row.override
+                else {}
+            ),
             "attempts": 0,
             "error": "",
             "remedy": "",

@@ -1,0 +1,56 @@
+"""`archiverd reconcile`: is everything where it should be?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from archiverd.cli.main import Globals
+    from archiverd.stages.reconciling import Partition
+
+
+@click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")
+@click.option("--deep", is_flag=True, help="Read every blob back and compare it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, in_order, states, compared, …")
+@click.pass_obj
+def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
+    """Put every run of the run-records directory, artdaqDB and UconDB into one named state.
+
+    Exit code 0 if every run is verified, open, ignored or waived; else 1, with what to do for each state.
+    """
+    from archiverd.service import once  # noqa: PLC0415 - a heavy import only this command needs
+
+    settings, _ = globals_.settings()
+    found = asyncio.run(once.reconcile(settings, deep=deep, on_progress=lambda _done, _all: None))
+    _tell(found, as_json)
+    return 0 if found.in_order else 1
+
+
+def _tell(found: Partition, as_json: bool) -> None:
+    """Print a partition."""
+    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.stages.reconciling import FINE, REMEDIES  # noqa: PLC0415
+
+    if as_json:
+        shown = {
+            "version": 1,
+            "in_order": found.in_order,
+            "states": {name: list(runs) for name, runs in found.states.items()},
+            "only_artdaqdb": list(found.only_artdaqdb),
+            "only_ucondb": list(found.only_ucondb),
+            "compared": found.compared,
+        }
+        click.echo(json.dumps(shown))
+        return
+    for name, runs in found.states.items():
+        click.echo(f"{name:<17} {len(runs):>7}   {runset.show(runs)}")
+        if name not in FINE:
+            click.echo(f"    {REMEDIES.get(name, f'`archiverd why {runs[0]}` tells more')}")
+    click.echo(f"in artdaqDB and not in UconDB: {runset.show(found.only_artdaqdb)}")
+    click.echo(f"in UconDB and not in artdaqDB: {runset.show(found.only_ucondb)}")
+    if found.compared:
+        click.echo(f"{found.compared} blobs read back and compared")
