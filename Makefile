@@ -7,7 +7,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz kill-test outage-test lock clean
+.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test outage-test lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -48,6 +48,9 @@ fuzz: setup  ## the FHiCL engine on recorded and mutated inputs under the saniti
 
 kill-test: setup  ## imports killed with -9 at 200 random moments
 	@ARCHIVERD_KILLS=200 $(BIN)/pytest tests/artdaqdb/test_killed.py
+
+crash-test: setup  ## killed with -9 after every effect of every scenario, and 300 times under live load
+	@ARCHIVERD_CRASH_POINTS=0 ARCHIVERD_DAEMON_KILLS=300 $(BIN)/pytest -n $(WORKERS) tests/e2e/test_crash_points.py
 
 outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
 	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py

@@ -102,15 +102,15 @@ class Migrator:
             return await self.ucondb.replace(key, packed.blob, tag=key), packed
         look_first = row.puts > 1 or row.lane is Lane.BACKLOG
         outcome = await self.ucondb.store(key, packed.blob, tag=key, look_first=look_first)
-        if outcome is Outcome.CONFLICT and row.puts == 1:
+        if outcome is Outcome.CONFLICT:
             return await self._recognise(row.run, exported, packed)
         return outcome, packed
 
     async def _recognise(self, run: int, exported: Sequence[ExportedEntity], ours: Packed) -> tuple[Outcome, Packed]:
         """Tell whether the blob found under our key is this run's, packed at another time (I5).
 
-        The journal knows of no earlier put: it was lost, or the older tool archived the run. So pack once more, with
-        the found blob's own ``Packed on`` text, and compare.
+        It is when the journal was lost, or the older tool archived the run: then the recorded text is of an attempt
+        that found the key taken. So pack once more, with the found blob's own ``Packed on`` text, and compare.
         """
         found = await self.ucondb.read(str(run))
         try:
