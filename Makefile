@@ -7,7 +7,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test outage-test lock clean
+.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test simulate outage-test lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -51,6 +51,9 @@ kill-test: setup  ## imports killed with -9 at 200 random moments
 
 crash-test: setup  ## killed with -9 after every effect of every scenario, and 300 times under live load
 	@ARCHIVERD_CRASH_POINTS=0 ARCHIVERD_DAEMON_KILLS=300 $(BIN)/pytest -n $(WORKERS) tests/e2e/test_crash_points.py
+
+simulate: setup  ## years of operation in minutes, on virtual time with seeded faults (DAYS=…, ARGS=--seed N)
+	@$(BIN)/python tests/simulation/simulate.py --days $(or $(DAYS),10000) $(ARGS)
 
 outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
 	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py

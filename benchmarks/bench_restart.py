@@ -1,0 +1,99 @@
+"""How soon is the daemon ready again after kill -9, with many runs in flight?
+
+The journal gets RUNS runs that stand in the middle of the stages (queued, importing, imported, uploading), each with
+a directory; artdaqDB an index of true size for as many runs. The daemon is started, killed and started again; ready
+is what it tells systemd (READY=1).
+
+    python benchmarks/bench_restart.py --runs 10000 --starts 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench_artdaqdb import prefill
+
+from archiverd.core.lanes import Lane
+from archiverd.core.machine import Event
+from archiverd.demo import processes
+from archiverd.demo.runs import remove_tree
+from archiverd.journal.journal import Journal
+from archiverd.journal.rows import Move
+
+WAYS = (
+    (Event.ENDED,),
+    (Event.ENDED, Event.IMPORT_BEGINS),
+    (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE),
+    (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS),
+)
+"""How the runs came to where they stand, turn by turn."""
+
+
+async def fill(site: processes.Site, runs: int) -> None:
+    """Put ``runs`` runs in flight."""
+    site.work_dir.mkdir(parents=True, exist_ok=True)
+    journal = Journal(site.work_dir / "journal.sqlite", clock=time.time)
+    await journal.open()
+    await journal.see(range(1, runs + 1), Lane.BACKLOG)
+    for step in range(max(map(len, WAYS))):
+        moves = [Move(run, way[step]) for run in range(1, runs + 1) if len(way := WAYS[run % len(WAYS)]) > step]
+        await journal.record(*moves)
+    await journal.close()
+    for run in range(1, runs + 1):
+        (site.records / str(run)).mkdir(parents=True)
+
+
+def seconds_to_ready(site: processes.Site, notify: socket.socket) -> float:
+    """Start the daemon, wait for READY=1, kill it; return how long it took."""
+    command = [sys.executable, "-m", "archiverd", "-q", "--config", str(site.config), "run"]
+    environment = {**os.environ, "NOTIFY_SOCKET": notify.getsockname(), "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "unused"}
+    begun = time.perf_counter()
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as daemon:
+        while b"READY=1" not in notify.recv(4096):
+            pass
+        took = time.perf_counter() - begun
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+    return took
+
+
+def measure(site: processes.Site, options: argparse.Namespace) -> int:
+    """Print how long each start took."""
+    site.make()
+    site.configure("http://127.0.0.1:9/inst/app")
+    asyncio.run(fill(site, options.runs))
+    if not options.empty_archive:
+        prefill(site.root / "artdaqdb", options.runs)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(site.root / "notify"))
+        notify.settimeout(20)
+        times = [seconds_to_ready(site, notify) for _ in range(options.starts)]
+    print(f"{options.runs} runs in flight; ready after " + ", ".join(f"{took:.2f}" for took in times) + " s")
+    return 0
+
+
+def main() -> int:
+    """Parse the options and measure in a temporary directory."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--starts", type=int, default=5, help="the first is not after a kill")
+    parser.add_argument("--empty-archive", action="store_true", help="artdaqDB holds nothing yet")
+    options = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="archiverd-bench-"))
+    try:
+        return measure(processes.Site(root), options)
+    finally:
+        remove_tree(root)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""A detector's life, day after day: runs end, the process is killed and started again, UconDB comes and goes.
+
+Afterwards the world is peaceful, what is left is finished, and everything is held against what must be so: every run
+in both databases, once, its bytes those that were proven; no put without an intent before it (I4); nothing called
+verified that is not there (I1); and no human was needed (I6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from archiverd import log
+from archiverd.artdaqdb.filesystem import store as artdaqdb_store
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
+from archiverd.artdaqdb.schema import load_schema
+from archiverd.config import CONVERTED
+from archiverd.core.errors import ArchiverError
+from archiverd.core.lanes import Lane, Patience
+from archiverd.core.machine import Effect, Event, Stage, State
+from archiverd.journal import journal as journals
+from archiverd.journal.journal import Journal
+from archiverd.journal.queries import select_states
+from archiverd.journal.rows import Move
+from archiverd.journal.tables import migrate
+from archiverd.runrecord.prepare import Cache
+from archiverd.service.runner import StageRunner
+from archiverd.service.stopping import Stopping
+from archiverd.stages.failing import Failing
+from archiverd.stages.gate import Gate, Surroundings
+from archiverd.stages.importer import Importer
+from archiverd.stages.migrator import Migrator
+from archiverd.ucondb import client as ucondb_client
+from archiverd.ucondb.client import HttpUconDB, UconDBSettings
+from tests.simulation.doubles import ForgetfulDisk, Ledger, Line, Server, sha256
+from tests.simulation.world import DAY, Inline, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from archiverd.journal.rows import RunRow
+
+FINISHING_DAYS = 2.0
+FOREIGN = b"what somebody else stored under this key"
+SCHEMA = load_schema(None)
+METADATA = "Config name: sim\nDAQInterface start time: {start}\nDAQInterface stop time: {stop}\n"
+
+
+@dataclass
+class Rates:
+    """How much happens a day."""
+
+    runs: float = 3.0
+    kills: float = 1.0
+    outages: float = 0.3
+    foreign: float = 0.02
+    """Runs whose key somebody else takes first."""
+
+
+class BrokenPromiseError(AssertionError):
+    """Something that must be so is not."""
+
+
+@dataclass
+class Detector:
+    """One detector with its archive; ``root`` is an empty directory."""
+
+    world: World
+    root: Path
+    rates: Rates = field(default_factory=Rates)
+
+    def __post_init__(self) -> None:
+        self.records = self.root / "records"
+        self.records.mkdir()
+        self.disk = ForgetfulDisk(self.world)
+        self.server = Server(self.world, watch=self._on_put)
+        self.file = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.file.row_factory = sqlite3.Row
+        migrate(self.file)
+        self.ended: list[int] = []
+        self.foreign: set[int] = set()
+        self.next_run = 1000
+
+    def close(self) -> None:
+        """Put everything away."""
+        self.file.close()
+        shutil.rmtree(self.root)
+
+    def rows(self) -> dict[int, RunRow]:
+        """Return what the journal holds, as it would after a crash now."""
+        return {row.run: row for row in select_states(self.file, list(State))}
+
+    def demand(self, what: str, *, so: bool) -> None:
+        """Raise BrokenPromiseError unless it is so."""
+        if not so:
+            raise BrokenPromiseError(what)
+
+    def _on_put(self, key: str, data: bytes) -> None:
+        """A put arrives: its intent must have been durable before (I4)."""
+        row = self.rows().get(int(key))
+        told = row is not None and row.puts > 0 and row.blob_sha256 == sha256(data)
+        self.demand(f"run {key} was sent without an intent that names its bytes", so=told)
+
+    def play(self, days: int) -> None:
+        """Let so many days pass, with faults; then finish in peace and check."""
+        dice, world = self.world.dice, self.world
+        end = world.now + days * DAY
+        with self._surroundings():
+            while world.now < end:
+                until = min(end, world.now + dice.expovariate(self.rates.kills / DAY))
+                world.kill_at = dice.randrange(1, 400) if dice.random() < 0.7 else None
+                with contextlib.suppress(ArchiverError):  # it could not start, said so, and is started again
+                    world.live(self._process(until), until)
+                self.disk.power_cut()
+                self._check_verified()
+                world.now += dice.uniform(0.0, 3600.0)
+            world.peaceful = True
+            world.kill_at = None
+            world.live(self._process(world.now), world.now + FINISHING_DAYS * DAY)
+        self._check()
+
+    def _surroundings(self) -> Any:
+        """Put the doubles in the place of the journal's file and thread, and of the wire to UconDB."""
+        opened = mock.Mock(return_value=(self.file, False))
+        stack = mock.patch.multiple(journals, _sound=opened, Writer=lambda file: Ledger(self.world, file))
+        wire = mock.patch.object(ucondb_client, "Wire", lambda *_: Line(self.world, self.server))
+        publish = mock.patch.object(artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0)
+        return _Together(stack, wire, publish)
+
+    async def _process(self, until: float) -> None:
+        """One life of the process, with the world around it."""
+        world = self.world
+        wakes = {Effect.WAKE_IMPORT: asyncio.Event(), Effect.WAKE_MIGRATE: asyncio.Event()}
+        journal = Journal(
+            self.root / "journal", clock=world.time, on_effect=lambda effect: effect in wakes and wakes[effect].set()
+        )
+        await journal.open()
+        await journal.recover()
+        artdaqdb = FileSystemDB(
+            f"filesystemdb://{self.root}/artdaqdb",
+            disk=self.disk,
+            clock=lambda: datetime.fromtimestamp(world.time(), UTC),
+            new_oid=lambda: f"{world.dice.getrandbits(96):024x}",
+        )
+        artdaqdb._writer = Inline(1)
+        try:
+            await artdaqdb.open()
+            await self._work(journal, artdaqdb, wakes, until)
+        finally:
+            artdaqdb._tree._let_go()  # a dead process holds no lock
+
+    async def _work(
+        self, journal: Journal, artdaqdb: FileSystemDB, wakes: dict[Effect, asyncio.Event], until: float
+    ) -> None:
+        """Run the stages and let things happen."""
+        world = self.world
+        failing = Failing(Patience(2, 3.0), world.time, world.dice.uniform)
+        settings = UconDBSettings("http://ucon/sim/app", "sim", "o", "writer", "secret")
+        ucondb = HttpUconDB(settings, cnonce=lambda: "0" * 16)
+        await ucondb.open()
+        gate = self._gate(ucondb, wakes[Effect.WAKE_MIGRATE])
+        importer = Importer(journal, artdaqdb, failing, SCHEMA, self.records, CONVERTED, "archive", Cache())
+        migrator = Migrator(journal, artdaqdb, ucondb, gate, failing, None, world.time)
+        stopping = Stopping(world.time)
+
+        def runner(stage: Stage, work: Any, wake: Effect, before: Gate | None) -> StageRunner:
+            return StageRunner(
+                stage, journal, work, 2, 4, world.time, stopping, log.get(), gate=before, wake=wakes[wake]
+            )
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(runner(Stage.IMPORT, importer, Effect.WAKE_IMPORT, None).run())
+            group.create_task(runner(Stage.MIGRATE, migrator, Effect.WAKE_MIGRATE, gate).run())
+            group.create_task(gate.attend(lambda hold: journal.hold("UconDB", hold)))
+            group.create_task(self._see(journal))
+            group.create_task(self._runs_end(journal, until))
+            group.create_task(self._outages(until))
+
+    def _gate(self, ucondb: HttpUconDB, wake: asyncio.Event) -> Gate:
+        async def probe(*, login_only: bool) -> None:
+            await (ucondb.check_login() if login_only else ucondb.check_server())
+
+        around = Surroundings(self.world.time, self.world.time, self.world.dice.uniform)
+        return Gate("UconDB", 2, probe, around, log.get(), wake.set)
+
+    async def _see(self, journal: Journal) -> None:
+        """Tell the journal of the runs that ended while no process lived, or whose end it could not take in."""
+        known = await journal.known()
+        new = [run for run in self.ended if run not in known]
+        await journal.see(new, Lane.BACKLOG)
+        still_open = [run for run in self.ended if known.get(run, State.OPEN) is State.OPEN]
+        await journal.record(*(Move(run, Event.ENDED) for run in still_open))
+
+    async def _runs_end(self, journal: Journal, until: float) -> None:
+        """Let runs end, now and then."""
+        world = self.world
+        while world.time() < until:
+            await asyncio.sleep(world.dice.expovariate(self.rates.runs / DAY))
+            if world.time() >= until:
+                return
+            run = self._run_ends()
+            await journal.see([run], Lane.FRESH)
+            await journal.record(Move(run, Event.ENDED))
+
+    def _run_ends(self) -> int:
+        """Write the record of a run that has ended; its number leaves gaps."""
+        run = self.next_run
+        self.next_run += self.world.dice.choice((1, 1, 1, 2, 7))
+        directory = self.records / str(run)
+        directory.mkdir()
+        start, stop = (datetime.fromtimestamp(self.world.time() - ago, UTC).ctime() for ago in (3600, 5))
+        (directory / "metadata.txt").write_text(METADATA.format(start=start, stop=stop))
+        (directory / "component01.fcl").write_text(f"a: {run}\nb: [ 1, 2, {{ c: {self.world.dice.random()} }} ]\n")
+        self.ended.append(run)
+        if self.world.chance(self.rates.foreign):
+            self.foreign.add(run)
+            self.server.put(str(run), FOREIGN)
+        return run
+
+    async def _outages(self, until: float) -> None:
+        """Let UconDB go away for minutes or days."""
+        world = self.world
+        while world.time() < until:
+            await asyncio.sleep(world.dice.expovariate(self.rates.outages / DAY))
+            self.server.away_until = world.time() + world.dice.expovariate(1 / 7200.0)
+
+    def _check_verified(self) -> None:
+        """At any time: what the journal calls verified is in UconDB, byte for byte (I1)."""
+        for row in self.rows().values():
+            if row.state is State.VERIFIED:
+                found = self.server.find(str(row.run))
+                true = found is not None and sha256(found.data) == row.blob_sha256
+                self.demand(f"run {row.run} is called verified and is not", so=true)
+
+    def _check(self) -> None:
+        """In the end: every run is where it must be."""
+        self._check_verified()
+        rows = self.rows()
+        self.demand(f"runs {set(self.ended) ^ set(rows)} are lost or made up", so=set(self.ended) == set(rows))
+        for run, row in rows.items():
+            copies = sum(one.key == str(run) for one in self.server.versions)
+            self.demand(f"run {run} is in UconDB {copies} times", so=copies == 1)
+            found = self.server.find(str(run))
+            if found is not None and (run in self.foreign or row.state is State.CONFLICT):
+                damaged = run in self.foreign or sha256(found.data) != row.blob_sha256
+                self.demand(f"run {run} is {row.state}, not in conflict", so=row.state is State.CONFLICT and damaged)
+                continue
+            self.demand(f"run {run} ends as {row.state}: {row.error}", so=row.state is State.VERIFIED)
+
+
+class _Together:
+    """Several patches as one."""
+
+    def __init__(self, *patches: Any) -> None:
+        self._patches = patches
+
+    def __enter__(self) -> None:
+        for one in self._patches:
+            one.__enter__()
+
+    def __exit__(self, *ended: object) -> None:
+        for one in reversed(self._patches):
+            one.__exit__(*ended)
+
+
+def play(seed: int, days: int, root: Path, rates: Rates | None = None) -> Iterator[str]:
+    """Let one detector live for so many days; yield what happened, in words. Raise BrokenPromiseError."""
+    world = World(seed)
+    detector = Detector(world, root, rates or Rates())
+    try:
+        detector.play(days)
+        yield f"{len(detector.ended)} runs, {len(detector.foreign)} keys taken, {sum(world.effects.values())} effects"
+    finally:
+        detector.close()
