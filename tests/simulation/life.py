@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import shutil
 import sqlite3
 from dataclasses import dataclass, field
@@ -129,8 +130,8 @@ class Detector:
     def _surroundings(self) -> Any:
         """Put the doubles in the place of the journal's file and thread, and of the wire to UconDB."""
         opened = mock.Mock(return_value=(self.file, False))
-        stack = mock.patch.multiple(journals, _sound=opened, Writer=lambda file: Ledger(self.world, file))
-        wire = mock.patch.object(ucondb_client, "Wire", lambda *_: Line(self.world, self.server))
+        stack = mock.patch.multiple(journals, _sound=opened, Writer=functools.partial(Ledger, self.world))
+        wire = mock.patch.object(ucondb_client, "Wire", mock.Mock(return_value=Line(self.world, self.server)))
         publish = mock.patch.object(artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0)
         return _Together(stack, wire, publish)
 
