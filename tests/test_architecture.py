@@ -41,7 +41,7 @@ APART = "ucondb_server"
 SEAMS = {
     "watchfiles": "service/hints.py",
     "httpx": "ucondb/wire.py",
-    "motor": "artdaqdb/mongo.py",
+    "motor": "artdaqdb/mongo/wire.py",
     "aiofiles": "disk.py",
     "pydantic_settings": "config.py",
     "structlog": "log.py",

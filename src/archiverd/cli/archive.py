@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from archiverd.cli.asking import through_daemon
+
 if TYPE_CHECKING:
+    from archiverd.cli.asking import Progress, Told
     from archiverd.cli.main import Globals
-    from archiverd.service.once import Pass
     from archiverd.service.outlook import Outlook
 
 _OUTLOOK = {
@@ -44,9 +46,7 @@ def run(globals_: Globals) -> int:
 @click.option("--migrate-only", is_flag=True, help="Only bring to UconDB what is in artdaqDB.")
 @click.option("--validate", is_flag=True, help="Check each blob's metadata for what validation.required names.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object: version, imported, verified, open, failed, hold."
-)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: imported, verified, open, failed, hold.")
 @click.pass_obj
 def once(
     globals_: Globals,
@@ -80,7 +80,11 @@ def once(
         drilling=not incremental,
         until_idle=True,
     )
-    return tell_pass(asyncio.run(passes.once(settings, order, incremental=incremental)), as_json)
+
+    def alone(on_progress: Progress) -> Told:
+        return asyncio.run(passes.once(settings, order, incremental=incremental, on_progress=on_progress)).told()
+
+    return _tell_pass(through_daemon(settings, "once", {}, alone), as_json)
 
 
 @click.command(short_help="Retry the runs of a failure log, or those named.")
@@ -102,7 +106,11 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     order = Order(
         importing=stage == "import", migrating=not missing_for_migration(settings), drilling=False, until_idle=True
     )
-    return tell_pass(asyncio.run(passes.retry(settings, order, Stage(stage), runs)), as_json)
+
+    def alone(on_progress: Progress) -> Told:
+        return asyncio.run(passes.retry(settings, order, Stage(stage), runs, on_progress)).told()
+
+    return _tell_pass(through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone), as_json)
 
 
 @click.command(short_help="Make journal and state files anew from the data sources.")
@@ -118,7 +126,11 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     migrating = stage == "migrate"
     settings, _ = globals_.settings(migrating=migrating)
     order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
-    return tell_pass(asyncio.run(passes.recover(settings, order, Stage(stage))), as_json)
+
+    def alone(on_progress: Progress) -> Told:
+        return asyncio.run(passes.recover(settings, order, Stage(stage), on_progress)).told()
+
+    return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json)
 
 
 def _tell_outlook(found: Outlook, as_json: bool) -> int:
@@ -137,26 +149,19 @@ def _tell_outlook(found: Outlook, as_json: bool) -> int:
     return 0
 
 
-def tell_pass(result: Pass, as_json: bool) -> int:
+def _tell_pass(told: Told, as_json: bool) -> int:
     """Print what a pass did; return its exit code."""
+    failed, hold = cast("list[dict[str, object]]", told["failed"]), cast("dict[str, str] | None", told["hold"])
     if as_json:
-        shown = {
-            "version": 1,
-            "imported": result.imported,
-            "verified": result.verified,
-            "open": result.open,
-            "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in result.failed],
-            "hold": None if result.hold is None else result.hold.cause,
-        }
-        click.echo(json.dumps(shown))
-        return result.exit_code
-    click.echo(
-        f"{result.imported} runs imported, {result.verified} verified, {result.open} still open, "
-        f"{len(result.failed)} failed",
-        err=True,
-    )
-    if result.hold is not None:
-        click.echo(f"  UconDB: {result.hold.cause}\n    {result.hold.remedy}", err=True)
-    for row in result.failed:
-        click.echo(f"  run {row.run}: {row.state}: {row.error or 'waits for UconDB'}", err=True)
-    return result.exit_code
+        click.echo(json.dumps(told))
+    else:
+        click.echo(
+            f"{told['imported']} runs imported, {told['verified']} verified, {told['open']} still open, "
+            f"{len(failed)} failed",
+            err=True,
+        )
+        if hold is not None:
+            click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)
+        for run in failed:
+            click.echo(f"  run {run['run']}: {run['state']}: {run['error'] or 'waits for UconDB'}", err=True)
+    return int(cast("int", told["exit_code"]))

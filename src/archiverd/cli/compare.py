@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from archiverd.cli.asking import through_daemon
+
 if TYPE_CHECKING:
+    from archiverd.cli.asking import Progress, Told
     from archiverd.cli.main import Globals
-    from archiverd.stages.reconciling import Partition
 
 
 @click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")
@@ -25,32 +27,29 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
     from archiverd.service import once  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings()
-    found = asyncio.run(once.reconcile(settings, deep=deep, on_progress=lambda _done, _all: None))
-    _tell(found, as_json)
-    return 0 if found.in_order else 1
+
+    def alone(on_progress: Progress) -> Told:
+        return asyncio.run(once.reconcile(settings, deep=deep, on_progress=on_progress)).told()
+
+    found = through_daemon(settings, "reconcile", {"deep": deep}, alone)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _tell(found)
+    return 0 if found["in_order"] else 1
 
 
-def _tell(found: Partition, as_json: bool) -> None:
+def _tell(found: Told) -> None:
     """Print a partition."""
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
     from archiverd.stages.reconciling import FINE, REMEDIES  # noqa: PLC0415
 
-    if as_json:
-        shown = {
-            "version": 1,
-            "in_order": found.in_order,
-            "states": {name: list(runs) for name, runs in found.states.items()},
-            "only_artdaqdb": list(found.only_artdaqdb),
-            "only_ucondb": list(found.only_ucondb),
-            "compared": found.compared,
-        }
-        click.echo(json.dumps(shown))
-        return
-    for name, runs in found.states.items():
+    states = cast("dict[str, list[int]]", found["states"])
+    for name, runs in states.items():
         click.echo(f"{name:<17} {len(runs):>7}   {runset.show(runs)}")
         if name not in FINE:
             click.echo(f"    {REMEDIES.get(name, f'`archiverd why {runs[0]}` tells more')}")
-    click.echo(f"in artdaqDB and not in UconDB: {runset.show(found.only_artdaqdb)}")
-    click.echo(f"in UconDB and not in artdaqDB: {runset.show(found.only_ucondb)}")
-    if found.compared:
-        click.echo(f"{found.compared} blobs read back and compared")
+    click.echo(f"in artdaqDB and not in UconDB: {runset.show(cast('list[int]', found['only_artdaqdb']))}")
+    click.echo(f"in UconDB and not in artdaqDB: {runset.show(cast('list[int]', found['only_ucondb']))}")
+    if found["compared"]:
+        click.echo(f"{found['compared']} blobs read back and compared")

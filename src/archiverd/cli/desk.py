@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.cli.asking import through_daemon
+
 if TYPE_CHECKING:
+    from archiverd.cli.asking import Progress, Told
     from archiverd.cli.main import Globals
 
 
@@ -16,12 +19,16 @@ if TYPE_CHECKING:
 @click.option("--reason", required=True, help="Why; `why` shows it.")
 @click.pass_obj
 def waive(globals_: Globals, run: int, reason: str) -> None:
-    """Take a run out of the reckoning (while no daemon runs)."""
+    """Take a run out of the reckoning."""
     from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings(migrating=False)
-    row = asyncio.run(desk.waive(settings, run, reason))
-    click.echo(f"run {run} is {row.state}", err=True)
+
+    def alone(_: Progress) -> Told:
+        return {"run": run, "state": str(asyncio.run(desk.waive(settings, run, reason)).state)}
+
+    told = through_daemon(settings, "waive", {"run": run, "reason": reason}, alone)
+    click.echo(f"run {run} is {told['state']}", err=True)
 
 
 @click.command(short_help="Put a run that was set aside back to work.")
@@ -29,9 +36,13 @@ def waive(globals_: Globals, run: int, reason: str) -> None:
 @click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict or superseded.")
 @click.pass_obj
 def release(globals_: Globals, run: int, override: bool) -> None:
-    """Put a quarantined, waiting or waived run back to work (while no daemon runs)."""
+    """Put a quarantined, waiting or waived run back to work."""
     from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings(migrating=False)
-    row = asyncio.run(desk.release(settings, run, override=override))
-    click.echo(f"run {run} is {row.state}; the next `archiverd run` or `once` takes it up", err=True)
+
+    def alone(_: Progress) -> Told:
+        return {"run": run, "state": str(asyncio.run(desk.release(settings, run, override=override)).state)}
+
+    told = through_daemon(settings, "release", {"run": run, "override": override}, alone)
+    click.echo(f"run {run} is {told['state']}; the daemon, or the next `archiverd once`, takes it up", err=True)

@@ -73,7 +73,7 @@ def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, 
 
 def _add_commands() -> None:
     """Hang the commands below the group; each module is small and imports lazily."""
-    from archiverd.cli import archive, artdaqdb, compare, configuration, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
+    from archiverd.cli import archive, artdaqdb, compare, configuration, daemon, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
 
     for command in (
         archive.run,
@@ -81,6 +81,9 @@ def _add_commands() -> None:
         archive.retry,
         archive.recover,
         compare.reconcile,
+        daemon.drain,
+        daemon.pause,
+        daemon.resume,
         report.status,
         report.runs,
         report.why,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from archiverd.cli.main import Globals
     from archiverd.journal.rows import FileFate, Hold, RunRow, StoryLine
@@ -31,6 +32,9 @@ FLAGS = {
 }
 """What a run's flags mean, in words."""
 
+DAEMON_SECONDS = 0.3
+"""How long `status` waits for the daemon to answer."""
+
 SHOWN = 10
 """So many troubled runs are listed by `status`; `runs --state` lists them all."""
 
@@ -41,16 +45,21 @@ SHOWN = 10
 def status(globals_: Globals, as_json: bool) -> None:
     """Say in one screen how we stand."""
     from archiverd.journal import queries  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.reader import reading  # noqa: PLC0415
 
-    with _journal(globals_) as db:
+    settings, _ = globals_.settings(migrating=False)
+    work_dir = settings.app.work_dir
+    with reading(work_dir / "journal.sqlite") as db:
         counts = queries.select_counts(db)
         trouble = queries.select_states(db, TROUBLE)
         runs = {state: [row["run"] for row in _runs_of(db, state)] for state in State}
         holds = queries.select_holds(db)
         pace = queries.select_pace(db, time.time())
+    daemon = _ask_daemon(work_dir)
     if as_json:
         shown = {
             "version": 1,
+            "daemon": daemon,
             "counts": {str(state): counts.get(state, 0) for state in State},
             "runs": {str(state): runset.ranges(numbers) for state, numbers in runs.items() if numbers},
             "trouble": [_brief(row) for row in trouble],
@@ -60,6 +69,7 @@ def status(globals_: Globals, as_json: bool) -> None:
         }
         click.echo(json.dumps(shown))
         return
+    _tell_daemon(daemon)
     for state in State:
         if counts.get(state):
             click.echo(f"{state:<15} {counts[state]:>7}   {runset.show(runs[state])}")
@@ -130,6 +140,35 @@ def why(globals_: Globals, run: int, as_json: bool) -> int:
     _tell_files(files)
     _tell_story(story)
     return 0
+
+
+def _ask_daemon(work_dir: Path) -> dict[str, object] | None:
+    """Return what the running daemon says of itself; None if none runs, what is wrong if it does not answer."""
+    from archiverd.core.errors import ArchiverError  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.service import calling  # noqa: PLC0415
+
+    try:
+        told = calling.ask_now(work_dir, "status", {}, DAEMON_SECONDS)
+    except calling.NobodyListensError:
+        return None
+    except ArchiverError as error:
+        return {"error": str(error)}
+    return told if isinstance(told, dict) else None
+
+
+def _tell_daemon(daemon: dict[str, object] | None) -> None:
+    """Print whether a daemon runs, and how it is."""
+    if daemon is None:
+        click.echo("no daemon runs")
+        return
+    if "error" in daemon:
+        click.echo(f"the daemon does not answer: {daemon['error']}")
+        return
+    how = "draining" if daemon.get("draining") else "paused" if daemon.get("paused") else "running"
+    in_hand = cast("dict[str, list[int]]", daemon.get("in_hand", {}))
+    busy = ", ".join(f"{len(runs)} in {stage}" for stage, runs in in_hand.items())
+    seconds, rss = cast("float", daemon.get("seconds", 0.0)), cast("int", daemon.get("rss_bytes", 0))
+    click.echo(f"daemon {daemon.get('pid')} {how} for {_ago(seconds)}, {rss // 1_000_000} MB; {busy}")
 
 
 def _tell_hold(hold: Hold) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from archiverd import __version__, log
 from archiverd.service import systemd
 from archiverd.service.bookkeeping import begin, finish, keep_books
+from archiverd.service.commands import Commands
+from archiverd.service.control import serving
 from archiverd.service.latecomers import Latecomers
 from archiverd.service.stopping import Reason, Stopping, signals
 from archiverd.service.watch import Watcher
@@ -33,9 +35,11 @@ async def run(settings: Settings) -> int:
             watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
             await watcher.look_once()
             await begin(parts)
+            commands = Commands(parts, watcher, stopping, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             systemd.notify("READY=1", "STATUS=watching")
-            await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
+            async with serving(settings.app.work_dir, commands.handlers):
+                await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
             await finish(parts)
             systemd.notify("STOPPING=1", "STATUS=closing")
     reason = stopping.reason or Reason.DRAIN_ASKED

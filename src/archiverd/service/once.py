@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ConfigurationError, UconDBError
-from archiverd.core.machine import Stage, State
+from archiverd.core.machine import IN_HAND, WAITING, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
@@ -28,8 +28,20 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import Hold, RunRow
     from archiverd.stages.reconciling import Partition
 
+    Progress = Callable[[int, int], None]
+
+PROGRESS_SECONDS = 0.3
+"""How often progress is told."""
+
+ON_THEIR_WAY = frozenset({*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND})
+"""The states of runs that a stage takes up or has in hand."""
+
 FAILED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
 """The states in which a pass leaves a run that it could not archive."""
+
+
+def silent(_done: int, _of: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,20 @@ class Pass:
             return 130
         return 1 if self.failed else 0
 
+    def told(self) -> dict[str, object]:
+        """Return the pass as JSON has it (`once --json`)."""
+        return {
+            "version": 1,
+            "imported": self.imported,
+            "verified": self.verified,
+            "open": self.open,
+            "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in self.failed],
+            "hold": None if self.hold is None else {"cause": self.hold.cause, "remedy": self.hold.remedy},
+            "exit_code": self.exit_code,
+        }
 
-async def once(settings: Settings, order: Order, *, incremental: bool) -> Pass:
+
+async def once(settings: Settings, order: Order, *, incremental: bool, on_progress: Progress = silent) -> Pass:
     """Take every ended run through the stages of ``order``, quick retries included.
 
     The databases are asked what they hold, unless ``incremental``: then the journal is trusted. Raise ArchiverError
@@ -71,10 +95,12 @@ async def once(settings: Settings, order: Order, *, incremental: bool) -> Pass:
         if not incremental:
             await adopt_archived(parts.journal, parts.artdaqdb)
             await _find_missing(parts)
-        return await _run(parts, order, stopping, only=None)
+        return await _run(parts, order, stopping, only=None, on_progress=on_progress)
 
 
-async def retry(settings: Settings, order: Order, stage: Stage, runs: Collection[int]) -> Pass:
+async def retry(
+    settings: Settings, order: Order, stage: Stage, runs: Collection[int], on_progress: Progress = silent
+) -> Pass:
     """Take the runs of the failure log of ``stage``, or ``runs``, up again. Raise ArchiverError as ``once``."""
     async with _passing(settings, order) as (parts, _, stopping):
         await begin(parts)
@@ -82,10 +108,10 @@ async def retry(settings: Settings, order: Order, stage: Stage, runs: Collection
         for run in sorted(chosen):
             await deciding.retry(parts.journal, run, stage, log.get(TAGS[stage]))
         await parts.journal.hasten(chosen)
-        return await _run(parts, order, stopping, only=chosen)
+        return await _run(parts, order, stopping, only=chosen, on_progress=on_progress)
 
 
-async def recover(settings: Settings, order: Order, stage: Stage) -> Pass:
+async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:
     """Make journal, state file and failure log of ``stage`` anew from what its database holds.
 
     Every run that the database has goes through the stage again, which finds and proves it. Raise ArchiverError as
@@ -94,27 +120,36 @@ async def recover(settings: Settings, order: Order, stage: Stage) -> Pass:
     async with _passing(settings, order) as (parts, watcher, stopping):
         await watcher.look_once()
         await begin(parts)
-        held = frozenset(await parts.artdaqdb.list_runs())
-        await adopt_archived(parts.journal, parts.artdaqdb)
-        if parts.migration is not None:
-            keys = await parts.migration.ucondb.list_keys()
-            held = frozenset(int(key) for key in keys if key.isascii() and key.isdecimal() and len(key) < 19)
-            await find_missing(parts.journal, parts.migration.ucondb)
-        logger = log.get(f"Recovery-{TAGS[stage]}")
-        logger.info(f"{len(held)} runs are held", runs=len(held))
-        for row in await parts.journal.in_state(*FAILED[:-1]):
-            if row.run in held and row.stage is stage:
-                await deciding.retry(parts.journal, row.run, stage, logger)
-        return await _run(parts, order, stopping, only=held)
+        held = await take_in_held(parts, stage)
+        return await _run(parts, order, stopping, only=held, on_progress=on_progress)
 
 
-async def reconcile(settings: Settings, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
+    """Take in what the database of ``stage`` holds; return its runs, the failed ones among them to be tried again.
+
+    Raise UconDBError or ArtdaqDBError when it cannot tell.
+    """
+    held = frozenset(await parts.artdaqdb.list_runs())
+    await adopt_archived(parts.journal, parts.artdaqdb)
+    if stage is Stage.MIGRATE and parts.migration is not None:
+        keys = await parts.migration.ucondb.list_keys()
+        held = frozenset(int(key) for key in keys if key.isascii() and key.isdecimal() and len(key) < 19)
+        held |= await find_missing(parts.journal, parts.migration.ucondb)
+    logger = log.get(f"Recovery-{TAGS[stage]}")
+    logger.info(f"{len(held)} runs are held", runs=len(held))
+    for row in await parts.journal.in_state(*FAILED[:-1]):
+        if row.run in held and row.stage is stage:
+            await deciding.retry(parts.journal, row.run, stage, logger)
+    return held
+
+
+async def reconcile(settings: Settings, *, deep: bool, on_progress: Progress) -> Partition:
     """Compare run records, artdaqDB and UconDB, while no daemon runs. Raise ArchiverError when one cannot tell."""
     async with _passing(settings, Order(until_idle=True)) as (parts, _, _):
         return await compare(parts, deep=deep, on_progress=on_progress)
 
 
-async def compare(parts: Parts, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partition:
     """Compare what the opened parts know. Raise ArchiverError as ``reconcile``."""
     if parts.migration is None:
         raise ConfigurationError("[ucon_db] is not configured: there is nothing to compare with")
@@ -142,22 +177,46 @@ async def _find_missing(parts: Parts) -> None:
         log.failure(log.get("Migration"), error)
 
 
-async def _run(parts: Parts, order: Order, stopping: Stopping, only: frozenset[int] | None) -> Pass:
+async def _run(
+    parts: Parts, order: Order, stopping: Stopping, *, only: frozenset[int] | None, on_progress: Progress
+) -> Pass:
     """Run the stages until nothing is left to do, and say what became of the runs."""
     begun = time.time()
-    gate = None if parts.migration is None else parts.migration.gate
     async with asyncio.TaskGroup() as group:
-        if gate is not None:
-            await gate.probe()
-        attending = group.create_task(parts.attend(), name="gate")
+        if parts.migration is not None:
+            await parts.migration.gate.probe()
+        attending = [
+            group.create_task(parts.attend(), name="gate"),
+            group.create_task(_tell_progress(parts, only, on_progress), name="progress"),
+        ]
         if only is None and order.importing:
             await parts.first_phases(once=True)
         for runner in parts.runners:
             runner.only = only
             if runner.stage is not Stage.IMPORT or order.importing:
                 await runner.run()
-        attending.cancel()
+        for task in attending:
+            task.cancel()
     await finish(parts)
+    return await sum_up(parts, begun, only, interrupted=stopping.asked)
+
+
+async def _tell_progress(parts: Parts, only: Collection[int] | None, on_progress: Progress) -> None:
+    """Tell how many runs of how many have been through, until cancelled; each stage counts for itself."""
+    most = 0
+    while True:
+        left = 0
+        for row in await parts.journal.in_state(*ON_THEIR_WAY):
+            if only is None or row.run in only:
+                left += 2 if row.stage is Stage.IMPORT else 1
+        most = max(most, left)
+        on_progress(most - left, most)
+        await asyncio.sleep(PROGRESS_SECONDS)
+
+
+async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, *, interrupted: bool) -> Pass:
+    """Say what became of the runs (of ``only``, if given) since ``begun``, in epoch seconds."""
+    gate = None if parts.migration is None else parts.migration.gate
     rows = [row for row in await parts.journal.in_state(*State) if only is None or row.run in only]
     waiting = gate is not None and gate.shut
     return Pass(
@@ -166,5 +225,5 @@ async def _run(parts: Parts, order: Order, stopping: Stopping, only: frozenset[i
         open=sum(row.state is State.OPEN for row in rows),
         failed=tuple(row for row in rows if row.state in FAILED or (waiting and row.state is State.IMPORTED)),
         hold=gate.hold if gate is not None and waiting else None,
-        interrupted=stopping.asked,
+        interrupted=interrupted,
     )

@@ -147,6 +147,11 @@ class Watcher:
         self._open.update((run, OpenRun()) for run in new)
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
+    async def look_now(self) -> None:
+        """Scan now, and return once the watch has judged what was found; for a command to the daemon."""
+        await self._take_in(await asyncio.to_thread(scan, self._root), Lane.FRESH)
+        await asyncio.sleep(2 * LOOK_SECONDS + self._settings.settle_seconds)  # the watch itself looks and judges
+
     def reopen(self, run: int) -> None:
         """Look at ``run`` again, which an operator put back among the open ones."""
         self._open.setdefault(run, OpenRun())

@@ -59,6 +59,17 @@ class Partition:
         """Whether every run is verified, open, ignored or waived."""
         return all(state in FINE for state in self.states)
 
+    def told(self) -> dict[str, object]:
+        """Return the partition as JSON has it (`reconcile --json`)."""
+        return {
+            "version": 1,
+            "in_order": self.in_order,
+            "states": {name: list(runs) for name, runs in self.states.items()},
+            "only_artdaqdb": list(self.only_artdaqdb),
+            "only_ucondb": list(self.only_ucondb),
+            "compared": self.compared,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:

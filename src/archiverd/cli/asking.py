@@ -1,0 +1,55 @@
+"""Commands that the running daemon does, if there is one, and that do it themselves if not."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from archiverd.config import Settings
+
+    Progress = Callable[[int, int], None]
+    Told = Mapping[str, object]
+
+SILENCE_SECONDS = 900.0
+"""A daemon that is asked for something long and says nothing for so long is given up."""
+
+
+def through_daemon(
+    settings: Settings, command: str, arguments: Mapping[str, object], alone: Callable[[Progress], Told]
+) -> Told:
+    """Return what the daemon answers to ``command``; without a daemon, what ``alone`` returns.
+
+    Raise ArchiverError as either does.
+    """
+    from archiverd.service import calling  # noqa: PLC0415 - lazily, for a quick --help
+
+    with progress_bar(command) as tell:
+
+        def on_progress(told: object) -> None:
+            if isinstance(told, dict):
+                tell(int(told.get("done", 0)), int(told.get("of", 0)))
+
+        try:
+            answer = calling.ask_now(settings.app.work_dir, command, arguments, SILENCE_SECONDS, on_progress)
+        except calling.NobodyListensError:
+            return alone(tell)
+    return cast("Told", answer)
+
+
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Progress]:
+    """Show how far something is, on a terminal; elsewhere show nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _of: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        bar = shown.add_task(text, total=None)
+        yield lambda done, of: shown.update(bar, completed=done, total=of or None)

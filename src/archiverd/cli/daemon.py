@@ -1,0 +1,46 @@
+"""Commands to the running daemon: `drain`, `pause` and `resume`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from archiverd.cli.main import Globals
+
+SECONDS = 10.0
+"""How long the daemon may take to answer."""
+
+
+@click.command(short_help="Let the daemon finish what it has begun, and end.")
+@click.pass_obj
+def drain(globals_: Globals) -> None:
+    """Let the running daemon finish what is in flight and in its queues; it then exits with 0."""
+    told = _ask(globals_, "drain")
+    click.echo(f"draining: {told.get('in_hand')} runs in hand", err=True)
+
+
+@click.command(short_help="Let the daemon take up no more runs.")
+@click.pass_obj
+def pause(globals_: Globals) -> None:
+    """Let the running daemon take up no more runs until `resume`; it still sees which runs end."""
+    _ask(globals_, "pause")
+    click.echo("paused; `archiverd resume` lets it go on", err=True)
+
+
+@click.command(short_help="Let a paused daemon go on.")
+@click.pass_obj
+def resume(globals_: Globals) -> None:
+    """Let the running daemon take up runs again."""
+    _ask(globals_, "resume")
+    click.echo("resumed", err=True)
+
+
+def _ask(globals_: Globals, command: str) -> dict[str, object]:
+    """Return the daemon's answer. Raise ArchiverError if none runs."""
+    from archiverd.service import calling  # noqa: PLC0415 - lazily, for a quick --help
+
+    settings, _ = globals_.settings(migrating=False)
+    told = calling.ask_now(settings.app.work_dir, command, {}, SECONDS)
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,181 @@
+"""What the running daemon does when a command asks it to, through the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError
+from archiverd.core.machine import Stage, State
+from archiverd.journal.books import TAGS
+from archiverd.service import once as passes
+from archiverd.service.stopping import Reason
+from archiverd.stages import deciding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from archiverd.service.control import Handler, Progress
+    from archiverd.service.stopping import Stopping
+    from archiverd.service.watch import Watcher
+    from archiverd.service.wiring import Parts
+
+LOOK_SECONDS = 0.3
+"""How often it is looked how far the runs are that a command waits for."""
+
+_log = log.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The daemon's answers; ``begun`` is when it started, in epoch seconds."""
+
+    parts: Parts
+    watcher: Watcher
+    stopping: Stopping
+    begun: float
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return what there is to ask for, by name."""
+        return {
+            "status": self.status,
+            "drain": self.drain,
+            "pause": self.pause,
+            "resume": self.resume,
+            "waive": self.waive,
+            "release": self.release,
+            "retry": self.retry,
+            "once": self.once,
+            "recover": self.recover,
+            "reconcile": self.reconcile,
+        }
+
+    async def status(self, _: Mapping[str, object], __: Progress) -> object:
+        """Tell what only the process knows: its number, age, memory, and what it has in hand."""
+        return {
+            "pid": os.getpid(),
+            "seconds": time.time() - self.begun,
+            "rss_bytes": await asyncio.to_thread(_resident_bytes),
+            "draining": self.stopping.asked,
+            "paused": any(runner.paused for runner in self.parts.runners),
+            "in_hand": {str(runner.stage): sorted(runner.in_hand) for runner in self.parts.runners},
+            "uploads_allowed": 0 if self.parts.migration is None else self.parts.migration.gate.allowed,
+        }
+
+    async def drain(self, _: Mapping[str, object], __: Progress) -> object:
+        """Finish what is in flight and in the queues, then leave with 0."""
+        _log.info("asked to drain: finishing what is in flight and in the queues, then leaving")
+        self.stopping.ask(Reason.DRAIN_ASKED)
+        return {"in_hand": sum(len(runner.in_hand) for runner in self.parts.runners)}
+
+    async def pause(self, _: Mapping[str, object], __: Progress) -> object:
+        """Take up no run until told to go on; runs are still seen."""
+        return self._set_paused(paused=True)
+
+    async def resume(self, _: Mapping[str, object], __: Progress) -> object:
+        """Go on."""
+        return self._set_paused(paused=False)
+
+    def _set_paused(self, *, paused: bool) -> object:
+        for runner in self.parts.runners:
+            runner.paused = paused
+            runner.wake.set()
+        _log.warning("paused by an operator" if paused else "resumed by an operator")
+        return {"paused": paused}
+
+    async def waive(self, asked: Mapping[str, object], _: Progress) -> object:
+        """Take a run out of the reckoning."""
+        row = await deciding.waive(self.parts.journal, _number(asked, "run"), str(asked.get("reason", "")))
+        return {"run": row.run, "state": str(row.state)}
+
+    async def release(self, asked: Mapping[str, object], _: Progress) -> object:
+        """Put a run back to where it failed."""
+        run = _number(asked, "run")
+        row = await deciding.release(self.parts.journal, run, override=asked.get("override") is True)
+        if row.state is State.OPEN:
+            self.watcher.reopen(run)
+        self._wake()
+        return {"run": row.run, "state": str(row.state)}
+
+    async def retry(self, asked: Mapping[str, object], progress: Progress) -> object:
+        """Take up the runs of a failure log again, or those named, and tell how they end."""
+        stage = _stage(asked)
+        named = asked.get("runs")
+        runs = frozenset(run for run in named if isinstance(run, int)) if isinstance(named, list) else frozenset()
+        chosen = runs or await self.parts.journal.listed(stage)
+        for run in sorted(chosen):
+            await deciding.retry(self.parts.journal, run, stage, log.get(TAGS[stage]))
+        await self.parts.journal.hasten(chosen)
+        return await self._finish(chosen, progress)
+
+    async def once(self, _: Mapping[str, object], progress: Progress) -> object:
+        """Look at everything now, waiting retries included, and tell how it ends."""
+        await self.parts.journal.hasten()
+        await self.watcher.look_now()
+        return await self._finish(None, progress)
+
+    async def recover(self, asked: Mapping[str, object], progress: Progress) -> object:
+        """Ask a database what it holds, and prove again what is not verified of it."""
+        held = await passes.take_in_held(self.parts, _stage(asked))
+        return await self._finish(held, progress)
+
+    async def reconcile(self, asked: Mapping[str, object], progress: Progress) -> object:
+        """Compare run records, artdaqDB and UconDB."""
+        found = await passes.compare(
+            self.parts, deep=asked.get("deep") is True, on_progress=lambda done, of: progress({"done": done, "of": of})
+        )
+        return found.told()
+
+    async def _finish(self, only: Collection[int] | None, progress: Progress) -> object:
+        """Wait until the runs (of ``only``, if given) are no longer on their way; tell how they ended."""
+        begun, most = time.time(), 0
+        self._wake()
+        while not self.stopping.asked:
+            rows = [
+                row
+                for row in await self.parts.journal.in_state(*passes.ON_THEIR_WAY)
+                if only is None or row.run in only
+            ]
+            gate = None if self.parts.migration is None else self.parts.migration.gate
+            if gate is not None and gate.shut:  # those wait for UconDB, nobody knows how long
+                rows = [row for row in rows if row.stage is Stage.IMPORT]
+            most = max(most, len(rows))
+            progress({"done": most - len(rows), "of": most})
+            if not rows:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        return (await passes.sum_up(self.parts, begun, only, interrupted=False)).told()
+
+    def _wake(self) -> None:
+        for runner in self.parts.runners:
+            runner.wake.set()
+
+
+def _number(asked: Mapping[str, object], name: str) -> int:
+    """Return an argument that is a run number. Raise ArchiverError if it is none."""
+    given = asked.get(name)
+    if not isinstance(given, int) or given < 1:
+        raise ArchiverError(f"The daemon does not understand the request: {name} must be a run number")
+    return given
+
+
+def _stage(asked: Mapping[str, object]) -> Stage:
+    """Return the argument ``stage``. Raise ArchiverError if it is none."""
+    try:
+        return Stage(str(asked.get("stage")))
+    except ValueError:
+        raise ArchiverError("The daemon does not understand the request: stage must be import or migrate") from None
+
+
+def _resident_bytes() -> int:
+    """Return the process's resident memory; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

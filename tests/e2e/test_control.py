@@ -1,0 +1,97 @@
+"""Commands while a daemon holds the lock: they go through its socket, and it goes on."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING
+
+from archiverd.core.machine import State
+from tests.e2e.test_operations import DEMO, THREE_RUNS, broken, mend, numbers
+
+if TYPE_CHECKING:
+    from archiverd.journal.rows import RunRow
+    from tests.e2e.conftest import Site
+
+__all__ = ["broken"]
+
+
+def verified(*runs: int) -> object:
+    """Return what tells whether these runs are verified."""
+
+    def done(rows: dict[int, RunRow]) -> bool:
+        return all(run in rows and rows[run].state is State.VERIFIED for run in runs)
+
+    return done
+
+
+def test_drain_finishes_and_leaves_with_0(site: Site) -> None:
+    """What is in hand is finished, the socket and the lock file are gone, the exit code is 0."""
+    site.make(*THREE_RUNS)
+    daemon = site.start("run")
+    site.wait(verified(7, 8, 9))  # type: ignore[arg-type]
+    socket = site.work / "archiverd.sock"
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o660
+    asked = site.run("drain")
+    assert (asked.returncode, "draining" in asked.stderr) == (0, True)
+    assert daemon.wait(60) == 0
+    assert not socket.exists()
+    assert not (site.work / ".archiver.lock").exists()
+    refused = site.run("drain")
+    assert (refused.returncode, "No daemon listens" in refused.stderr) == (1, True)
+
+
+def test_a_paused_daemon_sees_runs_and_takes_up_none(site: Site) -> None:
+    """`status` says so; `resume` lets it go on."""
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    assert site.run("pause").returncode == 0
+    site.make(*THREE_RUNS)
+    site.wait(lambda rows: len(rows) == 3 and all(row.state is State.QUEUED for row in rows.values()))
+    told = json.loads(site.run("status", "--json").stdout)
+    assert told["daemon"]["paused"]
+    assert told["daemon"]["pid"] == daemon.pid
+    assert f"daemon {daemon.pid} paused" in site.run("status").stdout
+    assert site.run("resume").returncode == 0
+    site.wait(verified(7, 8, 9))  # type: ignore[arg-type]
+    assert site.stop(daemon) == 130
+
+
+def test_retry_release_and_waive_go_through_the_daemon(broken: Site) -> None:
+    """It takes the runs up itself, and the command tells how they ended."""
+    daemon = broken.start("run")
+    broken.wait(lambda _: (broken.work / "archiverd.sock").exists())
+    failed = broken.run("retry", "import")
+    assert (failed.returncode, "run 8: quarantined" in failed.stderr) == (1, True)
+    assert broken.run("waive", "8", "--reason", "test").returncode == 0
+    assert numbers(broken, "migrate_failures.log") == []
+    mend(broken)
+    released = broken.run("release", "8")
+    assert (released.returncode, "run 8 is queued" in released.stderr) == (0, True)
+    broken.wait(verified(8))  # type: ignore[arg-type]
+    refused = broken.run("release", "8")
+    assert (refused.returncode, "Run 8 is verified and cannot be released" in refused.stderr) == (1, True)
+    assert broken.stop(daemon) == 130
+
+
+def test_once_recover_and_reconcile_go_through_the_daemon(site: Site) -> None:
+    """A cron job beside a daemon does no harm: it waits for what the daemon does, with the same exit codes."""
+    site.make(*THREE_RUNS)
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    assert site.run("once").returncode == 0
+    assert {run: row.state for run, row in site.rows().items()} == dict.fromkeys((7, 8, 9), State.VERIFIED)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    done = json.loads(site.run("once", "--json").stdout)
+    assert (done["exit_code"], site.rows()[20].state) == (0, State.VERIFIED)
+    assert site.run("recover", "import").returncode == 0
+    assert site.run("recover", "migrate").returncode == 0
+    found = site.run("reconcile", "--deep")
+    assert (found.returncode, "4 blobs read back and compared" in found.stdout) == (0, True)
+    second = site.run("run")
+    assert second.returncode == 1
+    assert f"LockExistsError: Another process may be running. Lock file '{site.work}/.archiver.lock' is held." in (
+        second.stderr
+    )
+    assert site.stop(daemon) == 130
+    assert site.versions() == {7: 1, 8: 1, 9: 1, 20: 1}
