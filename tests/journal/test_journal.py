@@ -212,13 +212,33 @@ async def test_the_latest_start_of_each_partition_is_known(journal: Journal) -> 
     assert await journal.latest_started() == {1: 2, 2: 3}
 
 
-async def test_a_damaged_journal_is_refused_in_words(tmp_path: Path, clock: Clock) -> None:
-    """A file that is no database is an error that says what to do, not a traceback."""
+@pytest.mark.parametrize("junk", [b"this is no database", b"SQLite format 3\0" + b"\xff" * 8192])
+async def test_a_damaged_journal_is_set_aside_and_made_anew(tmp_path: Path, clock: Clock, junk: bytes) -> None:
+    """No human is needed: the damaged file is kept beside, and the new one says that it is new."""
     path = tmp_path / "journal.sqlite"
-    path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(ArchiverError, match="journal is damaged") as caught:
-        await Journal(path, clock=clock).open()
-    assert "set journal.sqlite aside" in caught.value.remedy
+    for number in (1, 2):
+        path.write_bytes(junk)
+        journal = Journal(path, clock=clock)
+        await journal.open()
+        assert journal.is_new
+        assert await journal.known() == {}
+        await journal.close()
+        assert (tmp_path / f"journal.sqlite.corrupted-{number}").read_bytes() == junk
+
+
+async def test_a_journal_with_a_broken_page_is_set_aside(tmp_path: Path, clock: Clock) -> None:
+    """The integrity check at the start finds damage in the middle of the file."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, clock=clock)
+    await journal.open()
+    await journal.see(range(1, 2000), Lane.FRESH)
+    await journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xa5" * 8192 + whole[16384:])
+    await journal.open()
+    assert journal.is_new
+    assert (tmp_path / "journal.sqlite.corrupted-1").exists()
+    await journal.close()
 
 
 async def test_a_newer_journal_is_refused(tmp_path: Path, clock: Clock) -> None:

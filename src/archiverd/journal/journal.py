@@ -5,18 +5,21 @@ The queues of the daemon carry only run numbers picked from here.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import sqlite3
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+from archiverd import log
 from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
 from archiverd.journal.queries import listing, select_first_phase, select_progress, select_run, select_states
 from archiverd.journal.rows import FirstPhaseRow, Move
 from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
-from archiverd.journal.writer import Writer, journal_error
+from archiverd.journal.writer import Writer, is_damage, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -46,10 +49,17 @@ class Journal:
     async def open(self) -> None:
         """Open or make the journal, check its integrity, bring its tables up to date.
 
-        Raise ArchiverError when it is damaged, unwritable or from a newer program.
+        A damaged one is set aside and a new one made: directories and databases tell what was archived. Raise
+        ArchiverError when it is unwritable or from a newer program.
         """
         try:
-            connection, self.is_new = _sound(str(self._path))
+            try:
+                connection, self.is_new = _sound(str(self._path))
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                _set_aside(self._path, error)
+                connection, self.is_new = _sound(str(self._path))
             self._writer = Writer(connection)
         except sqlite3.Error as error:
             raise journal_error(error) from error
@@ -341,10 +351,28 @@ def _sound(path: str) -> tuple[sqlite3.Connection, bool]:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Raise ArchiverError if the file is not a sound database."""
+    """Raise sqlite3.DatabaseError, as damage, if the file is not a sound database."""
     problems = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
     if problems != ["ok"]:
+        damage = sqlite3.DatabaseError("; ".join(problems))
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
+
+
+def _set_aside(path: Path, error: sqlite3.DatabaseError) -> None:
+    """Rename a damaged journal, with what belongs to it, and say what that means. Raise ArchiverError if it stays."""
+    number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.corrupted-{n}").exists())
+    kept = path.with_name(f"{path.name}.corrupted-{number}")
+    try:
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + ending).replace(kept.with_name(kept.name + ending))
+    except OSError as refused:
         raise ArchiverError(
-            f"The journal is damaged: {'; '.join(problems)}",
-            remedy="set journal.sqlite aside and start again: finished runs are found in artdaqDB and UconDB",
-        )
+            f"The journal is damaged and cannot be set aside: {refused}",
+            remedy=f"move {path} away and start again: directories and databases tell what was archived",
+        ) from refused
+    log.get().error(
+        f"The journal is damaged: {error}; kept as {kept.name} and made anew: what is archived is looked up and proven "
+        "again; runs that were waived or quarantined are tried again"
+    )

@@ -142,6 +142,11 @@ def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | 
         future.set_exception(problem)
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether ``error`` says that the file is no sound database."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def journal_error(error: sqlite3.Error) -> ArchiverError:
     """Say in an operator's words what is wrong with the journal."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -149,8 +154,8 @@ def journal_error(error: sqlite3.Error) -> ArchiverError:
         text = f"[Errno {errno.ENOSPC}] No space left on device"
         remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"
         return ArchiverError(f"Cannot write the journal: {text}", retry=Retry.TRANSIENT, remedy=remedy)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        remedy = "set journal.sqlite aside and start again: finished runs are found in artdaqDB and UconDB"
+    if is_damage(error):
+        remedy = "start archiverd again: it sets the file aside, and finds finished runs in artdaqDB and UconDB"
         return ArchiverError(f"The journal is damaged: {error}", remedy=remedy)
     remedy = "check app.work_dir: permissions, disk, and that no other program has the journal open"
     return ArchiverError(f"Cannot use the journal: {error}", retry=Retry.TRANSIENT, remedy=remedy)

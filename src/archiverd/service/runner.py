@@ -108,9 +108,8 @@ class StageRunner:
             except ForbiddenTransitionError as error:  # an operator was quicker
                 self.logger.warning(f"left alone: {error}", run=run)
                 self.stranded.add(run)
-            finally:
-                self.in_hand.discard(run)
-                self.wake.set()
+            self.in_hand.discard(run)  # not when cancelled: a drain that is cut tells what it leaves
+            self.wake.set()
 
     async def _take_back(self) -> None:
         """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""

@@ -1,0 +1,76 @@
+"""Ways to stop that cannot wait: three interrupts, a drain that takes too long, a service manager's SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.machine import State
+from tests.e2e.test_operations import DEMO, ONE_RUN
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.e2e.conftest import Site
+
+
+@pytest.fixture
+def stuck(site: Site) -> tuple[Site, subprocess.Popen[str]]:
+    """A daemon whose upload hangs: the server was stopped when it had the request."""
+    site.settings = "timeout_seconds = 60\n"
+    site.configure(drain_timeout_seconds=1)
+    site.make(*ONE_RUN)
+    daemon = site.start("run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    site.children[0].send_signal(signal.SIGSTOP)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    site.wait(lambda rows: 20 in rows and rows[20].state is State.UPLOADING)
+    return site, daemon
+
+
+def finish(site: Site) -> None:
+    """Let the server go on; the next start needs no help."""
+    site.children[0].send_signal(signal.SIGCONT)
+    daemon = site.start("run")
+    rows = site.wait(lambda rows: rows[20].state is State.VERIFIED)
+    assert site.stop(daemon) == 130
+    site.assert_proven(rows[20])
+    assert site.versions() == {7: 1, 20: 1}
+
+
+def test_three_interrupts_within_two_seconds_leave_at_once(stuck: tuple[Site, subprocess.Popen[str]]) -> None:
+    """Exit code 130, nothing lost, nothing twice."""
+    site, daemon = stuck
+    for _ in range(3):
+        daemon.send_signal(signal.SIGINT)
+    assert daemon.wait(10) == 130
+    finish(site)
+
+
+def test_a_drain_that_takes_too_long_is_cut(stuck: tuple[Site, subprocess.Popen[str]]) -> None:
+    """After drain_timeout_seconds the daemon leaves, and says which runs it left to the next start."""
+    site, daemon = stuck
+    assert site.stop(daemon) == 130
+    assert "the drain took longer than drain_timeout_seconds (1 s); runs left to the next start: 20" in site.log
+    finish(site)
+
+
+def test_sigterm_is_an_interrupt(site: Site) -> None:
+    """A service manager that stops the daemon gets a drain and 130."""
+    site.make(*ONE_RUN)
+    daemon = site.start("run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    assert site.stop(daemon, signal.SIGTERM) == 130
+
+
+def test_a_damaged_journal_needs_no_human(site: Site) -> None:
+    """It is set aside, and everything is found and proven again without an upload."""
+    site.make(*ONE_RUN)
+    assert site.run("once").returncode == 0
+    (site.work / "journal.sqlite").write_bytes(b"what a dying disk leaves")
+    done = site.run("once")
+    assert (done.returncode, "The journal is damaged" in done.stderr) == (0, True)
+    assert site.rows()[7].state is State.VERIFIED
+    assert site.versions() == {7: 1}
