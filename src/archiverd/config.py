@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,8 +256,14 @@ def origins(settings: Settings, path: Path) -> Iterator[Origin]:
             yield Origin("", section, " ".join(model), source)
             continue
         for key, value in model:
-            shown = ("********" if value.get_secret_value() else "") if isinstance(value, SecretStr) else str(value)
-            yield Origin(section, key, "" if value is None else shown, _source(section, key, written, path))
+            yield Origin(section, key, _shown(value), _source(section, key, written, path))
+
+
+def _shown(value: object) -> str:
+    """Return a setting's value as people may see it: without secrets, also those inside a URL."""
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return "" if value is None else re.sub(r"://[^/\s]*@", "://********@", str(value))
 
 
 def credential(name: str) -> str | None:
@@ -313,7 +320,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
                 continue
             yield f"{names[-1]} is required"
         else:
-            given = "" if "password" in names[-1] else f" (given: {problem['input']!r})"
+            secret = names[-1].endswith(("password", "url", "uri", "token"))
+            given = "" if secret else f" (given: {problem['input']!r})"
             yield f"{'.'.join(names[:2])}: {problem['msg']}{given}"
 
 
@@ -339,9 +347,10 @@ def _demand_ucondb(settings: Settings, path: Path) -> None:
             "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),
             remedy=f"set {', '.join(missing)} in [ucon_db] of {path}, or import only",
         )
-    if not u.server_url.startswith(("http://", "https://")) or not u.server_url.rstrip("/").endswith("/app"):
+    url = u.server_url
+    if not url.startswith(("http://", "https://")) or "@" in url or not url.rstrip("/").endswith("/app"):
         raise ConfigurationError(
-            f"Configuration validation failed: ucon_db.server_url must end in /app: {u.server_url}",
+            "Configuration validation failed: ucon_db.server_url must end in /app and name no user",
             remedy="the form is https://host:port/instance/app",
         )
 

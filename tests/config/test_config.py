@@ -151,6 +151,13 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     assert "********" in shown
 
 
+def test_a_password_inside_a_url_is_not_shown(tmp_path: Path) -> None:
+    """`config show` hides who logs in to MongoDB."""
+    path = written(tmp_path, GOOD.replace("filesystemdb:///data/artdaqdb", "mongodb://w:hunter3@h/db"))
+    (shown,) = (one.value for one in origins(load(path), path) if one.key == "database_uri")
+    assert shown == "mongodb://********@h/db"
+
+
 def test_references_expand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Environment, default, same section, other section, nested."""
     monkeypatch.setenv("UNUSED", "x")

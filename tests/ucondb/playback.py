@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parents[1] / "data" / "ucondb_client"
 RECORDED: Mapping[str, Any] = json.loads((DATA / "exchanges.json").read_text(encoding="utf-8"))
+REPLIES: Mapping[str, Any] = json.loads((DATA / "replies.json").read_text(encoding="utf-8"))
 INSTANCE, USER, PASSWORD = "test_on_ucon_prod", "writer", "writer-pw-1"
 
 
@@ -51,6 +52,29 @@ def recorded(name: str, number: int = -1) -> bytes:
 def body_of(name: str, number: int = -1) -> bytes:
     """Return the body of a recorded reply."""
     return recorded(name, number).split(b"\r\n\r\n", 1)[1]
+
+
+def meaning(name: str, *, old: str = "", new: str = "", cut: int | None = None) -> bytes:
+    """Return a recorded reply by what it means; ``old`` in it becomes ``new``, and ``cut`` bytes of its body are kept.
+
+    A Content-Length, where the recording had one, is that of the body before the cut.
+    """
+    told = REPLIES[name]
+    body = told["body"].replace(old, new).encode()
+    headers = [f"{header}: {value.replace(old, new)}" for header, value in told["headers"]]
+    if told["framed"]:
+        headers.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([told["status_line"], *headers, "", ""]).encode() + body[:cut]
+
+
+def blob_reply(body: bytes, key: str = "1001", adler32: str | None = None) -> bytes:
+    """Return the recorded reply to a blob read with another body and key, and the recorded checksum or another."""
+    changed = {"X-UConDB-version-key": key, "X-UConDB-data-size": str(len(body))}
+    if adler32 is not None:
+        changed["X-UConDB-adler32"] = adler32
+    told = REPLIES["blob"]
+    headers = [f"{name}: {changed.get(name, value)}" for name, value in told["headers"]]
+    return "\r\n".join([told["status_line"], *headers, "", ""]).encode() + body
 
 
 def reply(status: str, body: bytes = b"", *, framed: bool = True) -> bytes:
@@ -101,11 +125,19 @@ def freeze(raw: bytes = b"") -> Step:
     return step
 
 
+def close() -> Step:
+    """Close the connection in order without a word."""
+    return say(b"")
+
+
 class Playback:
-    """Answers each request with the next of its steps; one too many or too few fails the test."""
+    """Answers each request with the next of its steps; one too many, one too few or an unexpected one fails the test.
+
+    Steps given to ``plays`` come with how their request must begin: ``METHOD /path?query`` below the instance.
+    """
 
     def __init__(self, *steps: Step) -> None:
-        self.steps = deque(steps)
+        self.steps: deque[tuple[str, Step]] = deque(("", step) for step in steps)
         self.requests: list[Request] = []
         self.connections = 0
         self.url = ""
@@ -116,6 +148,10 @@ class Playback:
     def asked(self) -> list[str]:
         """Method and target of each request so far."""
         return [request.asked for request in self.requests]
+
+    def plays(self, *script: tuple[str, Step | bytes]) -> None:
+        """Add steps, each with the beginning of its request; bytes are a whole reply."""
+        self.steps.extend((start, say(step) if isinstance(step, bytes) else step) for start, step in script)
 
     @contextlib.asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Playback]:
@@ -139,13 +175,21 @@ class Playback:
             while kept:
                 request = await _read(reader)
                 self.requests.append(request)
-                kept = await self.steps.popleft()(writer, self._ended)
+                kept = await self._next(request)(writer, self._ended)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         except (IndexError, ValueError) as error:
             self._problems.append(f"{error}: {self.asked}")
         finally:
             writer.close()
+
+    def _next(self, request: Request) -> Step:
+        """Return the next step. Raise IndexError if there is none, ValueError if it is for another request."""
+        start, step = self.steps[0]
+        if not request.asked.startswith(start):
+            raise ValueError(f"not {start}")
+        self.steps.popleft()
+        return step
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

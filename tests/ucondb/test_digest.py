@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.ucondb.digest import Challenge, authorization, parse_challenge
-
-from .replaying import DATA
+from tests.ucondb.playback import DATA
 
 RECORDED: list[dict[str, Any]] = json.loads((DATA / "logins.json").read_text())
 NONCE = "b'MTc5NTQ3MjI1NQ=='"

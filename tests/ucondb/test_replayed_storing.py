@@ -9,24 +9,23 @@ import pytest
 
 from archiverd.core.errors import Retry, UconDBError, VerificationError
 from archiverd.ucondb.port import Outcome
-
-from .replaying import CLOSE, FREEZE, RESET, blob_reply, recorded
+from tests.ucondb.playback import blob_reply, close, freeze, meaning, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .replaying import Playback
+    from tests.ucondb.playback import Playback, Step
 
 BLOB = b"hello run 1001\n"
 OTHER = b"hello run 1002\n"
 PUT = "POST /data/test01/configuration?full_meta=yes&key=1001&tag=1001"
-LOGIN = ("POST /data/test01/configuration?tv=x", recorded("challenge"))
+LOGIN = ("POST /data/test01/configuration?tv=x", meaning("challenge"))
 META = "GET /data/test01/configuration?key=1001&meta_only=yes"
 READ = "GET /data/test01/configuration?key=1001"
-STORED = (PUT, recorded("put_ok"))
-FOUND = (META, recorded("meta"))
-BACK = (READ, recorded("blob"))
-ABSENT = (META, recorded("missing"))
+STORED = (PUT, meaning("put_ok"))
+FOUND = (META, meaning("meta"))
+BACK = (READ, meaning("blob"))
+ABSENT = (META, meaning("missing"))
 
 
 @pytest.fixture
@@ -62,14 +61,14 @@ async def test_challenge_is_used_again(playback: Playback, store: Callable[..., 
 
 async def test_server_without_login(playback: Playback, store: Callable[..., Any]) -> None:
     """A server that lets the empty put come to its impossible number asks for no login, and gets none."""
-    playback.plays((LOGIN[0], recorded("good_login")), STORED, BACK)
+    playback.plays((LOGIN[0], meaning("good_login")), STORED, BACK)
     assert await store() is Outcome.PROVEN
     assert "authorization" not in playback.requests[1].headers
 
 
 async def test_chunked_read_back(playback: Playback, store: Callable[..., Any]) -> None:
     """A blob sent chunked, as gunicorn and Apache do, is read all the same."""
-    chunked = recorded("blob").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n") + b"\r\n0\r\n\r\n"
+    chunked = meaning("blob").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n") + b"\r\n0\r\n\r\n"
     playback.plays(LOGIN, STORED, (READ, chunked))
     assert await store() is Outcome.PROVEN
 
@@ -87,7 +86,7 @@ async def test_look_first_finds_other(playback: Playback, store: Callable[..., A
 
 
 @pytest.mark.parametrize(
-    "absent", [[ABSENT], [(META, recorded("no_object")), ("GET /versions?", recorded("no_object_versions"))]]
+    "absent", [[ABSENT], [(META, meaning("no_object")), ("GET /versions?", meaning("no_object_versions"))]]
 )
 async def test_look_first_finds_nothing(
     playback: Playback, store: Callable[..., Any], absent: list[tuple[str, bytes]]
@@ -100,31 +99,31 @@ async def test_look_first_finds_nothing(
 @pytest.mark.parametrize("taken", ["taken", "race"])
 async def test_taken_key_equal(playback: Playback, store: Callable[..., Any], taken: str) -> None:
     """A taken key is a 500 in two wordings; equal bytes there are proof."""
-    playback.plays(LOGIN, (PUT, recorded(taken)), FOUND, BACK)
+    playback.plays(LOGIN, (PUT, meaning(taken)), FOUND, BACK)
     assert await store() is Outcome.PROVEN
 
 
 @pytest.mark.parametrize("taken", ["taken", "race"])
 async def test_taken_key_different(playback: Playback, store: Callable[..., Any], taken: str) -> None:
     """Other bytes under a taken key are a conflict; nothing is overwritten."""
-    playback.plays(LOGIN, (PUT, recorded(taken)), FOUND, BACK)
+    playback.plays(LOGIN, (PUT, meaning(taken)), FOUND, BACK)
     assert await store(OTHER) is Outcome.CONFLICT
     assert not any("override" in request.target for request in playback.requests)
 
 
 @pytest.mark.parametrize(
-    "lost", [RESET, CLOSE, FREEZE, recorded("put_ok", cut=30), b"HTTP/1.1 503 Service unavailable\n\n"]
+    "lost", [reset(), close(), freeze(), meaning("put_ok", cut=30), b"HTTP/1.1 503 Service unavailable\n\n"]
 )
-async def test_lost_reply_and_stored(playback: Playback, store: Callable[..., Any], lost: bytes | str) -> None:
+async def test_lost_reply_and_stored(playback: Playback, store: Callable[..., Any], lost: bytes | Step) -> None:
     """A put whose reply was lost, and whose version stands there, is proven by it and not sent again."""
     playback.plays(LOGIN, (PUT, lost), FOUND, BACK)
     assert await store() is Outcome.PROVEN
 
 
 @pytest.mark.parametrize(
-    "lost", [RESET, CLOSE, FREEZE, recorded("database_down_put"), b"HTTP/1.1 503 Service unavailable\n\n"]
+    "lost", [reset(), close(), freeze(), meaning("database_down_put"), b"HTTP/1.1 503 Service unavailable\n\n"]
 )
-async def test_lost_reply_and_not_yet_stored(playback: Playback, store: Callable[..., Any], lost: bytes | str) -> None:
+async def test_lost_reply_and_not_yet_stored(playback: Playback, store: Callable[..., Any], lost: bytes | Step) -> None:
     """A put whose reply was lost and that shows nowhere may still come: unknown, never failed."""
     playback.plays(LOGIN, (PUT, lost), ABSENT)
     with pytest.raises(UconDBError) as caught:
@@ -134,16 +133,15 @@ async def test_lost_reply_and_not_yet_stored(playback: Playback, store: Callable
 
 async def test_lost_reply_and_no_look_up(playback: Playback, store: Callable[..., Any]) -> None:
     """With the look-up failing too nobody knows what became of the put."""
-    playback.plays(LOGIN, (PUT, RESET), (META, recorded("database_down_meta")))
+    playback.plays(LOGIN, (PUT, reset()), (META, meaning("database_down_meta")))
     with pytest.raises(UconDBError) as caught:
         await store()
     assert caught.value.retry is Retry.UNKNOWN
 
 
-@pytest.mark.parametrize("lost", [RESET, FREEZE])
-async def test_lost_before_the_put(playback: Playback, store: Callable[..., Any], lost: str) -> None:
+@pytest.mark.parametrize(("lost", "steps"), [(reset(), 3), (freeze(), 1)])
+async def test_lost_before_the_put(playback: Playback, store: Callable[..., Any], lost: Step, steps: int) -> None:
     """While only the login was asked for nothing can be stored: a transient error, not unknown."""
-    steps = 3 if lost == RESET else 1
     playback.plays(*[(LOGIN[0], lost)] * steps)
     with pytest.raises(UconDBError) as caught:
         await store()
@@ -154,7 +152,7 @@ async def test_lost_before_the_put(playback: Playback, store: Callable[..., Any]
 async def test_wrong_password(playback: Playback, store: Callable[..., Any]) -> None:
     """A refused login says so in the runbook's words, names the settings and no password, and is learned anew."""
     for _ in range(2):
-        playback.plays(LOGIN, (PUT, recorded("bad_password")))
+        playback.plays(LOGIN, (PUT, meaning("bad_password")))
         with pytest.raises(UconDBError, match=r"^Failed to upload blob for run 1001: 401 Unauthorized$") as caught:
             await store()
         assert caught.value.retry is Retry.TRANSIENT
@@ -166,7 +164,7 @@ async def test_wrong_password(playback: Playback, store: Callable[..., Any]) -> 
 
 async def test_login_stripped_on_the_way(playback: Playback, store: Callable[..., Any]) -> None:
     """A fresh challenge to every login means that a proxy drops it; the body goes out twice at most."""
-    playback.plays(LOGIN, (PUT, recorded("challenge")), (PUT, recorded("challenge")))
+    playback.plays(LOGIN, (PUT, meaning("challenge")), (PUT, meaning("challenge")))
     with pytest.raises(UconDBError, match="401 Unauthorized") as caught:
         await store()
     assert "proxy may drop the Authorization header" in caught.value.remedy
@@ -175,8 +173,8 @@ async def test_login_stripped_on_the_way(playback: Playback, store: Callable[...
 @pytest.mark.parametrize(
     ("reply", "told", "remedy"),
     [
-        (recorded("folder_missing_put"), "404 Not Found (Folder not found)", "ucon_db.folder_name"),
-        (recorded("read_only"), "405 Method Not Allowed (Read-only instance)", "read-only"),
+        (meaning("folder_missing_put"), "404 Not Found (Folder not found)", "ucon_db.folder_name"),
+        (meaning("read_only"), "405 Method Not Allowed (Read-only instance)", "read-only"),
         (b"HTTP/1.1 404 Service not found\n\n", "404 Service not found", "ucon_db.server_url"),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "403 Forbidden", "ucon_db.writer_user"),
     ],
@@ -216,7 +214,7 @@ async def test_different_once(playback: Playback, store: Callable[..., Any]) -> 
 
 async def test_empty_blob_stored(playback: Playback, store: Callable[..., Any]) -> None:
     """A put that stored an empty blob with status 200, as a re-chunking proxy makes it, is never called proven."""
-    confirmed = recorded("put_ok", old='"data_size": 15', new='"data_size": 0')
+    confirmed = meaning("put_ok", old='"data_size": 15', new='"data_size": 0')
     playback.plays(LOGIN, (PUT, confirmed), *[(READ, blob_reply(b"", adler32="1"))] * 2)
     with pytest.raises(VerificationError):
         await store()
@@ -224,13 +222,13 @@ async def test_empty_blob_stored(playback: Playback, store: Callable[..., Any]) 
 
 async def test_cut_read_back(playback: Playback, store: Callable[..., Any]) -> None:
     """A read that breaks off, which only the size shows, is repeated; the put is not."""
-    playback.plays(LOGIN, STORED, (READ, recorded("blob", cut=7)), (READ, recorded("blob", cut=0)), BACK)
+    playback.plays(LOGIN, STORED, (READ, meaning("blob", cut=7)), (READ, meaning("blob", cut=0)), BACK)
     assert await store() is Outcome.PROVEN
 
 
 async def test_read_back_always_cut(playback: Playback, store: Callable[..., Any]) -> None:
     """A blob that cannot be read whole is a transient error, not a conflict."""
-    playback.plays(LOGIN, STORED, *[(READ, recorded("blob", cut=7))] * 3)
+    playback.plays(LOGIN, STORED, *[(READ, meaning("blob", cut=7))] * 3)
     with pytest.raises(UconDBError, match="7 of 15 bytes") as caught:
         await store()
     assert caught.value.retry is Retry.TRANSIENT
@@ -238,7 +236,7 @@ async def test_read_back_always_cut(playback: Playback, store: Callable[..., Any
 
 async def test_frozen_read_back(playback: Playback, store: Callable[..., Any]) -> None:
     """A server that does not answer in time is told in the runbook's words, and not asked again."""
-    playback.plays(LOGIN, STORED, (READ, FREEZE))
+    playback.plays(LOGIN, STORED, (READ, freeze()))
     with pytest.raises(UconDBError, match=r"Read timed out \(read timeout=0\.5\)$"):
         await store()
 
@@ -264,8 +262,8 @@ async def test_odd_names_travel_in_the_query(playback: Playback, connect: Callab
     client = await connect(playback.url, object="a b,c")
     expected = "/data/test01?object=a%20b%2Cc&"
     playback.plays(
-        (f"POST {expected}tv=x", recorded("challenge")),
-        (f"POST {expected}full_meta=yes&key=1001&tag=x%26y", recorded("bad_password")),
+        (f"POST {expected}tv=x", meaning("challenge")),
+        (f"POST {expected}full_meta=yes&key=1001&tag=x%26y", meaning("bad_password")),
     )
     with pytest.raises(UconDBError, match="401"):
         await client.store("1001", BLOB, tag="x&y", look_first=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import ssl
+import sys
 import tracemalloc
 import zlib
 
@@ -182,6 +184,21 @@ async def test_a_large_body_is_sent_with_its_length_and_without_a_copy() -> None
     assert f"content-length: {len(blob)}\r\n".encode() in head.lower()
     assert b"transfer-encoding" not in head.lower()
     assert digest == hashlib.sha256(blob).hexdigest()
+
+
+async def test_a_body_is_let_go_with_its_exchange() -> None:
+    """Blobs do not pile up until the cycle collector comes by: after the exchange nobody refers to the body."""
+    blob = bytes(range(256)) * 4_000
+    async with Playback(say(reply("200 OK"))).running() as server:
+        wire = wire_to(server, seconds=20.0, connections=1)
+        gc.disable()
+        try:
+            before = sys.getrefcount(blob)
+            await wire.ask("POST", "/put", body=blob)
+            assert sys.getrefcount(blob) == before
+        finally:
+            gc.enable()
+        await wire.close()
 
 
 async def test_an_early_refusal_of_a_large_body_is_understood() -> None:

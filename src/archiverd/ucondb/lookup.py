@@ -48,8 +48,8 @@ async def look_up(site: Site, key: str, purpose: Purpose) -> Found | None:
 
 
 def demand_key(key: str, purpose: Purpose) -> None:
-    """Raise UconDBError (permanent) if the server would not take ``key``."""
-    if not acceptable(key):
+    """Raise UconDBError (permanent) if the server would not take ``key``, or not give it back as it is."""
+    if not acceptable(key) or key != key.strip():  # blanks around it are lost in the reply's header
         raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
 
 

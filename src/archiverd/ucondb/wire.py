@@ -122,15 +122,17 @@ class Wire:
         timeout = httpx.Timeout(connect=self._seconds, read=patience, write=patience, pool=self._seconds)
         posts = method == "POST"
         sent = {**_HEADERS, **(headers or {}), **({"Content-Length": str(len(body))} if posts else {})}
+        slices = _Slices(body)
         request = httpx.Request(
             method,
             self._origin,
             headers=[(name.encode(), value.encode()) for name, value in sent.items()],
-            content=_Slices(body) if posts else None,
+            content=slices if posts else None,
             extensions={"timeout": timeout.as_dict(), "target": target.encode("ascii")},
         )
         try:
             async with contextlib.AsyncExitStack() as stack:
+                stack.callback(slices.let_go)
                 response = await self._send(request, stack)
                 raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
                 pieces = await stack.enter_async_context(contextlib.aclosing(raw))
@@ -200,6 +202,10 @@ class _Slices:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._body), _SLICE):
             yield bytes(self._body[start : start + _SLICE])
+
+    def let_go(self) -> None:
+        """Hold the body no longer: httpx's response and request, which refer to this, wait for the cycle collector."""
+        self._body = memoryview(b"")
 
 
 def tls_context(*, verify: bool, ca_file: Path | None) -> ssl.SSLContext:
