@@ -113,7 +113,7 @@ async def test_bytes_that_look_like_something_else_stay_what_they_are(server: Se
 
 async def test_keys_that_look_alike_stay_apart(server: Server) -> None:
     """Each of many odd keys names its own blob and no other's, in look-ups and both lists (T8, T9, T10)."""
-    absent = [" 7", "7 ", "8", "9", "b", "B", "x" * 199, "x" * 201]
+    absent = ["8", "9", "b", "B", "x" * 199, "x" * 201]
     async with client(server.url, object="odd") as ucondb:
         for key in ODD_KEYS:
             assert await ucondb.look_up(key) is None
@@ -124,6 +124,9 @@ async def test_keys_that_look_alike_stay_apart(server: Server) -> None:
         }
         assert await ucondb.look_up_all([*absent, *ODD_KEYS]) == listed
         assert [await ucondb.look_up(key) for key in absent] == [None] * len(absent)
+        for key in (" 7", "7 "):  # a reply's header loses the blanks: it could never be proven
+            with pytest.raises(UconDBError, match="cannot be a key"):
+                await ucondb.store(key, b"x", tag="odd", look_first=False)
     assert held(server, "odd") == sorted((key, key.encode() * 3) for key in ODD_KEYS)
 
 
