@@ -187,3 +187,17 @@ def test_a_run_can_be_waived_with_a_reason(bare_site: Site) -> None:
     assert "run 7: waived" in told
     assert "cosmic test" in told
     assert bare_site.run("once").returncode == 0
+
+
+def test_tls_that_is_switched_off_is_said_loudly(bare_site: Site) -> None:
+    """At every start in the log, and in `status` for whoever looks later."""
+    bare_site.url = "https://127.0.0.1:9/inst/app"
+    bare_site.settings = "verify_tls = false\n"
+    bare_site.configure(run_process_retries=0)
+    bare_site.make(*ONE_RUN)
+    assert "TLS IS NOT VERIFIED" in bare_site.run("once").stderr
+    assert "WARNING: TLS is not verified" in bare_site.run("status").stdout
+    bare_site.settings = ""
+    bare_site.configure(run_process_retries=0)
+    assert "TLS IS NOT VERIFIED" not in bare_site.run("once").stderr
+    assert "TLS" not in bare_site.run("status").stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.cli.main import Globals
-    from archiverd.journal.rows import FileFate, Hold, RunRow, StoryLine
+    from archiverd.journal.rows import FileFate, Hold, Pace, RunRow, StoryLine
 
 TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
 """States that somebody may want to look at."""
@@ -32,6 +32,8 @@ FLAGS = {
 }
 """What a run's flags mean, in words."""
 
+TLS_OFF = "TLS is not verified (ucon_db.verify_tls = false): nobody knows which server gets the runs"
+
 DAEMON_SECONDS = 0.3
 """How long `status` waits for the daemon to answer."""
 
@@ -40,7 +42,7 @@ SHOWN = 10
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, runs, trouble, holds, drain, …")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
 def status(globals_: Globals, as_json: bool) -> None:
     """Say in one screen how we stand."""
@@ -48,38 +50,66 @@ def status(globals_: Globals, as_json: bool) -> None:
     from archiverd.journal.reader import reading  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=False)
-    work_dir = settings.app.work_dir
-    with reading(work_dir / "journal.sqlite") as db:
-        counts = queries.select_counts(db)
-        trouble = queries.select_states(db, TROUBLE)
-        runs = {state: [row["run"] for row in _runs_of(db, state)] for state in State}
-        holds = queries.select_holds(db)
-        pace = queries.select_pace(db, time.time())
-    daemon = _ask_daemon(work_dir)
+    with reading(settings.app.work_dir / "journal.sqlite") as db:
+        standing = Standing(
+            daemon=_ask_daemon(settings.app.work_dir),
+            warnings=() if settings.ucon_db.verify_tls else (TLS_OFF,),
+            runs={state: runs for state in State if (runs := [row["run"] for row in _runs_of(db, state)])},
+            trouble=queries.select_states(db, TROUBLE),
+            holds=queries.select_holds(db),
+            pace=queries.select_pace(db, time.time()),
+        )
     if as_json:
-        shown = {
+        click.echo(json.dumps(standing.told()))
+    else:
+        _tell_standing(standing)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How we stand, for one screen."""
+
+    daemon: dict[str, object] | None
+    warnings: Sequence[str]
+    runs: dict[State, list[int]]
+    trouble: Sequence[RunRow]
+    holds: Sequence[Hold]
+    pace: Pace
+
+    def told(self) -> dict[str, object]:
+        """Return it as JSON has it (docs/commands.md)."""
+        return {
             "version": 1,
-            "daemon": daemon,
-            "counts": {str(state): counts.get(state, 0) for state in State},
-            "runs": {str(state): runset.ranges(numbers) for state, numbers in runs.items() if numbers},
-            "trouble": [_brief(row) for row in trouble],
-            "holds": [asdict(hold) for hold in holds],
-            "drain": {"waiting": pace.waiting, "runs_per_second": pace.per_second, "seconds": pace.seconds},
-            "last_verified": pace.last,
+            "daemon": self.daemon,
+            "warnings": list(self.warnings),
+            "counts": {str(state): len(self.runs.get(state, ())) for state in State},
+            "runs": {str(state): runset.ranges(runs) for state, runs in self.runs.items()},
+            "trouble": [_brief(row) for row in self.trouble],
+            "holds": [asdict(hold) for hold in self.holds],
+            "drain": {
+                "waiting": self.pace.waiting,
+                "runs_per_second": self.pace.per_second,
+                "seconds": self.pace.seconds,
+            },
+            "last_verified": self.pace.last,
         }
-        click.echo(json.dumps(shown))
-        return
-    _tell_daemon(daemon)
-    for state in State:
-        if counts.get(state):
-            click.echo(f"{state:<15} {counts[state]:>7}   {runset.show(runs[state])}")
-    if not counts:
+
+
+def _tell_standing(standing: Standing) -> None:
+    """Print how we stand."""
+    _tell_daemon(standing.daemon)
+    for warning in standing.warnings:
+        click.echo(f"WARNING: {warning}")
+    for state, runs in standing.runs.items():
+        click.echo(f"{state:<15} {len(runs):>7}   {runset.show(runs)}")
+    if not standing.runs:
         click.echo("no runs yet")
+    pace, trouble = standing.pace, standing.trouble
     if pace.last is not None:
         click.echo(f"last verified {_ago(time.time() - pace.last)} ago")
-    if pace.waiting and pace.seconds is not None and not holds:
+    if pace.waiting and pace.seconds is not None and not standing.holds:
         click.echo(f"{pace.waiting} on their way: done in about {_ago(pace.seconds)}")
-    for hold in holds:
+    for hold in standing.holds:
         _tell_hold(hold)
     for row in trouble[:SHOWN]:
         click.echo(f"run {row.run} {row.state}: {row.error}" + (f"\n    {row.remedy}" if row.remedy else ""))
