@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from archiverd.core.machine import State
+from tests.e2e.conftest import Site, bare_site, site
+
+__all__ = ["bare_site", "site"]
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
@@ -26,6 +31,32 @@ def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_how_to_works_as_written(site: Site) -> None:
+    """Every command of the operations page, in order, beside a running daemon, ends well."""
+    site.make("--profile", "demo", "--fcl", "dumped", "--gaps", "0", "--runs", "1", "--crash", "0", "--first", "7")
+    site.make("--profile", "demo", "--fcl", "dumped", "--gaps", "0", "--runs", "1", "--crash", "1", "--first", "8")
+    daemon = site.start("run")
+    site.wait(lambda rows: 8 in rows and 7 in rows and rows[7].state is State.VERIFIED)
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
+    assert len(blocks) == 7
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "ARCHIVERD_CONFIG": str(site.root / "archiverd.toml")}
+    for block in blocks:
+        command = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    assert daemon.wait(60) == 0
+
+
+def test_every_command_is_in_the_reference() -> None:
+    """docs/commands.md names each command there is."""
+    from archiverd.cli import main
+
+    main._add_commands()
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in main.cli.commands if f"`{name}" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
