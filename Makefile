@@ -7,11 +7,11 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test simulate outage-test lock clean
+.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test simulate outage-test mongo-servers lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## the virtual environment in .venv, as requirements/dev.lock says
 	@scripts/setup
@@ -57,6 +57,9 @@ simulate: setup  ## years of operation in minutes, on virtual time with seeded f
 
 outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
 	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py
+
+mongo-servers:  ## servers for the tests of MongoDB, where Go and Maven exist
+	@scripts/mongo-servers
 
 lock: setup  ## resolve the dependencies of pyproject.toml anew into requirements/*.lock
 	@scripts/lock $(ARGS)

@@ -96,7 +96,10 @@ class ArtdaqDb(Section):
 
     database_uri: str
     fcl_conf_dir: Path | None = None
-    backend: Literal["auto", "builtin"] = "auto"
+    backend: Literal["auto", "builtin", "tools"] = "auto"
+    conftoolp_dir: Path | None = None
+    use_tools: bool = False
+    remote_host: str = ""
     call_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
     unmatched: Literal["archive", "report", "fail"] = "archive"
 

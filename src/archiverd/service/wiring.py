@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import Schema, load_schema
-from archiverd.core.errors import ArchiverError, ConfigurationError
+from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Patience
 from archiverd.core.machine import Effect, Stage
 from archiverd.disk import RealDisk
 from archiverd.journal.books import TAGS, Books, StageFiles
 from archiverd.journal.journal import Journal
 from archiverd.runrecord.prepare import Cache, unknown_converters
+from archiverd.service.backends import make_artdaqdb
 from archiverd.service.lock import LockFile
 from archiverd.service.runner import StageRunner
 from archiverd.stages import deciding
@@ -119,18 +119,6 @@ def lock_path(settings: Settings) -> Path:
     return settings.app.lock_file or settings.app.work_dir / ".archiver.lock"
 
 
-def make_artdaqdb(settings: Settings) -> ArtdaqDB:
-    """Return the artdaqDB adapter for ``database_uri``. Raise ConfigurationError for one we do not speak."""
-    uri = settings.artdaq_db.database_uri
-    if uri.startswith("filesystemdb://"):
-        return FileSystemDB(uri)
-    scheme = uri.split(":", 1)[0]
-    raise ConfigurationError(
-        f"Configuration validation failed: artdaq_db.database_uri: this archiverd cannot write to {scheme}:",
-        remedy="use filesystemdb:///absolute/path",
-    )
-
-
 def make_ucondb(settings: Settings, folder: str | None = None) -> UconDB:
     """Return the UconDB client for the folder proper, or for ``folder``."""
     u = settings.ucon_db
@@ -183,7 +171,7 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        artdaqdb = make_artdaqdb(settings)
+        artdaqdb = make_artdaqdb(settings.artdaq_db)
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)

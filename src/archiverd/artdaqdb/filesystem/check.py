@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd import fhicl
 from archiverd.artdaqdb.filesystem.index import Index, Names
-from archiverd.artdaqdb.filesystem.tree import INDEX, SYSTEM_METADATA, is_document
+from archiverd.artdaqdb.filesystem.tree import INDEX, is_document
+from archiverd.artdaqdb.rules import SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, FhiclError
 
 if TYPE_CHECKING:

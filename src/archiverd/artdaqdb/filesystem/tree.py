@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
 from archiverd.artdaqdb.filesystem.index import Index, Names
 from archiverd.artdaqdb.filesystem.redo import DoubtfulError, Filed, Redo
+from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, Retry
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import Entity
     from archiverd.disk import Disk
 
-SYSTEM_METADATA = "SystemMetadata"
-SYSTEM_LAYOUT = "SystemLayout"
 INDEX = "index.json"
 LOCK = ".archiverd.lock"
 

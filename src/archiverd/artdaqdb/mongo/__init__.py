@@ -1,0 +1,1 @@
+"""artdaqDB in MongoDB (artdaqdb_format.md section B)."""

@@ -1,0 +1,225 @@
+"""MongoDB behind the `ArtdaqDB` port.
+
+No transaction is needed, so a single server will do: a run's documents are stored and read back before the one in
+SystemLayout, which alone makes the run count as archived. Object ids follow from a document's names, so whatever was
+interrupted anywhere is completed by doing it again, without doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
+from archiverd.artdaqdb.mongo.documents import to_bson
+from archiverd.artdaqdb.mongo.runs import CONFIGURATION, VERSION, Runs, object_id
+from archiverd.artdaqdb.mongo.uri import parse_uri
+from archiverd.artdaqdb.mongo.wire import Connection
+from archiverd.artdaqdb.port import ExportedEntity
+from archiverd.artdaqdb.rules import (
+    SYSTEM_LAYOUT,
+    SYSTEM_METADATA,
+    already,
+    checked,
+    difference,
+    no_run_to_export,
+    no_run_to_update,
+    update_number,
+)
+from archiverd.core.errors import ArtdaqDBError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from archiverd.artdaqdb.port import ArchivedRun, Entity
+
+_log = log.get("Import")
+
+RUN_HISTORY = "RunHistory"
+
+
+class MongoDB:
+    """artdaqDB in MongoDB; see `archiverd.artdaqdb.port.ArtdaqDB`."""
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        call_timeout_seconds: float = 300.0,
+        environment: Mapping[str, str] = os.environ,
+        clock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+    ) -> None:
+        """Name the database by its URI; each command to the server has ``call_timeout_seconds``.
+
+        Raise ConfigurationError, without the password, for a URI that names no database in MongoDB.
+        """
+        self._connection = Connection(parse_uri(uri, environment), call_timeout_seconds)
+        self._runs = Runs(self._connection)
+        self._clock = clock
+
+    async def open(self) -> None:
+        """See ``ArtdaqDB.open``. A new database gets its SystemMetadata, and indexes where we may make them."""
+        await self._connection.open()
+        try:
+            await self.ping()
+            await self._describe()
+            await self._index({RUN_HISTORY, SYSTEM_LAYOUT, *await self._runs.collections()})
+        except BaseException:
+            await self._connection.close()
+            raise
+
+    async def close(self) -> None:
+        """See ``ArtdaqDB.close``."""
+        await self._connection.close()
+
+    async def ping(self) -> None:
+        """Ask the server whether it is there. Raise ArtdaqDBError if not."""
+        await self._connection.ping()
+
+    async def list_runs(self) -> Mapping[int, ArchivedRun]:
+        """See ``ArtdaqDB.list_runs``."""
+        return await self._runs.archived()
+
+    async def find(self, run: int) -> ArchivedRun | None:
+        """See ``ArtdaqDB.find``."""
+        return await self._runs.find(run)
+
+    async def half_written(self) -> Sequence[int]:
+        """Return runs that have documents but none in SystemLayout, so that they do not count as archived.
+
+        Somebody was interrupted at them, or is at it. ``insert`` completes them.
+        """
+        return await self._runs.half_written()
+
+    async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
+        """See ``ArtdaqDB.insert``.
+
+        A run that was left half-written (documents of it, but none in SystemLayout) is completed if what is there is
+        what was meant, and refused otherwise.
+        """
+        full = checked(run, configuration, entities)
+        found = await self._runs.find(run)
+        if found is not None and found.configuration != full:
+            raise already(found.configuration, run, f"this record's configuration is {configuration}")
+        held = await self._held(full, full, run)
+        why = await asyncio.to_thread(difference, held, entities)
+        if why:
+            raise already(full, run, why)
+        missing = [one for one in entities if (one.collection, one.name) not in held]
+        if missing and found is not None:
+            raise already(full, run, f"it lacks what this record holds: {missing[0].name}")
+        return await self._store(missing, full, full, run)
+
+    async def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:
+        """See ``ArtdaqDB.update``. An update that was left half-written is completed if it was this one."""
+        full = checked(run, configuration, entities)
+        found = await self._runs.find(run)
+        if found is None or found.configuration != full:
+            raise no_run_to_update(full, run)
+        number, newest, published = await self._runs.newest(run, full)
+        held = await self._held(full, newest, run) if number else {}
+        same = number > 0 and not await asyncio.to_thread(difference, held, entities)
+        missing = [one for one in entities if (one.collection, one.name) not in held]
+        if same and not missing:
+            return newest
+        if same and not published:
+            await self._store(missing, full, newest, run)
+            return newest
+        version = f"{full}v{number + 1}"
+        await self._store(entities, full, version, run)
+        return version
+
+    async def export(self, run: int) -> Sequence[ExportedEntity]:
+        """See ``ArtdaqDB.export``. Of several documents of one version that with the smallest id is taken."""
+        found = await self._runs.find(run)
+        if found is None:
+            raise no_run_to_export(run)
+        newest: dict[tuple[str, str], tuple[int, ExportedEntity]] = {}
+        for document in await self._runs.documents(found.configuration, run):
+            number = update_number(document.version, (found.configuration,))
+            one = ExportedEntity(document.collection, document.entities[0], document.version, document.fcl)
+            key = (one.collection, one.name)
+            if key not in newest or number > newest[key][0]:
+                newest[key] = (number, one)
+        return [newest[key][1] for key in sorted(newest)]
+
+    async def _held(
+        self, configuration: str, version: str, run: int, collections: Collection[str] | None = None
+    ) -> dict[tuple[str, str], bytes]:
+        """Return the exported FHiCL of what a version holds, by collection and entity."""
+        held: dict[tuple[str, str], bytes] = {}
+        for one in await self._runs.documents(configuration, run, collections):
+            if one.version == version:
+                held.setdefault((one.collection, one.entities[0]), one.fcl)
+        return held
+
+    async def _store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> bool:
+        """Store a version's entities and read them back, those of SystemLayout after all others.
+
+        Return whether it was we who completed it: of several at once that is one.
+        """
+        stored = 0
+        stamp = timestamp(self._clock())
+        documents = await asyncio.to_thread(_encoded, entities, configuration, version, run, stamp)
+        for last in (False, True):
+            some = [one for one in entities if (one.collection == SYSTEM_LAYOUT) is last]
+            if not some:
+                continue
+            stored = 0
+            collections = sorted({one.collection for one in some})
+            for collection in collections:
+                mine = [documents[one.name] for one in some if one.collection == collection]
+                purpose = f"Failed to store run {run} in artdaqDB"
+                stored += await self._connection.insert(collection, mine, purpose, run)
+            await self._compare(some, configuration, version, run, collections)
+        return stored > 0
+
+    async def _compare(
+        self, entities: Sequence[Entity], configuration: str, version: str, run: int, collections: Collection[str]
+    ) -> None:
+        """Raise ArtdaqDBError unless a version holds these entities as they were meant."""
+        held = await self._held(configuration, version, run, collections)
+        mine = {(one.collection, one.name): held.get((one.collection, one.name)) for one in entities}
+        lost = [name for (_, name), fcl in mine.items() if fcl is None]
+        there = {key: fcl for key, fcl in mine.items() if fcl is not None}
+        why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, there, entities)
+        if why:
+            raise ArtdaqDBError(
+                f"What artdaqDB holds of {version} is not what was stored: {why}",
+                remedy="another program stores this run too, or the server alters documents (MongoDB does not); "
+                f"compare, then `archiverd retry {run}`",
+                run=run,
+                context={"difference": why},
+            )
+
+    async def _describe(self) -> None:
+        """Give a new database the document that describes it; without the URI's password, unlike the library's."""
+        purpose = "Failed to open artdaqDB"
+        if not await self._connection.project(SYSTEM_METADATA, {}, ("_id",), purpose):
+            document = system_metadata(self._connection.address.shown, object_id(SYSTEM_METADATA), self._clock())
+            await self._connection.insert(SYSTEM_METADATA, [to_bson(document, SYSTEM_METADATA)], purpose, None)
+
+    async def _index(self, collections: Collection[str]) -> None:
+        """Make what runs are looked for by fast, where we are allowed to."""
+        for collection in sorted(collections):
+            for field in (CONFIGURATION, VERSION):
+                if not await self._connection.index(collection, field):
+                    _log.warning(
+                        f"artdaqDB: not allowed to make indexes; without them a run takes longer the more there are: "
+                        f"have an administrator make them on {CONFIGURATION} and {VERSION} of {RUN_HISTORY} and "
+                        f"{SYSTEM_LAYOUT}"
+                    )
+                    return
+
+
+def _encoded(entities: Sequence[Entity], configuration: str, version: str, run: int, stamp: str) -> dict[str, bytes]:
+    """Return the BSON of each entity by name. Raise FhiclError or ArtdaqDBError for what cannot be stored."""
+    documents = {}
+    for one in entities:
+        oid = object_id(one.collection, version, one.name)
+        document = stored(one, Place(oid, one.collection, configuration, version, run, stamp))
+        documents[one.name] = to_bson(document, f"Entity {one.name} of run {run}")
+    return documents

@@ -1,0 +1,138 @@
+"""One program as a child process: its arguments as a list, its own process group, a time limit, what it said.
+
+The group is killed as a whole at the time limit and when the caller is cancelled; no child outlives the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import ArtdaqDBError, Blame, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LONGEST_OUTPUT = 256 << 20
+"""Bytes of standard output beyond which a program is taken to run wild."""
+LONGEST_COMPLAINT = 64 << 10
+"""So many of the last bytes of standard error are kept; the programs' verdict is their last line."""
+LEAVE_SECONDS = 5.0
+"""So long a killed program's last output is waited for."""
+LOADER, DOWNLOADER = "bulkloader", "bulkdownloader"
+_PIECE = 1 << 16
+_KEPT_AWAY = ("ARCHIVERD_", "CREDENTIALS_DIRECTORY")
+"""Variables that begin so may hold or lead to our secrets; the programs do not need them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended: exit code (128 + signal number if one killed it, as a shell has it), and what it said."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+
+def environment(inherited: Mapping[str, str], added: Mapping[str, str], library: str) -> dict[str, str]:
+    """Return a program's environment: what is inherited but our secrets, ``added``, and its library directory first."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith(_KEPT_AWAY)}
+    paths = [path for path in (library, kept.get("LD_LIBRARY_PATH", "")) if path]
+    return {**kept, **added, **({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})}
+
+
+async def run_command(
+    words: Sequence[str], variables: Mapping[str, str], seconds: float, stdin: bytes | None = None
+) -> Outcome:
+    """Run a program to its end. ``stdin`` is written and the pipe then kept open until the program ends.
+
+    Raise ArtdaqDBError if it cannot be started, takes longer than ``seconds``, or says more than anybody would read.
+    """
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=none if stdin is None else pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=dict(variables),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ArtdaqDBError(
+            f"Cannot run {words[0]}: {error.strerror}",
+            retry=Retry.TRANSIENT,
+            blame=Blame.BACKEND,
+            remedy="check artdaq_db.conftoolp_dir: the program must be there and executable",
+        ) from error
+    try:
+        async with asyncio.timeout(seconds):
+            return await _attend(process, stdin)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if isinstance(error, TimeoutError):
+            raise _too_slow(words[0], seconds) from None
+        raise
+    finally:
+        await _take_leave(process)
+
+
+async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> Outcome:
+    """Feed the program, read both its outputs to their ends, and wait for it."""
+    if process.stdout is None or process.stderr is None:
+        raise RuntimeError("the program's outputs are not pipes")
+    try:
+        async with asyncio.TaskGroup() as group:
+            stdout = group.create_task(_all(process.stdout))
+            stderr = group.create_task(_tail(process.stderr))
+            if process.stdin is not None and stdin is not None:
+                with contextlib.suppress(ConnectionError):  # it ended before it had read everything: its code tells
+                    process.stdin.write(stdin)
+                    await process.stdin.drain()
+    except* ArtdaqDBError as errors:
+        raise errors.exceptions[0] from None
+    code = await process.wait()
+    return Outcome(code if code >= 0 else 128 - code, stdout.result(), stderr.result())
+
+
+async def _all(stream: asyncio.StreamReader) -> bytes:
+    """Return everything that comes. Raise ArtdaqDBError if it is too much."""
+    pieces, size = [], 0
+    while piece := await stream.read(_PIECE):
+        size += len(piece)
+        if size > LONGEST_OUTPUT:
+            raise ArtdaqDBError("A program of artdaqDB wrote without end and was killed", blame=Blame.BACKEND)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _tail(stream: asyncio.StreamReader) -> str:
+    """Return the last that comes."""
+    kept = b""
+    while piece := await stream.read(_PIECE):
+        kept = (kept + piece)[-LONGEST_COMPLAINT:]
+    return kept.decode(errors="replace")
+
+
+async def _take_leave(process: asyncio.subprocess.Process) -> None:
+    """Wait for a program that ended or was killed; a grandchild that keeps its pipes open is not waited for."""
+    if process.stdin is not None:
+        process.stdin.close()
+    rest = [stream.read() for stream in (process.stdout, process.stderr) if stream is not None]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE_SECONDS):
+            await asyncio.gather(process.wait(), *rest)
+
+
+def _too_slow(program: str, seconds: float) -> ArtdaqDBError:
+    return ArtdaqDBError(
+        f"{program} did not end within {seconds:g} s and was killed",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy="see whether the database answers; artdaq_db.call_timeout_seconds is the limit",
+    )

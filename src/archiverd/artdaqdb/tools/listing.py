@@ -1,0 +1,70 @@
+"""Which runs are archived, for the tools: they cannot tell.
+
+bulkloader stores and bulkdownloader fetches a configuration whose name is known; neither lists. A FileSystemDB's own
+index tells (artdaqdb_format.md section A.5), wherever the tools run; for MongoDB another backend has to be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from archiverd.artdaqdb.filesystem.index import CONFIGURATION, VERSION, Index
+from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, archived, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from archiverd.artdaqdb.port import ArchivedRun
+    from archiverd.artdaqdb.tools.store import Host
+
+
+class Listing(Protocol):
+    """The part of the `ArtdaqDB` port that the tools lack; every other backend has it."""
+
+    async def open(self) -> None:
+        """See ``ArtdaqDB.open``."""
+
+    async def close(self) -> None:
+        """See ``ArtdaqDB.close``."""
+
+    async def list_runs(self) -> Mapping[int, ArchivedRun]:
+        """See ``ArtdaqDB.list_runs``."""
+
+    async def find(self, run: int) -> ArchivedRun | None:
+        """See ``ArtdaqDB.find``."""
+
+
+class IndexListing:
+    """Reads the index of SystemLayout anew at every call: whoever else writes is seen too."""
+
+    def __init__(self, host: Host, database: Path) -> None:
+        """Name the directory of a FileSystemDB as ``host`` knows it."""
+        self._host = host
+        self._path = database / SYSTEM_LAYOUT / "index.json"
+
+    async def open(self) -> None:
+        """See ``ArtdaqDB.open``: read it once, so that what hinders is told now."""
+        await self.list_runs()
+
+    async def close(self) -> None:
+        """See ``ArtdaqDB.close``; nothing is held."""
+
+    async def list_runs(self) -> Mapping[int, ArchivedRun]:
+        """See ``ArtdaqDB.list_runs``."""
+        text = await self._host.read(self._path)
+        return {} if text is None else await asyncio.to_thread(_runs, text, str(self._path))
+
+    async def find(self, run: int) -> ArchivedRun | None:
+        """See ``ArtdaqDB.find``."""
+        return (await self.list_runs()).get(run)
+
+
+def _runs(text: bytes, path: str) -> dict[int, ArchivedRun]:
+    """Return the archived runs by an index. Raise ArtdaqDBError if it is damaged."""
+    index = Index.parse(text, path)
+    assigned = {one: index.last_assigned(one) for one in index.keys(CONFIGURATION)}
+    runs = sorted({run for version in index.keys(VERSION) if (run := run_of(version)) is not None})
+    found = (archived(run, index.versions_of(run), assigned) for run in runs)
+    return {one.run: one for one in found if one is not None}

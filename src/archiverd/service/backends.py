@@ -1,0 +1,50 @@
+"""Which adapter stands behind the `ArtdaqDB` port, by configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
+from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
+from archiverd.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.config import ArtdaqDb
+
+
+def make_artdaqdb(settings: ArtdaqDb) -> ArtdaqDB:
+    """Return the adapter for ``[artdaq_db]``. Raise ConfigurationError for a URI or backend that we do not speak."""
+    if settings.backend == "tools" or (settings.backend == "auto" and settings.use_tools):
+        return _through_tools(settings)
+    uri = settings.database_uri
+    if uri.startswith(FILES):
+        return FileSystemDB(uri)
+    if uri.startswith(MONGODB):
+        return _mongodb(settings)
+    scheme = uri.split(":", 1)[0]
+    raise ConfigurationError(
+        f"Configuration validation failed: artdaq_db.database_uri: this archiverd cannot write to {scheme}:",
+        remedy="use filesystemdb:///absolute/path or mongodb://host/database",
+    )
+
+
+def _through_tools(settings: ArtdaqDb) -> ArtdaqDB:
+    """Return artdaqDB through bulkloader and bulkdownloader; they cannot list what a MongoDB holds, Motor can."""
+    from archiverd.artdaqdb.tools.making import make_tools_db  # noqa: PLC0415 - only where it is configured
+
+    return make_tools_db(
+        settings.database_uri,
+        directory=settings.conftoolp_dir,
+        remote_host=settings.remote_host,
+        schema_dir=settings.fcl_conf_dir,
+        call_timeout_seconds=settings.call_timeout_seconds,
+        listing=_mongodb(settings) if settings.database_uri.startswith(MONGODB) else None,
+    )
+
+
+def _mongodb(settings: ArtdaqDb) -> ArtdaqDB:
+    from archiverd.artdaqdb.mongo.store import MongoDB  # noqa: PLC0415 - a heavy import only MongoDB needs
+
+    return MongoDB(settings.database_uri, call_timeout_seconds=settings.call_timeout_seconds)

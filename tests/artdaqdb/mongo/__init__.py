@@ -1,0 +1,1 @@
+"""artdaqDB in MongoDB."""
