@@ -3,8 +3,24 @@
 `make test ARGS=--hypothesis-profile=explore` looks for new examples instead.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> Iterator[None]:
+    """Let no test log into what another one has closed."""
+    yield
+    structlog.reset_defaults()

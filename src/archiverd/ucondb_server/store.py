@@ -251,11 +251,14 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         # Transactions are written out; each connection is used by one thread at a time.
+        connection = None
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=60)
+            connection.execute("PRAGMA synchronous = FULL")
         except sqlite3.DatabaseError as error:
+            if connection is not None:
+                connection.close()
             raise StoreError(f"{self._path} cannot be used as a database: {error}") from error
-        connection.execute("PRAGMA synchronous = FULL")  # read from no file: cannot fail
         return connection
 
     def _prepare(self) -> None:
