@@ -1,0 +1,74 @@
+"""The whole way through artdaqDB's other doors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.machine import State
+from tests.artdaqdb.mongo.servers import Server, bson_server, missing, mongod
+from tests.artdaqdb.tools import standin
+from tests.e2e.test_operations import THREE_RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.conftest import Site
+
+
+@pytest.fixture
+def mongodb(tmp_path: Path) -> Iterator[Server]:
+    """A server that speaks MongoDB's protocol."""
+    (tmp_path / "mongod").mkdir()
+    server = mongod(tmp_path / "mongod") or bson_server()
+    if server is None:
+        missing("mongod on PATH or mongo-java-server")
+        return
+    server.start()
+    yield server
+    server.kill()
+
+
+def archive(site: Site, keys: str) -> None:
+    """Archive three runs with ``keys`` in [artdaq_db], lose the journal, and see that everything is found again."""
+    config = site.root / "archiverd.toml"
+    lines = [line for line in config.read_text().splitlines() if not line.startswith("database_uri")]
+    config.write_text("\n".join(lines).replace("[artdaq_db]", f"[artdaq_db]\n{keys}"))
+    site.make(*THREE_RUNS)
+    done = site.run("once")
+    assert done.returncode == 0, done.stderr
+    assert {row.state for row in site.rows().values()} == {State.VERIFIED}
+    for left in site.work.glob("journal.sqlite*"):
+        left.unlink()
+    assert site.run("once").returncode == 0
+    assert site.versions() == {7: 1, 8: 1, 9: 1}
+    for row in site.rows().values():
+        site.assert_proven(row)
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
+def test_through_the_command_line_tools(site: Site) -> None:
+    """With `use_tools` bulkloader and bulkdownloader do it."""
+    bundle = standin.install(site.root / "bundle")
+    archive(site, f'use_tools = true\nconftoolp_dir = "{bundle}"\ndatabase_uri = "filesystemdb://{site.root}/tools"')
+    assert {one["tool"] for one in standin.calls(bundle)} == {"bulkloader", "bulkdownloader"}
+
+
+def test_through_mongodb(site: Site, mongodb: Server) -> None:
+    """With a mongodb:// URI its documents are in MongoDB."""
+    archive(site, f'database_uri = "mongodb://127.0.0.1:{mongodb.port}/runs_db"')
+
+
+def test_a_mongodb_that_is_away_stops_the_start_in_words(site: Site) -> None:
+    """Nobody listens: the pass says which database does not answer, and exits 1 without a traceback."""
+    config = site.root / "archiverd.toml"
+    text = config.read_text().replace(f"filesystemdb://{site.root}/artdaqdb", "mongodb://w:s3cret@127.0.0.1:9/runs_db")
+    config.write_text(text.replace("[artdaq_db]", "[artdaq_db]\ncall_timeout_seconds = 2"))
+    done = site.run("once")
+    assert done.returncode == 1
+    assert "ArtdaqDBError: " in done.stderr
+    assert "Connection refused" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stderr
