@@ -61,7 +61,7 @@ def once(
 
     Exit code 0 if all went through, 1 if a run failed or waits for UconDB, 130 if interrupted.
     """
-    from archiverd.service import once as passes  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.service import passes  # noqa: PLC0415 - a heavy import only this command needs
     from archiverd.service.wiring import Order  # noqa: PLC0415
 
     if import_only and migrate_only:
@@ -99,7 +99,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     """
     from archiverd.config import missing_for_migration  # noqa: PLC0415 - a heavy import only this command needs
     from archiverd.core.machine import Stage  # noqa: PLC0415
-    from archiverd.service import once as passes  # noqa: PLC0415
+    from archiverd.service import passes  # noqa: PLC0415
     from archiverd.service.wiring import Order  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=stage == "migrate")
@@ -120,7 +120,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
 def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     """Make journal, state file and failure log of a stage anew from what its database holds, each run proven again."""
     from archiverd.core.machine import Stage  # noqa: PLC0415 - a heavy import only this command needs
-    from archiverd.service import once as passes  # noqa: PLC0415
+    from archiverd.service import passes  # noqa: PLC0415
     from archiverd.service.wiring import Order  # noqa: PLC0415
 
     migrating = stage == "migrate"

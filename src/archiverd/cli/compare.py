@@ -24,12 +24,12 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
 
     Exit code 0 if every run is verified, open, ignored or waived; else 1, with what to do for each state.
     """
-    from archiverd.service import once  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.service import passes  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings()
 
     def alone(on_progress: Progress) -> Told:
-        return asyncio.run(once.reconcile(settings, deep=deep, on_progress=on_progress)).told()
+        return asyncio.run(passes.reconcile(settings, deep=deep, on_progress=on_progress)).told()
 
     found = through_daemon(settings, "reconcile", {"deep": deep}, alone)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
@@ -14,10 +15,25 @@ if TYPE_CHECKING:
     from archiverd.config import ArtdaqDb
 
 
-def make_artdaqdb(settings: ArtdaqDb) -> ArtdaqDB:
-    """Return the adapter for ``[artdaq_db]``. Raise ConfigurationError for a URI or backend that we do not speak."""
-    if settings.backend == "tools" or (settings.backend == "auto" and settings.use_tools):
+def chosen(settings: ArtdaqDb) -> str:
+    """Return which backend ``auto`` means here, and any other as it is."""
+    if settings.backend != "auto":
+        return settings.backend
+    if settings.use_tools:
+        return "tools"
+    return "builtin" if settings.conftoolp_dir is None else "conftoolp"
+
+
+def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
+    """Return the adapter for ``[artdaq_db]``; ``workers`` runs are imported at once.
+
+    Raise ConfigurationError for a URI or backend that we do not speak.
+    """
+    backend = chosen(settings)
+    if backend == "tools":
         return _through_tools(settings)
+    if backend == "conftoolp":
+        return _through_conftoolp(settings, workers)
     uri = settings.database_uri
     if uri.startswith(FILES):
         return FileSystemDB(uri)
@@ -41,6 +57,24 @@ def _through_tools(settings: ArtdaqDb) -> ArtdaqDB:
         schema_dir=settings.fcl_conf_dir,
         call_timeout_seconds=settings.call_timeout_seconds,
         listing=_mongodb(settings) if settings.database_uri.startswith(MONGODB) else None,
+    )
+
+
+def _through_conftoolp(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
+    """Return artdaqDB through the experiment's library."""
+    from archiverd.artdaqdb.conftoolp.store import ConftoolpDB  # noqa: PLC0415 - only where it is configured
+
+    if settings.conftoolp_dir is None:
+        raise ConfigurationError(
+            "Configuration validation failed: conftoolp_dir is required",
+            remedy='set artdaq_db.conftoolp_dir to the directory of conftoolp.py, or backend = "builtin"',
+        )
+    return ConftoolpDB(
+        settings.database_uri,
+        settings.conftoolp_dir,
+        settings.conftoolp_python or sys.executable,
+        workers,
+        settings.call_timeout_seconds,
     )
 
 

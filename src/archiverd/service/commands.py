@@ -12,7 +12,7 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage, State
 from archiverd.journal.books import TAGS
-from archiverd.service import once as passes
+from archiverd.service import passes
 from archiverd.service.stopping import Reason
 from archiverd.stages import deciding
 

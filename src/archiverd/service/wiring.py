@@ -171,7 +171,7 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        artdaqdb = make_artdaqdb(settings.artdaq_db)
+        artdaqdb = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)
