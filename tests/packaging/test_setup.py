@@ -34,7 +34,7 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root, self.bin, self.calls = root / "project", root / "bin", root / "calls"
-        for directory in ("scripts", "requirements", "native/src"):
+        for directory in ("scripts", "requirements", "native/src", "src"):
             (self.root / directory).mkdir(parents=True)
         shutil.copy(SETUP, self.root / "scripts" / "setup")
         for name in ("requirements/dev.lock", "pyproject.toml", "native/src/engine.cpp"):
@@ -78,6 +78,18 @@ def ready(checkout: Checkout) -> Checkout:
     assert done.returncode == 0, done.stderr
     assert checkout.steps() == ["venv", "packages", "project"]
     return checkout
+
+
+def test_a_module_that_moved_is_found_again(ready: Checkout) -> None:
+    """A module more or less means a new installation, for an editable one remembers where each was; an edit does not."""
+    module = ready.root / "src" / "room.py"
+    for text in ("one", "two"):
+        module.write_text(text)
+        assert ready.setup().returncode == 0
+        assert ready.steps() == (["project"] if text == "one" else [])
+    module.rename(module.with_name("other.py"))
+    assert ready.setup().returncode == 0
+    assert ready.steps() == ["project"]
 
 
 def test_nothing_is_done_twice(ready: Checkout) -> None:
