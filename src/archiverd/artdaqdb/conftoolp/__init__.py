@@ -1,0 +1,1 @@
+"""artdaqDB through the experiment's own C++ library, in child processes."""

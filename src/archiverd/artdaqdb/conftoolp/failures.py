@@ -1,0 +1,139 @@
+"""What may go wrong with the experiment's library, in the words of the troubleshooting guide, and what to do then."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import ArtdaqDBError, Blame, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_WHAT = re.compile(r"std::exception::what: (.*)", re.DOTALL)
+_CATEGORY = re.compile(r"-{4} .*? (?:BEGIN|END)")
+_LONGEST = 500
+"""Characters of the library's own words that go into a message."""
+_PASSING = ("No suitable servers", "Failed to resolve", "socket", "timed out", "timeout")
+"""In the MongoDB driver's words (D.3): the server cannot be reached."""
+NOTHING_THERE = ("No search filters were found", "No results found for", "No documents found")
+"""Failures that only say that there is nothing: composition of a FileSystemDB, of a MongoDB, and load (D.3)."""
+
+
+def cannot_start(python: str, error: OSError) -> ArtdaqDBError:
+    """Return the error for an interpreter that does not run."""
+    return ArtdaqDBError(
+        f"Cannot run {python} for conftoolp: {error.strerror}",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy="artdaq_db.conftoolp_python must name the Python that the bundle was built for",
+    )
+
+
+def not_importable(raised: str, python: str) -> ArtdaqDBError:
+    """Return the error for a library that cannot be imported; ``raised`` is what Python said."""
+    if "No module named" in raised:
+        remedy = "artdaq_db.conftoolp_dir must be the directory that holds conftoolp.py and _conftoolp.so"
+    elif "cannot open shared object file" in raised:
+        remedy = "put the missing library into artdaq_db.conftoolp_dir; `ldd _conftoolp.so` there names all it needs"
+    else:
+        remedy = f"`{python} -c 'import conftoolp'` in artdaq_db.conftoolp_dir must work: was it built for this Python?"
+    return ArtdaqDBError(
+        f"Failed to import 'conftoolp'. Ensure artdaq_database env is set up. {raised}",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy=remedy,
+        context={"python": python},
+    )
+
+
+def crashed(function: str, code: int, complaint: str) -> ArtdaqDBError:
+    """Return the error for a worker that ended in a call: with ``code`` as `subprocess` counts it."""
+    how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+    return ArtdaqDBError(
+        f"conftoolp {how} in {function}: {_last_words(complaint)}",
+        retry=Retry.TRANSIENT,
+        remedy="it is restarted and the run tried again; if one run always ends so, its files are what to look at",
+        context={"stderr": complaint[-_LONGEST:]},
+    )
+
+
+def hung(function: str, seconds: float) -> ArtdaqDBError:
+    """Return the error for a call that did not return in time."""
+    return ArtdaqDBError(
+        f"conftoolp did not return from {function} within {seconds:g} s and was killed",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy="see whether the database answers; artdaq_db.call_timeout_seconds is the limit. If a filesystemdb then "
+        "says that its SearchIndex is corrupt, the library was killed while writing it: see `archiverd artdaqdb check`",
+    )
+
+
+def broken(function: str, raised: str) -> ArtdaqDBError:
+    """Return the error for a function that raised instead of returning."""
+    return ArtdaqDBError(
+        f"conftoolp.{function} raised {raised}",
+        blame=Blame.BACKEND,
+        remedy="the bundle in artdaq_db.conftoolp_dir is another than archiverd knows; compare its version",
+    )
+
+
+def refused(function: str, text: str, run: int | None) -> ArtdaqDBError:
+    """Return the error for a function that returned False with ``text``."""
+    what = said(text)
+    passing = any(word in what for word in _PASSING)
+    corrupt = "SearchIndex is corrupt" in what
+    begin = "Failed to store" if function == "write_document" else "Failed to get configurations"
+    return ArtdaqDBError(
+        f"{begin}: conftoolp.{function}: {what}",
+        retry=Retry.TRANSIENT if passing else Retry.PERMANENT,
+        blame=Blame.BACKEND if passing or corrupt else Blame.RUN,
+        remedy="stop archiverd, then `archiverd artdaqdb rebuild-index <collection>`: a writer was interrupted at it"
+        if corrupt
+        else "see whether the database of artdaq_db.database_uri is there and answers",
+        run=run,
+    )
+
+
+def wrong_answer(function: str, what: str, run: int | None) -> ArtdaqDBError:
+    """Return the error for an answer that is not to what was asked."""
+    return ArtdaqDBError(
+        f"conftoolp.{function} answered wrongly: {what}",
+        remedy="look at this run with conftool.py; another program may have changed it meanwhile",
+        run=run,
+    )
+
+
+def not_kept(version: str, why: str, run: int, entities: Collection[str]) -> ArtdaqDBError:
+    """Return the error for a version that does not hold what was stored in it."""
+    return ArtdaqDBError(
+        f"What artdaqDB holds of {version} is not what was stored: {why}",
+        remedy=f"another program stores this run too; compare, then `archiverd retry import {run}`",
+        run=run,
+        context={"entities": list(entities)},
+    )
+
+
+def closing() -> ArtdaqDBError:
+    """Return the error for a call that is not begun because the database is being closed."""
+    return ArtdaqDBError("artdaqDB is being closed", retry=Retry.TRANSIENT, remedy="it goes on after the next start")
+
+
+def said(text: str) -> str:
+    """Return the message in what the library returned: without stack trace and frame lines, on one line."""
+    found = _WHAT.search(text)
+    words = _CATEGORY.sub(" ", found[1] if found else text)
+    return " ".join(words.split())[:_LONGEST]
+
+
+def _last_words(complaint: str) -> str:
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    return lines[-1][:_LONGEST] if lines else "it said nothing"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

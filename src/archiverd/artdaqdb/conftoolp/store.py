@@ -1,0 +1,265 @@
+"""artdaqDB through the experiment's own library (conftoolp), behind the `ArtdaqDB` port.
+
+The library runs in child processes: it blocks, keeps Python's lock for the whole of a call, and ends its process on
+some errors. It stores documents one by one and never notices a double, so a run is looked up before it is stored, its
+documents are read back, and the one in SystemLayout, which alone makes the run count as archived, is stored last.
+Whatever was interrupted is completed by doing it again.
+
+A FileSystemDB is written by one child at a time, for the library locks nothing. One that is killed while the library
+writes an ``index.json`` (at the deadline, or with the daemon) may leave that file corrupt: the library says so at its
+next call. archiverd's own engine has no such weakness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from archiverd import fhicl
+from archiverd.artdaqdb.conftoolp.failures import not_kept, wrong_answer
+from archiverd.artdaqdb.conftoolp.library import Library
+from archiverd.artdaqdb.conftoolp.pool import Pool
+from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
+from archiverd.artdaqdb.port import ExportedEntity
+from archiverd.artdaqdb.rules import (
+    SYSTEM_LAYOUT,
+    already,
+    archived,
+    checked,
+    difference,
+    no_run_to_export,
+    no_run_to_update,
+    run_of,
+    update_number,
+)
+from archiverd.artdaqdb.tools.command import environment
+from archiverd.core.errors import ArtdaqDBError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from archiverd.artdaqdb.conftoolp.library import Key
+    from archiverd.artdaqdb.port import ArchivedRun, Entity
+
+T = TypeVar("T")
+
+MONGODB = "mongodb://"
+CLOSE_SECONDS = 10.0
+"""So long closing waits for calls of the library that were begun; then their children are killed."""
+_TURNS = 64
+"""Of two runs with the same remainder only one is stored or read at a time."""
+
+
+class ConftoolpDB:
+    """artdaqDB through the library; see `archiverd.artdaqdb.port.ArtdaqDB`."""
+
+    def __init__(self, uri: str, conftoolp_dir: Path, python: str, workers: int, call_timeout_seconds: float) -> None:
+        """Name the database, the directory with conftoolp.py, and the Python that directory was built for.
+
+        ``workers`` children call at once, but one only on a FileSystemDB. Raise ConfigurationError for a URI that the
+        library would take for something else: it does not complain.
+        """
+        if uri.startswith(SCHEME):
+            parse_uri(uri)
+        elif not uri.startswith(MONGODB):
+            raise ConfigurationError(
+                "Configuration validation failed: artdaq_db.database_uri is neither filesystemdb:// nor mongodb://",
+                remedy="the library knows these two, and takes any other for a database elsewhere",
+            )
+        directory = str(conftoolp_dir)
+        path = ":".join(part for part in (directory, os.environ.get("PYTHONPATH", "")) if part)
+        added = {"ARTDAQ_DATABASE_URI": uri, "PYTHONPATH": path}
+        variables = environment(os.environ, added, directory)
+        self.workers = 1 if uri.startswith(SCHEME) else max(1, workers)
+        """So many children at most."""
+        self._pool = Pool(self.workers, python, variables, call_timeout_seconds)
+        self._library = Library(self._pool)
+        self._turns = [asyncio.Lock() for _ in range(_TURNS)]
+        self._begun: set[asyncio.Task[Any]] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the living children."""
+        return self._pool.pids
+
+    async def open(self) -> None:
+        """See ``ArtdaqDB.open``. Raise ArtdaqDBError if the library cannot be imported or the database not listed."""
+        try:
+            await self._pool.open()
+            await self._library.versions(SYSTEM_LAYOUT)
+        except BaseException:
+            await self._pool.close()
+            raise
+
+    async def close(self) -> None:
+        """See ``ArtdaqDB.close``. A run that is half stored then is completed by its next insert."""
+        self._pool.stop()
+        if self._begun:
+            await asyncio.wait(self._begun, timeout=CLOSE_SECONDS)
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
+        await self._pool.close()
+
+    async def list_runs(self) -> Mapping[int, ArchivedRun]:
+        """See ``ArtdaqDB.list_runs``."""
+        return await self._to_its_end(self._list)
+
+    async def find(self, run: int) -> ArchivedRun | None:
+        """See ``ArtdaqDB.find``."""
+        return await self._to_its_end(lambda: self._find(run))
+
+    async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
+        """See ``ArtdaqDB.insert``.
+
+        A run that was left half-written (documents of it, but none in SystemLayout) is completed if what is there is
+        what was meant, and refused otherwise.
+        """
+        full = _storable(run, configuration, entities)
+        await asyncio.to_thread(_check, entities)
+        return await self._in_turn(run, lambda: self._insert(run, full, entities))
+
+    async def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:
+        """See ``ArtdaqDB.update``. An update that was left half-written is completed if it was this one."""
+        full = _storable(run, configuration, entities)
+        await asyncio.to_thread(_check, entities)
+        return await self._in_turn(run, lambda: self._update(run, full, entities))
+
+    async def export(self, run: int) -> Sequence[ExportedEntity]:
+        """See ``ArtdaqDB.export``. Each entity is asked for by version: by itself the library takes v9 for v10."""
+        return await self._in_turn(run, lambda: self._export(run))
+
+    async def _in_turn(self, run: int, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work`` in the run's turn and to its end; see `_to_its_end`."""
+
+        async def in_turn() -> T:
+            async with self._turns[run % _TURNS]:
+                return await work()
+
+        return await self._to_its_end(in_turn)
+
+    async def _to_its_end(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do ``work``, and go on with it if the caller is cancelled: killing the library amid a call may do harm."""
+        task = asyncio.create_task(work(), name="conftoolp")
+        self._begun.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Forget a task; what a cancelled caller does not hear is found by its next attempt."""
+        self._begun.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _list(self) -> Mapping[int, ArchivedRun]:
+        assigned = _ranked(await self._library.configurations("*"))
+        runs: dict[int, list[str]] = {}
+        for version in await self._library.versions(SYSTEM_LAYOUT):
+            run = run_of(version)
+            if run is not None:
+                runs.setdefault(run, []).append(version)
+        mine: dict[int, dict[str, str]] = {}
+        for name, rank in assigned.items():
+            mine.setdefault(run_of(name) or 0, {})[name] = rank
+        found = (archived(run, runs[run], mine.get(run, {})) for run in sorted(runs))
+        return {one.run: one for one in found if one is not None}
+
+    async def _find(self, run: int) -> ArchivedRun | None:
+        assigned = _ranked([one for one in await self._library.configurations(f"{run}/*") if run_of(one) == run])
+        versions = {version for one in assigned for version in await self._library.versions(SYSTEM_LAYOUT, one)}
+        return archived(run, versions, assigned)
+
+    async def _insert(self, run: int, full: str, entities: Sequence[Entity]) -> bool:
+        found = await self._find(run)
+        if found is not None and found.configuration != full:
+            raise already(found.configuration, run, f"this record's configuration is {full.partition('/')[2]}")
+        composition = await self._library.composition(full)
+        held = await self._held(composition, full, full, run)
+        unread = sorted(composition - held.keys())
+        if unread and found is None:  # no update explains it, and stored again it would be there twice
+            raise wrong_answer("read_document", f"{full} has an entity {unread[0][1]}, but it gives another", run)
+        if why := await asyncio.to_thread(difference, held, entities):
+            raise already(full, run, why)
+        missing = [one for one in entities if (one.collection, one.name) not in held]
+        if missing and found is not None:
+            raise already(full, run, f"it lacks what this record holds: {missing[0].name}")
+        await self._store(missing, full, full, run)
+        return bool(missing)
+
+    async def _update(self, run: int, full: str, entities: Sequence[Entity]) -> str:
+        found = await self._find(run)
+        if found is None or found.configuration != full:
+            raise no_run_to_update(full, run)
+        composition = await self._library.composition(full)
+        collections = {SYSTEM_LAYOUT, *(collection for collection, _ in composition)}
+        versions = {one: await self._library.versions(one, full) for one in sorted(collections)}
+        numbers = {update_number(one, (full,)): one for those in versions.values() for one in those}
+        number = max(numbers, default=0)
+        newest = numbers.get(number, full)
+        held = await self._held(composition, full, newest, run) if number else {}
+        missing = [one for one in entities if (one.collection, one.name) not in held]
+        same = number > 0 and not await asyncio.to_thread(difference, held, entities)
+        if same and (not missing or newest not in versions[SYSTEM_LAYOUT]):
+            await self._store(missing, full, newest, run)
+            return newest
+        version = f"{full}v{number + 1}"
+        await self._store(entities, full, version, run)
+        return version
+
+    async def _export(self, run: int) -> Sequence[ExportedEntity]:
+        found = await self._find(run)
+        if found is None:
+            raise no_run_to_export(run)
+        full = found.configuration
+        composition = await self._library.composition(full)
+        versions = {one: await self._library.versions(one, full) for one in sorted({key[0] for key in composition})}
+        exported = []
+        for key in sorted(composition):
+            for version in sorted(versions[key[0]], key=lambda one: update_number(one, (full,)), reverse=True):
+                fcl = await self._library.load(key, full, version, run)
+                if fcl is not None:
+                    exported.append(ExportedEntity(*key, version, fcl))
+                    break
+            else:
+                raise wrong_answer("read_document", f"no version of {full} has its entity {key[1]}", run)
+        return exported
+
+    async def _held(self, keys: set[Key], configuration: str, version: str, run: int) -> dict[Key, bytes]:
+        """Return the exported FHiCL of what a version holds of ``keys``."""
+        held = {key: await self._library.load(key, configuration, version, run) for key in sorted(keys)}
+        return {key: fcl for key, fcl in held.items() if fcl is not None}
+
+    async def _store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
+        """Store entities that are not there, those of SystemLayout after all others have been read back."""
+        for last in (False, True):
+            some = [one for one in entities if (one.collection == SYSTEM_LAYOUT) is last]
+            for one in some:
+                await self._library.store(one, configuration, version, run)
+            keys = {(one.collection, one.name) for one in some}
+            held = await self._held(keys, configuration, version, run)
+            lost = sorted(name for _, name in keys - held.keys())
+            why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, held, some)
+            if why:
+                raise not_kept(version, why, run, [one.name for one in some])
+
+
+def _ranked(configurations: Sequence[str]) -> dict[str, str]:
+    """Return configurations, last assigned first, with texts that order them as the times would."""
+    return {name: f"{len(configurations) - place:012d}" for place, name in enumerate(configurations)}
+
+
+def _storable(run: int, configuration: str, entities: Sequence[Entity]) -> str:
+    """Return ``<run>/<configuration>``. Raise ArtdaqDBError for names that the library could not find again."""
+    for name in (configuration, *(one.name for one in entities)):
+        if name.endswith("*"):
+            raise ArtdaqDBError(f"conftoolp cannot look for {name!r}: a * at the end matches anything", run=run)
+    return checked(run, configuration, entities)
+
+
+def _check(entities: Sequence[Entity]) -> None:
+    """Raise FhiclError for the first entity that is not FHiCL: on some errors the library ends its process."""
+    for one in entities:
+        fhicl.to_json(one.fcl, f"{one.name}.fcl", "")

@@ -1,0 +1,1 @@
+"""Tests of artdaqDB through the experiment's library."""

@@ -1,0 +1,31 @@
+"""artdaqDB through the stand-in library."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STANDIN = Path(__file__).parent / "standin"
+
+
+@pytest.fixture
+def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the directory whose files tell the stand-in what to do wrong."""
+    directory = tmp_path / "faults"
+    directory.mkdir()
+    monkeypatch.setenv("CONFTOOLP_FAULTS", str(directory))
+    return directory
+
+
+@pytest.fixture
+def make_database(tmp_path: Path, faults: Path) -> Callable[..., ConftoolpDB]:
+    """Return what makes an adapter on the test's directory and the stand-in library."""
+    return lambda seconds=60.0: ConftoolpDB(f"filesystemdb://{tmp_path}/db", STANDIN, sys.executable, 3, seconds)

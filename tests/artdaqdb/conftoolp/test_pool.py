@@ -1,0 +1,72 @@
+"""The pool: as many calls at once as there are workers, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.artdaqdb.conftoolp.pool import Pool
+from archiverd.core.errors import ArtdaqDBError, Retry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIBRARY = """
+import os, time
+
+def wait_for(directory, name):
+    open(os.path.join(directory, name + ".begun"), "w").close()
+    while not os.path.exists(os.path.join(directory, name + ".go")):
+        time.sleep(0.005)
+    return True, name
+"""
+
+
+async def until(path: Path) -> None:
+    """Wait, at most ten seconds, until a file is there."""
+    async with asyncio.timeout(10):
+        while not path.exists():
+            await asyncio.sleep(0.005)
+
+
+async def test_calls_run_at_once_up_to_the_number_of_workers(tmp_path: Path) -> None:
+    """Two workers make two calls at once, the third call waits for one of them; each gets its own answer."""
+    (tmp_path / "conftoolp.py").write_text(LIBRARY)
+    pool = Pool(2, sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, 30)
+    await pool.open()
+    assert len(pool.pids) == 1, "the second is started when it is needed"
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(pool.call("wait_for", str(tmp_path), name)) for name in "abc"]
+        await until(tmp_path / "a.begun")
+        await until(tmp_path / "b.begun")
+        assert len(set(pool.pids)) == 2
+        assert not (tmp_path / "c.begun").exists()
+        (tmp_path / "b.go").touch()
+        await until(tmp_path / "c.begun")
+        (tmp_path / "a.go").touch()
+        (tmp_path / "c.go").touch()
+    assert [task.result().text for task in tasks] == ["a", "b", "c"]
+    await pool.close()
+    assert pool.pids == []
+
+
+async def test_a_stopped_pool_finishes_what_it_began(tmp_path: Path) -> None:
+    """After `stop` a call that runs gets its answer; one that waits, or comes later, is to be tried again."""
+    (tmp_path / "conftoolp.py").write_text(LIBRARY)
+    pool = Pool(1, sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, 30)
+    running = asyncio.create_task(pool.call("wait_for", str(tmp_path), "a"))
+    waiting = asyncio.create_task(pool.call("wait_for", str(tmp_path), "b"))
+    await until(tmp_path / "a.begun")
+    pool.stop()
+    (tmp_path / "a.go").touch()
+    assert (await running).text == "a"
+    for late in (waiting, pool.call("wait_for", str(tmp_path), "c")):
+        with pytest.raises(ArtdaqDBError, match="artdaqDB is being closed") as caught:
+            await late
+        assert caught.value.retry is Retry.TRANSIENT
+    assert not (tmp_path / "b.begun").exists()
+    await pool.close()

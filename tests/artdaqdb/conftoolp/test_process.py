@@ -1,0 +1,293 @@
+"""A worker: frames survive noise, a crash or hang costs one child, and a killed daemon leaves none."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.artdaqdb.conftoolp.process import SCRIPT, Answer, Worker
+from archiverd.core.errors import ArtdaqDBError, Blame, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LIBRARY = """
+    import os, signal, subprocess, sys, time
+    print("noise at import")
+
+    def echo(*texts):
+        print("noise")
+        os.write(1, b"noise of the C++ part\\n")
+        subprocess.run(["echo", "noise of a child"])
+        return True, "|".join(texts)
+
+    def refuse():
+        return False, "no"
+
+    def fail():
+        raise TypeError("in method 'fail'")
+
+    def abort():
+        print("Failed Assertion", file=sys.stderr, flush=True)
+        os.abort()
+
+    def end(code):
+        os._exit(int(code))
+
+    def segfault():
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def hang(started):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        subprocess.Popen(["sleep", "600"])
+        with open(started, "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(600)
+
+    def environment(name):
+        return True, os.environ.get(name, "")
+
+    def path():
+        return True, repr(sys.path)
+"""
+
+
+@asynccontextmanager
+async def library(tmp_path: Path, text: str = LIBRARY, seconds: float = 30) -> AsyncIterator[Worker]:
+    """Give a worker whose library is ``text``."""
+    (tmp_path / "conftoolp.py").write_text(textwrap.dedent(text))
+    worker = Worker(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path), "URI": "x://y"}, seconds)
+    try:
+        yield worker
+    finally:
+        await worker.close()
+
+
+def old_python(name: str) -> str | None:
+    """Return the path of a Python of that version, None if there is none."""
+    program = shutil.which(name)
+    if program is None or subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode:
+        return None
+    return program
+
+
+def gone(pid: int) -> bool:
+    """Tell whether no process of this session, which ``pid`` led, is alive."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == pid and fields[0] not in "ZX":
+                return False
+    return True
+
+
+async def until_gone(pid: int) -> None:
+    """Wait, at most ten seconds, until a session is dead."""
+    async with asyncio.timeout(10):
+        while not gone(pid):
+            await asyncio.sleep(0.01)
+
+
+async def test_noise_on_stdout_does_not_reach_the_answers(tmp_path: Path) -> None:
+    """Whatever the library, its C++ part or its children print, every answer is whole and the right one."""
+    async with library(tmp_path) as worker:
+        for number in range(5):
+            assert await worker.call("echo", str(number), "é\udcff\n") == Answer(
+                success=True, text=f"{number}|é\udcff\n"
+            )
+
+
+async def test_large_texts_pass(tmp_path: Path) -> None:
+    """A text much larger than a pipe goes there and back."""
+    async with library(tmp_path) as worker:
+        assert (await worker.call("echo", "x" * 3_000_000)).text == "x" * 3_000_000
+
+
+async def test_refusals_and_exceptions_are_answers(tmp_path: Path) -> None:
+    """False with a text is returned, an exception raised here; the child lives on in both cases."""
+    async with library(tmp_path) as worker:
+        assert await worker.call("refuse") == Answer(success=False, text="no")
+        pid = worker.pid
+        with pytest.raises(ArtdaqDBError, match=r"conftoolp\.fail raised TypeError: in method 'fail'"):
+            await worker.call("fail")
+        with pytest.raises(ArtdaqDBError, match="AttributeError"):
+            await worker.call("nosuch")
+        assert worker.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (("abort",), "conftoolp was ended by SIGABRT in abort: Failed Assertion"),
+        (("segfault",), "conftoolp was ended by SIGSEGV in segfault: noise of a child"),
+        (("end", "3"), "conftoolp ended with exit code 3 in end: noise of a child"),
+    ],
+)
+async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
+    tmp_path: Path, call: tuple[str, ...], told: str
+) -> None:
+    """However the library ends its process, the call fails in words and the next call is answered by a new child."""
+    async with library(tmp_path) as worker:
+        await worker.call("echo")
+        pid = worker.pid
+        with pytest.raises(ArtdaqDBError) as caught:
+            await worker.call(*call)
+        assert caught.value.message == told
+        assert caught.value.retry is Retry.TRANSIENT
+        began = time.monotonic()
+        assert (await worker.call("echo", "again")).text == "again"
+        assert time.monotonic() - began < 1
+        assert worker.pid != pid
+
+
+async def test_a_hung_call_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    """At its deadline the child and its own children die, even if they ignore SIGTERM; the next call works."""
+    async with library(tmp_path, seconds=0.5) as worker:
+        with pytest.raises(ArtdaqDBError, match=r"did not return from hang within 0\.5 s and was killed"):
+            await worker.call("hang", str(tmp_path / "started"))
+        pid = int((tmp_path / "started").read_text())
+        await until_gone(pid)
+        assert (await worker.call("echo", "again")).text == "again"
+
+
+async def test_a_cancelled_call_leaves_no_answer_behind(tmp_path: Path) -> None:
+    """After a cancelled call the next one gets its own answer, from a new child."""
+    async with library(tmp_path) as worker:
+        task = asyncio.create_task(worker.call("hang", str(tmp_path / "started")))
+        async with asyncio.timeout(10):
+            while not (tmp_path / "started").exists():
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await worker.call("echo", "again")).text == "again"
+
+
+async def test_a_child_killed_while_idle_is_replaced(tmp_path: Path) -> None:
+    """A child that somebody killed between calls is missed by at most the one call that finds it dying."""
+    async with library(tmp_path) as worker:
+        await worker.call("echo")
+        pid = worker.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until_gone(pid)
+        with contextlib.suppress(ArtdaqDBError):
+            await worker.call("echo", "once")
+        assert (await worker.call("echo", "again")).text == "again"
+        assert worker.pid != pid
+
+
+async def test_closing_ends_the_child(tmp_path: Path) -> None:
+    """An idle child ends by itself when its stdin closes."""
+    async with library(tmp_path) as worker:
+        await worker.call("echo")
+        pid = worker.pid
+        assert pid is not None
+        await worker.close()
+        assert worker.pid is None
+        assert gone(pid)
+
+
+async def test_the_environment_is_the_childs_own(tmp_path: Path) -> None:
+    """The library sees the variables given to it, and no module of ours on its path."""
+    async with library(tmp_path) as worker:
+        assert (await worker.call("environment", "URI")).text == "x://y"
+        assert str(SCRIPT.parent) not in (await worker.call("path")).text.replace("'", " ").split()
+    assert "URI" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "remedy"),
+    [
+        (None, "ModuleNotFoundError: No module named 'conftoolp'", "conftoolp.py"),
+        (
+            "raise ImportError('libartdaq-database_ConfigurationDB.so: cannot open shared object file: No such file')",
+            "ImportError: libartdaq-database_ConfigurationDB.so: cannot open shared object file",
+            "ldd",
+        ),
+        ("import os; os.abort()", "conftoolp was ended by SIGABRT in import conftoolp", "restarted"),
+    ],
+)
+async def test_a_library_that_cannot_be_imported(tmp_path: Path, text: str | None, told: str, remedy: str) -> None:
+    """What Python says of a missing module or library is told in the guide's words, with what to do."""
+    async with library(tmp_path, text or "") as worker:
+        if text is None:
+            (tmp_path / "conftoolp.py").unlink()
+        with pytest.raises(ArtdaqDBError) as caught:
+            await worker.start()
+        assert told in caught.value.message
+        assert remedy in caught.value.remedy
+        assert worker.pid is None
+
+
+def test_the_script_is_for_old_pythons_too() -> None:
+    """The worker's script is Python 3.6, and imports nothing but the standard library."""
+    parsed = ast.parse(SCRIPT.read_text(), feature_version=(3, 6))
+    imports = [node for node in ast.walk(parsed) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports}
+    assert names <= sys.stdlib_module_names - {"__future__"}
+
+
+@pytest.mark.parametrize("name", ["python3.6", "python3.7", "python3.8", "python3.9"])
+async def test_an_old_python_runs_the_script(tmp_path: Path, name: str) -> None:
+    """A library built for an old Python is called by that Python."""
+    program = old_python(name)
+    if program is None:
+        pytest.skip(f"no {name} on PATH that runs")
+    (tmp_path / "conftoolp.py").write_text(textwrap.dedent(LIBRARY))
+    worker = Worker(program, {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}, 30)
+    assert (await worker.call("echo", "é")).text == "é"
+    await worker.close()
+
+
+async def test_a_python_that_is_not_there(tmp_path: Path) -> None:
+    """A wrong conftoolp_python is named with its setting."""
+    with pytest.raises(ArtdaqDBError, match=r"Cannot run .*nosuch for conftoolp") as caught:
+        await Worker(str(tmp_path / "nosuch"), {}, 5).start()
+    assert caught.value.blame is Blame.BACKEND
+    assert "conftoolp_python" in caught.value.remedy
+
+
+PARENT = """
+import asyncio, os, sys
+from archiverd.artdaqdb.conftoolp.process import Worker
+
+async def main():
+    worker = Worker(sys.executable, {**os.environ, "PYTHONPATH": sys.argv[1]}, 600)
+    await worker.call(*sys.argv[2:])
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_daemon_leaves_no_child_inside_a_call(tmp_path: Path) -> None:
+    """SIGKILL of the parent kills a child that is blocked in the library and does not see its stdin close."""
+    (tmp_path / "conftoolp.py").write_text(textwrap.dedent(LIBRARY).replace('subprocess.Popen(["sleep", "600"])', ""))
+    started = tmp_path / "started"
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path), "hang", str(started), stderr=asyncio.subprocess.DEVNULL
+    )
+    async with asyncio.timeout(20):
+        while not (started.exists() and started.read_text()):
+            await asyncio.sleep(0.01)
+    child = int(started.read_text())
+    assert not gone(child)
+    parent.kill()
+    await parent.wait()
+    await until_gone(child)
