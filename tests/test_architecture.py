@@ -43,7 +43,7 @@ SEAMS = {
     "httpx": "ucondb/wire.py",
     "motor": "artdaqdb/mongo/wire.py",
     "aiofiles": "disk.py",
-    "pydantic_settings": "config.py",
+    "pydantic_settings": "config/models.py",
     "structlog": "log.py",
 }
 """Packages a successor may be needed for, and the one module that may import each."""

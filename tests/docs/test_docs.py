@@ -8,11 +8,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.config import Section, Settings
 from archiverd.core.machine import State
 from tests.e2e.conftest import Site, bare_site, site
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["bare_site", "site"]
 
@@ -83,16 +88,18 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
 
 def test_the_example_configuration_names_every_setting() -> None:
     """archiverd.toml.example shows each key there is, and no other."""
-    from archiverd.config import Section, Settings
-
     text = (ROOT / "archiverd.toml.example").read_text()
     uncommented = "\n".join(
         line.removeprefix("#") if re.match(r"#\w+ = ", line) else line for line in text.splitlines()
     )
     shown = tomllib.loads(uncommented)
-    for name, field in Settings.model_fields.items():
-        kind = field.annotation
-        assert name in shown, f"section {name} is missing"
-        if isinstance(kind, type) and issubclass(kind, Section):
-            assert set(shown[name]) == set(kind.model_fields), f"section {name}"
-    assert set(shown) == set(Settings.model_fields)
+
+    def compare(named: dict[str, object], kind: type[BaseModel], section: str) -> None:
+        assert set(named) == set(kind.model_fields), section
+        for name, field in kind.model_fields.items():
+            inner, values = field.annotation, named[name]
+            if isinstance(inner, type) and issubclass(inner, Section):
+                assert isinstance(values, dict), name
+                compare(values, inner, f"{section}.{name}")
+
+    compare(shown, Settings, "")

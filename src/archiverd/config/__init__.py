@@ -1,0 +1,43 @@
+"""Settings: what can be set, where each value came from, and what is wrong with it.
+
+Sources, strongest first: ``ARCHIVERD_SECTION__KEY`` in the environment, a systemd credential (secrets only),
+the TOML file, the default. Strings of the file expand ``${VAR}``, ``${VAR:-default}`` (environment, upper-case
+names), ``${key}`` (same section) and ``${section.key}``.
+"""
+
+from archiverd.config.loading import SEARCHED, find_config, load, missing_for_migration, read_file
+from archiverd.config.models import (
+    CONVERTED,
+    App,
+    AppFuzz,
+    ArtdaqDb,
+    Carbon,
+    Email,
+    Reporting,
+    Section,
+    Settings,
+    Slack,
+    credential,
+)
+from archiverd.config.origins import Origin, origins
+
+__all__ = [
+    "CONVERTED",
+    "SEARCHED",
+    "App",
+    "AppFuzz",
+    "ArtdaqDb",
+    "Carbon",
+    "Email",
+    "Origin",
+    "Reporting",
+    "Section",
+    "Settings",
+    "Slack",
+    "credential",
+    "find_config",
+    "load",
+    "missing_for_migration",
+    "origins",
+    "read_file",
+]

@@ -1,0 +1,242 @@
+"""What can be set, with types, bounds and defaults; the environment and systemd's credentials as sources of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from archiverd.core.errors import ConfigurationError
+
+Fraction = Annotated[float, Field(ge=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=1, le=64)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+ENVIRONMENT_PREFIX = "ARCHIVERD_"
+
+CONVERTED = (
+    "boot",
+    "metadata",
+    "known_boardreaders_list",
+    "settings",
+    "setup",
+    "environment",
+    "ranks",
+    "RunHistory",
+    "RunHistory2",
+    "config",
+    "rc_info_start",
+    "rc_info_stop",
+)
+"""The default of ``fhiclize_generate``: text files converted to FHiCL, and files generated."""
+
+
+SECRETS = (("ucon_db", "writer_password"), ("reporting", "email", "smtp_password"), ("reporting", "slack", "bot_token"))
+"""The settings that systemd may hold as credentials, named after their sections and key."""
+
+
+class Section(BaseModel):
+    """A section of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class App(Section):
+    """``[app]``: where archiverd keeps its own things, and how hard it tries."""
+
+    work_dir: Path
+    import_state_file: Path | None = None
+    import_failure_log: Path | None = None
+    migrate_state_file: Path | None = None
+    migrate_failure_log: Path | None = None
+    lock_file: Path | None = None
+    parallel_workers: Count = 2
+    batch_size: Count = 5
+    run_process_retries: Annotated[int, Field(ge=0, le=100)] = 2
+    retry_delay_seconds: Fraction = 3.0
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_file: Path | None = None
+    log_max_bytes: Annotated[int, Field(ge=100_000)] = 500_000_000
+    log_max_age_days: Annotated[float, Field(gt=0)] = 14.0
+    log_backup_count: Annotated[int, Field(ge=0, le=1000)] = 5
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0022"
+    drain_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class SourceFiles(Section):
+    """``[source_files]``: where the run records are."""
+
+    run_records_dir: Path
+
+
+class Watch(Section):
+    """``[watch]``: how runs are noticed and when they count as ended. Times in seconds."""
+
+    mode: Literal["auto", "inotify", "poll"] = "auto"
+    settle_seconds: Annotated[float, Field(ge=0.1)] = 1.0
+    rescan_seconds: Annotated[float, Field(ge=1)] = 60.0
+    poll_seconds: Annotated[float, Field(ge=0.5)] = 5.0
+    final_wait_seconds: Fraction = 600.0
+    abandon_after_seconds: Fraction = 1_209_600.0
+    backfill: Literal["all", "none"] | Annotated[int, Field(ge=1)] = "all"
+
+
+class ArtdaqDb(Section):
+    """``[artdaq_db]``: where runs are imported to."""
+
+    database_uri: str
+    fcl_conf_dir: Path | None = None
+    backend: Literal["auto", "builtin", "conftoolp", "tools"] = "auto"
+    conftoolp_dir: Path | None = None
+    conftoolp_python: str = ""
+    """The Python that conftoolp was built for; empty for the one archiverd runs on."""
+    use_tools: bool = False
+    remote_host: str = ""
+    call_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+    unmatched: Literal["archive", "report", "fail"] = "archive"
+
+
+class UconDb(Section):
+    """``[ucon_db]``: where blobs are uploaded to. The first five are required to migrate."""
+
+    server_url: str = ""
+    folder_name: str = ""
+    object_name: str = ""
+    writer_user: str = ""
+    writer_password: SecretStr = SecretStr("")
+    pending_folder_name: str = ""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    verify_tls: bool = True
+    ca_file: Path | None = None
+    max_concurrent_uploads: Count = 2
+
+
+class AppFuzz(Section):
+    """``[app_fuzz]``: failures made up for drills. Shares in percent; not with ``--incremental``, not for updates."""
+
+    random_skip_percent: Percent = 0.0
+    random_skip_retry: bool = False
+    """A run that is skipped is not tried again."""
+    random_error_percent: Percent = 0.0
+    random_error_retry: bool = False
+    """A run that is made to fail is not tried again."""
+
+
+class Email(Section):
+    """``[reporting.email]``: failed runs told by mail."""
+
+    enabled: bool = False
+    recipient_email: str = ""
+    """One address, or several with commas."""
+    sender_email: str = ""
+    smtp_host: str = ""
+    smtp_port: Port = 25
+    smtp_use_tls: bool = False
+    """STARTTLS before anything else is said."""
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+
+
+class Slack(Section):
+    """``[reporting.slack]``: failed runs told in a Slack channel."""
+
+    enabled: bool = False
+    bot_token: SecretStr = SecretStr("")
+    """Of an app with the scope chat:write."""
+    channel: str = ""
+    mention_users: str = ""
+    """Slack's ids of people, with commas, e.g. ``U1,U2``."""
+
+
+class Reporting(Section):
+    """``[reporting]``: who is told of failed runs."""
+
+    email: Email = Email()
+    slack: Slack = Slack()
+
+
+class Carbon(Section):
+    """``[carbon]``: figures for Graphite, as plaintext lines over TCP."""
+
+    enabled: bool = False
+    host: str = ""
+    port: Port = 2003
+    metric_prefix: str = ""
+
+
+class Validation(Section):
+    """``[validation]``: what must stand in a blob's metadata.fcl."""
+
+    required: tuple[str, ...] = ("components", "config_name")
+
+
+class _Credentials(PydanticBaseSettingsSource):
+    """Secrets that systemd put into ``$CREDENTIALS_DIRECTORY`` as files named ``section_key``."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the base class's form
+        """Unused: the source answers whole."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the secrets found, by section and key."""
+        found: dict[str, Any] = {}
+        for path in SECRETS:
+            value = credential("_".join(path))
+            if value is not None:
+                section = found
+                for name in path[:-1]:
+                    section = section.setdefault(name, {})
+                section[path[-1]] = value
+        return found
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, validated. Immutable."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    app: App
+    source_files: SourceFiles
+    watch: Watch = Watch()
+    artdaq_db: ArtdaqDb
+    ucon_db: UconDb = UconDb()
+    validation: Validation = Validation()
+    reporting: Reporting = Reporting()
+    carbon: Carbon = Carbon()
+    app_fuzz: AppFuzz = AppFuzz()
+    fhiclize_generate: tuple[str, ...] = CONVERTED
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's form
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's form
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: environment, credentials, file (given as init values)."""
+        return env_settings, _Credentials(settings_cls), init_settings
+
+
+def credential(name: str) -> str | None:
+    """Return the systemd credential ``name`` without its final newline, or None if there is none."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        return None
+    try:
+        return (Path(directory) / name).read_text(encoding="utf-8").rstrip("\n")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"Cannot read the credential {name}: {error}") from error
