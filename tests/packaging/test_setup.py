@@ -81,7 +81,7 @@ def ready(checkout: Checkout) -> Checkout:
 
 
 def test_a_module_that_moved_is_found_again(ready: Checkout) -> None:
-    """A module more or less means a new installation, for an editable one remembers where each was; an edit does not."""
+    """A module more or less means a new installation, for an editable one remembers where each is; an edit not."""
     module = ready.root / "src" / "room.py"
     for text in ("one", "two"):
         module.write_text(text)
