@@ -164,7 +164,9 @@ class Playback:
         finally:
             self._ended.set()
             server.close()
-            await server.wait_closed()
+            async with asyncio.timeout(20):
+                while server._active_count:  # `wait_closed` waits for them only from Python 3.12 on
+                    await asyncio.sleep(0.01)
         assert not self._problems
         assert not self.steps, f"{len(self.steps)} replies were never asked for"
 

@@ -233,6 +233,9 @@ async def test_the_librarys_certificates_log_in_and_prove_the_server(connect: Ca
         assert caught.value.retry is Retry.TRANSIENT
     listening.close()
     await asyncio.gather(*scripted.serving)
+    async with asyncio.timeout(20):
+        while listening._active_count:  # those whose handshake failed: nobody serves them, so nobody waits for them
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
