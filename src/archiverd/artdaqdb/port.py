@@ -43,8 +43,8 @@ class ArchivedRun:
     """0 when never updated, n for version ``<configuration>vn``."""
 
 
-class ArtdaqDB(Protocol):
-    """The port. Every method raises ``ArtdaqDBError`` (or ``FhiclError`` for text that is not FHiCL)."""
+class ArtdaqDBReader(Protocol):
+    """The half of the port that changes nothing, for commands beside a daemon. Every method raises ``ArtdaqDBError``."""
 
     async def open(self) -> None:
         """Get ready: connect or lock, recover what an earlier process left unfinished."""
@@ -54,6 +54,13 @@ class ArtdaqDB(Protocol):
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """Return every run that artdaqDB counts as archived (it has a version in ``SystemLayout``)."""
+
+    async def export(self, run: int) -> Sequence[ExportedEntity]:
+        """Read a run back: every entity's newest version, each checked to be the document asked for."""
+
+
+class ArtdaqDB(ArtdaqDBReader, Protocol):
+    """The port. Every method raises ``ArtdaqDBError`` (or ``FhiclError`` for text that is not FHiCL)."""
 
     async def find(self, run: int) -> ArchivedRun | None:
         """Return what is archived of ``run``, or None."""
@@ -71,6 +78,3 @@ class ArtdaqDB(Protocol):
         If the newest update already holds exactly these entities nothing is stored and its version is returned.
         Raise ``ArtdaqDBError`` ``Configuration <run>/<name> not found for update`` if the run is not archived.
         """
-
-    async def export(self, run: int) -> Sequence[ExportedEntity]:
-        """Read a run back: every entity's newest version, each checked to be the document asked for."""

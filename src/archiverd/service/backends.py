@@ -11,7 +11,7 @@ from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.artdaqdb.port import ArtdaqDB, ArtdaqDBReader
     from archiverd.config import ArtdaqDb
 
 
@@ -46,6 +46,23 @@ def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
     )
 
 
+def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
+    """Return what reads artdaqDB beside a daemon that writes to it, whichever backend that goes through.
+
+    Raise ConfigurationError as ``make_artdaqdb``.
+    """
+    uri = settings.database_uri
+    if chosen(settings) == "tools" and settings.remote_host:
+        return _through_tools(settings)
+    if uri.startswith(FILES):
+        from archiverd.artdaqdb.filesystem.reading import FileSystemReader  # noqa: PLC0415 - the daemon needs it never
+
+        return FileSystemReader(uri)
+    if uri.startswith(MONGODB):
+        return _mongodb(settings, reading=True)
+    return make_artdaqdb(settings, workers=1)
+
+
 def _through_tools(settings: ArtdaqDb) -> ArtdaqDB:
     """Return artdaqDB through bulkloader and bulkdownloader; they cannot list what a MongoDB holds, Motor can."""
     from archiverd.artdaqdb.tools.making import make_tools_db  # noqa: PLC0415 - only where it is configured
@@ -78,7 +95,7 @@ def _through_conftoolp(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
     )
 
 
-def _mongodb(settings: ArtdaqDb) -> ArtdaqDB:
+def _mongodb(settings: ArtdaqDb, *, reading: bool = False) -> ArtdaqDB:
     from archiverd.artdaqdb.mongo.store import MongoDB  # noqa: PLC0415 - a heavy import only MongoDB needs
 
-    return MongoDB(settings.database_uri, call_timeout_seconds=settings.call_timeout_seconds)
+    return MongoDB(settings.database_uri, call_timeout_seconds=settings.call_timeout_seconds, reading=reading)

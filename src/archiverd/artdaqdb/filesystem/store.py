@@ -8,7 +8,6 @@ database sees a run a little after it was stored, and always whole.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import re
 import time
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
+from archiverd.artdaqdb.filesystem.failures import ACCESS, LISTING, told
 from archiverd.artdaqdb.filesystem.runs import Runs
 from archiverd.artdaqdb.filesystem.tree import Tree
-from archiverd.core.errors import ArtdaqDBError, ConfigurationError, Retry
+from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 from archiverd.disk import RealDisk
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ SCHEME = "filesystemdb://"
 SHORTEST_PUBLISH_SECONDS = 1.0
 PUBLISH_SHARE = 20
 """Between two publishes at least so many times the last one's duration passes."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_PASSING = (*_FULL, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class FileSystemDB:
@@ -63,7 +60,7 @@ class FileSystemDB:
 
     async def open(self) -> None:
         """See ``ArtdaqDB.open``."""
-        for path in await self._write(self._tree.open, "Failed to get configurations"):
+        for path in await self._write(self._tree.open, LISTING):
             _log.error(f"artdaqDB: {path} was stored and is gone; restore it from a backup")
         self._tasks = [
             asyncio.create_task(self._publish_now_and_then(), name="artdaqdb-publish"),
@@ -80,18 +77,18 @@ class FileSystemDB:
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """See ``ArtdaqDB.list_runs``."""
-        return await self._write(self._runs.archived, "Failed to get configurations")
+        return await self._write(self._runs.archived, LISTING)
 
     async def find(self, run: int) -> ArchivedRun | None:
         """See ``ArtdaqDB.find``."""
-        return await self._write(lambda: self._runs.find(run), "Failed to get configurations")
+        return await self._write(lambda: self._runs.find(run), LISTING)
 
     async def half_written(self) -> Sequence[int]:
         """Return runs that have documents but none in SystemLayout, so that they do not count as archived.
 
         Another program was interrupted at them, or is at it; ours is all or nothing. ``insert`` completes them.
         """
-        return await self._write(self._runs.half_written, "Failed to get configurations")
+        return await self._write(self._runs.half_written, LISTING)
 
     async def unindexed(self) -> Sequence[Path]:
         """Return documents that stand in no index and so count for nobody; they are left alone.
@@ -117,7 +114,7 @@ class FileSystemDB:
         """See ``ArtdaqDB.export``. Raise ArtdaqDBError naming the path of a document that is missing or damaged."""
         return await asyncio.to_thread(self._told, lambda: self._runs.export(run))
 
-    async def _write(self, work: Callable[[], T], failure: str = "Failed to access artdaqDB") -> T:
+    async def _write(self, work: Callable[[], T], failure: str = ACCESS) -> T:
         """Run ``work`` in the one writing thread; have whatever it changed published."""
         loop = asyncio.get_running_loop()
         try:
@@ -147,22 +144,8 @@ class FileSystemDB:
         except ArtdaqDBError as error:
             log.failure(_log, error)
 
-    def _told(self, work: Callable[[], T], failure: str = "Failed to access artdaqDB") -> T:
-        """Run ``work``; turn what the file system says into ArtdaqDBError, beginning with ``failure``."""
-        try:
-            return work()
-        except OSError as error:
-            remedy = (
-                f"free space on the file system of {self._root}; the run is tried again by itself"
-                if error.errno in _FULL
-                else f"check {self._root}: it must be readable and writable by the user archiverd runs as"
-            )
-            raise ArtdaqDBError(
-                f"{failure}: {error}",
-                retry=Retry.TRANSIENT if error.errno in _PASSING else Retry.PERMANENT,
-                remedy=remedy,
-                context={"database": str(self._root)},
-            ) from error
+    def _told(self, work: Callable[[], T], failure: str = ACCESS) -> T:
+        return told(work, self._root, failure)
 
 
 def parse_uri(uri: str) -> Path:

@@ -80,6 +80,17 @@ class Tree:
             self._let_go()
             raise
 
+    def look(self) -> None:
+        """Take in indexes and redo file as they are now, for a reader beside a writer: nothing is locked or written.
+
+        Raise as ``refresh``.
+        """
+        begun = self._redo.read().begun  # before the indexes: what is published meanwhile stands in those
+        self.refresh()
+        for one in begun:
+            if one.committed:
+                self._index([filed for filed in one.documents if self._path(filed).exists()])
+
     def close(self) -> None:
         """Publish what is to be published and let go of the lock."""
         try:

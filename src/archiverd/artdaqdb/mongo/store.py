@@ -49,15 +49,17 @@ class MongoDB:
         uri: str,
         *,
         call_timeout_seconds: float = 300.0,
+        reading: bool = False,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         """Name the database by its URI; each command to the server has ``call_timeout_seconds``.
 
-        Raise ConfigurationError, without the password, for a URI that names no database in MongoDB.
+        One opened only for ``reading`` gets nothing written to it. Raise ConfigurationError, without the password, for a URI that names no database in MongoDB.
         """
         self._connection = Connection(parse_uri(uri, environment), call_timeout_seconds)
         self._runs = Runs(self._connection)
+        self._reading = reading
         self._clock = clock
 
     async def open(self) -> None:
@@ -65,6 +67,8 @@ class MongoDB:
         await self._connection.open()
         try:
             await self.ping()
+            if self._reading:
+                return
             await self._describe()
             await self._index({RUN_HISTORY, SYSTEM_LAYOUT, *await self._runs.collections()})
         except BaseException:
