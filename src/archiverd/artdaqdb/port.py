@@ -44,7 +44,7 @@ class ArchivedRun:
 
 
 class ArtdaqDBReader(Protocol):
-    """The half of the port that changes nothing, for commands beside a daemon. Every method raises ``ArtdaqDBError``."""
+    """The half of the port that changes nothing, for commands beside a daemon; it raises ``ArtdaqDBError``."""
 
     async def open(self) -> None:
         """Get ready: connect or lock, recover what an earlier process left unfinished."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from archiverd.cli.asking import through_daemon
+from archiverd.cli.asking import run_now, through_daemon
 
 if TYPE_CHECKING:
     from archiverd.cli.asking import Progress, Told
@@ -37,7 +36,7 @@ def run(globals_: Globals) -> int:
     from archiverd.service import daemon  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings()
-    return asyncio.run(daemon.run(settings))
+    return run_now(daemon.run(settings))
 
 
 @click.command(short_help="Archive everything that has ended, then exit.")
@@ -82,7 +81,7 @@ def once(
     )
 
     def alone(on_progress: Progress) -> Told:
-        return asyncio.run(passes.once(settings, order, incremental=incremental, on_progress=on_progress)).told()
+        return run_now(passes.once(settings, order, incremental=incremental, on_progress=on_progress)).told()
 
     return _tell_pass(through_daemon(settings, "once", {}, alone), as_json)
 
@@ -108,7 +107,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     )
 
     def alone(on_progress: Progress) -> Told:
-        return asyncio.run(passes.retry(settings, order, Stage(stage), runs, on_progress)).told()
+        return run_now(passes.retry(settings, order, Stage(stage), runs, on_progress)).told()
 
     return _tell_pass(through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone), as_json)
 
@@ -128,7 +127,7 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
 
     def alone(on_progress: Progress) -> Told:
-        return asyncio.run(passes.recover(settings, order, Stage(stage), on_progress)).told()
+        return run_now(passes.recover(settings, order, Stage(stage), on_progress)).told()
 
     return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json)
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from archiverd.config import Settings
 
     Progress = Callable[[int, int], None]
     Told = Mapping[str, object]
 
+T = TypeVar("T")
+
 SILENCE_SECONDS = 900.0
 """A daemon that is asked for something long and says nothing for so long is given up."""
+
+
+def run_now(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; asyncio is imported by those commands only that need it."""
+    import asyncio  # noqa: PLC0415 - lazily, for a quick --help
+
+    return asyncio.run(work)
 
 
 def through_daemon(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from archiverd.cli.asking import through_daemon
+from archiverd.cli.asking import run_now, through_daemon
 
 if TYPE_CHECKING:
     from archiverd.cli.asking import Progress, Told
@@ -29,7 +28,7 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
     settings, _ = globals_.settings()
 
     def alone(on_progress: Progress) -> Told:
-        return asyncio.run(passes.reconcile(settings, deep=deep, on_progress=on_progress)).told()
+        return run_now(passes.reconcile(settings, deep=deep, on_progress=on_progress)).told()
 
     found = through_daemon(settings, "reconcile", {"deep": deep}, alone)
     if as_json:

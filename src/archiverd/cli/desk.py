@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.asking import through_daemon
+from archiverd.cli.asking import run_now, through_daemon
 
 if TYPE_CHECKING:
     from archiverd.cli.asking import Progress, Told
@@ -25,7 +24,7 @@ def waive(globals_: Globals, run: int, reason: str) -> None:
     settings, _ = globals_.settings(migrating=False)
 
     def alone(_: Progress) -> Told:
-        return {"run": run, "state": str(asyncio.run(desk.waive(settings, run, reason)).state)}
+        return {"run": run, "state": str(run_now(desk.waive(settings, run, reason)).state)}
 
     told = through_daemon(settings, "waive", {"run": run, "reason": reason}, alone)
     click.echo(f"run {run} is {told['state']}", err=True)
@@ -42,7 +41,7 @@ def release(globals_: Globals, run: int, override: bool) -> None:
     settings, _ = globals_.settings(migrating=False)
 
     def alone(_: Progress) -> Told:
-        return {"run": run, "state": str(asyncio.run(desk.release(settings, run, override=override)).state)}
+        return {"run": run, "state": str(run_now(desk.release(settings, run, override=override)).state)}
 
     told = through_daemon(settings, "release", {"run": run, "override": override}, alone)
     click.echo(f"run {run} is {told['state']}; the daemon, or the next `archiverd once`, takes it up", err=True)

@@ -42,12 +42,19 @@ class Globals:
     """DEBUG with --verbose, WARNING with --quiet, None to take the configuration's."""
     log_format: str
 
-    def settings(self, *, migrating: bool = True) -> tuple[Settings, Path]:
-        """Read the configuration, set up logging by it, and return it with its path."""
-        from archiverd import config, log  # noqa: PLC0415 - lazily: see above
+    def settings(self, *, migrating: bool = True, logging: bool = True) -> tuple[Settings, Path]:
+        """Read the configuration, set up logging by it, and return it with its path.
+
+        Without ``logging`` for commands that only read and are to be quick.
+        """
+        from archiverd import config  # noqa: PLC0415 - lazily: see above
 
         path = config.find_config(self.config)
         settings = config.load(path, migrating=migrating)
+        if not logging:
+            return settings, path
+        from archiverd import log  # noqa: PLC0415
+
         log.configure(self.level or settings.app.log_level, self.log_format)  # type: ignore[arg-type]
         return settings, path
 
@@ -73,7 +80,7 @@ def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, 
 
 def _add_commands() -> None:
     """Hang the commands below the group; each module is small and imports lazily."""
-    from archiverd.cli import archive, artdaqdb, compare, configuration, daemon, desk, fhicl, parts, report  # noqa: PLC0415 - after the group exists
+    from archiverd.cli import archive, artdaqdb, compare, configuration, daemon, desk, fhicl, parts, runs, status  # noqa: PLC0415 - after the group exists
 
     for command in (
         archive.run,
@@ -84,9 +91,9 @@ def _add_commands() -> None:
         daemon.drain,
         daemon.pause,
         daemon.resume,
-        report.status,
-        report.runs,
-        report.why,
+        status.status,
+        runs.runs,
+        runs.why,
         desk.waive,
         desk.release,
         configuration.config,

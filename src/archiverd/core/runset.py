@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def ranges(runs: Iterable[int]) -> list[tuple[int, int]]:
@@ -19,9 +20,28 @@ def ranges(runs: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
+def gaps(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the ranges of numbers between ``spans``, which are ascending and contiguous each."""
+    return [(before[1] + 1, after[0] - 1) for before, after in pairwise(spans)]
+
+
+def count(spans: Iterable[tuple[int, int]]) -> int:
+    """Return how many numbers are in ``spans``, which do not overlap."""
+    return sum(last - first + 1 for first, last in spans)
+
+
+def numbers(spans: Iterable[tuple[int, int]]) -> set[int]:
+    """Return the numbers in ``spans``."""
+    return {run for first, last in spans for run in range(first, last + 1)}
+
+
 def show(runs: Iterable[int], most: int = 8) -> str:
     """Return ``runs`` as text, e.g. ``12000-12004, 12007``; at most ``most`` ranges, then how many more."""
-    spans = ranges(runs)
+    return show_ranges(ranges(runs), most)
+
+
+def show_ranges(spans: Sequence[tuple[int, int]], most: int = 8) -> str:
+    """Return ranges as text, as ``show`` does."""
     parts = [str(first) if first == last else f"{first}-{last}" for first, last in spans[:most]]
     if len(spans) > most:
         parts.append(f"and {len(spans) - most} more ranges")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage, State
 from archiverd.journal.books import TAGS
-from archiverd.service import passes
+from archiverd.service import looking, memory, passes
 from archiverd.service.stopping import Reason
 from archiverd.stages import deciding
 
@@ -44,6 +45,7 @@ class Commands:
         """Return what there is to ask for, by name."""
         return {
             "status": self.status,
+            "probe": self.probe,
             "drain": self.drain,
             "pause": self.pause,
             "resume": self.resume,
@@ -60,12 +62,29 @@ class Commands:
         return {
             "pid": os.getpid(),
             "seconds": time.time() - self.begun,
-            "rss_bytes": await asyncio.to_thread(_resident_bytes),
+            "rss_bytes": memory.resident_bytes(),
+            "rss_limit_bytes": memory.allowed_bytes(),
             "draining": self.stopping.asked,
             "paused": any(runner.paused for runner in self.parts.runners),
             "in_hand": {str(runner.stage): sorted(runner.in_hand) for runner in self.parts.runners},
             "uploads_allowed": 0 if self.parts.migration is None else self.parts.migration.gate.allowed,
+            "contacts": {name: contact.told() for name, contact in self.parts.contacts.items()},
+            "filesystem": await asyncio.to_thread(self._scanned),
         }
+
+    def _scanned(self) -> object:
+        """Tell what the last scan found, as ranges, and when that was."""
+        if self.watcher.scanned is None:
+            return None
+        found, at = self.watcher.scanned
+        return {"ranges": runset.ranges(found.runs), "at": at}
+
+    async def probe(self, _: Mapping[str, object], __: Progress) -> object:
+        """Ask run-records directory, artdaqDB and UconDB now what they hold, and whether we may write there."""
+        parts = self.parts
+        known = [run for run, state in (await parts.journal.known()).items() if state is State.VERIFIED]
+        ucondb = None if parts.migration is None else parts.migration.ucondb
+        return [one.told() for one in await looking.look(parts.settings, parts.artdaqdb, ucondb, known)]
 
     async def drain(self, _: Mapping[str, object], __: Progress) -> object:
         """Finish what is in flight and in the queues, then leave with 0."""
@@ -170,12 +189,3 @@ def _stage(asked: Mapping[str, object]) -> Stage:
         return Stage(str(asked.get("stage")))
     except ValueError:
         raise ArchiverError("The daemon does not understand the request: stage must be import or migrate") from None
-
-
-def _resident_bytes() -> int:
-    """Return the process's resident memory; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

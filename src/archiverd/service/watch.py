@@ -73,7 +73,8 @@ class Watcher:
         self._open: dict[int, OpenRun] = {}
         self._latest: dict[int, int] = {}
         self._gone: frozenset[int] = frozenset()
-        self._scanned: tuple[int, float] | None = None
+        self.scanned: tuple[Found, float] | None = None
+        """What the last scan found, and when it was made."""
         self._troubled = False
 
     async def look_once(self) -> None:
@@ -137,7 +138,7 @@ class Watcher:
 
     async def _take_in(self, found: Found, lane: Lane) -> None:
         """Note runs that were not known."""
-        self._scanned = (found.mtime_ns, self._clock())
+        self.scanned = (found, self._clock())
         await self._note_gone(frozenset(self._open) - found.runs)
         new = found.runs - self._known
         if not new:
@@ -258,9 +259,9 @@ class Watcher:
 
     def _scan_is_due(self) -> bool:
         """Tell whether the directory changed since its last scan, or that scan is too old."""
-        if self._scanned is None:
+        if self.scanned is None:
             return True
-        mtime_ns, when = self._scanned
+        mtime_ns, when = self.scanned[0].mtime_ns, self.scanned[1]
         age = self._clock() - when
         if age >= (self._settings.poll_seconds if self._polls() else self._settings.rescan_seconds):
             return True

@@ -7,8 +7,8 @@ import contextlib
 import os
 import random
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.artdaqdb.schema import Schema, load_schema
@@ -18,8 +18,10 @@ from archiverd.core.machine import Effect, Stage
 from archiverd.disk import RealDisk
 from archiverd.journal.books import TAGS, Books, StageFiles
 from archiverd.journal.journal import Journal
+from archiverd.journal.overview import ARTDAQDB, UCONDB
 from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service.backends import make_artdaqdb
+from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
 from archiverd.service.runner import StageRunner
 from archiverd.stages import deciding
@@ -32,13 +34,15 @@ from archiverd.stages.migrator import Migrator
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.config import Settings
     from archiverd.service.stopping import Stopping
     from archiverd.ucondb.port import UconDB
+
+T = TypeVar("T")
 
 _log = log.get()
 
@@ -85,6 +89,8 @@ class Parts:
     importing: StageRunner
     migration: Migration | None
     """None when nothing is to be migrated."""
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    """When each database was last called, and how that ended."""
 
     @property
     def runners(self) -> tuple[StageRunner, ...]:
@@ -171,7 +177,8 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        artdaqdb = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
+        contacts = {ARTDAQDB: Contact(), UCONDB: Contact()}
+        artdaqdb = _noted(make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers), contacts[ARTDAQDB])
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)
@@ -179,13 +186,19 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         migration = None
         if order.migrating:
             _warn_of_tls(settings)
-            ucondb = await _connected(stack, make_ucondb(settings))
+            ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB]))
             pending = None
             if settings.ucon_db.pending_folder_name:
                 pending = await _connected(stack, make_ucondb(settings, settings.ucon_db.pending_folder_name))
             migration = maker.migration(ucondb, pending, importer, wakes[Effect.WAKE_MIGRATE])
         importing = maker.runner(Stage.IMPORT, importer, settings.app.parallel_workers, wakes[Effect.WAKE_IMPORT], None)
-        yield Parts(settings, lock, journal, make_books(settings, journal), artdaqdb, importing, migration)
+        books = make_books(settings, journal)
+        yield Parts(settings, lock, journal, books, artdaqdb, importing, migration, contacts)
+
+
+def _noted(port: T, contact: Contact) -> T:
+    """Return a database's port, with every call of it noted."""
+    return listened(port, lambda call: contact.note(call, time.time()))
 
 
 async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB:

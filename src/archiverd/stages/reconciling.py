@@ -111,6 +111,11 @@ async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, Found]:
     listed = dict(await ucondb.list_keys())
     unlisted = [str(run) for run in runs if str(run) not in listed]
     listed |= await ucondb.look_up_all(unlisted) if unlisted else {}
+    return numbered(listed)
+
+
+def numbered(listed: Mapping[str, Found]) -> dict[int, Found]:
+    """Return what UconDB lists under run numbers; other keys are none of our business."""
     return {int(key): found for key, found in listed.items() if key.isascii() and key.isdecimal() and len(key) < 19}
 
 

@@ -55,7 +55,8 @@ class MongoDB:
     ) -> None:
         """Name the database by its URI; each command to the server has ``call_timeout_seconds``.
 
-        One opened only for ``reading`` gets nothing written to it. Raise ConfigurationError, without the password, for a URI that names no database in MongoDB.
+        One opened only for ``reading`` gets nothing written to it. Raise ConfigurationError, without the password, for
+        a URI that names no database in MongoDB.
         """
         self._connection = Connection(parse_uri(uri, environment), call_timeout_seconds)
         self._runs = Runs(self._connection)

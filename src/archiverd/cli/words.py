@@ -1,0 +1,16 @@
+"""How commands say things."""
+
+from __future__ import annotations
+
+
+def ago(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def cut(text: str, most: int) -> str:
+    """Return ``text`` in at most ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,151 @@
+"""What is asked of the whole journal at once, for reports: a few sums over 20 000 runs, no row of them loaded whole."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from archiverd.core.machine import Event, Stage, State
+from archiverd.journal.queries import listing
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    Ranges = list[tuple[int, int]]
+
+FILESYSTEM, ARTDAQDB, UCONDB = "filesystem", "artdaqDB", "UconDB"
+"""The three places a run can be in, as reports name them."""
+
+PLACES = {
+    FILESYSTEM: "NOT source_gone",
+    ARTDAQDB: "imported_at IS NOT NULL",
+    UCONDB: "verified_at IS NOT NULL",
+}
+"""By place, the SQL condition for a run that the journal believes to be there."""
+
+TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
+"""States that somebody may want to look at."""
+
+STEPS = {
+    Stage.IMPORT: (Event.IMPORT_BEGINS, (Event.IMPORT_DONE, Event.UPDATE_DONE)),
+    Stage.MIGRATE: (Event.UPLOAD_BEGINS, (Event.UPLOAD_PROVEN,)),
+}
+"""By stage, the event that begins its work on a run and those that end it well."""
+
+EVENTS_LOOKED_AT = 4000
+RUNS_LOOKED_AT = 100
+"""How far back it is looked for how long a stage takes: so many events, so many runs of a stage."""
+
+
+class Brief(TypedDict):
+    """What lists show of a run, as JSON has it. Times are epoch seconds (UTC)."""
+
+    run: int
+    state: str
+    dead: bool
+    configuration: str
+    error: str
+    remedy: str
+    next_retry: float | None
+    verified_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Runs that are in trouble for one cause."""
+
+    state: State
+    stage: Stage
+    error: str
+    """``ErrorName: message``, a run's own number in it given as N."""
+    remedy: str
+    runs: tuple[int, ...]
+    """Ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long a stage worked on the runs that it took through lately; in seconds."""
+
+    runs: int
+    """How many runs that were."""
+    median: float
+    p95: float
+    since: float
+    """When the first of them was done, in epoch seconds (UTC)."""
+
+
+def select_ranges(db: sqlite3.Connection) -> dict[State, Ranges]:
+    """Return the runs of every state that has any, as contiguous ranges (first, last)."""
+    found: dict[State, Ranges] = {}
+    sql = (
+        "SELECT state, min(run), max(run) FROM (SELECT state, run, "
+        "run - row_number() OVER (PARTITION BY state ORDER BY run) AS island FROM runs) GROUP BY state, island "
+        "ORDER BY state, 2"
+    )
+    for state, first, last in db.execute(sql):
+        found.setdefault(State(state), []).append((first, last))
+    return {state: found[state] for state in State if state in found}
+
+
+def select_place(db: sqlite3.Connection, place: str) -> Ranges:
+    """Return the runs that the journal believes to be in ``place`` (of PLACES), as contiguous ranges."""
+    sql = (
+        "SELECT min(run), max(run) FROM (SELECT run, run - row_number() OVER (ORDER BY run) AS island "  # noqa: S608 - ours
+        f"FROM runs WHERE {PLACES[place]}) GROUP BY island ORDER BY 1"
+    )
+    return [(first, last) for first, last in db.execute(sql)]
+
+
+def select_briefs(db: sqlite3.Connection, states: Sequence[State], most: int | None = None) -> list[Brief]:
+    """Return what lists show of the runs in ``states``, ascending; only the newest ``most``, if that is given."""
+    sql = (
+        "SELECT run, state, dead, configuration, error, remedy, due AS next_retry, verified_at FROM runs "  # noqa: S608
+        f"WHERE state IN {listing(states)} ORDER BY run DESC LIMIT ?"
+    )
+    rows = (dict(row) for row in db.execute(sql, (-1 if most is None else most,)))
+    return [cast("Brief", {**row, "dead": bool(row["dead"])}) for row in rows][::-1]
+
+
+def select_causes(db: sqlite3.Connection) -> list[Cause]:
+    """Return why runs are in trouble, a cause each; the one with the newest run first."""
+    found: dict[tuple[str, str, str, str], list[int]] = {}
+    sql = f"SELECT run, state, stage, error, remedy FROM runs WHERE state IN {listing(TROUBLE)} ORDER BY run"  # noqa: S608
+    for run, state, stage, error, remedy in db.execute(sql):
+        own = re.compile(rf"(?<!\d){run}(?!\d)")
+        found.setdefault((state, stage, own.sub("N", error), own.sub("N", remedy)), []).append(run)
+    causes = (
+        Cause(State(state), Stage(stage), error, remedy, tuple(runs))
+        for (state, stage, error, remedy), runs in found.items()
+    )
+    return sorted(causes, key=lambda cause: -cause.runs[-1])
+
+
+def select_durations(db: sqlite3.Connection) -> dict[Stage, Durations]:
+    """Return how long each stage took lately; a stage that has taken no run through is left out."""
+    sql = "SELECT run, at, event FROM events ORDER BY id DESC LIMIT ?"
+    return durations([(run, at, Event(event)) for run, at, event in db.execute(sql, (EVENTS_LOOKED_AT,))][::-1])
+
+
+def durations(events: Iterable[tuple[int, float, Event]]) -> dict[Stage, Durations]:
+    """Return how long each stage took by these events (run, epoch seconds, event), oldest first."""
+    begun: dict[tuple[Stage, int], float] = {}
+    took: dict[Stage, deque[tuple[float, float]]] = {stage: deque(maxlen=RUNS_LOOKED_AT) for stage in STEPS}
+    for run, at, event in events:
+        for stage, (begins, ends) in STEPS.items():
+            if event is begins:
+                begun[stage, run] = at
+            elif event in ends and (stage, run) in begun:
+                took[stage].append((at, max(0.0, at - begun.pop((stage, run)))))
+    return {stage: _summed_up(list(done)) for stage, done in took.items() if done}
+
+
+def _summed_up(done: Sequence[tuple[float, float]]) -> Durations:
+    """Return the durations of runs, given when each was done and how long it took."""
+    seconds = sorted(took for _, took in done)
+    last = len(seconds) - 1
+    median = (seconds[last // 2] + seconds[(last + 1) // 2]) / 2
+    return Durations(len(seconds), median, seconds[round(0.95 * last)], done[0][0])

@@ -1,0 +1,82 @@
+"""Listening to the calls that go through a port: how long each took and how it ended.
+
+What stands behind a port need not know; whoever wants to tell others (`status`, metrics) listens here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from archiverd.core.errors import ArchiverError, FhiclError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+UNTOLD = frozenset({"open", "close"})
+"""Methods that are no calls of the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a backend: its method, how long it took, and what went wrong (None if nothing)."""
+
+    method: str
+    seconds: float
+    error: BaseException | None
+
+
+@dataclass(slots=True)
+class Contact:
+    """When a backend was last called, and how that ended. ``at`` is in epoch seconds (UTC), None before the first."""
+
+    at: float | None = None
+    error: str = ""
+    remedy: str = ""
+
+    def note(self, call: Call, now: float) -> None:
+        """Note a call. One that was cancelled, or failed for a text that is not FHiCL, says nothing of the backend."""
+        if call.error is None:
+            self.at, self.error, self.remedy = now, "", ""
+        elif isinstance(call.error, ArchiverError) and not isinstance(call.error, FhiclError):
+            self.at, self.error, self.remedy = now, f"{call.error.name}: {call.error}", call.error.remedy
+
+    def told(self) -> dict[str, object] | None:
+        """Return it as JSON has it; None before the first call."""
+        if self.at is None:
+            return None
+        return {"ok": not self.error, "at": self.at, "error": self.error, "remedy": self.remedy}
+
+
+def listened(port: T, on_call: Callable[[Call], None]) -> T:
+    """Return ``port`` with ``on_call`` told of every call that has ended; what is no coroutine is not listened to."""
+    return cast("T", _Listened(port, on_call))
+
+
+class _Listened:
+    """Stands before a port and hands every call on."""
+
+    def __init__(self, port: object, on_call: Callable[[Call], None]) -> None:
+        self._port = port
+        self._on_call = on_call
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+        if name in UNTOLD or not inspect.iscoroutinefunction(method):
+            return method
+
+        async def call(*arguments: object, **named: object) -> object:
+            begun = time.monotonic()
+            try:
+                result: object = await method(*arguments, **named)
+            except BaseException as error:
+                self._on_call(Call(name, time.monotonic() - begun, error))
+                raise
+            self._on_call(Call(name, time.monotonic() - begun, None))
+            return result
+
+        return call
