@@ -100,8 +100,8 @@ async def test_an_index_that_is_being_rewritten_is_read_again(
 
 async def test_a_database_that_is_not_there_yet_holds_nothing(reader: FileSystemReader, tmp_path: Path) -> None:
     """No run is listed, none can be exported, and no directory is made."""
-    assert not reader.is_there
     assert await reader.list_runs() == {}
+    assert not reader.is_there
     with pytest.raises(ArtdaqDBError):
         await reader.export(7)
     assert not (tmp_path / "db").exists()

@@ -42,11 +42,12 @@ def through_daemon(
             if isinstance(told, dict):
                 tell(int(told.get("done", 0)), int(told.get("of", 0)))
 
-        try:
-            answer = calling.ask_now(settings.app.work_dir, command, arguments, SILENCE_SECONDS, on_progress)
-        except calling.NobodyListensError:
-            return alone(tell)
-    return cast("Told", answer)
+        with contextlib.suppress(calling.NobodyListensError):
+            return cast(
+                "Told", calling.ask_now(settings.app.work_dir, command, arguments, SILENCE_SECONDS, on_progress)
+            )
+        # Not while that is handled: whatever goes wrong now would be told with its words.
+        return alone(tell)
 
 
 @contextlib.contextmanager

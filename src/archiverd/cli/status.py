@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 DAEMON_SECONDS = 0.3
 """How long plain `status` waits for the daemon to answer."""
 
-CAUSES_SHOWN = 3
-ADVICE_SHOWN = 6
-"""So much of each is shown by plain `status`; the rest is counted."""
-TEXT_SHOWN = 150
+CAUSES_SHOWN = 2
+ADVICE_SHOWN = 3
+"""So many of each are shown by plain `status`, which is to fit in 24 lines; the rest is counted."""
+TEXT_SHOWN = 120
 """So many characters of an error."""
+
+ON_THEIR_WAY = ("queued", "importing", "imported", "uploading")
+"""States that pass by themselves, in the order runs go through them."""
 
 
 @click.command()
@@ -123,7 +126,7 @@ def _tell(standing: Standing, *, whole: bool) -> None:
     _tell_stages(standing.workloads)
     for hold in standing.holds:
         tell_hold(hold, standing.at)
-    _tell_causes(standing.causes)
+    _tell_causes(standing.causes, len(standing.causes) if whole else CAUSES_SHOWN)
     for file in standing.state_files or ():
         _tell_state_file(file)
     shown = standing.recommendations if whole else standing.recommendations[:ADVICE_SHOWN]
@@ -167,7 +170,7 @@ def _tell_source(source: Source, now: float) -> None:
 
     click.echo(f"{source.name}: {source.location or 'not configured'}")
     for problem in source.problems:
-        click.echo(f"  FAILED: {problem}")
+        click.echo(f"  FAILED: {problem.error}")
     if source.facts:
         click.echo(f"  {'; '.join(source.facts)}{_said(source, now)}")
     if source.ranges is None:
@@ -190,18 +193,22 @@ def _said(source: Source, now: float) -> str:
 
 
 def _tell_states(standing: Standing) -> None:
-    """Print how many runs are in each state, and how soon what is on its way is through."""
+    """Print how many runs are in each state that is no trouble, those on their way in one line."""
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.overview import TROUBLE  # noqa: PLC0415
 
-    for state, ranges in standing.ranges.items():
-        click.echo(f"{state:<15} {runset.count(ranges):>7}   {runset.show_ranges(ranges)}")
     if not standing.ranges:
         click.echo("no runs yet")
-    pace = standing.pace
-    if pace.last is not None:
-        click.echo(f"last verified {ago(standing.at - pace.last)} ago")
-    if pace.waiting and pace.seconds is not None and not standing.holds:
-        click.echo(f"{pace.waiting} on their way: done in about {ago(pace.seconds)}")
+    pace, busy = standing.pace, []
+    for state, ranges in standing.ranges.items():
+        if state in ON_THEIR_WAY:
+            busy.append(f"{runset.count(ranges)} {state}")
+        elif state not in TROUBLE:
+            last = f"; last {ago(standing.at - pace.last)} ago" if state == "verified" and pace.last is not None else ""
+            click.echo(f"{state:<15} {runset.count(ranges):>7}   {runset.show_ranges(ranges, 4)}{last}")
+    if pace.waiting:
+        rest = "" if pace.seconds is None or standing.holds else f"; done in about {ago(pace.seconds)}"
+        click.echo(f"{'on their way':<15} {pace.waiting:>7}   {', '.join(busy) or 'retries'}{rest}")
 
 
 def _tell_stages(workloads: Sequence[Workload]) -> None:
@@ -219,16 +226,17 @@ def _tell_stages(workloads: Sequence[Workload]) -> None:
         click.echo(f"{one.stage:<15} {took}; {one.waiting} waiting, {one.in_hand} in hand{mark}")
 
 
-def _tell_causes(causes: Sequence[Cause]) -> None:
+def _tell_causes(causes: Sequence[Cause], most: int) -> None:
     """Print why runs are in trouble, and what to do about it."""
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
 
-    for cause in causes[:CAUSES_SHOWN]:
-        click.echo(f"{cause.state} {runset.show(cause.runs, 3)}: {cut(cause.error, TEXT_SHOWN)}")
+    for cause in causes[:most]:
+        runs = runset.show(cause.runs, 3)
+        click.echo(f"{cause.state:<15} {len(cause.runs):>7}   {runs}: {cut(cause.error, TEXT_SHOWN)}")
         if cause.remedy:
             click.echo(f"    {cut(cause.remedy, TEXT_SHOWN)}")
-    if len(causes) > CAUSES_SHOWN:
-        rest = sum(len(cause.runs) for cause in causes[CAUSES_SHOWN:])
+    if len(causes) > most:
+        rest = sum(len(cause.runs) for cause in causes[most:])
         click.echo(f"and {rest} more for other causes: archiverd runs --state retry_wait|quarantined|conflict")
 
 

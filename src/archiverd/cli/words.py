@@ -8,7 +8,7 @@ def ago(seconds: float) -> str:
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return "1 second" if 0.5 <= seconds < 1.5 else f"{seconds:.0f} seconds"
 
 
 def cut(text: str, most: int) -> str:

@@ -65,14 +65,14 @@ class Circumstances:
     rss_limit_bytes: int
     differences: Differences | None
     state_files: Sequence[StateFile]
-    untold: Sequence[str]
-    """Sources that were asked and could not tell."""
+    untold: Mapping[str, str]
+    """Sources that were asked and could not tell, and what to do about it."""
 
 
 def advise(now: Circumstances) -> list[str]:
     """Return what to do, a sentence each, the most urgent first; NOTHING if that is nothing."""
     advice = [
-        *(f"Make {source} reachable: what it holds is not known" for source in now.untold),
+        *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.untold.items()),
         *_run_stages(now),
         *_mend(now),
         *_compare(now.differences),
@@ -167,10 +167,9 @@ def _tune(now: Circumstances) -> Iterator[str]:
     if not now.holds and not now.paused and (slowest := _held_up(now.workloads)) is not None:
         yield _faster(now, slowest)
     if now.rss_bytes > LARGE_BYTES or (now.rss_limit_bytes and now.rss_bytes > LARGE_SHARE * now.rss_limit_bytes):
-        yield (
-            f"High memory: {now.rss_bytes // 1_000_000} MB of {now.rss_limit_bytes // 1_000_000} MB: "
-            "lower app.parallel_workers and app.batch_size, and restart"
-        )
+        of = f" of {now.rss_limit_bytes // 1_000_000} MB" if now.rss_limit_bytes else ""
+        size = f"{now.rss_bytes // 1_000_000} MB{of}"
+        yield f"High memory: {size}: lower app.parallel_workers and app.batch_size, and restart"
 
 
 def _held_up(workloads: Sequence[Workload]) -> Workload | None:

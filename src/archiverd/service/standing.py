@@ -37,6 +37,14 @@ NO_JOURNAL = "there is no journal yet: the first `archiverd run` or `archiverd o
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that failed: ``ErrorName: message``, and what to do about it."""
+
+    error: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One place that runs are in, and what is known of it."""
 
@@ -52,8 +60,8 @@ class Source:
     """The daemon's last call: ``ok``, ``at``, ``error``, ``remedy``; None if it made none."""
     facts: Sequence[str]
     """What was tried now and is well."""
-    problems: Sequence[str]
-    """What was tried now and failed, ``ErrorName: message``."""
+    problems: Sequence[Problem]
+    """What was tried now and failed, and what to do about it."""
 
     def told(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
@@ -152,7 +160,7 @@ def gather(
         rss_limit_bytes=known.get("rss_limit_bytes", 0),
         differences=differences,
         state_files=state_files or (),
-        untold=[one.name for one in looks or () if one.problems],
+        untold={one.name: one.problems[0].remedy for one in looks or () if one.problems},
     )
     warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
     return Standing(
@@ -191,7 +199,7 @@ def _source(
     elif name == FILESYSTEM and scanned:
         told_by, at, ranges = "daemon", scanned["at"], [(first, last) for first, last in scanned["ranges"]]
     facts = () if look is None else tuple(look.facts)
-    problems = () if look is None else tuple(f"{error.name}: {error}" for error in look.problems)
+    problems = () if look is None else tuple(Problem(f"{error.name}: {error}", error.remedy) for error in look.problems)
     return Source(name, _location(settings, name), told_by, at, ranges, contact, facts, problems)
 
 

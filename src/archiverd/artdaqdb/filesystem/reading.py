@@ -15,6 +15,7 @@ from archiverd.disk import RealDisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from archiverd.artdaqdb.port import ArchivedRun, ExportedEntity
 
@@ -36,11 +37,8 @@ class FileSystemReader:
         self._root = parse_uri(uri)
         self._tree = Tree(self._root, uri, RealDisk(), lambda: datetime.now().astimezone(), make_oid)
         self._runs = Runs(self._tree)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is a database; the first import makes it."""
-        return self._root.is_dir()
+        self.is_there = True
+        """Whether there was a database when it was last listed; the first import makes it."""
 
     async def open(self) -> None:
         """See ``ArtdaqDBReader.open``; nothing is held."""
@@ -50,6 +48,7 @@ class FileSystemReader:
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """See ``ArtdaqDBReader.list_runs``; none if there is no database yet."""
+        self.is_there = await asyncio.to_thread(told, lambda: _exists(self._root), self._root, LISTING)
         return await self._look(self._runs.archived, LISTING) if self.is_there else {}
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
@@ -71,3 +70,12 @@ class FileSystemReader:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
         return await asyncio.to_thread(told, looked, self._root, failure)
+
+
+def _exists(root: Path) -> bool:
+    """Tell whether there is anything at ``root``. Raise OSError if that cannot be told."""
+    try:
+        root.stat()
+    except FileNotFoundError:
+        return False
+    return True
