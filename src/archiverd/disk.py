@@ -47,6 +47,9 @@ class Disk(Protocol):
     def make_directory(self, path: Path) -> None:
         """Make ``path`` and its missing parents, durably."""
 
+    def rename_directory(self, path: Path, target: Path) -> None:
+        """Give directory ``path`` the name ``target``, durably; only an empty directory may be there."""
+
 
 class RealDisk:
     """The operating system's files."""
@@ -125,6 +128,11 @@ class RealDisk:
         for directory in reversed(missing):
             directory.mkdir(exist_ok=True)
             self.sync_directory(directory.parent)
+
+    def rename_directory(self, path: Path, target: Path) -> None:
+        """See ``Disk.rename_directory``."""
+        path.rename(target)
+        self.sync_directory(target.parent)
 
 
 async def read_small_file(path: Path, limit: int = 1 << 20) -> bytes:

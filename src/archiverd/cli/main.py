@@ -80,7 +80,19 @@ def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, 
 
 def _add_commands() -> None:
     """Hang the commands below the group; each module is small and imports lazily."""
-    from archiverd.cli import archive, artdaqdb, compare, configuration, daemon, desk, fhicl, parts, runs, status  # noqa: PLC0415 - after the group exists
+    from archiverd.cli import (  # noqa: PLC0415 - after the group exists
+        archive,
+        artdaqdb,
+        compare,
+        configuration,
+        daemon,
+        desk,
+        export,
+        fhicl,
+        parts,
+        runs,
+        status,
+    )
 
     for command in (
         archive.run,
@@ -94,6 +106,7 @@ def _add_commands() -> None:
         status.status,
         runs.runs,
         runs.why,
+        export.export,
         desk.waive,
         desk.release,
         configuration.config,

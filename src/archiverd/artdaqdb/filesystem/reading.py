@@ -10,6 +10,7 @@ from archiverd.artdaqdb.filesystem.failures import ACCESS, LISTING, told
 from archiverd.artdaqdb.filesystem.runs import Runs
 from archiverd.artdaqdb.filesystem.store import make_oid, parse_uri
 from archiverd.artdaqdb.filesystem.tree import Tree
+from archiverd.artdaqdb.rules import no_run_to_export
 from archiverd.core.errors import ArtdaqDBError
 from archiverd.disk import RealDisk
 
@@ -48,12 +49,17 @@ class FileSystemReader:
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """See ``ArtdaqDBReader.list_runs``; none if there is no database yet."""
-        self.is_there = await asyncio.to_thread(told, lambda: _exists(self._root), self._root, LISTING)
-        return await self._look(self._runs.archived, LISTING) if self.is_there else {}
+        return await self._look(self._runs.archived, LISTING) if await self._find_out() else {}
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
         """See ``ArtdaqDBReader.export``. Raise ArtdaqDBError naming a document that is missing or damaged."""
+        if not await self._find_out():
+            raise no_run_to_export(run)
         return await self._look(lambda: self._runs.export(run), ACCESS)
+
+    async def _find_out(self) -> bool:
+        self.is_there = await asyncio.to_thread(told, lambda: _exists(self._root), self._root, LISTING)
+        return self.is_there
 
     async def _look(self, work: Callable[[], T], failure: str) -> T:
         """Take in what is there, then run ``work``, in another thread."""

@@ -1,0 +1,57 @@
+"""`archiverd export`: a run's files, written back to a directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archiverd.cli.asking import run_now
+from archiverd.core.errors import VerificationError
+
+if TYPE_CHECKING:
+    from archiverd.cli.main import Globals
+    from archiverd.service.exporting import Export, Source
+
+SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
+
+
+@click.command(short_help="Write a run's files back to a directory.")
+@click.argument("run", type=click.IntRange(min=1))
+@click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
+@click.option("--from", "source", type=click.Choice(["artdaqdb", "ucondb"]), help="Where from; else UconDB, if any.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
+@click.pass_obj
+def export(globals_: Globals, run: int, destination: Path, source: Source | None, as_json: bool) -> None:
+    """Write RUN's files to the directory DEST, which must not exist or be empty.
+
+    From UconDB come the files of the run's blob, byte for byte as they were packed; from artdaqDB its entities as they
+    are now, under the same names, so that the two can be compared with `diff -r`. Exit code 1 also if what was written
+    is not what was proven when the run was verified.
+    """
+    from archiverd.service import exporting  # noqa: PLC0415 - a heavy import only this command needs
+
+    settings, _ = globals_.settings(migrating=False)
+    done = run_now(exporting.export(settings, run, destination, source))
+    if as_json:
+        click.echo(json.dumps(done.told()))
+    else:
+        _tell(done)
+    if done.proven is False:
+        raise VerificationError(
+            f"Run {run} was written to {destination}, but these are not the bytes that were proven",
+            remedy="compare them with what `archiverd export --from artdaqdb` gives, and ask UconDB's administrators",
+            run=run,
+        )
+
+
+def _tell(done: Export) -> None:
+    """Print what was written."""
+    size = sum(file.bytes for file in done.files)
+    proof = "; the bytes that were proven" if done.proven else ""
+    click.echo(f"run {done.run}: {len(done.files)} files, {size} bytes from {SHOWN[done.source]}{proof}", err=True)
+    for file in done.files:
+        if file.name != file.file:
+            click.echo(f"  {file.name!a} written as {file.file}", err=True)
