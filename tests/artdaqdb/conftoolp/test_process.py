@@ -62,6 +62,9 @@ LIBRARY = """
 
     def path():
         return True, repr(sys.path)
+
+    def version():
+        return True, sys.version
 """
 
 
@@ -76,12 +79,14 @@ async def library(tmp_path: Path, text: str = LIBRARY, seconds: float = 30) -> A
         await worker.close()
 
 
-def old_python(name: str) -> str | None:
-    """Return the path of a Python of that version, None if there is none."""
-    program = shutil.which(name)
-    if program is None or subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode:
-        return None
-    return program
+def old_python(version: str) -> str | None:
+    """Return the path of a Python ``3.x`` that runs: on PATH, or among those that pyenv keeps; None if there is none."""
+    home = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    kept = (str(path) for path in sorted(home.glob(f"versions/{version}*/bin/python{version}")))
+    for program in filter(None, (shutil.which(f"python{version}"), *kept)):
+        if not subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode:
+            return program
+    return None
 
 
 def gone(pid: int) -> bool:
@@ -244,15 +249,19 @@ def test_the_script_is_for_old_pythons_too() -> None:
     assert names <= sys.stdlib_module_names - {"__future__"}
 
 
-@pytest.mark.parametrize("name", ["python3.6", "python3.7", "python3.8", "python3.9"])
-async def test_an_old_python_runs_the_script(tmp_path: Path, name: str) -> None:
-    """A library built for an old Python is called by that Python."""
-    program = old_python(name)
+@pytest.mark.parametrize("version", ["3.6", "3.7", "3.8", "3.9"])
+async def test_an_old_python_runs_the_script(tmp_path: Path, version: str) -> None:
+    """A library built for an old Python is called by that Python, and its crash is contained there too."""
+    program = old_python(version)
     if program is None:
-        pytest.skip(f"no {name} on PATH that runs")
+        pytest.skip(f"no Python {version} on PATH or in pyenv that runs")
     (tmp_path / "conftoolp.py").write_text(textwrap.dedent(LIBRARY))
     worker = Worker(program, {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}, 30)
-    assert (await worker.call("echo", "é")).text == "é"
+    assert (await worker.call("version")).text.startswith(f"{version}.")
+    assert (await worker.call("echo", "é\udcff")).text == "é\udcff"
+    with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGABRT in abort"):
+        await worker.call("abort")
+    assert (await worker.call("echo", "again")).text == "again"
     await worker.close()
 
 
