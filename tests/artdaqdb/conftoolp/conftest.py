@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.conftoolp.process import Launch
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 STANDIN = Path(__file__).parent / "standin"
+MEMORY = 4 << 30
+
+
+def launch(
+    variables: Mapping[str, str], *, python: str = sys.executable, memory: int = MEMORY, secrets: tuple[bytes, ...] = ()
+) -> Launch:
+    """Return how a child is started for which nothing is to be prepared."""
+
+    async def nothing() -> Sequence[int]:
+        return ()
+
+    return Launch(python, variables, memory, secrets, nothing)
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from archiverd.artdaqdb.conftoolp.pool import Pool
 from archiverd.core.errors import ArtdaqDBError, Retry
+from tests.artdaqdb.conftoolp.conftest import launch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +36,11 @@ async def until(path: Path) -> None:
 async def test_calls_run_at_once_up_to_the_number_of_workers(tmp_path: Path) -> None:
     """Two workers make two calls at once, the third call waits for one of them; each gets its own answer."""
     (tmp_path / "conftoolp.py").write_text(LIBRARY)
-    pool = Pool(2, sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, 30)
+    pool = Pool(2, launch({**os.environ, "PYTHONPATH": str(tmp_path)}), 30)
     await pool.open()
     assert len(pool.pids) == 1, "the second is started when it is needed"
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(pool.call("wait_for", str(tmp_path), name)) for name in "abc"]
+        tasks = [group.create_task(pool.call("wait_for", bytes(tmp_path), name)) for name in (b"a", b"b", b"c")]
         await until(tmp_path / "a.begun")
         await until(tmp_path / "b.begun")
         assert len(set(pool.pids)) == 2
@@ -49,7 +49,7 @@ async def test_calls_run_at_once_up_to_the_number_of_workers(tmp_path: Path) -> 
         await until(tmp_path / "c.begun")
         (tmp_path / "a.go").touch()
         (tmp_path / "c.go").touch()
-    assert [task.result().text for task in tasks] == ["a", "b", "c"]
+    assert [task.result().text for task in tasks] == [b"a", b"b", b"c"]
     await pool.close()
     assert pool.pids == []
 
@@ -57,14 +57,14 @@ async def test_calls_run_at_once_up_to_the_number_of_workers(tmp_path: Path) -> 
 async def test_a_stopped_pool_finishes_what_it_began(tmp_path: Path) -> None:
     """After `stop` a call that runs gets its answer; one that waits, or comes later, is to be tried again."""
     (tmp_path / "conftoolp.py").write_text(LIBRARY)
-    pool = Pool(1, sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)}, 30)
-    running = asyncio.create_task(pool.call("wait_for", str(tmp_path), "a"))
-    waiting = asyncio.create_task(pool.call("wait_for", str(tmp_path), "b"))
+    pool = Pool(1, launch({**os.environ, "PYTHONPATH": str(tmp_path)}), 30)
+    running = asyncio.create_task(pool.call("wait_for", bytes(tmp_path), b"a"))
+    waiting = asyncio.create_task(pool.call("wait_for", bytes(tmp_path), b"b"))
     await until(tmp_path / "a.begun")
     pool.stop()
     (tmp_path / "a.go").touch()
-    assert (await running).text == "a"
-    for late in (waiting, pool.call("wait_for", str(tmp_path), "c")):
+    assert (await running).text == b"a"
+    for late in (waiting, pool.call("wait_for", bytes(tmp_path), b"c")):
         with pytest.raises(ArtdaqDBError, match="artdaqDB is being closed") as caught:
             await late
         assert caught.value.retry is Retry.TRANSIENT

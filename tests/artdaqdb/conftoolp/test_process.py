@@ -20,6 +20,7 @@ import pytest
 
 from archiverd.artdaqdb.conftoolp.process import SCRIPT, Answer, Worker
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
+from tests.artdaqdb.conftoolp.conftest import MEMORY, launch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,10 +70,13 @@ LIBRARY = """
 
 
 @asynccontextmanager
-async def library(tmp_path: Path, text: str = LIBRARY, seconds: float = 30) -> AsyncIterator[Worker]:
+async def library(
+    tmp_path: Path, text: str = LIBRARY, seconds: float = 30, memory: int = MEMORY
+) -> AsyncIterator[Worker]:
     """Give a worker whose library is ``text``."""
     (tmp_path / "conftoolp.py").write_text(textwrap.dedent(text))
-    worker = Worker(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path), "URI": "x://y"}, seconds)
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path), "URI": "x://y"}
+    worker = Worker(launch(variables, memory=memory, secrets=(b"s3cret",)), seconds)
     try:
         yield worker
     finally:
@@ -80,7 +84,7 @@ async def library(tmp_path: Path, text: str = LIBRARY, seconds: float = 30) -> A
 
 
 def old_python(version: str) -> str | None:
-    """Return the path of a Python ``3.x`` that runs: on PATH, or among those that pyenv keeps; None if there is none."""
+    """Return the path of a Python ``3.x`` that runs, on PATH or among those pyenv keeps; None if there is none."""
     home = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     kept = (str(path) for path in sorted(home.glob(f"versions/{version}*/bin/python{version}")))
     for program in filter(None, (shutil.which(f"python{version}"), *kept)):
@@ -113,21 +117,21 @@ async def test_noise_on_stdout_does_not_reach_the_answers(tmp_path: Path) -> Non
     """Whatever the library, its C++ part or its children print, every answer is whole and the right one."""
     async with library(tmp_path) as worker:
         for number in range(5):
-            assert await worker.call("echo", str(number), "é\udcff\n") == Answer(
-                success=True, text=f"{number}|é\udcff\n"
+            assert await worker.call("echo", b"%d" % number, b"\xc3\xa9\xff\n") == Answer(
+                success=True, text=b"%d|\xc3\xa9\xff\n" % number
             )
 
 
 async def test_large_texts_pass(tmp_path: Path) -> None:
     """A text much larger than a pipe goes there and back."""
     async with library(tmp_path) as worker:
-        assert (await worker.call("echo", "x" * 3_000_000)).text == "x" * 3_000_000
+        assert (await worker.call("echo", b"x" * 30_000_000)).text == b"x" * 30_000_000
 
 
 async def test_refusals_and_exceptions_are_answers(tmp_path: Path) -> None:
     """False with a text is returned, an exception raised here; the child lives on in both cases."""
     async with library(tmp_path) as worker:
-        assert await worker.call("refuse") == Answer(success=False, text="no")
+        assert await worker.call("refuse") == Answer(success=False, text=b"no")
         pid = worker.pid
         with pytest.raises(ArtdaqDBError, match=r"conftoolp\.fail raised TypeError: in method 'fail'"):
             await worker.call("fail")
@@ -141,7 +145,7 @@ async def test_refusals_and_exceptions_are_answers(tmp_path: Path) -> None:
     [
         (("abort",), "conftoolp was ended by SIGABRT in abort: Failed Assertion"),
         (("segfault",), "conftoolp was ended by SIGSEGV in segfault: noise of a child"),
-        (("end", "3"), "conftoolp ended with exit code 3 in end: noise of a child"),
+        (("end", b"3"), "conftoolp ended with exit code 3 in end: noise of a child"),
     ],
 )
 async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
@@ -156,7 +160,7 @@ async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
         assert caught.value.message == told
         assert caught.value.retry is Retry.TRANSIENT
         began = time.monotonic()
-        assert (await worker.call("echo", "again")).text == "again"
+        assert (await worker.call("echo", b"again")).text == b"again"
         assert time.monotonic() - began < 1
         assert worker.pid != pid
 
@@ -165,23 +169,23 @@ async def test_a_hung_call_is_killed_with_all_it_started(tmp_path: Path) -> None
     """At its deadline the child and its own children die, even if they ignore SIGTERM; the next call works."""
     async with library(tmp_path, seconds=0.5) as worker:
         with pytest.raises(ArtdaqDBError, match=r"did not return from hang within 0\.5 s and was killed"):
-            await worker.call("hang", str(tmp_path / "started"))
+            await worker.call("hang", bytes(tmp_path / "started"))
         pid = int((tmp_path / "started").read_text())
         await until_gone(pid)
-        assert (await worker.call("echo", "again")).text == "again"
+        assert (await worker.call("echo", b"again")).text == b"again"
 
 
 async def test_a_cancelled_call_leaves_no_answer_behind(tmp_path: Path) -> None:
     """After a cancelled call the next one gets its own answer, from a new child."""
     async with library(tmp_path) as worker:
-        task = asyncio.create_task(worker.call("hang", str(tmp_path / "started")))
+        task = asyncio.create_task(worker.call("hang", bytes(tmp_path / "started")))
         async with asyncio.timeout(10):
             while not (tmp_path / "started").exists():
                 await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await worker.call("echo", "again")).text == "again"
+        assert (await worker.call("echo", b"again")).text == b"again"
 
 
 async def test_a_child_killed_while_idle_is_replaced(tmp_path: Path) -> None:
@@ -193,8 +197,8 @@ async def test_a_child_killed_while_idle_is_replaced(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         await until_gone(pid)
         with contextlib.suppress(ArtdaqDBError):
-            await worker.call("echo", "once")
-        assert (await worker.call("echo", "again")).text == "again"
+            await worker.call("echo", b"once")
+        assert (await worker.call("echo", b"again")).text == b"again"
         assert worker.pid != pid
 
 
@@ -212,8 +216,8 @@ async def test_closing_ends_the_child(tmp_path: Path) -> None:
 async def test_the_environment_is_the_childs_own(tmp_path: Path) -> None:
     """The library sees the variables given to it, and no module of ours on its path."""
     async with library(tmp_path) as worker:
-        assert (await worker.call("environment", "URI")).text == "x://y"
-        assert str(SCRIPT.parent) not in (await worker.call("path")).text.replace("'", " ").split()
+        assert (await worker.call("environment", b"URI")).text == b"x://y"
+        assert str(SCRIPT.parent) not in (await worker.call("path")).words.replace("'", " ").split()
     assert "URI" not in os.environ
 
 
@@ -256,19 +260,19 @@ async def test_an_old_python_runs_the_script(tmp_path: Path, version: str) -> No
     if program is None:
         pytest.skip(f"no Python {version} on PATH or in pyenv that runs")
     (tmp_path / "conftoolp.py").write_text(textwrap.dedent(LIBRARY))
-    worker = Worker(program, {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}, 30)
-    assert (await worker.call("version")).text.startswith(f"{version}.")
-    assert (await worker.call("echo", "é\udcff")).text == "é\udcff"
+    worker = Worker(launch({"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}, python=program), 30)
+    assert (await worker.call("version")).words.startswith(f"{version}.")
+    assert (await worker.call("echo", b"\xc3\xa9\xff")).text == b"\xc3\xa9\xff"
     with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGABRT in abort"):
         await worker.call("abort")
-    assert (await worker.call("echo", "again")).text == "again"
+    assert (await worker.call("echo", b"again")).text == b"again"
     await worker.close()
 
 
 async def test_a_python_that_is_not_there(tmp_path: Path) -> None:
     """A wrong conftoolp_python is named with its setting."""
     with pytest.raises(ArtdaqDBError, match=r"Cannot run .*nosuch for conftoolp") as caught:
-        await Worker(str(tmp_path / "nosuch"), {}, 5).start()
+        await Worker(launch({}, python=str(tmp_path / "nosuch")), 5).start()
     assert caught.value.blame is Blame.BACKEND
     assert "conftoolp_python" in caught.value.remedy
 
@@ -276,10 +280,11 @@ async def test_a_python_that_is_not_there(tmp_path: Path) -> None:
 PARENT = """
 import asyncio, os, sys
 from archiverd.artdaqdb.conftoolp.process import Worker
+from tests.artdaqdb.conftoolp.conftest import launch
 
 async def main():
-    worker = Worker(sys.executable, {**os.environ, "PYTHONPATH": sys.argv[1]}, 600)
-    await worker.call(*sys.argv[2:])
+    worker = Worker(launch({**os.environ, "PYTHONPATH": sys.argv[1]}), 600)
+    await worker.call(sys.argv[2], sys.argv[3].encode())
 
 asyncio.run(main())
 """

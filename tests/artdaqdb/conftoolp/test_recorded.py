@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 from archiverd.artdaqdb.conftoolp.process import Worker
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, launch
 
 CALLS = Path(__file__).with_name("calls.jsonl")
 """Calls of the real library on an empty database, in order, with its answers; stack traces are left out."""
@@ -17,12 +16,12 @@ CALLS = Path(__file__).with_name("calls.jsonl")
 async def test_the_recorded_calls_are_answered_alike(tmp_path: Path) -> None:
     """Every call gets the recorded answer; configurations of one second may stand in another order."""
     variables = {"PYTHONPATH": str(STANDIN), "ARTDAQ_DATABASE_URI": f"filesystemdb://{tmp_path}/db"}
-    worker = Worker(sys.executable, {**os.environ, **variables}, 60)
+    worker = Worker(launch({**os.environ, **variables}), 60)
     different = []
     for line in CALLS.read_text().splitlines():
         call = json.loads(line)
-        answer = await worker.call(call["function"], *call["arguments"])
-        told, recorded = _parts(call["function"], answer.text), _parts(call["function"], call["text"])
+        answer = await worker.call(call["function"], *(one.encode() for one in call["arguments"]))
+        told, recorded = _parts(call["function"], answer.words), _parts(call["function"], call["text"])
         if answer.success != call["success"] or told != recorded:
             different.append((call, answer))
     await worker.close()

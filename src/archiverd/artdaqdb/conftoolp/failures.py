@@ -21,6 +21,17 @@ NOTHING_THERE = ("No search filters were found", "No results found for", "No doc
 """Failures that only say that there is nothing: composition of a FileSystemDB, of a MongoDB, and load (D.3)."""
 
 
+def not_ready(error: OSError, database: str) -> ArtdaqDBError:
+    """Return the error for a FileSystemDB whose directory does not let us prepare it for the library."""
+    return ArtdaqDBError(
+        f"Failed to access artdaqDB: {error}",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy=f"check {database}: it must be readable and writable by the user archiverd runs as, and have space",
+        context={"database": database},
+    )
+
+
 def cannot_start(python: str, error: OSError) -> ArtdaqDBError:
     """Return the error for an interpreter that does not run."""
     return ArtdaqDBError(
@@ -40,7 +51,7 @@ def not_importable(raised: str, python: str) -> ArtdaqDBError:
     else:
         remedy = f"`{python} -c 'import conftoolp'` in artdaq_db.conftoolp_dir must work: was it built for this Python?"
     return ArtdaqDBError(
-        f"Failed to import 'conftoolp'. Ensure artdaq_database env is set up. {raised}",
+        f"{raised}; ImportError: Failed to import 'conftoolp'. Ensure artdaq_database env is set up.",
         retry=Retry.TRANSIENT,
         blame=Blame.BACKEND,
         remedy=remedy,
@@ -59,14 +70,32 @@ def crashed(function: str, code: int, complaint: str) -> ArtdaqDBError:
     )
 
 
+def out_of_memory(function: str, limit: int) -> ArtdaqDBError:
+    """Return the error for a call that wanted more memory than a worker may have."""
+    return ArtdaqDBError(
+        f"conftoolp ran out of memory in {function}: a worker may have {limit >> 20} MB",
+        retry=Retry.TRANSIENT,
+        remedy="it is restarted and the run tried again; the limit is half the machine's memory, shared by the workers",
+        context={"limit_bytes": limit},
+    )
+
+
+def no_answer(function: str, what: str) -> ArtdaqDBError:
+    """Return the error for bytes that are no answer: something wrote into the worker's pipe."""
+    return ArtdaqDBError(
+        f"conftoolp gave no answer to {function} but {what}, and was killed",
+        retry=Retry.TRANSIENT,
+        remedy="it is restarted and the run tried again; if it lasts, the bundle writes where it should not",
+    )
+
+
 def hung(function: str, seconds: float) -> ArtdaqDBError:
     """Return the error for a call that did not return in time."""
     return ArtdaqDBError(
         f"conftoolp did not return from {function} within {seconds:g} s and was killed",
         retry=Retry.TRANSIENT,
         blame=Blame.BACKEND,
-        remedy="see whether the database answers; artdaq_db.call_timeout_seconds is the limit. If a filesystemdb then "
-        "says that its SearchIndex is corrupt, the library was killed while writing it: see `archiverd artdaqdb check`",
+        remedy="see whether the database answers; artdaq_db.call_timeout_seconds is the limit",
     )
 
 
@@ -89,7 +118,7 @@ def refused(function: str, text: str, run: int | None) -> ArtdaqDBError:
         f"{begin}: conftoolp.{function}: {what}",
         retry=Retry.TRANSIENT if passing else Retry.PERMANENT,
         blame=Blame.BACKEND if passing or corrupt else Blame.RUN,
-        remedy="stop archiverd, then `archiverd artdaqdb rebuild-index <collection>`: a writer was interrupted at it"
+        remedy="another writer was interrupted: stop archiverd, then `archiverd artdaqdb rebuild-index <collection>`"
         if corrupt
         else "see whether the database of artdaq_db.database_uri is there and answers",
         run=run,

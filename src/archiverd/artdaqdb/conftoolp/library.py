@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archiverd import fhicl
 from archiverd.artdaqdb.conftoolp.failures import NOTHING_THERE, refused, wrong_answer
 from archiverd.core.errors import FhiclError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from archiverd.artdaqdb.conftoolp.pool import Pool
     from archiverd.artdaqdb.port import Entity
 
     Key = tuple[str, str]
     """Collection and entity name."""
 
+T = TypeVar("T")
+
+_SEARCH = re.compile(r'\s*\{\s*"search"\s*:\s*\[\s*')
+_BETWEEN = re.compile(r"\s*(?:,\s*|(?=\]))")
 ORIGINS = ("", "fhicl")
 """Formats of which a document's export is FHiCL."""
 
@@ -38,20 +45,20 @@ class Library:
         The library orders by whole seconds.
         """
         filters = {"configurations.name": name}
-        found = await self._ask("find_configurations", {"operation": "findconfigs", "dataformat": "gui"}, filters)
-        return [str(item["name"]) for item in found]
+        request = {"operation": "findconfigs", "dataformat": "gui", "filter": filters}
+        return await self._ask("find_configurations", request, _names)
 
     async def versions(self, collection: str, configuration: str | None = None) -> set[str]:
         """Return the versions in a collection, of one configuration or of all."""
         filters = {"entities.name": "*"} if configuration is None else {"configurations.name": configuration}
-        request = {"operation": "findversions", "dataformat": "gui", "collection": collection}
-        return {str(item["name"]) for item in await self._ask("find_versions", request, filters)}
+        request = {"operation": "findversions", "dataformat": "gui", "collection": collection, "filter": filters}
+        return set(await self._ask("find_versions", request, _names))
 
     async def composition(self, configuration: str) -> set[Key]:
         """Return collection and name of every entity that a configuration has in any of its versions."""
         filters = {"configurations.name": configuration}
-        request = {"operation": "buildfilter", "dataformat": "gui"}
-        found = await self._ask("configuration_composition", request, filters)
+        request = {"operation": "buildfilter", "dataformat": "gui", "filter": filters}
+        found = await self._ask("configuration_composition", request, _items)
         queries = [item["query"] for item in found]
         strangers = [query for query in queries if query["filter"]["configurations.name"] != configuration]
         if strangers:
@@ -59,20 +66,19 @@ class Library:
             raise wrong_answer("configuration_composition", what, None)
         return {(str(query["collection"]), str(query["filter"]["entities.name"])) for query in queries}
 
-    async def load(self, key: Key, configuration: str, version: str, run: int) -> bytes | None:
-        """Return an entity's FHiCL in one version as artdaqDB exports it, None if that version has no such entity."""
+    async def load(self, key: Key, configuration: str, version: str, run: int) -> fhicl.Document | None:
+        """Return an entity's document in one version, None if that version has no such entity."""
         collection, name = key
         filters = {"configurations.name": configuration, "version": version, "entities.name": name}
         request = {"operation": "load", "dataformat": "db", "collection": collection, "filter": filters}
-        answer = await self._pool.call("read_document", json.dumps(request, ensure_ascii=False))
+        answer = await self._pool.call("read_document", _written(request))
         if not answer.success:
-            if any(words in answer.text for words in NOTHING_THERE):
+            if any(words in answer.words for words in NOTHING_THERE):
                 return None
-            raise refused("read_document", answer.text, run)
+            raise refused("read_document", answer.words, run)
         label = f"{name} of {version}"
         try:
-            text = answer.text.encode(errors="surrogateescape")
-            document = await asyncio.to_thread(fhicl.read_document, text, label)
+            document = await asyncio.to_thread(fhicl.read_document, answer.text, label)
         except FhiclError as error:
             raise wrong_answer("read_document", f"{label} is no document: {error}", run) from error
         if document.version != version or configuration not in document.configurations:
@@ -84,7 +90,7 @@ class Library:
             raise wrong_answer("read_document", f"{label} is of {whose}", run)
         if document.origin_format not in ORIGINS:
             raise wrong_answer("read_document", f"{label} was stored as {document.origin_format}", run)
-        return document.fcl
+        return document
 
     async def store(self, entity: Entity, configuration: str, version: str, run: int) -> None:
         """Store an entity's FHiCL, which must be known to be FHiCL; a second time makes a second document."""
@@ -95,19 +101,50 @@ class Library:
             "runs.name": str(run),
         }
         request = {"operation": "store", "dataformat": "fhicl", "collection": entity.collection, "filter": filters}
-        answer = await self._pool.call("write_document", json.dumps(request, ensure_ascii=False), entity.fcl.decode())
+        answer = await self._pool.call("write_document", _written(request), entity.fcl)
         if not answer.success:
-            raise refused("write_document", answer.text, run)
+            raise refused("write_document", answer.words, run)
 
-    async def _ask(self, function: str, request: dict[str, str], filters: dict[str, str]) -> list[dict[str, Any]]:
-        """Return the items of an answer's ``search``; none if the library says that there is nothing."""
-        answer = await self._pool.call(function, json.dumps({**request, "filter": filters}, ensure_ascii=False))
+    async def _ask(self, function: str, request: dict[str, Any], read: Callable[[bytes], list[T]]) -> list[T]:
+        """Return what ``read`` finds in the answer; nothing if the library says that there is nothing."""
+        answer = await self._pool.call(function, _written(request))
         if not answer.success:
-            if any(words in answer.text for words in NOTHING_THERE):
+            if any(words in answer.words for words in NOTHING_THERE):
                 return []
-            raise refused(function, answer.text, None)
+            raise refused(function, answer.words, None)
         try:
-            found = await asyncio.to_thread(json.loads, answer.text, strict=False)
-            return [dict(item) for item in found["search"] if item["name"]]
+            return await asyncio.to_thread(read, answer.text)
         except (ValueError, KeyError, TypeError) as error:
-            raise wrong_answer(function, f"{answer.text[:200]!r} is no list of names", None) from error
+            raise wrong_answer(function, f"{answer.words[:200]!r} is no list of names", None) from error
+
+
+def _written(request: dict[str, Any]) -> bytes:
+    """Return a request as the library reads it: its JSON knows no escaped code points (A.7)."""
+    return json.dumps(request, ensure_ascii=False).encode()
+
+
+def _names(answer: bytes) -> list[str]:
+    """Return the names in an answer; see `_items`."""
+    return [str(item["name"]) for item in _items(answer)]
+
+
+def _items(answer: bytes) -> list[dict[str, Any]]:
+    """Return the items of a list of names (D.2). Raise ValueError, KeyError or TypeError if it is none.
+
+    One is read at a time: the reader of JSON holds Python's lock, and a list of all runs is long.
+    """
+    text = answer.decode(errors="surrogateescape")
+    begin = _SEARCH.match(text)
+    if begin is None:
+        raise ValueError("no search")
+    reader = json.JSONDecoder(strict=False)
+    place, items = begin.end(), []
+    while not text.startswith("]", place):
+        item, place = reader.raw_decode(text, place)
+        if item["name"]:
+            items.append(item)
+        separator = _BETWEEN.match(text, place)
+        if separator is None:
+            raise ValueError("no end")
+        place = separator.end()
+    return items

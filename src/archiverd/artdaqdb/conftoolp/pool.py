@@ -9,17 +9,15 @@ from archiverd.artdaqdb.conftoolp.failures import closing
 from archiverd.artdaqdb.conftoolp.process import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from archiverd.artdaqdb.conftoolp.process import Answer
+    from archiverd.artdaqdb.conftoolp.process import Answer, Launch
 
 
 class Pool:
     """The workers of one database. A child that died is replaced by the next call, which waits for its import only."""
 
-    def __init__(self, workers: int, python: str, variables: Mapping[str, str], seconds: float) -> None:
+    def __init__(self, workers: int, launch: Launch, seconds: float) -> None:
         """Make room for ``workers``; see `Worker` for the rest."""
-        self._workers = [Worker(python, variables, seconds) for _ in range(workers)]
+        self._workers = [Worker(launch, seconds) for _ in range(workers)]
         self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()  # the last used first: few are started in vain
         for worker in reversed(self._workers):
             self._idle.put_nowait(worker)
@@ -39,7 +37,7 @@ class Pool:
         finally:
             self._idle.put_nowait(worker)
 
-    async def call(self, function: str, *arguments: str) -> Answer:
+    async def call(self, function: str, *arguments: bytes) -> Answer:
         """Have a function called by the next worker that is free; see ``Worker.call``.
 
         If cancelled in mid-call the worker is killed, as at its deadline: see to it that a store is not cancelled.

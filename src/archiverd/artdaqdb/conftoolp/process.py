@@ -9,15 +9,23 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.conftoolp.failures import broken, cannot_start, crashed, hung, not_importable
+from archiverd.artdaqdb.conftoolp.failures import (
+    broken,
+    cannot_start,
+    crashed,
+    hung,
+    no_answer,
+    not_importable,
+    out_of_memory,
+)
 from archiverd.artdaqdb.conftoolp.frames import encode, receive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 SCRIPT = Path(__file__).with_name("worker.py")
 START_SECONDS = 60.0
@@ -28,7 +36,27 @@ LAST_WORDS_SECONDS = 0.05
 """So long a child that is to be killed may take to end by itself."""
 LONGEST_COMPLAINT = 16 << 10
 """So many of the last bytes of a worker's stderr are kept."""
-_PIECE = 1 << 16
+OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc")
+"""How Python and the library's C++ say that they got no memory."""
+KINDS = (b"yes", b"no", b"raised")
+"""What an answer may begin with; see `worker`."""
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a child is started."""
+
+    python: str
+    variables: Mapping[str, str] = field(repr=False)
+    """Its whole environment; the URI in it may hold a password, so it is in no argument and no message."""
+    memory: int
+    """Bytes of address space beyond which its calls fail."""
+    secrets: tuple[bytes, ...] = field(repr=False)
+    """What is hidden in whatever is not data: complaints, exceptions, refusals."""
+    prepare: Callable[[], Awaitable[Sequence[int]]]
+    """Called before every start, while no child of this place lives; returns the descriptors that the child inherits.
+    Raises ArtdaqDBError if it must not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +64,20 @@ class Answer:
     """What a function of the library returned: whether it worked, and its text (artdaqdb_format.md section D.1)."""
 
     success: bool
-    text: str
+    text: bytes
+
+    @property
+    def words(self) -> str:
+        """The text as people are told it."""
+        return self.text.decode(errors="replace")
 
 
 class Worker:
     """A place for one child process. Calls must come one at a time."""
 
-    def __init__(self, python: str, variables: Mapping[str, str], seconds: float) -> None:
-        """Have ``python`` run the script with exactly these environment variables; a call has ``seconds``."""
-        self._command = (python, str(SCRIPT), str(os.getpid()))
-        self._variables = dict(variables)
+    def __init__(self, launch: Launch, seconds: float) -> None:
+        """Start children by ``launch``; a call has ``seconds``."""
+        self._launch = launch
         self._seconds = seconds
         self._child: _Child | None = None
 
@@ -59,20 +91,23 @@ class Worker:
         if self._child is not None and self._child.process.returncode is not None:
             await self._kill()
         if self._child is None:
-            self._child = await _spawn(self._command, self._variables)
-            ready = await self._exchange(None, "import conftoolp", START_SECONDS)
-            if "raised" in ready:
+            inherited = await self._launch.prepare()
+            self._child = await _spawn(self._launch, inherited)
+            kind, text = await self._exchange(None, "import conftoolp", START_SECONDS)
+            if kind != b"yes":
                 await self._kill()
-                raise not_importable(str(ready["raised"]), self._command[0])
+                raise not_importable(text.decode(errors="replace"), self._launch.python)
 
-    async def call(self, function: str, *arguments: str) -> Answer:
+    async def call(self, function: str, *arguments: bytes) -> Answer:
         """Call a function of the library. Raise ArtdaqDBError if it does not return: then nobody knows what it did."""
         await self.start()
-        request = encode({"function": function, "arguments": arguments})
-        message = await self._exchange(request, function, self._seconds)
-        if "raised" in message:
-            raise broken(function, str(message["raised"]))
-        return Answer(bool(message["success"]), str(message["text"]))
+        kind, text = await self._exchange(encode(function.encode(), *arguments), function, self._seconds)
+        if kind != b"yes" and any(words in text for words in OUT_OF_MEMORY):
+            await self._kill()
+            raise out_of_memory(function, self._launch.memory)
+        if kind == b"raised":
+            raise broken(function, text.decode(errors="replace"))
+        return Answer(kind == b"yes", text)
 
     async def close(self) -> None:
         """Let an idle child end by itself, and kill it if it does not."""
@@ -84,8 +119,8 @@ class Worker:
                     await child.process.wait()
         await self._kill()
 
-    async def _exchange(self, request: bytes | None, what: str, seconds: float) -> dict[str, Any]:
-        """Send a request and return the answer; whatever hinders that costs the child its life."""
+    async def _exchange(self, request: bytes | None, what: str, seconds: float) -> tuple[bytes, bytes]:
+        """Send a request and return the answer's kind and text; whatever hinders that costs the child its life."""
         child = self._child
         if child is None or child.process.stdin is None or child.process.stdout is None:
             raise RuntimeError("the worker has no child")
@@ -94,16 +129,33 @@ class Worker:
                 if request is not None:
                     child.process.stdin.write(request)
                     await child.process.stdin.drain()
-                return await receive(child.process.stdout)
+                kind, text = await self._answer(child.process.stdout)
         except TimeoutError:
             await self._kill()
             raise hung(what, seconds) from None
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             code = await self._kill()
-            raise crashed(what, code, child.complaint) from None
+            raise crashed(what, code, self._hidden(child.complaint).decode(errors="replace")) from None
+        except ValueError as error:
+            await self._kill()
+            raise no_answer(what, str(error)) from None
         except BaseException:
             await self._kill()
             raise
+        return kind, text
+
+    async def _answer(self, stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
+        """Return an answer's kind and text. Raise ValueError if what comes is none."""
+        texts = await receive(stream)
+        if len(texts) != 2 or texts[0] not in KINDS:
+            raise ValueError(f"a message of {len(texts)} texts")
+        kind, text = texts
+        return kind, text if kind == b"yes" else self._hidden(text)
+
+    def _hidden(self, text: bytes) -> bytes:
+        for secret in self._launch.secrets:
+            text = text.replace(secret, b"***")
+        return text
 
     async def _kill(self) -> int:
         """Kill the child with all it started; return how it ended, as `subprocess` counts."""
@@ -120,8 +172,8 @@ class _Child:
         self._listening = asyncio.create_task(self._listen(), name="conftoolp-stderr")
 
     @property
-    def complaint(self) -> str:
-        return self._said.decode(errors="replace").strip()
+    def complaint(self) -> bytes:
+        return self._said.strip()
 
     async def kill(self) -> int:
         """Kill the child's whole group; return how the child ended, once it has."""
@@ -147,11 +199,19 @@ class _Child:
             self._said = (self._said + piece)[-LONGEST_COMPLAINT:]
 
 
-async def _spawn(command: tuple[str, ...], variables: Mapping[str, str]) -> _Child:
+async def _spawn(launch: Launch, inherited: Sequence[int]) -> _Child:
     pipe = asyncio.subprocess.PIPE
+    command = (launch.python, str(SCRIPT), str(os.getpid()), str(launch.memory))
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=variables, start_new_session=True
+            *command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=dict(launch.variables),
+            start_new_session=True,
+            pass_fds=tuple(inherited),
+            limit=_PIECE,
         )
     except OSError as error:
         raise cannot_start(command[0], error) from error

@@ -5,9 +5,8 @@ some errors. It stores documents one by one and never notices a double, so a run
 documents are read back, and the one in SystemLayout, which alone makes the run count as archived, is stored last.
 Whatever was interrupted is completed by doing it again.
 
-A FileSystemDB is written by one child at a time, for the library locks nothing. One that is killed while the library
-writes an ``index.json`` (at the deadline, or with the daemon) may leave that file corrupt: the library says so at its
-next call. archiverd's own engine has no such weakness.
+A FileSystemDB is written by one child at a time, for the library locks nothing, and it is kept fit for that: what a
+child leaves that is killed amid a store is mended before anything else is asked (see `files`).
 """
 
 from __future__ import annotations
@@ -18,9 +17,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import fhicl
 from archiverd.artdaqdb.conftoolp.failures import not_kept, wrong_answer
+from archiverd.artdaqdb.conftoolp.files import Files
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
-from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
+from archiverd.artdaqdb.conftoolp.process import Launch
+from archiverd.artdaqdb.filesystem.mending import Intent
+from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
+from archiverd.artdaqdb.filesystem.store import parse_uri as parse_files_uri
+from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT
+from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
+from archiverd.artdaqdb.mongo.uri import parse_uri as parse_mongodb_uri
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import (
     SYSTEM_LAYOUT,
@@ -37,18 +43,20 @@ from archiverd.artdaqdb.tools.command import environment
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     from archiverd.artdaqdb.conftoolp.library import Key
     from archiverd.artdaqdb.port import ArchivedRun, Entity
+    from archiverd.fhicl import Document
 
 T = TypeVar("T")
 
-MONGODB = "mongodb://"
 CLOSE_SECONDS = 10.0
 """So long closing waits for calls of the library that were begun; then their children are killed."""
+LEAST_MEMORY = 1 << 30
+"""Bytes a child may have on whatever machine."""
 _TURNS = 64
 """Of two runs with the same remainder only one is stored or read at a time."""
 
@@ -62,20 +70,29 @@ class ConftoolpDB:
         ``workers`` children call at once, but one only on a FileSystemDB. Raise ConfigurationError for a URI that the
         library would take for something else: it does not complain.
         """
-        if uri.startswith(SCHEME):
-            parse_uri(uri)
-        elif not uri.startswith(MONGODB):
+        root: Path | None = None
+        secrets: tuple[bytes, ...] = ()
+        if uri.startswith(FILES):
+            root = parse_files_uri(uri)
+        elif uri.startswith(MONGODB):
+            address = parse_mongodb_uri(uri, os.environ)
+            uri, secrets = address.uri, tuple(map(str.encode, address.secrets))
+        else:
             raise ConfigurationError(
                 "Configuration validation failed: artdaq_db.database_uri is neither filesystemdb:// nor mongodb://",
                 remedy="the library knows these two, and takes any other for a database elsewhere",
             )
-        directory = str(conftoolp_dir)
-        path = ":".join(part for part in (directory, os.environ.get("PYTHONPATH", "")) if part)
-        added = {"ARTDAQ_DATABASE_URI": uri, "PYTHONPATH": path}
-        variables = environment(os.environ, added, directory)
-        self.workers = 1 if uri.startswith(SCHEME) else max(1, workers)
+        self._files = Files(root)
+        self.workers = 1 if root else max(1, workers)
         """So many children at most."""
-        self._pool = Pool(self.workers, python, variables, call_timeout_seconds)
+        launch = Launch(
+            python=python,
+            variables=_variables(uri, str(conftoolp_dir)),
+            memory=memory_limit(self.workers),
+            secrets=secrets,
+            prepare=self._files.prepare,
+        )
+        self._pool = Pool(self.workers, launch, call_timeout_seconds)
         self._library = Library(self._pool)
         self._turns = [asyncio.Lock() for _ in range(_TURNS)]
         self._begun: set[asyncio.Task[Any]] = set()
@@ -88,10 +105,12 @@ class ConftoolpDB:
     async def open(self) -> None:
         """See ``ArtdaqDB.open``. Raise ArtdaqDBError if the library cannot be imported or the database not listed."""
         try:
+            await self._files.open()
             await self._pool.open()
             await self._library.versions(SYSTEM_LAYOUT)
         except BaseException:
             await self._pool.close()
+            self._files.close()
             raise
 
     async def close(self) -> None:
@@ -103,6 +122,7 @@ class ConftoolpDB:
             task.cancel()
         await asyncio.gather(*self._begun, return_exceptions=True)
         await self._pool.close()
+        self._files.close()
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """See ``ArtdaqDB.list_runs``."""
@@ -155,17 +175,9 @@ class ConftoolpDB:
             task.exception()
 
     async def _list(self) -> Mapping[int, ArchivedRun]:
-        assigned = _ranked(await self._library.configurations("*"))
-        runs: dict[int, list[str]] = {}
-        for version in await self._library.versions(SYSTEM_LAYOUT):
-            run = run_of(version)
-            if run is not None:
-                runs.setdefault(run, []).append(version)
-        mine: dict[int, dict[str, str]] = {}
-        for name, rank in assigned.items():
-            mine.setdefault(run_of(name) or 0, {})[name] = rank
-        found = (archived(run, runs[run], mine.get(run, {})) for run in sorted(runs))
-        return {one.run: one for one in found if one is not None}
+        configurations = await self._library.configurations("*")
+        versions = await self._library.versions(SYSTEM_LAYOUT)
+        return await asyncio.to_thread(_archived, configurations, versions)
 
     async def _find(self, run: int) -> ArchivedRun | None:
         assigned = _ranked([one for one in await self._library.configurations(f"{run}/*") if run_of(one) == run])
@@ -219,9 +231,9 @@ class ConftoolpDB:
         exported = []
         for key in sorted(composition):
             for version in sorted(versions[key[0]], key=lambda one: update_number(one, (full,)), reverse=True):
-                fcl = await self._library.load(key, full, version, run)
-                if fcl is not None:
-                    exported.append(ExportedEntity(*key, version, fcl))
+                document = await self._library.load(key, full, version, run)
+                if document is not None:
+                    exported.append(ExportedEntity(*key, version, document.fcl))
                     break
             else:
                 raise wrong_answer("read_document", f"no version of {full} has its entity {key[1]}", run)
@@ -229,21 +241,65 @@ class ConftoolpDB:
 
     async def _held(self, keys: set[Key], configuration: str, version: str, run: int) -> dict[Key, bytes]:
         """Return the exported FHiCL of what a version holds of ``keys``."""
+        held = await self._documents(keys, configuration, version, run)
+        return {key: document.fcl for key, document in held.items()}
+
+    async def _documents(self, keys: set[Key], configuration: str, version: str, run: int) -> dict[Key, Document]:
+        """Return what a version holds of ``keys``."""
         held = {key: await self._library.load(key, configuration, version, run) for key in sorted(keys)}
-        return {key: fcl for key, fcl in held.items() if fcl is not None}
+        return {key: document for key, document in held.items() if document is not None}
 
     async def _store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
-        """Store entities that are not there, those of SystemLayout after all others have been read back."""
+        """Store entities that are not there, durably."""
+        if entities:
+            intent = Intent(configuration, version, tuple(dict.fromkeys(one.collection for one in entities)))
+            async with self._files.storing(intent) as stored:
+                stored.extend(await self._store_all(entities, configuration, version, run))
+
+    async def _store_all(
+        self, entities: Sequence[Entity], configuration: str, version: str, run: int
+    ) -> list[tuple[str, Document]]:
+        """Store entities, those of SystemLayout after all others were read back; return collections and documents."""
+        stored = []
         for last in (False, True):
             some = [one for one in entities if (one.collection == SYSTEM_LAYOUT) is last]
             for one in some:
                 await self._library.store(one, configuration, version, run)
             keys = {(one.collection, one.name) for one in some}
-            held = await self._held(keys, configuration, version, run)
+            held = await self._documents(keys, configuration, version, run)
             lost = sorted(name for _, name in keys - held.keys())
-            why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, held, some)
+            exported = {key: document.fcl for key, document in held.items()}
+            why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, exported, some)
             if why:
                 raise not_kept(version, why, run, [one.name for one in some])
+            stored += [(collection, document) for (collection, _), document in held.items()]
+        return stored
+
+
+def memory_limit(workers: int) -> int:
+    """Return how many bytes one of so many children may have: half the machine's memory is for all of them."""
+    return max(LEAST_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // workers)
+
+
+def _variables(uri: str, directory: str) -> dict[str, str]:
+    """Return a child's environment. What the library would add to the URI by itself stands in it already."""
+    path = ":".join(part for part in (directory, os.environ.get("PYTHONPATH", "")) if part)
+    variables = environment(os.environ, {"ARTDAQ_DATABASE_URI": uri, "PYTHONPATH": path}, directory)
+    return {name: value for name, value in variables.items() if name not in (CLIENT_CERT, CA_CERT)}
+
+
+def _archived(configurations: Sequence[str], versions: Collection[str]) -> dict[int, ArchivedRun]:
+    """Return the archived runs, by all configurations (last assigned first) and SystemLayout's versions."""
+    runs: dict[int, list[str]] = {}
+    for version in versions:
+        run = run_of(version)
+        if run is not None:
+            runs.setdefault(run, []).append(version)
+    assigned: dict[int, dict[str, str]] = {}
+    for name, rank in _ranked(configurations).items():
+        assigned.setdefault(run_of(name) or 0, {})[name] = rank
+    found = (archived(run, runs[run], assigned.get(run, {})) for run in sorted(runs))
+    return {one.run: one for one in found if one is not None}
 
 
 def _ranked(configurations: Sequence[str]) -> dict[str, str]:

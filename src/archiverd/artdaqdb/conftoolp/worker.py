@@ -1,15 +1,16 @@
 """The child: calls the experiment's library for us, one call at a time, until its stdin closes.
 
 Run as a script, by whichever Python the library was built for (3.6 or newer), so it uses the standard library only and
-imports nothing of archiverd: ``python worker.py <pid of the parent>``. A message is four bytes of length, the most
-significant first, and so many bytes of JSON. First it says whether ``import conftoolp`` worked; then it answers each
-``{"function": …, "arguments": […]}`` with ``{"success": …, "text": …}``, or with ``{"raised": …}``.
+imports nothing of archiverd: ``python worker.py <pid of the parent> <bytes of memory>``. A message is a count of texts,
+then the length and the bytes of each; numbers are four bytes, the most significant first, and texts UTF-8. First it
+says whether ``import conftoolp`` worked; then it answers each ``function, arguments…`` with ``yes`` or ``no`` (what the
+function said of its success) and its text, or with ``raised`` and the exception.
 """
 
 import ctypes
 import importlib
-import json
 import os
+import resource
 import signal
 import struct
 import sys
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 """Number of the option in <linux/prctl.h>."""
+FIRST_TO_GO = b"1000"
+"""When memory is short the kernel is to end us and not the daemon (proc_pid_oom_score_adj(5))."""
 
 
 def main() -> None:
     """Answer calls until the parent closes our stdin. Whatever the library prints goes to stderr."""
     die_with_parent(int(sys.argv[1]))
+    limit_memory(int(sys.argv[2]))
     del sys.path[0]  # our own directory: the library must not find our modules
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -36,10 +40,11 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001  whatever it is, the parent is to tell it
             send(answers, raised(error))
             return
-        send(answers, {"success": True, "text": "ready"})
+        send(answers, (b"yes", b"ready"))
         while True:
-            request = receive(requests)
-            if request is None:
+            try:
+                request = receive(requests)
+            except EOFError:
                 return
             send(answers, answer(library, request))
 
@@ -51,33 +56,62 @@ def die_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
-def answer(library: object, request: "dict[str, object]") -> "dict[str, object]":
+def limit_memory(size: int) -> None:
+    """Have calls that want too much memory fail here, before the whole machine goes short of it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        with open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
+            score.write(FIRST_TO_GO)
+    except OSError:
+        pass  # the limit holds without
+
+
+def answer(library: object, request: "list[bytes]") -> "tuple[bytes, bytes]":
     """Make one call; an exception is an answer too."""
     try:
-        success, text = getattr(library, str(request["function"]))(*request["arguments"])  # type: ignore[misc]
+        function, *arguments = (text.decode("utf-8", "surrogateescape") for text in request)
+        success, text = getattr(library, function)(*arguments)
+        return b"yes" if success else b"no", str(text).encode("utf-8", "surrogateescape")
     except Exception as error:  # noqa: BLE001  the worker lives on
         return raised(error)
-    return {"success": bool(success), "text": str(text)}
 
 
-def raised(error: Exception) -> "dict[str, object]":
+def raised(error: Exception) -> "tuple[bytes, bytes]":
     """Return an exception as Python's last line of a traceback would show it."""
-    return {"raised": "{}: {}".format(type(error).__name__, error)}  # noqa: UP032
+    shown = "{}: {}".format(type(error).__name__, error)  # noqa: UP032
+    return b"raised", shown.encode("utf-8", "backslashreplace")
 
 
-def receive(stream: "IO[bytes]") -> "dict[str, object] | None":
-    """Return the next request, None at the end of the stream."""
-    head = stream.read(4)
-    if len(head) < 4:
-        return None
-    message = json.loads(stream.read(struct.unpack(">I", head)[0]).decode())
-    return dict(message)
+def receive(stream: "IO[bytes]") -> "list[bytes]":
+    """Return the texts of the next request.
+
+    Raise EOFError at the stream's end, also within a request: half a text must never reach the library.
+    """
+    count = number(stream)
+    return [exactly(stream, number(stream)) for _ in range(count)]
 
 
-def send(stream: "IO[bytes]", message: "dict[str, object]") -> None:
+def number(stream: "IO[bytes]") -> int:
+    """Return the next number. Raise EOFError if there is none."""
+    return int(struct.unpack(">I", exactly(stream, 4))[0])
+
+
+def exactly(stream: "IO[bytes]", size: int) -> bytes:
+    """Return the next ``size`` bytes. Raise EOFError if there are fewer."""
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def send(stream: "IO[bytes]", texts: "tuple[bytes, bytes]") -> None:
     """Write one message, all of it."""
-    body = json.dumps(message).encode()
-    stream.write(struct.pack(">I", len(body)) + body)
+    stream.write(struct.pack(">I", len(texts)))
+    for text in texts:
+        stream.write(struct.pack(">I", len(text)))
+        stream.write(text)
     stream.flush()
 
 

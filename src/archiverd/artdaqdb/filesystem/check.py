@@ -39,7 +39,7 @@ def check_database(root: Path) -> Iterator[Finding]:
 
     Takes the time to read everything. Raise OSError if ``root`` cannot be read.
     """
-    for collection in _collections(root):
+    for collection in collections_in(root):
         try:
             data = (collection / INDEX).read_bytes()
             index = Index.parse(data, str(collection / INDEX))
@@ -59,9 +59,9 @@ def rebuild_index(collection: Path, disk: Disk) -> list[Finding]:
     """
     left_out: list[Finding] = []
     documents: list[tuple[str, str, Names]] = []
-    for path in _documents(collection):
+    for path in documents_in(collection):
         try:
-            names = _names(path)
+            names = names_of(path)
         except (ArtdaqDBError, OSError) as error:
             left_out.append(Finding(path, str(error)))
         else:
@@ -76,9 +76,9 @@ def rebuild_index(collection: Path, disk: Disk) -> list[Finding]:
 def _check_collection(collection: Path, index: Index) -> Iterator[Finding]:
     """Yield what is wrong with one collection."""
     anew = Index()
-    for path in _documents(collection):
+    for path in documents_in(collection):
         try:
-            names = _names(path)
+            names = names_of(path)
             fhicl.read_document(path.read_bytes(), path.name)
         except (ArtdaqDBError, FhiclError, OSError) as error:
             yield Finding(path, f"is damaged: {error}")
@@ -98,8 +98,8 @@ def _check_collection(collection: Path, index: Index) -> Iterator[Finding]:
             yield Finding(collection / f"{oid}.json", f"is in the index under {section} {key}, but does not say so")
 
 
-def _names(path: Path) -> Names:
-    """Read what a document is to be indexed under. Raise ArtdaqDBError if it does not say so."""
+def names_of(path: Path) -> Names:
+    """Return what a document is to be indexed under. Raise ArtdaqDBError if it does not say so."""
     if path.stat().st_size > LARGEST_DOCUMENT:
         raise ArtdaqDBError(f"larger than {LARGEST_DOCUMENT} bytes", context={"path": str(path)})
     try:
@@ -132,14 +132,14 @@ def _text(value: object) -> str:
     return value
 
 
-def _collections(root: Path) -> list[Path]:
+def collections_in(root: Path) -> list[Path]:
     """Return the collections of a database."""
     with os.scandir(root) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and entry.name != SYSTEM_METADATA)
     return [root / name for name in names]
 
 
-def _documents(collection: Path) -> list[Path]:
+def documents_in(collection: Path) -> list[Path]:
     """Return the documents of a collection."""
     with os.scandir(collection) as entries:
         return [collection / name for name in sorted(entry.name for entry in entries) if is_document(name)]

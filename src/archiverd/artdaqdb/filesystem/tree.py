@@ -10,7 +10,6 @@ asynchronous.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
 from archiverd.artdaqdb.filesystem.index import Index, Names
+from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.redo import DoubtfulError, Filed, Redo
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, Retry
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from archiverd.disk import Disk
 
 INDEX = "index.json"
-LOCK = ".archiverd.lock"
 
 WRITERS = 4
 """So many documents are converted, written and synced at a time; syncs of one moment share the disk's effort."""
@@ -70,7 +69,7 @@ class Tree:
         an index is damaged; OSError as the file system gives it.
         """
         self._disk.make_directory(self.root)
-        self._take_lock()
+        self._held = take_lock(self.root)
         try:
             if not (self.root / SYSTEM_METADATA).is_dir():
                 self._describe()
@@ -258,26 +257,6 @@ class Tree:
         """Return the collections: every directory but the database's description (A.2)."""
         with os.scandir(self.root) as entries:
             return sorted(e.name for e in entries if e.is_dir() and e.name != SYSTEM_METADATA)
-
-    def _take_lock(self) -> None:
-        """Be the only archiverd that writes here; the library knows no lock."""
-        descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            if not isinstance(error, BlockingIOError):
-                raise
-            raise ArtdaqDBError(
-                f"Another archiverd (process {holder or 'unknown'}) writes to {self.root}",
-                retry=Retry.TRANSIENT,
-                remedy="one writer at a time: stop the other, or point one of them at another database_uri",
-                context={"database": str(self.root), "pid": holder},
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._held = descriptor
 
     def _let_go(self) -> None:
         """Release the writer's lock."""
