@@ -66,6 +66,34 @@ LIBRARY = """
 
     def version():
         return True, sys.version
+
+    def devour():
+        held = []
+        while True:
+            held.append(bytearray(16 << 20))
+
+    def score():
+        with open("/proc/self/oom_score_adj") as file:
+            return True, file.read().strip()
+
+    def bad_alloc():
+        return False, "Error: Dynamic exception type: std::bad_alloc"
+
+    def tell(where, text):
+        if where == "stderr":
+            print(text, file=sys.stderr, flush=True)
+            os.abort()
+        if where == "exception":
+            raise RuntimeError(text)
+        return False, text
+
+    def scribble():
+        for number in os.listdir("/proc/self/fd"):
+            try:
+                os.write(int(number), b"scribbled over all that is open")
+            except OSError:
+                pass
+        return True, ""
 """
 
 
@@ -165,6 +193,55 @@ async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
         assert worker.pid != pid
 
 
+@pytest.mark.parametrize("call", ["devour", "bad_alloc"])
+async def test_a_call_that_wants_too_much_memory_costs_one_child(tmp_path: Path, call: str) -> None:
+    """A call that takes memory without end fails at the limit, whoever notices it, and the next has a new child."""
+    async with library(tmp_path, memory=512 << 20) as worker:
+        await worker.start()
+        pid = worker.pid
+        assert pid is not None
+        with pytest.raises(ArtdaqDBError) as caught:
+            await worker.call(call)
+        assert caught.value.message == f"conftoolp ran out of memory in {call}: a worker may have 512 MB"
+        assert caught.value.retry is Retry.TRANSIENT
+        await until_gone(pid)
+        assert (await worker.call("echo", b"again")).text == b"again"
+
+
+async def test_a_child_is_the_first_to_go_when_memory_is_short(tmp_path: Path) -> None:
+    """The kernel is told to end the child and not the daemon."""
+    async with library(tmp_path) as worker:
+        assert (await worker.call("score")).text == b"1000"
+    assert Path("/proc/self/oom_score_adj").read_text().strip() != "1000"
+
+
+@pytest.mark.parametrize("where", ["stderr", "exception", "answer"])
+async def test_no_message_holds_a_secret(tmp_path: Path, where: str) -> None:
+    """What the library says of its URI is told without the password, and no argument of the child holds one."""
+    async with library(tmp_path) as worker:
+        await worker.start()
+        arguments = Path(f"/proc/{worker.pid}/cmdline").read_bytes()
+        told = b"cannot log in to mongodb://w:s3cret@host/db"
+        try:
+            shown = (await worker.call("tell", where.encode(), told)).words
+        except ArtdaqDBError as error:
+            shown = f"{error.message} {error.remedy} {error.context}"
+        assert "mongodb://w:***@host/db" in shown
+        assert "s3cret" not in shown
+        assert b"s3cret" not in arguments
+        assert "s3cret" not in repr(worker.__dict__)
+        assert (await worker.call("echo", b"s3cret")).text == b"s3cret", "data is not touched"
+
+
+async def test_bytes_that_are_no_answer_cost_one_child(tmp_path: Path) -> None:
+    """A library that writes over the worker's pipe is killed; the next call has a clean one."""
+    async with library(tmp_path) as worker:
+        with pytest.raises(ArtdaqDBError, match="conftoolp gave no answer to scribble but a message of") as caught:
+            await worker.call("scribble")
+        assert caught.value.retry is Retry.TRANSIENT
+        assert (await worker.call("echo", b"again")).text == b"again"
+
+
 async def test_a_hung_call_is_killed_with_all_it_started(tmp_path: Path) -> None:
     """At its deadline the child and its own children die, even if they ignore SIGTERM; the next call works."""
     async with library(tmp_path, seconds=0.5) as worker:
@@ -221,16 +298,26 @@ async def test_the_environment_is_the_childs_own(tmp_path: Path) -> None:
     assert "URI" not in os.environ
 
 
+ENSURE = "ImportError: Failed to import 'conftoolp'. Ensure artdaq_database env is set up."
+
+
 @pytest.mark.parametrize(
     ("text", "told", "remedy"),
     [
-        (None, "ModuleNotFoundError: No module named 'conftoolp'", "conftoolp.py"),
+        (None, "ModuleNotFoundError: No module named 'conftoolp'", "conftoolp.py and _conftoolp.so"),
+        ("import _conftoolp", "ModuleNotFoundError: No module named '_conftoolp'", "conftoolp.py and _conftoolp.so"),
         (
-            "raise ImportError('libartdaq-database_ConfigurationDB.so: cannot open shared object file: No such file')",
-            "ImportError: libartdaq-database_ConfigurationDB.so: cannot open shared object file",
-            "ldd",
+            (
+                "raise ImportError('libartdaq-database_ConfigurationDB.so: cannot open shared object file: "
+                "No such file or directory')"
+            ),
+            (
+                "ImportError: libartdaq-database_ConfigurationDB.so: cannot open shared object file: "
+                "No such file or directory"
+            ),
+            "ldd _conftoolp.so",
         ),
-        ("import os; os.abort()", "conftoolp was ended by SIGABRT in import conftoolp", "restarted"),
+        ("raise SystemError('another Python')", "SystemError: another Python", "was it built for this Python?"),
     ],
 )
 async def test_a_library_that_cannot_be_imported(tmp_path: Path, text: str | None, told: str, remedy: str) -> None:
@@ -240,8 +327,27 @@ async def test_a_library_that_cannot_be_imported(tmp_path: Path, text: str | Non
             (tmp_path / "conftoolp.py").unlink()
         with pytest.raises(ArtdaqDBError) as caught:
             await worker.start()
-        assert told in caught.value.message
+        assert caught.value.message == f"{told}; {ENSURE}"
         assert remedy in caught.value.remedy
+        assert caught.value.blame is Blame.BACKEND
+        assert worker.pid is None
+
+
+async def test_a_library_that_is_missing_for_the_loader(tmp_path: Path) -> None:
+    """A shared library that the dynamic loader really does not find is told in its words, which the guide has."""
+    text = "import ctypes\ntry:\n    ctypes.CDLL('libartdaq-database_ConfigurationDB.so')\n"
+    async with library(tmp_path, text + "except OSError as error:\n    raise ImportError(str(error))\n") as worker:
+        with pytest.raises(ArtdaqDBError) as caught:
+            await worker.start()
+    wanted = "ImportError: libartdaq-database_ConfigurationDB.so: cannot open shared object file: No such file"
+    assert caught.value.message.startswith(wanted)
+
+
+async def test_a_library_that_ends_its_process_when_imported(tmp_path: Path) -> None:
+    """An abort during the import is told as one."""
+    async with library(tmp_path, "import os; os.abort()") as worker:
+        with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGABRT in import conftoolp"):
+            await worker.start()
         assert worker.pid is None
 
 
