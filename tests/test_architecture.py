@@ -43,6 +43,8 @@ SEAMS = {
     "httpx": "ucondb/wire.py",
     "motor": "artdaqdb/mongo/wire.py",
     "aiofiles": "disk.py",
+    "aiosmtplib": "notify/email.py",
+    "slack_sdk": "notify/slack.py",
     "pydantic_settings": "config/models.py",
     "structlog": "log.py",
 }

@@ -122,6 +122,44 @@ def test_archiverd_never_works_below_the_run_records(tmp_path: Path) -> None:
         load(written(tmp_path, GOOD.replace("/daq/run_records", str(tmp_path))))
 
 
+TELLING = {
+    "reporting.email": {"recipient_email": "a@b", "sender_email": "c@d", "smtp_host": "mail"},
+    "reporting.slack": {"bot_token": "xoxb-1", "channel": "#daq"},
+    "carbon": {"host": "graphite"},
+}
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section, keys in TELLING.items() for key in keys])
+def test_what_is_enabled_has_what_it_needs(tmp_path: Path, section: str, key: str) -> None:
+    """Mail, Slack and Carbon name the key they lack, in the runbook's words; disabled they need none."""
+    lines = [f'{name} = "{value}"' for name, value in TELLING[section].items() if name != key]
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(tmp_path, "\n".join([GOOD, f"[{section}]", "enabled = true", *lines])))
+    assert str(caught.value) == f"Configuration validation failed: {key} is required"
+    assert f"[{section}]" in caught.value.remedy
+    load(written(tmp_path, "\n".join([GOOD, f"[{section}]", "enabled = false", *lines])))
+    whole = [f'{name} = "{value}"' for name, value in TELLING[section].items()]
+    load(written(tmp_path, "\n".join([GOOD, f"[{section}]", "enabled = true", *whole])))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('smtp_user = "u"', "smtp_password is required"),
+        ('recipient_email = "shift"', "must be addresses"),
+        ('recipient_email = "a@b,\\nBcc: x@y"', "must be addresses"),
+        ('sender_email = "archiver"', "must be addresses"),
+    ],
+)
+def test_a_mail_that_could_not_be_sent_is_refused_beforehand(tmp_path: Path, line: str, message: str) -> None:
+    """What no mail server would take is told at the start, not at the first failure."""
+    known = {**TELLING["reporting.email"], "enabled": True}
+    known.pop(line.partition(" = ")[0], None)
+    lines = [f"{name} = {str(value).lower() if value is True else repr(value)}" for name, value in known.items()]
+    with pytest.raises(ConfigurationError, match=message):
+        load(written(tmp_path, "\n".join([GOOD, "[reporting.email]", *lines, line])))
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every key can come from the environment, and `config show --origin` says so."""
     monkeypatch.setenv("ARCHIVERD_APP__BATCH_SIZE", "7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SEARCHED = ("./archiverd.toml", "/etc/archiverd/archiverd.toml")
 """Where a configuration is looked for when none is named."""
+
+_ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+|[\w .'()-]*<[^\s<>@]+@[^\s<>@]+>")
+"""``name@host`` or ``Name <name@host>``."""
 
 
 def find_config(named: str | None) -> Path:
@@ -61,6 +65,7 @@ def load(path: Path, *, migrating: bool = True) -> Settings:
         ) from None
     if migrating:
         _demand_ucondb(settings, path)
+    _demand_reporting(settings, path)
     _refuse_impossible(settings, path)
     return settings
 
@@ -142,6 +147,34 @@ def _demand_ucondb(settings: Settings, path: Path) -> None:
         raise ConfigurationError(
             "Configuration validation failed: ucon_db.server_url must end in /app and name no user",
             remedy="the form is https://host:port/instance/app",
+        )
+
+
+def _demand_reporting(settings: Settings, path: Path) -> None:
+    """Raise ConfigurationError if a way to tell people is enabled and lacks what it needs, or names no address."""
+    email, slack, carbon = settings.reporting.email, settings.reporting.slack, settings.carbon
+    given = {
+        "reporting.email": {
+            "recipient_email": email.recipient_email,
+            "sender_email": email.sender_email,
+            "smtp_host": email.smtp_host,
+            **({"smtp_password": email.smtp_password.get_secret_value()} if email.smtp_user else {}),
+        },
+        "reporting.slack": {"bot_token": slack.bot_token.get_secret_value(), "channel": slack.channel},
+        "carbon": {"host": carbon.host},
+    }
+    for section, enabled in zip(given, (email.enabled, slack.enabled, carbon.enabled), strict=True):
+        missing = [key for key, value in given[section].items() if enabled and not value.strip()]
+        if missing:
+            raise ConfigurationError(
+                "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),
+                remedy=f"set {', '.join(missing)} in [{section}] of {path}, or enabled = false",
+            )
+    addresses = (*filter(str.strip, email.recipient_email.split(",")), email.sender_email)
+    if email.enabled and not all(one.isascii() and _ADDRESS.fullmatch(one.strip()) for one in addresses):
+        raise ConfigurationError(
+            "Configuration validation failed: recipient_email and sender_email must be addresses, with commas between",
+            remedy=f"correct [reporting.email] of {path}: name@example.org, other@example.org",
         )
 
 

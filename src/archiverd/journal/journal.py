@@ -16,16 +16,24 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
-from archiverd.journal.queries import listing, select_first_phase, select_progress, select_run, select_states
+from archiverd.journal.queries import (
+    listing,
+    select_first_phase,
+    select_migrated,
+    select_progress,
+    select_run,
+    select_states,
+)
 from archiverd.journal.rows import FirstPhaseRow, Move
 from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
+from archiverd.journal.telling import Told
 from archiverd.journal.writer import Writer, is_damage, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from archiverd.journal.rows import Hold, Progress, RunRow
+    from archiverd.journal.rows import Hold, Migrated, Progress, RunRow
 
 
 class Journal:
@@ -277,6 +285,14 @@ class Journal:
     async def progress(self, stage: Stage) -> Progress:
         """Return how far ``stage`` has come, over the runs there are."""
         return await self._open_writer.read(lambda db: select_progress(db, stage))
+
+    def told(self, teller: str) -> Told:
+        """Return what ``teller`` has told people of, and what is news to it."""
+        return Told(self._open_writer, teller)
+
+    async def migrated(self, after: int) -> Migrated:
+        """Return what became of the runs that the migration had in hand since event ``after``."""
+        return await self._open_writer.read(lambda db: select_migrated(db, after))
 
     async def latest_started(self) -> dict[int, int]:
         """Return, by partition, the greatest run number known to have started."""

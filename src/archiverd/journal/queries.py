@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import Stage, State
-from archiverd.journal.rows import FileFate, FirstPhaseRow, Hold, Pace, Progress, RunRow, StoryLine
+from archiverd.core.machine import Event, Stage, State
+from archiverd.journal.rows import FileFate, FirstPhaseRow, Hold, Migrated, Pace, Progress, RunRow, StoryLine
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,6 +72,19 @@ def select_pace(db: sqlite3.Connection, now: float) -> Pace:
     (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
     span = now - times[-1] if len(times) > 1 else 0.0
     return Pace(waiting, len(times) / span if span > 0 else None, last)
+
+
+def select_migrated(db: sqlite3.Connection, after: int) -> Migrated:
+    """Return what became of the runs that the migration had in hand since event ``after``."""
+    (event,) = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
+    happened = "SELECT DISTINCT events.run FROM events JOIN runs USING (run) WHERE events.id > ?"
+    proven = f"SELECT count(*) FROM ({happened} AND events.event = ? AND runs.state = ?)"  # noqa: S608 - ours
+    (successful,) = db.execute(proven, (after, Event.UPLOAD_PROVEN, State.VERIFIED)).fetchone()
+    states = listing((State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT))
+    left = f"SELECT count(*) FROM ({happened} AND runs.stage = ? AND runs.state IN {states})"  # noqa: S608 - ours
+    (failed,) = db.execute(left, (after, Stage.MIGRATE)).fetchone()
+    row = db.execute("SELECT run FROM runs WHERE verified_at IS NOT NULL ORDER BY verified_at DESC LIMIT 1").fetchone()
+    return Migrated(successful, failed, None if row is None else row["run"], event)
 
 
 def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:

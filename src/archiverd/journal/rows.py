@@ -122,6 +122,19 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Migrated:
+    """What became of the runs that the migration had in hand for a while, by how they stand at its end."""
+
+    successful: int
+    failed: int
+    """Runs that wait for a retry or were set aside."""
+    last_successful_run: int | None
+    """The run verified last, ever; None if there is none."""
+    event: int
+    """The last event looked at, from which the next look goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a stage has come: what its state file says."""
 

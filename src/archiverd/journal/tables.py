@@ -2,7 +2,8 @@
 
 ``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
 record (I7), ``holds`` the backends that are left alone for now, ``logs`` what the failure logs said when they were
-last written, ``pending`` the first phase of runs that have only started. Times are epoch seconds (UTC).
+last written, ``pending`` the first phase of runs that have only started, ``told`` and ``told_holds`` what people were
+told of. Times are epoch seconds (UTC).
 ``PRAGMA user_version`` holds the schema version.
 """
 
@@ -92,6 +93,22 @@ MIGRATIONS: tuple[str, ...] = (
         due REAL,
         error TEXT NOT NULL DEFAULT ''
     ) STRICT;
+    """,
+    """
+    CREATE TABLE told (
+        teller TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        stage TEXT NOT NULL,
+        lasting INTEGER NOT NULL,
+        event INTEGER NOT NULL,
+        PRIMARY KEY (teller, run)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE told_holds (
+        teller TEXT NOT NULL,
+        backend TEXT NOT NULL,
+        since REAL NOT NULL,
+        PRIMARY KEY (teller, backend)
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 

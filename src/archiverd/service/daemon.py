@@ -38,9 +38,10 @@ async def run(settings: Settings) -> int:
             commands = Commands(parts, watcher, stopping, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             systemd.notify("READY=1", "STATUS=watching")
-            async with serving(settings.app.work_dir, commands.handlers):
-                await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
-            await finish(parts)
+            async with parts.reporting.of_daemon():
+                async with serving(settings.app.work_dir, commands.handlers):
+                    await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
+                await finish(parts)
             systemd.notify("STOPPING=1", "STATUS=closing")
     reason = stopping.reason or Reason.DRAIN_ASKED
     _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")

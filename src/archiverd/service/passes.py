@@ -182,22 +182,23 @@ async def _run(
 ) -> Pass:
     """Run the stages until nothing is left to do, and say what became of the runs."""
     begun = time.time()
-    async with asyncio.TaskGroup() as group:
-        if parts.migration is not None:
-            await parts.migration.gate.probe()
-        attending = [
-            group.create_task(parts.attend(), name="gate"),
-            group.create_task(_tell_progress(parts, only, on_progress), name="progress"),
-        ]
-        if only is None and order.importing:
-            await parts.first_phases(once=True)
-        for runner in parts.runners:
-            runner.only = only
-            if runner.stage is not Stage.IMPORT or order.importing:
-                await runner.run()
-        for task in attending:
-            task.cancel()
-    await finish(parts)
+    async with parts.reporting.of_pass(stopping):
+        async with asyncio.TaskGroup() as group:
+            if parts.migration is not None:
+                await parts.migration.gate.probe()
+            attending = [
+                group.create_task(parts.attend(), name="gate"),
+                group.create_task(_tell_progress(parts, only, on_progress), name="progress"),
+            ]
+            if only is None and order.importing:
+                await parts.first_phases(once=True)
+            for runner in parts.runners:
+                runner.only = only
+                if runner.stage is not Stage.IMPORT or order.importing:
+                    await runner.run()
+            for task in attending:
+                task.cancel()
+        await finish(parts)
     return await sum_up(parts, begun, only, interrupted=stopping.asked)
 
 

@@ -23,6 +23,7 @@ from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service.backends import make_artdaqdb
 from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
+from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import StageRunner
 from archiverd.stages import deciding
 from archiverd.stages.drill import Drill
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.config import Settings
+    from archiverd.notify.carbon import CarbonSender
+    from archiverd.service.calls import Call
     from archiverd.service.stopping import Stopping
     from archiverd.ucondb.port import UconDB
 
@@ -89,6 +92,7 @@ class Parts:
     importing: StageRunner
     migration: Migration | None
     """None when nothing is to be migrated."""
+    reporting: Reporting
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     """When each database was last called, and how that ended."""
 
@@ -177,8 +181,9 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        contacts = {ARTDAQDB: Contact(), UCONDB: Contact()}
-        artdaqdb = _noted(make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers), contacts[ARTDAQDB])
+        contacts, carbon = {ARTDAQDB: Contact(), UCONDB: Contact()}, make_carbon(settings)
+        database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
+        artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
         await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)
@@ -186,19 +191,29 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         migration = None
         if order.migrating:
             _warn_of_tls(settings)
-            ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB]))
+            ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB], carbon))
             pending = None
-            if settings.ucon_db.pending_folder_name:
-                pending = await _connected(stack, make_ucondb(settings, settings.ucon_db.pending_folder_name))
+            if folder := settings.ucon_db.pending_folder_name:
+                client = make_ucondb(settings, folder)
+                pending = await _connected(stack, _noted(client, contacts[UCONDB], carbon))
             migration = maker.migration(ucondb, pending, importer, wakes[Effect.WAKE_MIGRATE])
         importing = maker.runner(Stage.IMPORT, importer, settings.app.parallel_workers, wakes[Effect.WAKE_IMPORT], None)
         books = make_books(settings, journal)
-        yield Parts(settings, lock, journal, books, artdaqdb, importing, migration, contacts)
+        gate = None if migration is None else migration.gate
+        reporting = make_reporting(settings, journal, carbon, lambda: None if gate is None else not gate.shut)
+        yield Parts(settings, lock, journal, books, artdaqdb, importing, migration, reporting, contacts)
 
 
-def _noted(port: T, contact: Contact) -> T:
-    """Return a database's port, with every call of it noted."""
-    return listened(port, lambda call: contact.note(call, time.time()))
+def _noted(port: T, contact: Contact, carbon: CarbonSender | None) -> T:
+    """Return a database's port, with every call of it noted, and timed where figures are wanted."""
+    adapter = type(port).__name__
+
+    def on_call(call: Call) -> None:
+        contact.note(call, time.time())
+        if carbon is not None:
+            carbon.put(f"{adapter}.{call.method}.duration_ms", 1000.0 * call.seconds)
+
+    return listened(port, on_call)
 
 
 async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB:

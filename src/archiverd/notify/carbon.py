@@ -1,0 +1,151 @@
+"""Figures for Graphite: plaintext lines ``prefix.path value epoch`` to Carbon over TCP.
+
+Whoever has a figure leaves it here and goes on; lines are sent every few seconds, and dropped, counted, when Carbon is
+away for so long that they fill the buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ReportingError, Retry
+from archiverd.notify.aside import dial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archiverd.config import Carbon
+
+SEND_SECONDS = 5.0
+"""How often lines are sent."""
+
+FIRST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 300.0
+"""After a failure it is tried again after 5, 10, 20, … seconds, with jitter."""
+
+BUFFER_LINES = 20_000
+"""At most so many lines wait: two megabytes."""
+
+_log = log.get("Report")
+
+
+class CarbonSender:
+    """Holds a connection to Carbon, and the lines that wait for it."""
+
+    name = "carbon"
+
+    def __init__(
+        self,
+        settings: Carbon,
+        *,
+        clock: Callable[[], float],
+        uniform: Callable[[float, float], float],
+        seconds: float = 5.0,
+        limit: int = BUFFER_LINES,
+    ) -> None:
+        """``clock`` gives epoch seconds; Carbon may be silent for ``seconds``; ``limit`` lines wait at most."""
+        self._host, self._port = settings.host, settings.port
+        prefix = "_".join(settings.metric_prefix.split()).strip(".")
+        self._prefix = f"{prefix}." if prefix else ""
+        self._clock = clock
+        self._uniform = uniform
+        self._seconds = seconds
+        self._limit = limit
+        self._lines: deque[bytes] = deque()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._trouble = ""
+        self.dropped = 0
+        """How many lines have been dropped since the last that were sent."""
+
+    def put(self, path: str, value: float) -> None:
+        """Leave a figure; never waits. The newest are dropped when the buffer is full."""
+        if len(self._lines) >= self._limit:
+            self.dropped += 1
+            return
+        number = str(value) if isinstance(value, int) else f"{value:.3f}"
+        self._lines.append(f"{self._prefix}{path} {number} {int(self._clock())}\n".encode())
+
+    async def run(self, closing: asyncio.Event) -> None:
+        """Send what there is every few seconds until ``closing``, then once more. Trouble is logged once a cause."""
+        failures = 0
+        try:
+            while not closing.is_set():
+                failures = 0 if await self._attempt() else failures + 1
+                nominal = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(failures - 1, 32))
+                wait = nominal * self._uniform(0.5, 1.0) if failures else SEND_SECONDS
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(closing.wait(), wait)
+            await self._attempt()
+            await self._take_leave()
+        finally:
+            self._hang_up()
+
+    async def check(self) -> None:
+        """Prove that something listens there, without sending anything. Raise ReportingError."""
+        try:
+            (await dial(self._host, self._port, self._seconds)).close()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    async def _attempt(self) -> bool:
+        """Send what there is; tell whether that went well."""
+        try:
+            await self._send()
+        except OSError as error:
+            self._hang_up()
+            failure = self._failure(error)
+            if str(failure) != self._trouble:
+                self._trouble = str(failure)
+                log.failure(_log, failure)
+            return False
+        if self._trouble:
+            _log.info(f"Carbon takes figures again; {self.dropped} were dropped")
+            self._trouble = ""
+        self.dropped = 0
+        return True
+
+    async def _send(self) -> None:
+        """Send every line that waits. Raise OSError; then they still wait."""
+        if not self._lines:
+            return
+        writer = await self._connected()
+        count = len(self._lines)
+        writer.write(b"".join(self._lines))
+        async with asyncio.timeout(self._seconds):
+            await writer.drain()
+        for _ in range(count):
+            self._lines.popleft()
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        """Return the connection's writer, a new one's if Carbon has closed it. Raise OSError."""
+        if self._streams is not None and self._streams[0].at_eof():
+            self._hang_up()
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(sock=await dial(self._host, self._port, self._seconds))
+        return self._streams[1]
+
+    async def _take_leave(self) -> None:
+        """Close the connection once what was written is on its way."""
+        if self._streams is not None:
+            self._streams[1].close()
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(self._seconds):
+                    await self._streams[1].wait_closed()
+
+    def _hang_up(self) -> None:
+        """Drop the connection, whatever is still on its way there."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+    def _failure(self, error: OSError) -> ReportingError:
+        text = "timed out" if isinstance(error, TimeoutError) else str(error)
+        return ReportingError(
+            f"Cannot send figures to Carbon at {self._host}:{self._port}: {text}",
+            retry=Retry.TRANSIENT,
+            remedy="check carbon.host and port, and whether Carbon runs",
+        )

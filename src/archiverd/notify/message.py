@@ -1,0 +1,106 @@
+"""What people are told, in whichever way; and the seam to those ways."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+TEXT_LIMIT = 1000
+"""Characters of a cause or remedy that are told; `archiverd why` has all of them."""
+
+
+class Topic(enum.StrEnum):
+    """What a message is about; the value is what its heading says of a stage or backend."""
+
+    FAILED = "Failures"
+    REPAIRED = "Repaired"
+    OUTAGE = "Outage"
+    OUTAGE_OVER = "Works Again"
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in a message, with its own cause where the message has no common one."""
+
+    run: int
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: about runs of a stage that failed or were repaired, or about a backend. Times in epoch seconds."""
+
+    topic: Topic
+    subject: str
+    """The stage (``Import``, ``Migration``), or the backend's name."""
+    host: str
+    at: float
+    runs: tuple[RunLine, ...] = ()
+    """Ascending."""
+    cause: str = ""
+    remedy: str = ""
+    since: float | None = None
+    """When the backend stopped working."""
+
+    @property
+    def summary(self) -> str:
+        """What happened, in one sentence."""
+        count = len(self.runs)
+        since = clock_text(self.at if self.since is None else self.since)
+        runs = f"{count} run{'' if count == 1 else 's'}"
+        match self.topic:
+            case Topic.FAILED:
+                return f"{runs} failed in the {self.subject.lower()} stage on {self.host}."
+            case Topic.REPAIRED:
+                have = "has" if count == 1 else "have"
+                return f"{runs} that had failed in the {self.subject.lower()} stage {have} been archived and verified."
+            case Topic.OUTAGE:
+                return f"{self.subject} is away since {since}: nothing but probes is sent to it."
+            case Topic.OUTAGE_OVER:
+                return f"{self.subject} works again; it was away since {since}."
+
+    @property
+    def advice(self) -> str:
+        """What follows from it, in one sentence."""
+        match self.topic:
+            case Topic.FAILED:
+                return (
+                    "`archiverd why RUN` tells a run's story; once the cause is mended "
+                    f"`archiverd retry {_COMMANDS.get(self.subject, 'import')}` takes the runs up again."
+                )
+            case Topic.REPAIRED:
+                return "Nothing is left to do for them."
+            case Topic.OUTAGE:
+                return "Runs are still imported, and wait; their uploads go on by themselves once it is back."
+            case Topic.OUTAGE_OVER:
+                return "The runs that waited are uploaded now."
+
+
+_COMMANDS = {"Import": "import", "Migration": "migrate"}
+"""Stages as `archiverd retry` calls them."""
+
+
+class Notifier(Protocol):
+    """One way to tell people. Both methods end by themselves within half a minute and raise ReportingError."""
+
+    name: str
+    """As the log and the journal call it."""
+
+    async def tell(self, message: Message) -> None:
+        """Send ``message``."""
+
+    async def check(self) -> None:
+        """Prove that the server is there and takes our login, without sending anything."""
+
+
+def clock_text(at: float) -> str:
+    """Return a time as messages show it: local, with its zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
+
+
+def one_line(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return ``text`` as one bounded line that can be sent anywhere: errors quote what stood in a run's files."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return plain if len(plain) <= limit else f"{plain[: limit - 2]} …"
