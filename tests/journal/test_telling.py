@@ -10,6 +10,7 @@ from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, Stage
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Hold, Move
+from archiverd.journal.tables import MIGRATIONS, connect
 from archiverd.journal.telling import Failed, Repaired
 
 if TYPE_CHECKING:
@@ -74,6 +75,23 @@ async def test_what_was_told_is_remembered_over_a_restart(journal: Journal, tmp_
     await again.open()
     assert await failed(again) == []
     await again.close()
+
+
+async def test_a_journal_from_before_people_were_told_tells_what_stands_failed(tmp_path: Path) -> None:
+    """An update keeps every run, and whoever is told for the first time hears of all that stand failed."""
+    path = tmp_path / "journal.sqlite"
+    old = connect(str(path))
+    for number, script in enumerate(MIGRATIONS[:2], 1):
+        old.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+    old.execute(
+        "INSERT INTO runs (run, state, stage, lane, attempts, listed, error, seen_at, changed_at) "
+        "VALUES (7, 'quarantined', 'import', 0, 1, 1, 'ArtdaqDBError: x', 1.0, 2.0)"
+    )
+    old.close()
+    updated = Journal(path, clock=lambda: 1_000.0)
+    await updated.open()
+    assert await failed(updated) == [7]
+    await updated.close()
 
 
 async def test_quick_retries_come_before_people_know(journal: Journal) -> None:
