@@ -18,6 +18,7 @@ COUNT_SECONDS = 60.0
 _NEVER = 1 << 62
 """After every event there will ever be."""
 
+
 async def feed(journal: Journal, carbon: CarbonSender, closing: asyncio.Event) -> None:
     """Send figures until ``closing``; every minute, and then a last time, what the migration did meanwhile."""
     counted = asyncio.Event()
