@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from archiverd.cli.asking import run_now, through_daemon
+from archiverd.cli.completion import FAILED, RunNumber
 
 if TYPE_CHECKING:
     from archiverd.cli.asking import Progress, Told
@@ -88,7 +89,7 @@ def once(
 
 @click.command(short_help="Retry the runs of a failure log, or those named.")
 @click.argument("stage", type=STAGES)
-@click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.IntRange(min=1))
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunNumber(FAILED))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, as `once --json`.")
 @click.pass_obj
 def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.cli.asking import run_now, through_daemon
+from archiverd.cli.completion import RELEASABLE, WAIVABLE, RunNumber
 
 if TYPE_CHECKING:
     from archiverd.cli.asking import Progress, Told
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Take a run out of the reckoning.")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=RunNumber(WAIVABLE))
 @click.option("--reason", required=True, help="Why; `why` shows it.")
 @click.pass_obj
 def waive(globals_: Globals, run: int, reason: str) -> None:
@@ -31,7 +32,7 @@ def waive(globals_: Globals, run: int, reason: str) -> None:
 
 
 @click.command(short_help="Put a run that was set aside back to work.")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=RunNumber(RELEASABLE))
 @click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict or superseded.")
 @click.pass_obj
 def release(globals_: Globals, run: int, override: bool) -> None:

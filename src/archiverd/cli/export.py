@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.cli.asking import run_now
+from archiverd.cli.completion import ARCHIVED, RunNumber
 from archiverd.core.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
 
 
 @click.command(short_help="Write a run's files back to a directory.")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=RunNumber(ARCHIVED))
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--from", "source", type=click.Choice(["artdaqdb", "ucondb"]), help="Where from; else UconDB, if any.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")

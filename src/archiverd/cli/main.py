@@ -7,6 +7,7 @@ run, so that ``--help`` and ``status`` are quick.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -84,6 +85,7 @@ def _add_commands() -> None:
         archive,
         artdaqdb,
         compare,
+        completion,
         configuration,
         daemon,
         desk,
@@ -110,6 +112,7 @@ def _add_commands() -> None:
         desk.waive,
         desk.release,
         configuration.config,
+        completion.completion,
         artdaqdb.artdaqdb,
         fhicl.fhicl,
         parts.ucondb_server,
@@ -121,6 +124,10 @@ def _add_commands() -> None:
 def main() -> NoReturn:
     """Run the command line and leave with the documented exit code."""
     _add_commands()
+    from archiverd.cli import completion  # noqa: PLC0415 - lazily: see above
+
+    if completion.VARIABLE in os.environ:
+        sys.exit(completion.answer(cli))
     sys.exit(guarded(lambda: cli.main(prog_name="archiverd", standalone_mode=False)))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.cli.completion import RunNumber
 from archiverd.cli.status import tell_hold
 from archiverd.cli.words import ago
 from archiverd.core.errors import ArchiverError
@@ -51,7 +52,7 @@ def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
 
 
 @click.command(short_help="Tell one run's story: cause, next retry, remedy.")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=RunNumber())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, holds, story, files.")
 @click.pass_obj
 def why(globals_: Globals, run: int, as_json: bool) -> None:
