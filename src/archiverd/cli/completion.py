@@ -42,6 +42,8 @@ RELEASABLE = f"{_able(Event.RELEASED, Event.REOPENED)} AND (state <> '{State.VER
 class RunNumber(click.IntRange):
     """A run number; those that the journal knows and ``condition`` (SQL over the table ``runs``) admits complete it."""
 
+    name = "run number"
+
     def __init__(self, condition: str = ANY) -> None:
         super().__init__(min=1)
         self.condition = condition

@@ -135,24 +135,29 @@ class Commands:
     async def once(self, _: Mapping[str, object], progress: Progress) -> object:
         """Look at everything now, waiting retries included, and tell how it ends."""
         await self.parts.journal.hasten()
+        progress(_told(0, 0, "looking at the run records"))
         await self.watcher.look_now()
         return await self._finish(None, progress)
 
     async def recover(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Ask a database what it holds, and prove again what is not verified of it."""
+        progress(_told(0, 0, "asking the databases what they hold"))
         held = await passes.take_in_held(self.parts, _stage(asked))
         return await self._finish(held, progress)
 
     async def reconcile(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Compare run records, artdaqDB and UconDB."""
         found = await passes.compare(
-            self.parts, deep=asked.get("deep") is True, on_progress=lambda done, of: progress({"done": done, "of": of})
+            self.parts, deep=asked.get("deep") is True, on_progress=lambda *told: progress(_told(*told))
         )
         return found.told()
 
     async def _finish(self, only: Collection[int] | None, progress: Progress) -> object:
-        """Wait until the runs (of ``only``, if given) are no longer on their way; tell how they ended."""
-        begun, most = time.time(), 0
+        """Wait until the runs (of ``only``, if given) are no longer on their way; tell how they ended.
+
+        Raise ArchiverError if the daemon is paused: nobody knows how long.
+        """
+        begun, distance = time.time(), passes.Distance()
         self._wake()
         while not self.stopping.asked:
             rows = [
@@ -163,8 +168,13 @@ class Commands:
             gate = None if self.parts.migration is None else self.parts.migration.gate
             if gate is not None and gate.shut:  # those wait for UconDB, nobody knows how long
                 rows = [row for row in rows if row.stage is Stage.IMPORT]
-            most = max(most, len(rows))
-            progress({"done": most - len(rows), "of": most})
+            progress(_told(*distance.of(rows)))
+            runners = self.parts.runners
+            if rows and any(one.paused for one in runners) and not any(one.in_hand for one in runners):
+                raise ArchiverError(
+                    f"The daemon is paused: it does not take up the runs that wait ({len(rows)})",
+                    remedy="`archiverd resume` lets it go on",
+                )
             if not rows:
                 break
             await asyncio.sleep(LOOK_SECONDS)
@@ -173,6 +183,11 @@ class Commands:
     def _wake(self) -> None:
         for runner in self.parts.runners:
             runner.wake.set()
+
+
+def _told(done: int, of: int, what: str) -> dict[str, object]:
+    """Return how far a command is, as the control socket carries it."""
+    return {"done": done, "of": of, "what": what}
 
 
 def _number(asked: Mapping[str, object], name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import Hold, RunRow
     from archiverd.stages.reconciling import Partition
 
-    Progress = Callable[[int, int], None]
+    Progress = Callable[[int, int, str], None]
+    """Is told how much of how much is done, and what is happening."""
 
 PROGRESS_SECONDS = 0.3
 """How often progress is told."""
@@ -40,7 +42,7 @@ FAILED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFL
 """The states in which a pass leaves a run that it could not archive."""
 
 
-def silent(_done: int, _of: int) -> None:
+def silent(_done: int, _of: int, _what: str) -> None:
     """Tell nobody."""
 
 
@@ -88,11 +90,13 @@ async def once(settings: Settings, order: Order, *, incremental: bool, on_progre
     """
     async with _passing(settings, order) as (parts, watcher, stopping):
         await parts.journal.hasten()
+        on_progress(0, 0, "looking at the run records")
         await watcher.look_once()
         await watcher.look_again()
         await Latecomers(settings, parts.journal, time.time).look()
         await begin(parts)
         if not incremental:
+            on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
             await adopt_archived(parts.journal, parts.artdaqdb)
             await _find_missing(parts)
         return await _run(parts, order, stopping, only=None, on_progress=on_progress)
@@ -120,6 +124,7 @@ async def recover(settings: Settings, order: Order, stage: Stage, on_progress: P
     async with _passing(settings, order) as (parts, watcher, stopping):
         await watcher.look_once()
         await begin(parts)
+        on_progress(0, 0, "asking the databases what they hold")
         held = await take_in_held(parts, stage)
         return await _run(parts, order, stopping, only=held, on_progress=on_progress)
 
@@ -153,9 +158,12 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
     """Compare what the opened parts know. Raise ArchiverError as ``reconcile``."""
     if parts.migration is None:
         raise ConfigurationError("[ucon_db] is not configured: there is nothing to compare with")
+    on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
     found = await asyncio.to_thread(scan, parts.settings.source_files.run_records_dir)
     sources = Sources(parts.journal, parts.artdaqdb, parts.migration.ucondb, found.runs)
-    return await reconciling.reconcile(sources, deep=deep, on_progress=on_progress)
+    return await reconciling.reconcile(
+        sources, deep=deep, on_progress=lambda done, of: on_progress(done, of, "blobs compared")
+    )
 
 
 @contextlib.asynccontextmanager
@@ -188,7 +196,7 @@ async def _run(
                 await parts.migration.gate.probe()
             attending = [
                 group.create_task(parts.attend(), name="gate"),
-                group.create_task(_tell_progress(parts, only, on_progress), name="progress"),
+                group.create_task(_tell_progress(parts, only, stopping, on_progress), name="progress"),
             ]
             if only is None and order.importing:
                 await parts.first_phases(once=True)
@@ -202,17 +210,29 @@ async def _run(
     return await sum_up(parts, begun, only, interrupted=stopping.asked)
 
 
-async def _tell_progress(parts: Parts, only: Collection[int] | None, on_progress: Progress) -> None:
-    """Tell how many runs of how many have been through, until cancelled; each stage counts for itself."""
-    most = 0
+async def _tell_progress(parts: Parts, only: Collection[int] | None, stopping: Stopping, on_progress: Progress) -> None:
+    """Tell how far the runs (of ``only``, if given) are, until cancelled."""
+    distance = Distance()
     while True:
-        left = 0
-        for row in await parts.journal.in_state(*ON_THEIR_WAY):
-            if only is None or row.run in only:
-                left += 2 if row.stage is Stage.IMPORT else 1
-        most = max(most, left)
-        on_progress(most - left, most)
+        rows = await parts.journal.in_state(*ON_THEIR_WAY)
+        done, of, what = distance.of([row for row in rows if only is None or row.run in only])
+        on_progress(done, of, f"finishing what is in hand: {what}" if stopping.asked else what)
         await asyncio.sleep(PROGRESS_SECONDS)
+
+
+@dataclass(slots=True)
+class Distance:
+    """How far runs have come on their way through the stages; each stage of a run counts for itself."""
+
+    most: int = 0
+
+    def of(self, rows: Collection[RunRow]) -> tuple[int, int, str]:
+        """Return how many stages of how many are done if ``rows`` are still on their way, and what happens to these."""
+        left = sum(2 if row.stage is Stage.IMPORT else 1 for row in rows)
+        self.most = max(self.most, left)
+        counts = Counter(row.state for row in rows)
+        what = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+        return self.most - left, self.most, what
 
 
 async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, *, interrupted: bool) -> Pass:
