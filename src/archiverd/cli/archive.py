@@ -164,4 +164,7 @@ def _tell_pass(told: Told, as_json: bool) -> int:
             click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)
         for run in failed:
             click.echo(f"  run {run['run']}: {run['state']}: {run['error'] or 'waits for UconDB'}", err=True)
+    if failed:
+        number = failed[-1]["run"]
+        click.echo(f"Remedy: `archiverd why {number}` tells the cause and what to do; then `archiverd retry`", err=True)
     return int(cast("int", told["exit_code"]))

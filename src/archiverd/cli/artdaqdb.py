@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from archiverd.core.errors import ArchiverError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from archiverd.artdaqdb.filesystem.check import Finding
     from archiverd.cli.main import Globals
 
 
@@ -20,32 +22,55 @@ def artdaqdb() -> None:
 
 
 @artdaqdb.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def check(globals_: Globals) -> int:
+def check(globals_: Globals, as_json: bool) -> int:
     """Read every document and index; say what is wrong, exit 1 if anything is. Nothing is changed."""
     from archiverd.artdaqdb.filesystem.check import check_database  # noqa: PLC0415 - a heavy import only this needs
 
-    wrong = 0
+    findings = []
     for finding in check_database(_root(globals_)):
-        click.echo(f"{finding.path}: {finding.what}")
-        wrong += 1
-    click.echo(f"{wrong} findings", err=True)
-    return 1 if wrong else 0
+        findings.append(_told(finding))
+        if not as_json:
+            click.echo(f"{finding.path}: {finding.what}")
+    if as_json:
+        click.echo(json.dumps({"version": 1, "sound": not findings, "findings": findings}))
+    click.echo(f"{len(findings)} findings", err=True)
+    if findings:
+        click.echo(
+            "Remedy: a damaged index is made anew by `archiverd artdaqdb rebuild-index COLLECTION`; restore a damaged "
+            "document from a backup",
+            err=True,
+        )
+    return 1 if findings else 0
 
 
 @artdaqdb.command("rebuild-index")
 @click.argument("collection")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def rebuild_index(globals_: Globals, collection: str) -> None:
+def rebuild_index(globals_: Globals, collection: str, as_json: bool) -> None:
     """Write COLLECTION's index.json anew from its documents (while nobody writes to the database)."""
     from archiverd.artdaqdb.filesystem import check as checking  # noqa: PLC0415 - a heavy import only this needs
     from archiverd.disk import RealDisk  # noqa: PLC0415
 
     directory = _root(globals_) / collection
     if "/" in collection or not directory.is_dir():
-        raise ArchiverError(f"There is no collection {collection} in {directory.parent}")
-    for finding in checking.rebuild_index(directory, RealDisk()):
+        raise ArchiverError(
+            f"There is no collection {collection} in {directory.parent}",
+            remedy="name one of its directories, e.g. RunHistory or SystemLayout",
+        )
+    left_out = checking.rebuild_index(directory, RealDisk())
+    if as_json:
+        click.echo(json.dumps({"version": 1, "collection": collection, "left_out": list(map(_told, left_out))}))
+        return
+    for finding in left_out:
         click.echo(f"left out: {finding.path}: {finding.what}")
+
+
+def _told(finding: Finding) -> dict[str, str]:
+    """Return a finding as JSON has it."""
+    return {"path": str(finding.path), "what": finding.what}
 
 
 def _root(globals_: Globals) -> Path:

@@ -35,7 +35,10 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
         click.echo(json.dumps(found))
     else:
         _tell(found)
-    return 0 if found["in_order"] else 1
+    if found["in_order"]:
+        return 0
+    click.echo("Remedy: what to do stands below each state; `archiverd why RUN` tells more of a run", err=True)
+    return 1
 
 
 def _tell(found: Told) -> None:

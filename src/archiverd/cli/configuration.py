@@ -17,11 +17,14 @@ def config() -> None:
 
 
 @config.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def check(globals_: Globals) -> None:
+def check(globals_: Globals, as_json: bool) -> None:
     """Validate the configuration; exit 1 and say what is wrong if it is not right."""
     _, path = globals_.settings()
     click.echo(f"{path}: configuration is valid", err=True)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "file": str(path), "valid": True}))
 
 
 @config.command()

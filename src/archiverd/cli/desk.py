@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 @click.command(short_help="Take a run out of the reckoning.")
 @click.argument("run", type=RunNumber(WAIVABLE))
 @click.option("--reason", required=True, help="Why; `why` shows it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def waive(globals_: Globals, run: int, reason: str) -> None:
+def waive(globals_: Globals, run: int, reason: str, as_json: bool) -> None:
     """Take a run out of the reckoning."""
     from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
 
@@ -28,14 +30,15 @@ def waive(globals_: Globals, run: int, reason: str) -> None:
         return {"run": run, "state": str(run_now(desk.waive(settings, run, reason)).state)}
 
     told = through_daemon(settings, "waive", {"run": run, "reason": reason}, alone)
-    click.echo(f"run {run} is {told['state']}", err=True)
+    _tell(told, as_json, f"run {run} is {told['state']}")
 
 
 @click.command(short_help="Put a run that was set aside back to work.")
 @click.argument("run", type=RunNumber(RELEASABLE))
 @click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict or superseded.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def release(globals_: Globals, run: int, override: bool) -> None:
+def release(globals_: Globals, run: int, override: bool, as_json: bool) -> None:
     """Put a quarantined, waiting or waived run back to work."""
     from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
 
@@ -45,4 +48,12 @@ def release(globals_: Globals, run: int, override: bool) -> None:
         return {"run": run, "state": str(run_now(desk.release(settings, run, override=override)).state)}
 
     told = through_daemon(settings, "release", {"run": run, "override": override}, alone)
-    click.echo(f"run {run} is {told['state']}; the daemon, or the next `archiverd once`, takes it up", err=True)
+    _tell(told, as_json, f"run {run} is {told['state']}; the daemon, or the next `archiverd once`, takes it up")
+
+
+def _tell(told: Told, as_json: bool, words: str) -> None:
+    """Print what became of a run."""
+    if as_json:
+        click.echo(json.dumps({"version": 1, **told}))
+    else:
+        click.echo(words, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -22,18 +23,23 @@ def fhicl() -> None:
 
 @fhicl.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-def check(files: tuple[Path, ...]) -> int:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
+def check(files: tuple[Path, ...], as_json: bool) -> int:
     """Tell whether files are FHiCL; say file:line:column of what is not."""
     from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
 
-    wrong = 0
+    found: list[dict[str, object]] = []
     for file in files:
+        told: dict[str, object] = {"file": str(file), "ok": True, "line": None, "column": None, "message": ""}
         try:
             engine.check(_read(file), str(file))
         except FhiclError as error:
             click.echo(str(error), err=True)
-            wrong += 1
-    return 1 if wrong else 0
+            told |= {"ok": False, "line": error.line, "column": error.column, "message": error.message}
+        found.append(told)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "files": found}))
+    return 0 if all(told["ok"] for told in found) else 1
 
 
 @fhicl.command("to-json")
@@ -71,4 +77,6 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ArchiverError(f"Cannot read {file}: {error.strerror}") from error
+        raise ArchiverError(
+            f"Cannot read {file}: {error.strerror}", remedy="name files that are there and may be read"
+        ) from error

@@ -34,6 +34,10 @@ Examples:
 Exit codes: 0 success, 1 known error, 2 unexpected error, 130 interrupted."""
 
 
+LAST_RESORT = "`archiverd check` looks at everything that archiverd needs"
+"""The remedy of an error that has none of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Globals:
     """The global options."""
@@ -60,7 +64,17 @@ class Globals:
         return settings, path
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Ordered(click.Group):
+    """Shows its commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the base class's form
+        """Return the commands' names."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Ordered, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option("-c", "--config", metavar="FILE", help="Configuration; else $ARCHIVERD_CONFIG, ./archiverd.toml, /etc.")
 @click.option("-v", "--verbose", is_flag=True, help="Log at DEBUG level.")
 @click.option("-q", "--quiet", is_flag=True, help="Log warnings and errors only.")
@@ -97,26 +111,26 @@ def _add_commands() -> None:
     )
 
     for command in (
+        status.status,
+        runs.why,
+        runs.runs,
         archive.run,
         archive.once,
         archive.retry,
         archive.recover,
         compare.reconcile,
-        daemon.drain,
+        desk.release,
+        desk.waive,
+        export.export,
         daemon.pause,
         daemon.resume,
-        status.status,
-        runs.runs,
-        runs.why,
-        export.export,
-        desk.waive,
-        desk.release,
+        daemon.drain,
         configuration.config,
-        completion.completion,
         artdaqdb.artdaqdb,
         fhicl.fhicl,
-        parts.ucondb_server,
         parts.demo,
+        parts.ucondb_server,
+        completion.completion,
     ):
         cli.add_command(command)
 
@@ -140,7 +154,7 @@ def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way ou
     except click.Abort:
         return 130
     except click.ClickException as error:
-        error.show()
+        _tell_misuse(error)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -151,6 +165,19 @@ def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way ou
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _tell(error)
     return code if isinstance(code, int) else 0
+
+
+def _tell_misuse(error: click.ClickException) -> None:
+    """Say how a command was meant to be used."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = "archiverd" if context is None else context.command_path
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+    click.echo(f"Error: {error.format_message()}", err=True)
+    click.echo(f"Remedy: `{path} --help` tells how it is used", err=True)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -169,11 +196,16 @@ def _tell(error: BaseException) -> int:
         click.echo(f"{error.name}: {error}", err=True)
         if error.context:
             click.echo(f"Context: {error.context!r}", err=True)
-        if error.remedy:
-            click.echo(f"Remedy: {error.remedy}", err=True)
+        click.echo(f"Remedy: {error.remedy or LAST_RESORT}", err=True)
         return error.exit_code
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
         click.echo(f"{type(error).__name__}: {error}", err=True)
+        full = error.errno == errno.ENOSPC
+        remedy = (
+            "free space there" if full else "give it to the user archiverd runs as; `archiverd check` tells who may"
+        )
+        click.echo(f"Remedy: {remedy}; nothing is lost", err=True)
         return 1
     log.unexpected(log.get(), error)
+    click.echo("Remedy: report it with what `archiverd check --bundle FILE` collects; nothing is lost", err=True)
     return 2
