@@ -23,8 +23,11 @@ class Disk(Protocol):
     def write(self, path: Path, data: bytes, *, sync: bool = True) -> None:
         """Create or truncate ``path`` and write ``data``; with ``sync`` its bytes are durable (its name is not yet)."""
 
-    def create(self, path: Path, data: bytes) -> None:
-        """Make ``path`` with ``data``, its bytes durable; raise ``FileExistsError`` if it is there."""
+    def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
+        """Make ``path`` with ``data``, its bytes durable; raise ``FileExistsError`` if it is there.
+
+        The process's umask takes its bits off ``mode``.
+        """
 
     def append(self, path: Path, data: bytes) -> None:
         """Append ``data`` to ``path``, creating it, and make the bytes durable."""
@@ -62,9 +65,9 @@ class RealDisk:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def create(self, path: Path, data: bytes) -> None:
+    def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         """See ``Disk.create``."""
-        with path.open("xb") as file:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

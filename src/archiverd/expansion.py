@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:\.([A-Za-z_][A-Za-z0-9_]*))?(?::-([^}]*))?\}")
 
@@ -24,6 +24,13 @@ def expand(values: Mapping[str, Any], environment: Mapping[str, str]) -> dict[st
     Raise ConfigurationError for a reference to nothing or to itself.
     """
     return {section: _section(section, content, values, environment) for section, content in values.items()}
+
+
+def variables(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield each environment variable that ``text`` refers to, and whether a default stands beside it."""
+    for first, second, default in (match.groups() for match in _REFERENCE.finditer(text)):
+        if second is None and first.isupper():
+            yield first, default is not None
 
 
 def _section(section: str, content: Any, values: Mapping[str, Any], env: Mapping[str, str]) -> Any:

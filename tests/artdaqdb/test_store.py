@@ -244,9 +244,9 @@ class CrashingDisk(RealDisk):
             raise Crash
         self.left -= 1
 
-    def create(self, path: Path, data: bytes) -> None:
+    def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         self._effect()
-        super().create(path, data if self.left else data[: len(data) // 2])
+        super().create(path, data if self.left else data[: len(data) // 2], mode=mode)
         self.unsynced.add(path)
 
     def truncate(self, path: Path, length: int) -> None:
@@ -336,11 +336,11 @@ class FullDisk(RealDisk):
     def __init__(self, room: int) -> None:
         self.room = room
 
-    def create(self, path: Path, data: bytes) -> None:
+    def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         if self.room <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         self.room -= 1
-        super().create(path, data)
+        super().create(path, data, mode=mode)
 
 
 async def test_a_full_disk_is_a_retry_and_leaves_nothing_half_visible(make: Make, tmp_path: Path) -> None:

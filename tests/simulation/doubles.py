@@ -73,10 +73,10 @@ class ForgetfulDisk(RealDisk):
         self._new.clear()
         self._gone.clear()
 
-    def create(self, path: Path, data: bytes) -> None:
+    def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         self._before("create")
-        with path.open("xb") as file:
-            file.write(data)
+        path.touch(mode, exist_ok=False)
+        path.write_bytes(data)
         self._new.add(path)
         self._gone.pop(path, None)
         self._world.effect("created")

@@ -11,9 +11,14 @@ from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from archiverd.cli.asking import Progress, Told
     from archiverd.cli.main import Globals
+    from archiverd.config import Settings
     from archiverd.service.outlook import Outlook
+    from archiverd.service.passes import Pass
 
 _OUTLOOK = {
     "to_import": "would import",
@@ -34,10 +39,12 @@ def run(globals_: Globals) -> int:
     Ctrl-C (SIGINT) and SIGTERM finish what is in flight and leave with 130; three within two seconds leave at once.
     Removing the lock file finishes what is in flight and leaves with 1.
     """
-    from archiverd.service import daemon  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.service import daemon, lastexit  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings()
-    return run_now(daemon.run(settings))
+    with lastexit.recording(settings, "run") as ending:
+        ending.exit_code = run_now(daemon.run(settings))
+    return ending.exit_code
 
 
 @click.command(short_help="Archive everything that has ended, then exit.")
@@ -82,7 +89,9 @@ def once(
     )
 
     def alone(on_progress: Progress) -> Told:
-        return run_now(passes.once(settings, order, incremental=incremental, on_progress=on_progress)).told()
+        return _recorded(
+            settings, "once", passes.once(settings, order, incremental=incremental, on_progress=on_progress)
+        )
 
     return _tell_pass(through_daemon(settings, "once", {}, alone), as_json)
 
@@ -108,7 +117,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     )
 
     def alone(on_progress: Progress) -> Told:
-        return run_now(passes.retry(settings, order, Stage(stage), runs, on_progress)).told()
+        return _recorded(settings, "retry", passes.retry(settings, order, Stage(stage), runs, on_progress))
 
     return _tell_pass(through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone), as_json)
 
@@ -128,9 +137,19 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
 
     def alone(on_progress: Progress) -> Told:
-        return run_now(passes.recover(settings, order, Stage(stage), on_progress)).told()
+        return _recorded(settings, "recover", passes.recover(settings, order, Stage(stage), on_progress))
 
     return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json)
+
+
+def _recorded(settings: Settings, command: str, work: Coroutine[Any, Any, Pass]) -> Told:
+    """Return what a pass did; how it ended is recorded."""
+    from archiverd.service import lastexit  # noqa: PLC0415 - lazily, for a quick --help
+
+    with lastexit.recording(settings, command) as ending:
+        did = run_now(work)
+        ending.exit_code = did.exit_code
+    return did.told()
 
 
 def _tell_outlook(found: Outlook, as_json: bool) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from archiverd import __version__
-from archiverd.core.errors import ArchiverError
+from archiverd.core.errors import ArchiverError, exit_code, leaf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +98,7 @@ def _add_commands() -> None:
     from archiverd.cli import (  # noqa: PLC0415 - after the group exists
         archive,
         artdaqdb,
+        check,
         compare,
         completion,
         configuration,
@@ -122,6 +123,7 @@ def _add_commands() -> None:
         desk.release,
         desk.waive,
         export.export,
+        check.check,
         daemon.pause,
         daemon.resume,
         daemon.drain,
@@ -161,7 +163,7 @@ def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way ou
     except BrokenPipeError:
         return 0
     except BaseExceptionGroup as group:
-        return _tell(_first(group))
+        return _tell(leaf(group))
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _tell(error)
     return code if isinstance(code, int) else 0
@@ -180,14 +182,6 @@ def _tell_misuse(error: click.ClickException) -> None:
     click.echo(f"Remedy: `{path} --help` tells how it is used", err=True)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first leaf of an exception group: the cause that ended its siblings."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    return inner
-
-
 def _tell(error: BaseException) -> int:
     """Say what went wrong; return the exit code."""
     from archiverd import log  # noqa: PLC0415 - lazily: see above
@@ -197,15 +191,14 @@ def _tell(error: BaseException) -> int:
         if error.context:
             click.echo(f"Context: {error.context!r}", err=True)
         click.echo(f"Remedy: {error.remedy or LAST_RESORT}", err=True)
-        return error.exit_code
-    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+    elif isinstance(error, OSError) and exit_code(error) == 1:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         full = error.errno == errno.ENOSPC
         remedy = (
             "free space there" if full else "give it to the user archiverd runs as; `archiverd check` tells who may"
         )
         click.echo(f"Remedy: {remedy}; nothing is lost", err=True)
-        return 1
-    log.unexpected(log.get(), error)
-    click.echo("Remedy: report it with what `archiverd check --bundle FILE` collects; nothing is lost", err=True)
-    return 2
+    else:
+        log.unexpected(log.get(), error)
+        click.echo("Remedy: report it with what `archiverd check --bundle FILE` collects; nothing is lost", err=True)
+    return exit_code(error)

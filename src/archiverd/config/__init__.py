@@ -5,7 +5,7 @@ the TOML file, the default. Strings of the file expand ``${VAR}``, ``${VAR:-defa
 names), ``${key}`` (same section) and ``${section.key}``.
 """
 
-from archiverd.config.loading import SEARCHED, find_config, load, missing_for_migration, read_file
+from archiverd.config.loading import SEARCHED, find_config, load, missing_for_migration, read_file, read_written
 from archiverd.config.models import (
     CONVERTED,
     App,
@@ -40,4 +40,5 @@ __all__ = [
     "missing_for_migration",
     "origins",
     "read_file",
+    "read_written",
 ]

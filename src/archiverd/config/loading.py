@@ -71,19 +71,23 @@ def load(path: Path, *, migrating: bool = True) -> Settings:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Return the TOML file's values, references expanded.
+    """Return the TOML file's values, references expanded. Raise ConfigurationError as ``read_written``."""
+    return expand(read_written(path), os.environ)
+
+
+def read_written(path: Path) -> dict[str, Any]:
+    """Return the TOML file's values as they are written, references and all.
 
     Raise ConfigurationError with file, line and column for text that is not TOML.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"Cannot read configuration {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"Configuration {path} is not TOML: {error}", remedy="mend the line named; strings need quotes"
         ) from error
-    return expand(values, os.environ)
 
 
 def _refuse_unknown(values: Mapping[str, Any], path: Path, model: type[BaseModel] = Settings, above: str = "") -> None:

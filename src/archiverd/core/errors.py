@@ -18,6 +18,7 @@ are both UconDBError), whom it blames, the remedy in one line, the run, and fact
 from __future__ import annotations
 
 import enum
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -126,3 +127,21 @@ class VerificationError(ArchiverError):
 
 class ReportingError(ArchiverError):
     """A notification could not be sent; archiving is never touched by it."""
+
+
+def leaf(error: BaseException) -> BaseException:
+    """Return the first leaf of an exception group, the cause that ended its siblings; anything else as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a process that ends with ``error``: 1 known, 2 unexpected, 130 interrupted."""
+    cause = leaf(error)
+    if isinstance(cause, ArchiverError):
+        return cause.exit_code
+    if isinstance(cause, KeyboardInterrupt):
+        return 130
+    known = isinstance(cause, PermissionError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC)
+    return 1 if known else 2

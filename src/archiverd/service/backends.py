@@ -11,7 +11,9 @@ from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
     from archiverd.artdaqdb.port import ArtdaqDB, ArtdaqDBReader
+    from archiverd.artdaqdb.tools.store import ToolsDB
     from archiverd.config import ArtdaqDb
 
 
@@ -31,9 +33,9 @@ def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
     """
     backend = chosen(settings)
     if backend == "tools":
-        return _through_tools(settings)
+        return through_tools(settings)
     if backend == "conftoolp":
-        return _through_conftoolp(settings, workers)
+        return through_conftoolp(settings, workers)
     uri = settings.database_uri
     if uri.startswith(FILES):
         return FileSystemDB(uri)
@@ -53,7 +55,7 @@ def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
     """
     uri = settings.database_uri
     if chosen(settings) == "tools" and settings.remote_host:
-        return _through_tools(settings)
+        return through_tools(settings)
     if uri.startswith(FILES):
         from archiverd.artdaqdb.filesystem.reading import FileSystemReader  # noqa: PLC0415 - the daemon needs it never
 
@@ -63,7 +65,7 @@ def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
     return make_artdaqdb(settings, workers=1)
 
 
-def _through_tools(settings: ArtdaqDb) -> ArtdaqDB:
+def through_tools(settings: ArtdaqDb) -> ToolsDB:
     """Return artdaqDB through bulkloader and bulkdownloader; they cannot list what a MongoDB holds, Motor can."""
     from archiverd.artdaqdb.tools.making import make_tools_db  # noqa: PLC0415 - only where it is configured
 
@@ -77,16 +79,16 @@ def _through_tools(settings: ArtdaqDb) -> ArtdaqDB:
     )
 
 
-def _through_conftoolp(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
+def through_conftoolp(settings: ArtdaqDb, workers: int) -> ConftoolpDB:
     """Return artdaqDB through the experiment's library."""
-    from archiverd.artdaqdb.conftoolp.store import ConftoolpDB  # noqa: PLC0415 - only where it is configured
+    from archiverd.artdaqdb.conftoolp import store  # noqa: PLC0415 - only where it is configured
 
     if settings.conftoolp_dir is None:
         raise ConfigurationError(
             "Configuration validation failed: conftoolp_dir is required",
             remedy='set artdaq_db.conftoolp_dir to the directory of conftoolp.py, or backend = "builtin"',
         )
-    return ConftoolpDB(
+    return store.ConftoolpDB(
         settings.database_uri,
         settings.conftoolp_dir,
         settings.conftoolp_python or sys.executable,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError
+from archiverd.core.errors import ArchiverError, leaf
 from archiverd.service.control_lines import (
     LONGEST_REPLY,
     LONGEST_REQUEST,
@@ -151,7 +151,7 @@ async def _do(line: bytes, handlers: Mapping[str, Handler], outgoing: _Outgoing)
     try:
         reply = to_line({"ok": True, "result": await handler(arguments, outgoing.progress)})
     except Exception as error:  # noqa: BLE001 - the daemon outlives a command's failure, whatever it is
-        return _failed(_cause(error))
+        return _failed(leaf(error))
     return reply if len(reply) <= LONGEST_REPLY else _failed(_too_long(len(reply)))
 
 
@@ -193,13 +193,6 @@ def _failed(error: BaseException) -> bytes:
     )
     told.exit_code = _UNEXPECTED_EXIT_CODE
     return to_line({"ok": False, "error": from_error(told)})
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the first leaf of an exception group, anything else as it is."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _bad_request(why: str) -> ArchiverError:

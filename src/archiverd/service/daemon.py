@@ -12,9 +12,10 @@ from archiverd.service.bookkeeping import begin, finish, keep_books
 from archiverd.service.commands import Commands
 from archiverd.service.control import serving
 from archiverd.service.latecomers import Latecomers
+from archiverd.service.places import lock_path
 from archiverd.service.stopping import Reason, Stopping, signals
 from archiverd.service.watch import Watcher
-from archiverd.service.wiring import Order, Parts, lock_path, opened
+from archiverd.service.wiring import Order, Parts, opened
 
 if TYPE_CHECKING:
     from archiverd.config import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.journal.journal import Journal
 from archiverd.service.lock import LockFile
-from archiverd.service.wiring import journal_path, lock_path
+from archiverd.service.places import journal_path, lock_path
 from archiverd.stages import deciding
 
 if TYPE_CHECKING:

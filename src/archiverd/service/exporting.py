@@ -15,7 +15,8 @@ from archiverd.disk import RealDisk
 from archiverd.journal.queries import select_run
 from archiverd.journal.reader import is_there, reading
 from archiverd.service.backends import make_reader
-from archiverd.service.wiring import journal_path, make_ucondb
+from archiverd.service.places import journal_path
+from archiverd.service.wiring import make_ucondb
 from archiverd.stages import exporting
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 from archiverd.core.errors import LockExistsError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+LOCK_TABLE = Path("/proc/locks")
 
 LOOKED_AT_SECONDS = 0.5
 """How often the daemon looks whether its lock file is still there."""
@@ -71,3 +71,51 @@ class LockFile:
         """Return once somebody has removed or replaced the file."""
         while await asyncio.to_thread(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
             await asyncio.sleep(LOOKED_AT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Whether a lock file is held, and by whom; looked at from outside."""
+
+    held: bool
+    pid: int | None
+    """Who holds it; of a file that nobody holds, who left it; None if that cannot be told."""
+
+
+def look(path: Path, locks: Path = LOCK_TABLE) -> Holding | None:
+    """Tell who holds the lock file at ``path``, None if there is no such file. Raise OSError if it cannot be read.
+
+    The kernel's table tells without touching anything (proc(5), locks). Where it does not show the holder (another
+    container, a file system whose device numbers differ there) a shared lock is tried and let go at once.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        pid = int(text) if text.isdecimal() else None
+        there = os.fstat(descriptor)
+        listed = _listed(locks, f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}")
+        if listed is not None:
+            return Holding(held=True, pid=listed if listed > 0 else pid)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Holding(held=True, pid=pid)
+        return Holding(held=False, pid=pid)
+    finally:
+        os.close(descriptor)
+
+
+def _listed(locks: Path, identity: str) -> int | None:
+    """Return the process that has the file of this device and inode locked by flock, None if none is listed."""
+    try:
+        lines = locks.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        words = line.split()
+        if len(words) == 8 and words[1] == "FLOCK" and words[5] == identity:
+            return int(words[4])
+    return None

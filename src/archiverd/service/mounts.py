@@ -13,11 +13,16 @@ NETWORK = frozenset(
 
 
 def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
-    """Tell whether ``path`` lies on a network file system (proc(5), mountinfo); False if that cannot be told."""
+    """Tell whether ``path`` lies on a network file system; False if that cannot be told."""
+    return file_system(path, table) in NETWORK
+
+
+def file_system(path: Path, table: Path = MOUNT_TABLE) -> str:
+    """Return the type of the file system that ``path`` lies on (proc(5), mountinfo); empty if that cannot be told."""
     try:
         lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return False
+        return ""
     target = path.resolve()
     best, kind = -1, ""
     for line in lines:
@@ -28,7 +33,7 @@ def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
         point = Path(_unescaped(fields[4]))
         if (point == target or point in target.parents) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split()[0]
-    return kind in NETWORK
+    return kind
 
 
 def _unescaped(text: str) -> str:

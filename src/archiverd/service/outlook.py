@@ -11,8 +11,8 @@ from archiverd.journal.queries import select_states
 from archiverd.journal.reader import is_there, reading
 from archiverd.runrecord.completeness import Patience, judge, time_lines
 from archiverd.runrecord.sighting import Sighting, sight
+from archiverd.service.places import journal_path
 from archiverd.service.watch import ENDED, scan
-from archiverd.service.wiring import journal_path
 
 if TYPE_CHECKING:
     from archiverd.config import Settings

@@ -16,13 +16,14 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Patience
 from archiverd.core.machine import Effect, Stage
 from archiverd.disk import RealDisk
-from archiverd.journal.books import TAGS, Books, StageFiles
+from archiverd.journal.books import TAGS, Books
 from archiverd.journal.journal import Journal
 from archiverd.journal.overview import ARTDAQDB, UCONDB
 from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service.backends import make_artdaqdb
 from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
+from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import StageRunner
 from archiverd.stages import deciding
@@ -117,16 +118,6 @@ class Parts:
         if self.migration is not None:
             gate = self.migration.gate
             await gate.attend(lambda hold: self.journal.hold(gate.name, hold))
-
-
-def journal_path(settings: Settings) -> Path:
-    """Return where the journal is."""
-    return settings.app.work_dir / "journal.sqlite"
-
-
-def lock_path(settings: Settings) -> Path:
-    """Return where the lock file is."""
-    return settings.app.lock_file or settings.app.work_dir / ".archiver.lock"
 
 
 def make_ucondb(settings: Settings, folder: str | None = None) -> UconDB:
@@ -225,22 +216,11 @@ async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB
 
 def make_books(settings: Settings, journal: Journal) -> Books:
     """Return the keeper of the state files and failure logs."""
-    app = settings.app
 
     async def retry(run: int, stage: Stage) -> None:
         await deciding.retry(journal, run, stage, log.get(TAGS[stage]))
 
-    importing = StageFiles(
-        Stage.IMPORT,
-        app.import_state_file or app.work_dir / "importer_state.json",
-        app.import_failure_log or app.work_dir / "import_failures.log",
-    )
-    migrating = StageFiles(
-        Stage.MIGRATE,
-        app.migrate_state_file or app.work_dir / "migrator_state.json",
-        app.migrate_failure_log or app.work_dir / "migrate_failures.log",
-    )
-    return Books(journal, RealDisk(), (importing, migrating), retry)
+    return Books(journal, RealDisk(), stage_files(settings), retry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 HttpUconDB ──▶ storing ──▶ login ──▶ digest        put at most once, prove by reading back
            ──▶ reading                             blobs in a stream
            ──▶ lookup ──▶ records                  what is there, what is proven absent
+           ──▶ greeting                            the server's version and time
                   all over site ──▶ wire (httpx); what goes wrong is worded in failures
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.errors import Retry, UconDBError
 from archiverd.ucondb import failures, lookup, storing
+from archiverd.ucondb.greeting import Greeting, greet
 from archiverd.ucondb.login import Login
 from archiverd.ucondb.reading import Received, receive
 from archiverd.ucondb.settings import UconDBSettings
@@ -77,6 +79,10 @@ class HttpUconDB:
     async def check_login(self) -> None:
         """See ``port.UconDB``."""
         await self._login.check(failures.INITIALIZE)
+
+    async def greet(self) -> Greeting:
+        """Ask for the server's version and its time. Raise UconDBError if it does not answer."""
+        return await greet(self._site, self._login)
 
     async def look_up(self, key: str) -> Found | None:
         """See ``port.UconDB``."""

@@ -51,6 +51,13 @@ class Login:
         if not _reached_the_number(reply):
             raise refused(purpose, reply)
 
+    async def fresh_challenge(self, purpose: Purpose) -> Challenge | None:
+        """Return the challenge as the server makes it now, None if it asks for no login. Raise UconDBError."""
+        async with self._learning:
+            self.forget()
+            await self._learn(purpose)
+        return self._challenge
+
     def take(self, reply: Reply) -> bool:
         """Learn the challenge in a 401; return False if there is none, which means that our login was refused."""
         challenge = parse_challenge(reply.headers.get("www-authenticate", ""))

@@ -78,6 +78,10 @@ class UconDBSettings:
         """Return the request target of ``/probe``."""
         return self._target("probe", {})
 
+    def version_target(self) -> str:
+        """Return the request target of ``/version``."""
+        return self._target("version", {})
+
     def _target(self, endpoint: str, parameters: dict[str, str]) -> str:
         """Spell a request target; everything but letters, digits and ``_.-~`` is percent-encoded, commas above all."""
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())

@@ -102,6 +102,10 @@ class ConftoolpDB:
         """The process ids of the living children."""
         return self._pool.pids
 
+    async def check_import(self) -> None:
+        """See that the library can be imported; the database is left alone. Raise ArtdaqDBError if it cannot."""
+        await self._pool.open()
+
     async def open(self) -> None:
         """See ``ArtdaqDB.open``. Raise ArtdaqDBError if the library cannot be imported or the database not listed."""
         try:

@@ -72,6 +72,21 @@ class Connection:
         with self._telling("Failed to reach artdaqDB", None):
             await self._database.command("ping")
 
+    async def may_write(self) -> bool | None:
+        """Tell whether our login may insert documents; None where the server does not tell, or asks for no login."""
+        with self._telling("Failed to reach artdaqDB", None):
+            try:
+                status = await self._database.command("connectionStatus", showPrivileges=True)
+            except OperationFailure:  # not every server that speaks MongoDB's protocol knows the command
+                return None
+        told_of = status.get("authInfo", {})
+        if not told_of.get("authenticatedUsers"):
+            return None
+        return any(
+            "insert" in one["actions"] and one["resource"].get("db") in ("", self._address.database)
+            for one in told_of.get("authenticatedUserPrivileges", ())
+        )
+
     async def collections(self, purpose: str) -> list[str]:
         """Return the names of the collections that we may see, sorted; the server's own are left out."""
         with self._telling(purpose, None):

@@ -81,9 +81,13 @@ class ToolsDB:
         self._turn = asyncio.Lock()
         """On files the library locks nothing, so one call at a time; elsewhere a check and its load stay together."""
 
+    async def check_tools(self) -> None:
+        """See that both tools are where they should be; the database is left alone. Raise ArtdaqDBError if not."""
+        await self._host.check()
+
     async def open(self) -> None:
         """See ``ArtdaqDB.open``."""
-        await self._host.check()
+        await self.check_tools()
         await self._listing.open()
 
     async def close(self) -> None:

@@ -1,0 +1,86 @@
+"""`archiverd check`: is everything in place, and what is to be done about what is not?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archiverd.cli.asking import run_now
+from archiverd.core.errors import ArchiverError
+
+if TYPE_CHECKING:
+    from archiverd.cli.main import Globals
+    from archiverd.service.doctor.finding import Finding
+
+WORDS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}
+COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
+NAME_WIDTH = 28
+
+
+@click.command(short_help="Is everything in place? Says what to do about what is not.")
+@click.option("--import-only", is_flag=True, help="Leave UconDB out.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, ok, checks.")
+@click.option(
+    "--bundle",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also write what a maintainer asks for into FILE (.tar.gz), without secrets.",
+)
+@click.pass_obj
+def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | None) -> int:
+    """Look at everything archiverd needs, and say what to do about whatever is not right. Nothing is changed.
+
+    Exit code 0 if nothing failed; warnings do not count. Takes 15 seconds at most.
+    """
+    from archiverd import log  # noqa: PLC0415 - lazily, for a quick --help
+
+    try:
+        from archiverd.service.doctor import visit  # noqa: PLC0415 - heavy, and it may be what is broken
+        from archiverd.service.doctor.bundle import refuse_if_there, write_bundle  # noqa: PLC0415
+        from archiverd.service.doctor.subject import read_subject  # noqa: PLC0415
+    except ImportError as error:
+        raise ArchiverError(
+            f"archiverd's own parts cannot be imported: {error}",
+            remedy=f"install archiverd again, for this Python: {sys.executable} -m pip install archiverd",
+        ) from error
+
+    subject = read_subject(globals_.config, migrating=not import_only)
+    log.configure(globals_.level or "ERROR", globals_.log_format)  # type: ignore[arg-type]
+    if bundle is not None:
+        refuse_if_there(bundle)
+    findings = run_now(visit.visit(subject, (lambda _: None) if as_json else _tell))
+    right = visit.holds(findings)
+    if as_json:
+        shown = {"version": 1, "ok": right, "checks": [finding.told() for finding in findings]}
+        click.echo(json.dumps(shown))
+    else:
+        _sum_up(findings)
+    if bundle is not None:
+        names = run_now(write_bundle(bundle, subject, findings))
+        click.echo(f"{bundle} holds {', '.join(names)}: secrets are left out; read it before you send it", err=True)
+    return 0 if right else 1
+
+
+def _tell(finding: Finding) -> None:
+    """Print a line, and what to do below it."""
+    word = click.style(f"{WORDS[finding.status]:<8}", fg=COLOURS[finding.status], bold=finding.status == "failed")
+    _echo(f"{word} {finding.name:<{NAME_WIDTH}} {' '.join(finding.said.split())}")
+    if finding.remedy:
+        _echo(f"{'':<9}{'→ ' + finding.remedy}")
+
+
+def _sum_up(findings: list[Finding]) -> None:
+    """Say how many lines there are of each kind."""
+    counts = {status: sum(finding.status == status for finding in findings) for status in WORDS}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    click.echo(f"{len(findings)} lines: {told}", err=True)
+
+
+def _echo(text: str) -> None:
+    """Print to standard output, in colour on a terminal that wants it (no-color.org)."""
+    click.echo(text, color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))

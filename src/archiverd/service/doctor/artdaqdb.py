@@ -1,0 +1,185 @@
+"""artdaqDB: its schema, and the way to it through the backend that is configured. Nothing is written to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from archiverd.artdaqdb.filesystem.index import CONFIGURATION, Index
+from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
+from archiverd.artdaqdb.filesystem.tree import INDEX
+from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
+from archiverd.artdaqdb.schema import FILE, load_schema
+from archiverd.core.errors import ArchiverError
+from archiverd.service.backends import chosen, make_artdaqdb
+from archiverd.service.doctor import bundled
+from archiverd.service.doctor.examining import LONGEST_SECONDS, USUAL_SECONDS, Examination, in_thread
+from archiverd.service.doctor.files import nearest, obstacle, permissions
+from archiverd.service.doctor.finding import Finding, Status, failed, ok, warning
+from archiverd.service.doctor.subject import user_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+
+    from archiverd.config import ArtdaqDb, Settings
+
+SCHEMA, URI = "schema.fcl", "artdaqDB URI"
+DIRECTORY, INDEXES, GROUP = "artdaqDB directory", "artdaqDB indexes", "artdaqDB group access"
+SERVER, LOGIN = "artdaqDB server", "artdaqDB login"
+
+SERVER_SECONDS = 4.0
+"""So long one command to a MongoDB server may take."""
+LARGEST_INDEX = 64_000_000
+"""Bytes of an index.json that is read here; a larger one (many thousand runs) takes seconds."""
+
+
+def examinations(settings: Settings) -> list[Examination]:
+    """Return what there is to look at."""
+    database, backend = settings.artdaq_db, chosen(settings.artdaq_db)
+    found = [Examination((SCHEMA,), lambda: _schema(database)), _database(database, backend)]
+    if backend == "conftoolp":
+        found += bundled.conftoolp(database, USUAL_SECONDS)
+    if backend == "tools":
+        found += bundled.tools(database)
+    return found
+
+
+def _database(database: ArtdaqDb, backend: str) -> Examination:
+    """Return the look at the database itself, as far as we reach it without the experiment's programs."""
+    on_files, on_another_host = database.database_uri.startswith(SCHEME), backend == "tools" and database.remote_host
+    names: tuple[str, ...] = ()
+    further: Callable[[ArtdaqDb], AsyncGenerator[Finding]] | None = None
+    if on_files and not on_another_host:
+        names, further = (DIRECTORY, INDEXES, GROUP), _files
+    elif not on_files and backend != "conftoolp":
+        names, further = (SERVER, LOGIN), _server
+
+    async def look() -> AsyncGenerator[Finding]:
+        make_artdaqdb(database, workers=1)
+        yield ok(URI, f"{database.database_uri.partition('://')[0]}, through {backend}")
+        if further is not None:
+            async with contextlib.aclosing(further(database)) as looking:
+                async for finding in looking:
+                    yield finding
+
+    return Examination((URI, *names), look, LONGEST_SECONDS)
+
+
+async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
+    """Look at a FileSystemDB's directory until something is wrong."""
+    root = parse_uri(database.database_uri)
+    for look in (_directory, _indexes, _group):
+        finding = await in_thread(lambda look=look: look(root))  # type: ignore[misc]
+        yield finding
+        if finding.status is Status.FAILED:
+            return
+
+
+async def _schema(database: ArtdaqDb) -> AsyncGenerator[Finding]:
+    """Is schema.fcl there, and understood?"""
+    schema = await in_thread(lambda: load_schema(database.fcl_conf_dir))
+    where = "the one shipped with archiverd" if database.fcl_conf_dir is None else database.fcl_conf_dir / FILE
+    yield ok(SCHEMA, f"{where}: {len(schema.rules)} rules")
+
+
+def _directory(root: Path) -> Finding:
+    """May the database's directory be read and written, its collections too?"""
+    if not os.path.lexists(root):
+        above = nearest(root)
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+            return ok(DIRECTORY, f"{root} is not there yet; the first import makes it")
+        return failed(
+            DIRECTORY,
+            f"Failed to get configurations: {root} is not there and {user_name()} cannot make it{obstacle(above)}",
+            f"correct artdaq_db.database_uri, or mkdir -p {root} && chown {user_name()} {root} (as root)",
+        )
+    remedy = f"chown -R {user_name()} {root} and chmod -R u+rwX {root} (as root)"
+    try:
+        with os.scandir(root) as entries:
+            directories = [root, *(root / entry.name for entry in entries if entry.is_dir())]
+    except NotADirectoryError:
+        return failed(DIRECTORY, f"Failed to get configurations: {root} is a file", "correct artdaq_db.database_uri")
+    except OSError as error:
+        return failed(DIRECTORY, f"Failed to get configurations: {error}{obstacle(root)}", remedy)
+    wanted = [
+        *((one, os.R_OK | os.W_OK | os.X_OK) for one in directories),
+        *((one / INDEX, os.R_OK) for one in directories),
+    ]
+    for path, mode in wanted:
+        if os.path.lexists(path) and not os.access(path, mode, effective_ids=True):
+            said = f"Failed to get configurations: Permission denied: {path}{obstacle(path)}"
+            return failed(DIRECTORY, said, remedy)
+    return ok(DIRECTORY, f"{root} ({permissions(root)})")
+
+
+def _indexes(root: Path) -> Finding:
+    """Can every collection's index.json be understood? The documents are what `archiverd artdaqdb check` reads."""
+    runs = collections = 0
+    for collection in sorted(_collections(root)):
+        path = collection / INDEX
+        try:
+            length = path.stat().st_size
+            if length > LARGEST_INDEX:
+                return ok(INDEXES, f"{path} has {length} bytes: `archiverd artdaqdb check` reads it")
+            index = Index.parse(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            continue  # a collection that is just being made
+        except ArchiverError as error:
+            stopped = "archiverd drain, then archiverd artdaqdb rebuild-index"
+            return failed(INDEXES, str(error), f"{stopped} {collection.name}: it is made anew from the documents")
+        collections += 1
+        if collection.name == SYSTEM_LAYOUT:
+            runs = len(index.keys(CONFIGURATION))
+    return ok(INDEXES, f"{collections} collections, {runs} configurations; `archiverd artdaqdb check` reads it all")
+
+
+def _group(root: Path) -> Finding:
+    """May the group read what was written? A narrow umask of an earlier writer shows here."""
+    if not root.is_dir():
+        return ok(GROUP, "nothing is there yet")
+    for path in (root, *sorted(_collections(root)), *(one / INDEX for one in sorted(_collections(root)))):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            continue
+        if not mode & stat.S_IRGRP:
+            return warning(
+                GROUP,
+                f"{path} may not be read by its group ({permissions(path)}): other users of artdaqDB are locked out",
+                f'chmod -R g+rX {root}; app.umask = "0022" keeps it so, for archiverd',
+            )
+    return ok(GROUP, "the group may read it")
+
+
+def _collections(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    with os.scandir(root) as entries:
+        return [root / one.name for one in entries if one.is_dir() and one.name != SYSTEM_METADATA]
+
+
+async def _server(database: ArtdaqDb) -> AsyncGenerator[Finding]:
+    """Ask a MongoDB server whether it is there, takes our login, and lets us write."""
+    from archiverd.artdaqdb.mongo.uri import parse_uri as parse_address  # noqa: PLC0415 - only where it is configured
+    from archiverd.artdaqdb.mongo.wire import Connection  # noqa: PLC0415 - a heavy import only MongoDB needs
+
+    address = parse_address(database.database_uri, os.environ)
+    connection = Connection(address, min(database.call_timeout_seconds, SERVER_SECONDS))
+    await connection.open()
+    try:
+        await connection.ping()
+        yield ok(SERVER, f"{address.shown} answers")
+        collections = await connection.collections("Failed to get configurations")
+        if await connection.may_write() is False:
+            yield failed(
+                LOGIN,
+                f"Failed to get configurations: the user may read {address.database} but not write to it",
+                f"have the MongoDB administrators grant the role readWrite on {address.database}",
+            )
+            return
+        yield ok(LOGIN, f"{len(collections)} collections of {address.database} can be listed")
+    finally:
+        await connection.close()

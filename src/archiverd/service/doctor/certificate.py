@@ -1,0 +1,100 @@
+"""A server's TLS certificate: is it proven, and if not, what does it say of itself?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Names = tuple[tuple[tuple[str, str], ...], ...]
+
+DAY = 86_400.0
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python does not name: an expired certificate is to be read too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a certificate says."""
+
+    subject: str
+    issuer: str
+    hosts: tuple[str, ...]
+    begins: float
+    expires: float
+    """Both in epoch seconds."""
+
+    @property
+    def days(self) -> float:
+        """The days until it expires; negative once it has."""
+        return (self.expires - time.time()) / DAY
+
+    def told(self) -> str:
+        """Return it in one line."""
+        until = time.strftime("%Y-%m-%d", time.gmtime(self.expires))
+        hosts = ", ".join(self.hosts) or "no host"
+        return f"it is for {hosts} ({self.subject}), issued by {self.issuer}, valid until {until}"
+
+
+async def proven(address: str, port: int, host: str, context: ssl.SSLContext) -> Certificate:
+    """Return the certificate of the server, proven to be ``host``'s. Raise ssl.SSLError, or OSError, if it is not."""
+    told, _ = await _shake_hands(address, port, host, context)
+    return _read(told)
+
+
+async def shown(address: str, port: int, host: str) -> Certificate | None:
+    """Return what the server shows, whoever vouches for it; None if it cannot be read.
+
+    Python tells what a certificate says only of one that is proven: so it is fetched, and proven by itself.
+    """
+    unproven = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unproven.check_hostname, unproven.verify_mode = False, ssl.CERT_NONE
+    try:
+        _, binary = await _shake_hands(address, port, host, unproven)
+        by_itself = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        by_itself.check_hostname = False
+        by_itself.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+        by_itself.load_verify_locations(cadata=binary)
+        told, _ = await _shake_hands(address, port, host, by_itself)
+        return _read(told)
+    except (OSError, ValueError):
+        return None
+
+
+async def _shake_hands(
+    address: str, port: int, host: str, context: ssl.SSLContext
+) -> tuple[Mapping[str, object], bytes]:
+    """Shake hands and hang up; return what the peer's certificate says, nothing if it is not proven, and its bytes."""
+    _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
+    peer = cast("ssl.SSLObject", writer.get_extra_info("ssl_object"))
+    told, binary = peer.getpeercert() or {}, peer.getpeercert(binary_form=True) or b""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return cast("Mapping[str, object]", told), binary
+
+
+def _read(told: Mapping[str, object]) -> Certificate:
+    """Return what `ssl.SSLSocket.getpeercert` tells. Raise ValueError if that is nothing."""
+    if "notAfter" not in told:
+        raise ValueError("no certificate")
+    names = cast("tuple[tuple[str, str], ...]", told.get("subjectAltName", ()))
+    return Certificate(
+        _name(cast("Names", told.get("subject", ()))),
+        _name(cast("Names", told.get("issuer", ()))),
+        tuple(value for kind, value in names if kind in ("DNS", "IP Address")),
+        ssl.cert_time_to_seconds(str(told["notBefore"])),
+        ssl.cert_time_to_seconds(str(told["notAfter"])),
+    )
+
+
+def _name(parts: Names) -> str:
+    """Return a distinguished name's common name, or all of it."""
+    flat = dict(pair for part in parts for pair in part)
+    return flat.get("commonName") or ", ".join(f"{key}={value}" for key, value in flat.items()) or "nobody"

@@ -1,0 +1,127 @@
+"""What must not leave the house: every secret in configuration, environment and credentials, and how it is taken out.
+
+Secrets are gathered by value and taken out wherever they stand, as they are, percent-encoded or decoded, or as JSON
+and Python spell them. Beside that, whatever stands behind the name of a secret or before the @ of a URI goes, so that
+nothing depends on the gathering alone. A value shorter than four characters is only taken out where its name stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from pydantic import SecretStr
+
+from archiverd.config import Section, Settings, read_file, read_written
+from archiverd.core.errors import ArchiverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+HIDDEN = "********"
+SHORTEST = 4
+"""Characters: a shorter secret would be found in half the words there are."""
+
+_WORDS = r"pass(?:word|wd|phrase)?|pw|token|secret|credential|api_?key|private_?key"
+_NAME = re.compile(rf"(?:^|[_\W])(?:\w*(?:{_WORDS}))(?:$|[_\W\d])", re.IGNORECASE)
+_NAMED = re.compile(rf"""((?:{_WORDS})s?["']?\s*[:=]\s*)(?!["']?\$\{{[\w.]+\}}["']?\s*$)\S.*""", re.IGNORECASE)
+"""A name of a secret with what it is set to, to the end of the line; a mere reference may stay."""
+_REFERENCE = re.compile(r"\$\{[\w.]+\}")
+_LOGIN = re.compile(r"(://)[^\s\"'@]*(?:@[^\s\"'@/?]*)*@")
+_PASSWORD = re.compile(r"://[^\s\"':@/]*:([^\s\"']*)@")
+_OPTION = re.compile(rf"([?&;](?:\w*(?:{_WORDS}|authmechanismproperties)\w*)=)([^&;\s\"']+)", re.IGNORECASE)
+
+
+class Redactor:
+    """Takes secrets out of texts."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Name the secrets; each is known in every spelling it may be met in."""
+        spellings = {one for secret in secrets for one in _spellings(secret) if len(one) >= SHORTEST}
+        self._spellings = sorted(spellings, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` without secrets."""
+        for one in self._spellings:
+            text = text.replace(one, HIDDEN)
+        text = _LOGIN.sub(rf"\1{HIDDEN}@", text)
+        return _OPTION.sub(rf"\1{HIDDEN}", text)
+
+    def file(self, text: str) -> str:
+        """Return the text of a configuration file without secrets, those of its comments included."""
+        return self("\n".join(_NAMED.sub(rf"\1{HIDDEN}", line) for line in text.splitlines()) + "\n")
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a setting or variable of this name holds a secret."""
+    return _NAME.search(name) is not None
+
+
+def gather(path: Path | None, settings: Settings | None, *environments: Mapping[str, str]) -> Redactor:
+    """Return what takes out every secret that configuration, credentials and environments hold."""
+    found: list[str] = []
+    if settings is not None:
+        found += _of_settings(settings)
+    if path is not None:
+        for read in (read_written, read_file):
+            try:
+                found += _of_values(read(path))
+            except ArchiverError:  # what cannot be read gives nothing away but by its lines: see ``file``
+                continue
+    for environment in environments:
+        found += _of_environment(environment)
+    return Redactor(found)
+
+
+def _of_settings(section: Section | Settings) -> Iterator[str]:
+    for _, value in section:
+        if isinstance(value, Section):
+            yield from _of_settings(value)
+        elif isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        else:
+            yield from _within(str(value))
+
+
+def _of_values(values: Mapping[str, object]) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _of_values(value)
+            continue
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                if is_secret(key) and not _REFERENCE.fullmatch(text):
+                    yield text
+                yield from _within(text)
+
+
+def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environment.items():
+        if is_secret(name) and not os.path.isdir(value):  # $CREDENTIALS_DIRECTORY is none
+            yield value
+        yield from _within(value)
+    directory = environment.get("CREDENTIALS_DIRECTORY", "")
+    if directory:
+        try:
+            with os.scandir(directory) as entries:
+                files = [entry.path for entry in entries if entry.is_file()]
+            for file in files:
+                with open(file, encoding="utf-8", errors="replace") as opened:
+                    yield opened.read(1 << 16).rstrip("\n")
+        except OSError:
+            return
+
+
+def _within(text: str) -> Iterator[str]:
+    """Yield the secrets inside a URI: its password, and options that hold one."""
+    yield from (match[1] for match in _PASSWORD.finditer(text))
+    yield from (match[2] for match in _OPTION.finditer(text))
+
+
+def _spellings(secret: str) -> set[str]:
+    plain = {secret, unquote(secret), quote(secret, safe=""), quote(secret)}
+    return plain | {json.dumps(one)[1:-1] for one in plain} | {repr(one)[1:-1] for one in plain}

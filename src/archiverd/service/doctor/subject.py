@@ -1,0 +1,54 @@
+"""What is examined: the configuration, as far as it can be read."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd import config
+from archiverd.core.errors import ArchiverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archiverd.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A configuration; what is wrong with it stands in ``error``."""
+
+    path: Path | None
+    """None if no configuration was found."""
+    settings: Settings | None
+    """None if nothing can be told from it; incomplete where ``error`` is about the way to UconDB only."""
+    migrating: bool
+    """Whether runs are to go to UconDB."""
+    error: ArchiverError | None
+
+
+def read_subject(named: str | None, *, migrating: bool) -> Subject:
+    """Read the configuration named on the command line, or found; never raise what is wrong with it."""
+    try:
+        path = config.find_config(named)
+    except ArchiverError as error:
+        return Subject(None, None, migrating, error)
+    try:
+        return Subject(path, config.load(path, migrating=migrating), migrating, None)
+    except ArchiverError as error:
+        try:
+            partial = config.load(path, migrating=False)
+        except ArchiverError:
+            return Subject(path, None, migrating, error)
+        return Subject(path, partial, migrating, error)
+
+
+def user_name(uid: int | None = None) -> str:
+    """Return a user's name (by default ours, as permissions are checked), or their number if they have none."""
+    number = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

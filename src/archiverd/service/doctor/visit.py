@@ -1,0 +1,53 @@
+"""The whole examination: which lines there are for a configuration, and that they are all made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archiverd.service.doctor import artdaqdb, configuration, files, machine, running, space, ucondb
+from archiverd.service.doctor.configuration import SYNTAX, VALUES
+from archiverd.service.doctor.examining import Examination, examine
+from archiverd.service.doctor.finding import Finding, Status, skipped
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from archiverd.service.doctor.subject import Subject
+
+NEED_SETTINGS = ("directories and permissions", "disk space", "running and last processes", "artdaqDB", "UconDB")
+"""What cannot be looked at without a configuration."""
+
+
+async def visit(subject: Subject, on_finding: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
+    """Look at everything, within 15 seconds; see ``examining.examine``."""
+    return await examine(_all(subject), on_finding)
+
+
+def holds(findings: Sequence[Finding]) -> bool:
+    """Tell whether all is as it should be; warnings and what was skipped do not count against it."""
+    return not any(finding.status is Status.FAILED for finding in findings)
+
+
+def _all(subject: Subject) -> list[Examination]:
+    """Return every examination, in the order of the report."""
+    settings = subject.settings
+    if settings is None:
+        right = VALUES if subject.path is not None else SYNTAX
+        left_out = [_left_out(name, f"only when {right} is right") for name in NEED_SETTINGS]
+        return [*configuration.examinations(subject), *left_out, *machine.examinations(None)]
+    return [
+        *configuration.examinations(subject),
+        *files.examinations(settings),
+        *space.examinations(settings),
+        *running.examinations(settings),
+        *artdaqdb.examinations(settings),
+        *ucondb.examinations(settings, migrating=subject.migrating),
+        *machine.examinations(settings),
+    ]
+
+
+def _left_out(name: str, why: str) -> Examination:
+    async def look() -> AsyncGenerator[Finding]:
+        yield skipped(name, why)
+
+    return Examination((name,), look)
