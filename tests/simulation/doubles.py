@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -75,8 +76,8 @@ class ForgetfulDisk(RealDisk):
 
     def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         self._before("create")
-        path.touch(mode, exist_ok=False)
-        path.write_bytes(data)
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            file.write(data)
         self._new.add(path)
         self._gone.pop(path, None)
         self._world.effect("created")

@@ -77,7 +77,7 @@ def advise(now: Circumstances) -> list[str]:
         *_mend(now),
         *_compare(now.differences),
         *_recover(now),
-        *_tune(now),
+        *tune(now),
     ]
     return advice or [NOTHING]
 
@@ -159,7 +159,7 @@ def _recover(now: Circumstances) -> Iterator[str]:
         yield f"Recover state: {file.name} {said}: {how}"
 
 
-def _tune(now: Circumstances) -> Iterator[str]:
+def tune(now: Circumstances) -> Iterator[str]:
     """Yield which setting to change when archiverd runs slowly, or uses much memory."""
     timed_out = next((cause for cause in now.causes if "timed out" in cause.error), None)
     if timed_out is not None:

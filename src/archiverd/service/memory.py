@@ -1,28 +1,45 @@
-"""How much memory this process uses, and how much it may."""
+"""How much memory a process uses, and how much it may (proc(5), cgroups(7))."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
-def resident_bytes() -> int:
-    """Return the process's resident memory; 0 where the system does not tell."""
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the resident memory of a process, by default ours; 0 where the system does not tell."""
     try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        text = (PROC / _name(pid) / "statm").read_text(encoding="ascii")
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
 
 
-def allowed_bytes() -> int:
-    """Return what systemd's MemoryMax, or a container, allows the process; without one all the machine has.
+def allowed_bytes(pid: int | None = None) -> int:
+    """Return what systemd's MemoryMax, or a container, allows a process; without one all the machine has.
 
     The smallest limit of the control groups it is in counts; 0 where the system does not tell.
     """
-    limits = [_machine_bytes(), *_group_limits()]
+    limits = [_machine_bytes(), *_group_limits(_name(pid))]
     return min((limit for limit in limits if limit), default=0)
+
+
+def available_bytes() -> int:
+    """Return how much memory the machine could still give; 0 where the system does not tell."""
+    try:
+        text = (PROC / "meminfo").read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return 0
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _name(pid: int | None) -> str:
+    return "self" if pid is None else str(pid)
 
 
 def _machine_bytes() -> int:
@@ -32,17 +49,21 @@ def _machine_bytes() -> int:
         return 0
 
 
-def _group_limits() -> list[int]:
-    """Return the limits of our control group (version 2) and those it is in."""
+def _group_limits(process: str) -> list[int]:
+    """Return the limits of a process's control groups and of those they are in, versions 1 and 2."""
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-        group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
-        if group is None:
-            return []
-        below = CGROUPS / group
-        return [limit for place in (below, *below.parents) if (limit := _limit(place / "memory.max"))]
+        lines = (PROC / process / "cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / controllers, "memory.limit_in_bytes")
+        below = top / group.lstrip("/")
+        limits += [_limit(place / name) for place in (below, *below.parents) if top in (place, *place.parents)]
+    return limits
 
 
 def _limit(path: Path) -> int:

@@ -16,7 +16,7 @@ from archiverd.core.machine import WAITING, Stage, State
 from archiverd.journal import overview, queries
 from archiverd.journal.overview import ARTDAQDB, FILESYSTEM, TROUBLE, UCONDB
 from archiverd.journal.rows import Pace
-from archiverd.service.advice import Circumstances, Workload, advise
+from archiverd.service.advice import Circumstances, Workload, advise, tune
 from archiverd.service.comparing import compare, read_state_file, select_imported
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Standing:
     state_files: Sequence[StateFile] | None
     """None unless they were asked for."""
     recommendations: Sequence[str]
+    tuning: Sequence[str]
+    """Those of them that are about speed and memory."""
 
     @property
     def reachable(self) -> bool:
@@ -177,6 +179,7 @@ def gather(
         differences=differences,
         state_files=state_files,
         recommendations=advise(circumstances),
+        tuning=list(tune(circumstances)),
     )
 
 

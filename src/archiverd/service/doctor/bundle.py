@@ -31,6 +31,7 @@ from archiverd.service.doctor import redaction
 from archiverd.service.doctor.examining import in_thread
 from archiverd.service.doctor.files import permissions
 from archiverd.service.doctor.machine import requirements
+from archiverd.service.doctor.running import stand
 from archiverd.service.places import journal_path, last_exit_path, lock_path
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
         parts[_file_name(path)] = _threaded(lambda: material.redact.file(path.read_text(errors="replace")))
     if settings is not None:
         parts |= {
-            "status.json": lambda: _status(subject),
+            "status.json": _threaded(lambda: json.dumps(stand(settings).told(), indent=1)),
             "journal.json": _threaded(lambda: _journal(journal_path(settings))),
             "last_exit.json": _threaded(lambda: last_exit_path(settings).read_text(errors="replace")),
             "work_dir.txt": _threaded(lambda: _listing(settings.app.work_dir)),
@@ -249,13 +250,6 @@ def _config(subject: Subject) -> str:
         name = f"{one.section}.{one.key}" if one.section else one.key
         text += f"{name} = {one.value}    # {one.source}\n"
     return text
-
-
-async def _status(subject: Subject) -> str:
-    """Return what `status --json` says, asked as a command of its own: should it crash, that is worth knowing too."""
-    command = [sys.executable, "-m", "archiverd", "--config", str(subject.path), "status", "--json"]
-    told = await run_command(command, os.environ, PART_SECONDS)
-    return told.stdout.decode(errors="replace") + told.stderr + ("" if not told.code else f"exit code {told.code}\n")
 
 
 def _journal(path: Path) -> str:

@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from archiverd import __version__
-from archiverd.service import lock
+from archiverd.service import lock, memory
 from archiverd.service.doctor import processes
 from archiverd.service.doctor.examining import Examination, in_thread
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
@@ -98,19 +98,19 @@ def _zone() -> Finding:
 
 def _memory(pid: int) -> Finding:
     """Is there memory left, within the unit's limit (MemoryMax) or on the machine?"""
-    used, limit, free = processes.resident_bytes(pid), processes.memory_limit(pid), processes.available_bytes()
+    used, limit, free = memory.resident_bytes(pid), memory.allowed_bytes(pid), memory.available_bytes()
     who = "this check" if pid == os.getpid() else f"process {pid}"
-    remedy = "lower app.parallel_workers and app.batch_size, or raise MemoryMax in the unit (systemctl edit archiverd)"
-    if used is None:
+    if not used:
         return skipped(MEMORY, f"the kernel does not tell what {who} uses")
-    said = f"{who} uses {size(used)}; limit {size(limit) if limit else 'none'}"
+    said = f"{who} uses {size(used)} of {size(limit)} it may; {size(free)} are free on the machine"
+    remedy = "lower app.parallel_workers and app.batch_size, or raise MemoryMax in the unit (systemctl edit archiverd)"
     if limit and used > MEMORY_NEEDED * limit:
         return failed(MEMORY, said, remedy)
     if limit and used > MEMORY_WARNED * limit:
         return warning(MEMORY, said, remedy)
-    if free is not None and free < FREE_WARNED:
-        return warning(MEMORY, f"{said}; {size(free)} are free on the machine", "see with `top -o %MEM` what uses it")
-    return ok(MEMORY, said + (f"; {size(free)} free on the machine" if free is not None else ""))
+    if 0 < free < FREE_WARNED:
+        return warning(MEMORY, said, "see with `top -o %MEM` what uses it")
+    return ok(MEMORY, said)
 
 
 def _open_files(pid: int) -> Finding:

@@ -13,8 +13,9 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
 from archiverd.journal.books import LOG_LIMIT, parse_failures
 from archiverd.journal.queries import select_counts, select_holds
+from archiverd.journal.reader import is_there, reading
 from archiverd.journal.tables import VERSION, connect
-from archiverd.service import calling, lastexit, lock
+from archiverd.service import calling, lastexit, lock, standing
 from archiverd.service.doctor import processes
 from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination, in_thread
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from archiverd.config import Settings
+    from archiverd.service.standing import Standing
 
 LOCK, DAEMON, LAST_EXIT = "lock", "daemon", "last exit"
-JOURNAL, HOLDS, STATES = "journal", "backends left alone", "state files"
+JOURNAL, HOLDS, PACE, STATES = "journal", "backends left alone", "pace and memory", "state files"
 FAILURES = {Stage.IMPORT: "import failures", Stage.MIGRATE: "migrate failures"}
 
 DAEMON_SECONDS = 3.0
@@ -55,6 +57,7 @@ def examinations(settings: Settings) -> list[Examination]:
         each(LAST_EXIT, _last_exit),
         each(JOURNAL, _journal, LONGEST_SECONDS),
         each(HOLDS, _holds),
+        each(PACE, _pace),
         each(STATES, _states),
         Examination(tuple(FAILURES.values()), look_at_failures),
     ]
@@ -185,6 +188,35 @@ def _holds(settings: Settings) -> Finding:
     minutes = (time.time() - holds[0].since) / 60
     said = f"{holds[0].backend} for {minutes:.0f} minutes: {holds[0].cause}"
     return warning(HOLDS, said, holds[0].remedy or "it is probed, and taken up again by itself")
+
+
+def stand(settings: Settings) -> Standing:
+    """Return how we stand, as `status` tells. Raise ArchiverError or sqlite3.Error if the journal cannot be read."""
+    try:
+        told = calling.ask_now(settings.app.work_dir, "status", {}, DAEMON_SECONDS)
+        daemon = told if isinstance(told, dict) else None
+    except calling.NobodyListensError:
+        daemon = None
+    except ArchiverError as error:
+        daemon = {"error": str(error)}
+    path = journal_path(settings)
+    if not is_there(path):
+        return standing.gather(settings, None, daemon, None, comparing=False)
+    with reading(path) as db:
+        return standing.gather(settings, db, daemon, None, comparing=False)
+
+
+def _pace(settings: Settings) -> Finding:
+    """See whether archiving keeps up, and with how much memory; `status` tells more."""
+    try:
+        found = stand(settings)
+    except (ArchiverError, sqlite3.DatabaseError):
+        return skipped(PACE, f"only when {JOURNAL} is right")
+    if found.tuning:
+        what, _, remedy = found.tuning[0].partition(": ")
+        return warning(PACE, found.tuning[0], f"{remedy or what}; see `archiverd status`")
+    busy = ", ".join(f"{one.waiting} wait for {one.stage}" for one in found.workloads)
+    return ok(PACE, f"{busy}; `archiverd status` tells more")
 
 
 def _states(settings: Settings) -> Finding:

@@ -17,6 +17,7 @@ from archiverd.core.errors import UconDBError
 from archiverd.service.doctor import certificate
 from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination, in_thread
 from archiverd.service.doctor.finding import Finding, Status, failed, ok, skipped, warning
+from archiverd.service.standing import TLS_OFF
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 from archiverd.ucondb.wire import system_words, tls_context
 
@@ -186,9 +187,8 @@ async def _proof(server: Server, address: str, ca_file: Path | None) -> Finding:
 
 async def _unverified(server: Server, address: str) -> Finding:
     seen = await _shown(server, address)
-    said = "TLS is not verified (ucon_db.verify_tls = false): nobody knows which server gets the runs"
     remedy = "remove that line; ucon_db.ca_file names the certificates of a private authority"
-    return warning(CERTIFICATE, said + (f"; {seen.told()}" if seen else ""), remedy)
+    return warning(CERTIFICATE, TLS_OFF + (f"; {seen.told()}" if seen else ""), remedy)
 
 
 async def _shown(server: Server, address: str) -> certificate.Certificate | None:
