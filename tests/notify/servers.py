@@ -30,6 +30,13 @@ def trusting() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(PEM))
 
 
+def certified() -> ssl.SSLContext:
+    """Return how a server speaks TLS with PEM."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    return context
+
+
 def free_port() -> int:
     """Return a port nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -41,6 +48,9 @@ class Mailbox:
     """An SMTP server: what it demands, what it refuses, and what it got."""
 
     tls: bool = False
+    """With STARTTLS."""
+    implicit_tls: bool = False
+    """TLS before anything else."""
     login: tuple[str, str] | None = None
     refused: dict[str, str] = field(default_factory=dict)
     """By recipient: the answer to it."""
@@ -101,19 +111,15 @@ class Mailbox:
         return AuthResult(success=good, handled=False)
 
     def _protocol(self) -> SMTP:
-        context = None
-        if self.tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(PEM)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it does not like logins without TLS
-            return self._server(context)
+            return self._server()
 
-    def _server(self, context: ssl.SSLContext | None) -> SMTP:
+    def _server(self) -> SMTP:
         return SMTP(
             self,
             hostname="mail.test",
-            tls_context=context,
+            tls_context=certified() if self.tls else None,
             require_starttls=self.tls,
             authenticator=self._log_in if self.login else None,
             auth_required=self.login is not None,
@@ -135,7 +141,9 @@ class Mailbox:
             thread.join()
 
     async def _serve(self, ready: threading.Event, stop: threading.Event) -> None:
-        server = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", self.port)
+        server = await asyncio.get_running_loop().create_server(
+            self._protocol, "127.0.0.1", self.port, ssl=certified() if self.implicit_tls else None
+        )
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         while not stop.is_set():

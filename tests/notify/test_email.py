@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from archiverd.config import Email
 from archiverd.core.errors import ReportingError, Retry
+from archiverd.notify import email
 from archiverd.notify.email import RUNS_LISTED, EmailNotifier, compose
 from archiverd.notify.message import Message, RunLine, Topic, clock_text
 
@@ -90,6 +91,17 @@ async def test_the_systems_authorities_can_be_named_by_the_environment(monkeypat
     with Mailbox(tls=True).serving() as box:
         await EmailNotifier(settings(box.port, smtp_use_tls=True)).tell(FAILURE)
     assert box.sessions == [True]
+
+
+async def test_at_its_port_tls_comes_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 465 needs no STARTTLS and offers none (RFC 8314), whatever smtp_use_tls says; certificates are checked."""
+    with Mailbox(implicit_tls=True).serving() as box:
+        monkeypatch.setattr(email, "IMPLICIT_TLS_PORT", box.port)
+        for starttls in (False, True):
+            await EmailNotifier(settings(box.port, smtp_use_tls=starttls), tls=trusting()).tell(FAILURE)
+        with pytest.raises(ReportingError, match="certificate verify failed"):
+            await EmailNotifier(settings(box.port)).tell(FAILURE)
+    assert len(box.mails) == 2
 
 
 async def test_tls_that_is_asked_for_is_not_done_without() -> None:
