@@ -70,3 +70,24 @@ async def test_a_stopped_pool_finishes_what_it_began(tmp_path: Path) -> None:
         assert caught.value.retry is Retry.TRANSIENT
     assert not (tmp_path / "b.begun").exists()
     await pool.close()
+
+
+async def test_turns_are_given_in_the_order_of_asking(tmp_path: Path) -> None:
+    """Who makes one call after the other does not keep out another who asks once."""
+    (tmp_path / "conftoolp.py").write_text("def echo(text):\n    return True, text\n")
+    pool = Pool(1, launch({**os.environ, "PYTHONPATH": str(tmp_path)}), 30)
+    await pool.open()
+    made = 0
+
+    async def many() -> None:
+        nonlocal made
+        while made < 50:
+            await pool.call("echo", b"one of many")
+            made += 1
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(many())
+        await asyncio.sleep(0)
+        await pool.call("echo", b"once")
+        assert made <= 2
+    await pool.close()

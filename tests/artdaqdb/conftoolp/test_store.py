@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
+from archiverd.artdaqdb.filesystem.check import check_database
+from archiverd.artdaqdb.filesystem.mending import INTENT
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, FhiclError, Retry
@@ -52,7 +54,7 @@ async def texts(database: ArtdaqDB, run: int) -> dict[str, bytes]:
     return {one.name: one.fcl for one in await database.export(run)}
 
 
-async def imported(database: ConftoolpDB, run: int, entities: list[Entity]) -> int:
+async def attempts(database: ConftoolpDB, run: int, entities: list[Entity]) -> int:
     """Import a run as a daemon does, again after every passing failure; return how many there were."""
     for failures in range(30):
         try:
@@ -100,27 +102,143 @@ async def test_a_hang_is_ended_at_its_deadline(
     await database.close()
 
 
+@pytest.mark.parametrize("moment", ["amid-document", "amid-indexing", "amid-index"])
+async def test_a_library_killed_while_it_writes_leaves_nothing_behind(
+    database: ConftoolpDB, tmp_path: Path, faults: Path, moment: str
+) -> None:
+    """Half a document, one that is not indexed, half an index: all is as if the call had been made, or had not been."""
+    await database.insert(5, "demo", RUN)
+    (faults / "write_document.once").write_text(f"kill-{moment}")
+    with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGKILL in write_document"):
+        await database.insert(7, "demo", RUN)
+    assert list(check_database(tmp_path / "db")) == [], "mended at once, not by the next attempt"
+    assert sorted(await database.list_runs()) == [5]
+    assert await database.insert(7, "demo", RUN) is True
+    assert documents(tmp_path) == 6
+    assert list(check_database(tmp_path / "db")) == []
+    assert await texts(database, 7) == await texts(database, 5)
+    assert not (tmp_path / "db" / INTENT).exists()
+
+
+async def test_a_crash_in_a_search_harms_no_store_that_is_under_way(
+    database: ConftoolpDB, tmp_path: Path, faults: Path
+) -> None:
+    """While one run is being stored, the library dies for another's search and then amid the store: both come right."""
+    (faults / "write_document.always").write_text("sleep: 0.05")
+    storing = asyncio.create_task(database.insert(7, "demo", record(*(b"a: %d\n" % n for n in range(8)))))
+    async with asyncio.timeout(30):
+        while documents(tmp_path) < 2:
+            await asyncio.sleep(0.005)
+        (faults / "find_configurations.once").write_text("kill")
+        with pytest.raises(ArtdaqDBError, match="SIGKILL in find_configurations"):
+            await database.find(8)
+        before = documents(tmp_path)
+        while documents(tmp_path) <= before:
+            await asyncio.sleep(0.005)
+        (faults / "write_document.once").write_text("kill-amid-indexing")
+        with pytest.raises(ArtdaqDBError, match="SIGKILL in write_document"):
+            await storing
+    (faults / "write_document.always").unlink()
+    assert list(check_database(tmp_path / "db")) == []
+    assert await database.insert(7, "demo", record(*(b"a: %d\n" % n for n in range(8)))) is True
+    assert documents(tmp_path) == 9
+
+
+KINDS = [
+    *(f"{kind}{when}" for kind in ("abort", "kill", "hang") for when in ("", "-after")),
+    *(f"{kind}-amid-{what}" for kind in ("abort", "kill") for what in ("document", "indexing", "index")),
+]
+
+
 async def test_a_hundred_imports_under_random_faults(
     make_database: Callable[..., ConftoolpDB], tmp_path: Path, faults: Path
 ) -> None:
     """With the library killed, hung and aborting at random, every run is stored, none lost and none twice."""
-    kinds = ["abort", "abort-after", "kill", "kill-after", "hang", "hang-after"]
     database = make_database(0.5)
     await database.open()
-    (faults / "random.json").write_text(json.dumps({"seed": 20261124, "rate": 0.03, "faults": kinds}))
+    (faults / "random.json").write_text(json.dumps({"seed": 20261124, "rate": 0.03, "faults": KINDS}))
     failures = 0
     for run in range(1, 101):
-        failures += await imported(database, run, record(b"run: %d\n" % run))
+        failures += await attempts(database, run, record(b"run: %d\n" % run))
     (faults / "random.json").unlink()
     assert failures > 10
     await database.close()
     assert documents(tmp_path) == 200
+    assert list(check_database(tmp_path / "db")) == []
     plain = FileSystemDB(f"filesystemdb://{tmp_path}/db")
     await plain.open()
     assert sorted(await plain.list_runs()) == list(range(1, 101))
     for run in range(1, 101):
         assert (await texts(plain, run))["e0"] == b"\nrun: %d \n" % run
     await plain.close()
+
+
+STORING = """
+import asyncio, sys
+from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.test_store import RUN
+from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
+
+async def main():
+    database = ConftoolpDB(sys.argv[1], STANDIN, sys.executable, 1, 600)
+    await database.open()
+    await database.insert(7, "demo", RUN)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_daemon_killed_while_the_library_stores_leaves_nothing_to_a_human(
+    make_database: Callable[..., ConftoolpDB], tmp_path: Path, faults: Path
+) -> None:
+    """SIGKILL with half an index written and the library hung: the next start mends it, and the run is stored once."""
+    (faults / "write_document.once").write_text("hang-amid-index")
+    command = [sys.executable, "-c", STORING, f"filesystemdb://{tmp_path}/db"]
+    daemon = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    async with asyncio.timeout(60):
+        while (faults / "write_document.once").exists() or documents(tmp_path) < 1:
+            await asyncio.sleep(0.01)
+        while (tmp_path / "db" / "RunHistory" / "index.json").read_bytes().endswith(b"}"):
+            await asyncio.sleep(0.01)
+        daemon.kill()
+        await daemon.wait()
+        database = make_database()
+        while True:
+            try:
+                await database.open()
+            except ArtdaqDBError as error:
+                if "Another archiverd" not in error.message:
+                    raise
+                await asyncio.sleep(0.01)  # the child it left is on its way out
+            else:
+                break
+    assert await database.insert(7, "demo", RUN) is True
+    assert documents(tmp_path) == 3
+    assert list(check_database(tmp_path / "db")) == []
+    await database.close()
+
+
+async def test_a_second_archiverd_is_refused(database: ConftoolpDB, tmp_path: Path) -> None:
+    """Whichever engine it uses, a second writer is refused as long as the first is open."""
+    assert database.pids
+    uri = f"filesystemdb://{tmp_path}/db"
+    for second in (FileSystemDB(uri), ConftoolpDB(uri, STANDIN, sys.executable, 1, 30)):
+        with pytest.raises(ArtdaqDBError, match="Another archiverd"):
+            await second.open()
+    await database.close()
+    plain = FileSystemDB(f"filesystemdb://{tmp_path}/db")
+    await plain.open()
+    await plain.close()
+
+
+async def test_a_directory_that_cannot_be_written_is_told(
+    make_database: Callable[..., ConftoolpDB], tmp_path: Path
+) -> None:
+    """A database whose directory cannot be made is told with the file system's words and blamed on the database."""
+    (tmp_path / "db").write_text("a file")
+    with pytest.raises(ArtdaqDBError, match=r"Failed to access artdaqDB: .*File exists") as caught:
+        await make_database().open()
+    assert (caught.value.retry, caught.value.blame) == (Retry.TRANSIENT, Blame.BACKEND)
 
 
 async def test_a_half_written_run_is_completed_or_refused(database: ConftoolpDB, tmp_path: Path, faults: Path) -> None:

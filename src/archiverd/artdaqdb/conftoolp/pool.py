@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.conftoolp.failures import closing
 from archiverd.artdaqdb.conftoolp.process import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archiverd.artdaqdb.conftoolp.process import Answer, Launch
 
 
@@ -18,9 +21,9 @@ class Pool:
     def __init__(self, workers: int, launch: Launch, seconds: float) -> None:
         """Make room for ``workers``; see `Worker` for the rest."""
         self._workers = [Worker(launch, seconds) for _ in range(workers)]
-        self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()  # the last used first: few are started in vain
-        for worker in reversed(self._workers):
-            self._idle.put_nowait(worker)
+        self._idle = self._workers[::-1]  # the last used is taken first: few are started in vain
+        self._free = asyncio.Semaphore(workers)
+        """Gives turns in the order of asking: a run of a hundred documents must not keep out who asks one question."""
         self._closing = False
 
     @property
@@ -31,11 +34,9 @@ class Pool:
     async def open(self) -> None:
         """Start one worker, to see that the library can be used. Raise ArtdaqDBError if not."""
         self._closing = False
-        worker = await self._idle.get()
-        try:
-            await worker.start()
-        finally:
-            self._idle.put_nowait(worker)
+        async with self._free:
+            with self._taken() as worker:
+                await worker.start()
 
     async def call(self, function: str, *arguments: bytes) -> Answer:
         """Have a function called by the next worker that is free; see ``Worker.call``.
@@ -44,13 +45,11 @@ class Pool:
         """
         if self._closing:
             raise closing()
-        worker = await self._idle.get()
-        try:
+        async with self._free:
             if self._closing:
                 raise closing()
-            return await worker.call(function, *arguments)
-        finally:
-            self._idle.put_nowait(worker)
+            with self._taken() as worker:
+                return await worker.call(function, *arguments)
 
     def stop(self) -> None:
         """Begin no further call; those that were begun go on to their end or deadline."""
@@ -62,3 +61,12 @@ class Pool:
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
                 group.create_task(worker.close())
+
+    @contextmanager
+    def _taken(self) -> Iterator[Worker]:
+        """Take a worker that is idle; there is one for whoever has a turn."""
+        worker = self._idle.pop()
+        try:
+            yield worker
+        finally:
+            self._idle.append(worker)
