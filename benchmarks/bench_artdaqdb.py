@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 
 from archiverd import fhicl
 from archiverd.artdaqdb.filesystem.index import Index, Names
-from archiverd.artdaqdb.filesystem.store import FileSystemDB, make_oid
+from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.config import CONVERTED
 from archiverd.runrecord.prepare import Cache, prepare

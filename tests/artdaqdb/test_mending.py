@@ -13,7 +13,7 @@ from archiverd.artdaqdb.documents import Place, stored
 from archiverd.artdaqdb.filesystem.check import check_database
 from archiverd.artdaqdb.filesystem.index import EMPTY, Index, Names
 from archiverd.artdaqdb.filesystem.mending import INTENT, Intent, Keeper
-from archiverd.artdaqdb.filesystem.store import make_oid
+from archiverd.artdaqdb.filesystem.oids import make_oid
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Retry
 from archiverd.disk import RealDisk

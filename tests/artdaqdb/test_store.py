@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from archiverd.artdaqdb.filesystem.store import FileSystemDB, make_oid, parse_uri
+from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.store import FileSystemDB, parse_uri
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError, FhiclError, Retry
 from archiverd.disk import RealDisk
 

@@ -1,4 +1,4 @@
-"""Sets of object ids, packed: twelve bytes an id, ascending, one ``bytes`` a set.
+"""Object ids, and sets of them, packed: twelve bytes an id, ascending, one ``bytes`` a set.
 
 Only ids of the form the library makes are packed: 24 lower-case hexadecimal digits (artdaqdb_format.md section A.3).
 Sets are never changed in place, so that equal ones can be one object: a run's documents stand in the index under its
@@ -8,6 +8,7 @@ version, its configuration and its number.
 from __future__ import annotations
 
 import bisect
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 FORM = re.compile(r"[0-9a-f]{24}")
 SIZE = 12
 """Bytes of a packed id."""
+
+
+def make_oid() -> str:
+    """Return a fresh object id: the first 24 hexadecimal digits of a random UUID (A.3)."""
+    digits = bytearray(os.urandom(12))
+    digits[6] = 0x40 | digits[6] & 0x0F
+    digits[8] = 0x80 | digits[8] & 0x3F
+    return digits.hex()
 
 
 def pack(oids: Iterable[str]) -> bytes:

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd.artdaqdb.filesystem.failures import ACCESS, LISTING, told
+from archiverd.artdaqdb.filesystem.oids import make_oid
 from archiverd.artdaqdb.filesystem.runs import Runs
-from archiverd.artdaqdb.filesystem.store import make_oid, parse_uri
+from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.artdaqdb.rules import no_run_to_export
 from archiverd.core.errors import ArtdaqDBError

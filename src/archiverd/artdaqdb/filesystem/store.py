@@ -8,7 +8,6 @@ database sees a run a little after it was stored, and always whole.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.artdaqdb.filesystem.failures import ACCESS, LISTING, told
+from archiverd.artdaqdb.filesystem.oids import make_oid
 from archiverd.artdaqdb.filesystem.runs import Runs
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
@@ -162,11 +162,3 @@ def parse_uri(uri: str) -> Path:
             remedy="the library expands the path as a shell does: use letters, digits and / . _ - + = , : @ only",
         )
     return Path(path)
-
-
-def make_oid() -> str:
-    """Return a fresh object id: the first 24 hexadecimal digits of a random UUID (A.3)."""
-    digits = bytearray(os.urandom(12))
-    digits[6] = 0x40 | digits[6] & 0x0F
-    digits[8] = 0x80 | digits[8] & 0x3F
-    return digits.hex()
