@@ -200,6 +200,26 @@ def test_stored_documents_are_settled(keeper: Keeper, tmp_path: Path, disk: Watc
     assert disk.synced >= {f"{one[0]}.json", "index.json", "RunHistory", "db"}
 
 
+def test_what_our_own_engine_committed_is_published(tmp_path: Path, disk: Watched) -> None:
+    """A database whose daemon was killed before its indexes were written shows the library all that counts."""
+    killed = "import os; os._exit(0)"
+    script = (
+        "import asyncio, sys; from archiverd.artdaqdb.filesystem.store import FileSystemDB\n"
+        "from tests.artdaqdb.conformance import record\n"
+        "async def main():\n"
+        "    database = FileSystemDB(sys.argv[1]); await database.open()\n"
+        "    await database.insert(1, 'demo', record(b'a: 1')); await database.insert(7, 'demo', record(b'a: 1'))\n"
+        f"    {killed}\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", script, f"filesystemdb://{tmp_path}/own"], check=True)
+    keeper = Keeper(tmp_path / "own", disk)
+    keeper.open()
+    assert indexed(tmp_path / "own" / "RunHistory") == there(tmp_path / "own" / "RunHistory")
+    assert len(there(tmp_path / "own" / "RunHistory")) == 2
+    keeper.close()
+
+
 HOLDER = "import os, sys; os.fstat(int(sys.argv[1])); print('holding', flush=True); sys.stdin.read()"
 
 

@@ -21,17 +21,6 @@ NOTHING_THERE = ("No search filters were found", "No results found for", "No doc
 """Failures that only say that there is nothing: composition of a FileSystemDB, of a MongoDB, and load (D.3)."""
 
 
-def not_ready(error: OSError, database: str) -> ArtdaqDBError:
-    """Return the error for a FileSystemDB whose directory does not let us prepare it for the library."""
-    return ArtdaqDBError(
-        f"Failed to access artdaqDB: {error}",
-        retry=Retry.TRANSIENT,
-        blame=Blame.BACKEND,
-        remedy=f"check {database}: it must be readable and writable by the user archiverd runs as, and have space",
-        context={"database": database},
-    )
-
-
 def cannot_start(python: str, error: OSError) -> ArtdaqDBError:
     """Return the error for an interpreter that does not run."""
     return ArtdaqDBError(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
-from archiverd.artdaqdb.conftoolp.failures import not_ready
+from archiverd.artdaqdb.filesystem.failures import told
 from archiverd.artdaqdb.filesystem.mending import Keeper
 from archiverd.core.errors import ArtdaqDBError
 from archiverd.disk import RealDisk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
 
     from archiverd.artdaqdb.filesystem.mending import Intent
     from archiverd.fhicl import Document
@@ -29,7 +29,7 @@ class Files:
 
     def __init__(self, root: Path | None) -> None:
         """Name the directory; None for a database that has no files."""
-        self._root = root
+        self._root = root or Path()
         self._keeper = Keeper(root, RealDisk()) if root is not None else None
         self._storing = asyncio.Lock()
         """One store's intent is noted at a time."""
@@ -76,11 +76,8 @@ class Files:
             await self._do(keeper.forget)
 
     async def _mend(self, keeper: Keeper) -> None:
-        for told in await self._do(keeper.mend):
-            _log.warning(f"artdaqDB: {told}")
+        for done in await self._do(keeper.mend):
+            _log.warning(f"artdaqDB: {done}")
 
     async def _do(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.to_thread(work)
-        except OSError as error:
-            raise not_ready(error, str(self._root)) from error
+        return await asyncio.to_thread(told, work, self._root)

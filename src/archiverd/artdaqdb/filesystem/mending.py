@@ -12,12 +12,15 @@ import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.check import documents_in, names_of, rebuild_index
 from archiverd.artdaqdb.filesystem.index import VERSION, Index
 from archiverd.artdaqdb.filesystem.lock import take_lock
-from archiverd.artdaqdb.filesystem.tree import INDEX
+from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.redo import Redo
+from archiverd.artdaqdb.filesystem.tree import INDEX, Tree
 from archiverd.artdaqdb.rules import SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError
 
@@ -58,8 +61,15 @@ class Keeper:
         return () if self._lock is None else (self._lock,)
 
     def open(self) -> None:
-        """Make the directory if it is not there, and take its lock. Raise ArtdaqDBError if another archiverd has it."""
+        """Make the directory if it is not there, and take its lock. Raise ArtdaqDBError if another archiverd has it.
+
+        What archiverd's own engine committed and did not publish, because it was killed, is published now.
+        """
         self._disk.make_directory(self._root)
+        if Redo(self._root, self._disk).read().begun:
+            tree = Tree(self._root, "", self._disk, lambda: datetime.now().astimezone(), make_oid)
+            tree.open()
+            tree.close()
         self._lock = take_lock(self._root)
 
     def close(self) -> None:
