@@ -123,7 +123,11 @@ class Site:
         return rows
 
     def stop(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> int:
-        """Send a signal and return the exit code."""
+        """Send a signal, once the process has its handlers, and return the exit code."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while process.poll() is None and not catches(process.pid, signal.SIGTERM):
+            assert time.monotonic() < end
+            time.sleep(0.01)
         process.send_signal(number)
         return process.wait(PATIENCE_SECONDS)
 
@@ -176,6 +180,16 @@ class Site:
             process = subprocess.Popen(argv, stdout=stdout or log, stderr=log, stdin=subprocess.DEVNULL, text=True)
         self.children.append(process)
         return process
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a handler for a signal: while Python starts it has none of ours."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(mask >> (number - 1) & 1)
 
 
 @pytest.fixture
