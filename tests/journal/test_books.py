@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiverd import log
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, Stage
 from archiverd.disk import RealDisk
@@ -18,7 +20,6 @@ from archiverd.journal.rows import Move
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
 
 FAILED = (Event.ENDED, Event.IMPORT_BEGINS, Event.FAILED_FOR_GOOD)
 
@@ -124,6 +125,104 @@ async def test_a_corrupt_state_file_is_set_aside(bench: Bench, text: str) -> Non
     await bench.journal.record(Move(7, Event.UPLOAD_BEGINS, changes={"imported_at": 1.0}))
     await bench.books.balance()
     assert json.loads(bench.state.read_text()) == {"last_contiguous_run": 7, "last_attempted_run": 7}
+
+
+@pytest.mark.parametrize(
+    ("edited", "said"),
+    [
+        ('{"last_contiguous_run": 900, "last_attempted_run": 900}', "was edited and said {'last_contiguous_run': 900"),
+        ('{"last_contiguous_run": 7, "last_at', "Failed to parse run records file"),
+        ("", "Failed to parse run records file"),
+        (None, "was removed"),
+    ],
+)
+async def test_a_state_file_is_output_only(
+    bench: Bench, capsys: pytest.CaptureFixture[str], edited: str | None, said: str
+) -> None:
+    """What somebody else writes there is said once and changes nothing; what cannot be read is set aside."""
+    log.configure("INFO", "console")
+    await _archive(bench, [7])
+    await bench.books.balance()
+    ours = bench.state.read_text()
+    bench.state.unlink() if edited is None else bench.state.write_text(edited)
+    await bench.books.balance()
+    assert said in capsys.readouterr().err
+    assert bench.state.read_text() == ours
+    aside = bench.state.with_name("importer_state.json.corrupted")
+    assert aside.exists() == ("Failed" in said)
+    await _archive(bench, [8])
+    await bench.books.balance()
+    assert "importer_state.json" not in capsys.readouterr().err
+    assert json.loads(bench.state.read_text())["last_contiguous_run"] == 8
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+async def test_our_own_state_file_is_known_after_a_kill(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before or after the file was written: the next process does not take it for somebody else's."""
+    log.configure("INFO", "console")
+    await _archive(bench, [7])
+    await bench.books.balance()
+    publish = RealDisk.publish
+    for run, before in ((8, True), (9, False)):
+        await _archive(bench, [run])
+
+        def killed(disk: RealDisk, path: Path, chunks: Iterable[bytes], *, before: bool = before) -> None:
+            if not before:
+                publish(disk, path, chunks)
+            if path == bench.state:
+                raise KilledError
+
+        monkeypatch.setattr(RealDisk, "publish", killed)
+        with pytest.raises(KilledError):
+            await bench.books.balance()
+    monkeypatch.setattr(RealDisk, "publish", publish)
+    await _archive(bench, [10])
+    await bench.books.balance()
+    assert "importer_state.json" not in capsys.readouterr().err
+    assert json.loads(bench.state.read_text())["last_contiguous_run"] == 10
+
+
+async def test_an_edit_made_while_the_log_is_written_is_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who saves between our look and our writing is heard at the next look."""
+    await bench.go(7, *FAILED)
+    listed = bench.journal.listed
+
+    async def saved_now(stage: Stage) -> frozenset[int]:
+        monkeypatch.undo()
+        bench.log.write_text("9\n")
+        return await listed(stage)
+
+    monkeypatch.setattr(bench.journal, "listed", saved_now)
+    await bench.books.balance()
+    await bench.books.balance()
+    assert bench.retried == [9]
+    assert bench.log.read_text() == "7\n"
+
+
+async def test_a_kill_while_a_corrupt_log_is_set_aside_unlists_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that is gone because we were setting it aside does not count as emptied by hand."""
+    await bench.go(7, *FAILED)
+    await bench.books.balance()
+    bench.log.write_text("seven\n")
+    replace = Path.replace
+
+    def killed(path: Path, aside: Path) -> None:
+        replace(path, aside)
+        raise KilledError
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KilledError):
+        await bench.books.balance()
+    monkeypatch.undo()
+    await bench.books.balance()
+    assert bench.log.read_text() == "7\n"
 
 
 PROGRESS: list[tuple[dict[int, bool], int, int]] = [

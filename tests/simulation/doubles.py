@@ -28,7 +28,7 @@ CHALLENGE = 'Digest realm="ucon.sim", nonce="b\'MQ==\'", algorithm=MD5, qop="aut
 class Ledger:
     """The journal's writer without its thread: SQLite modelled per transaction, killed before or after any."""
 
-    def __init__(self, world: World, connection: sqlite3.Connection) -> None:
+    def __init__(self, world: World, connection: sqlite3.Connection, _group_limit: int) -> None:
         self._world = world
         self._connection = connection
 

@@ -66,6 +66,17 @@ def parse_failures(data: bytes) -> frozenset[int]:
     return frozenset(found)
 
 
+def parse_state(data: bytes) -> dict[str, int]:
+    """Return what a state file says. Raise ValueError if it is none."""
+    try:
+        told = json.loads(data)
+        return {key: int(told[key]) for key in ("last_contiguous_run", "last_attempted_run")}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no state: {error!r}") from None
+
+
 class Books:
     """Keeps the files of both stages; ``retry`` takes up a run whose number an operator added to a failure log."""
 
@@ -84,9 +95,9 @@ class Books:
     async def balance(self) -> None:
         """Take in what operators changed, then write what the journal changed. Raise ArchiverError or OSError."""
         for files in self._files:
-            await self._read_edits(files)
-            await self._write_failures(files)
-            await self._write(files.state, state_text(await self._journal.progress(files.stage)))
+            seen = await self._read_edits(files)
+            await self._write_failures(files, seen)
+            await self._keep_state(files)
 
     async def take_over(self) -> None:
         """Look at state files that were there before the journal: they tell nothing the databases do not tell better.
@@ -98,28 +109,26 @@ class Books:
             if data is None:
                 continue
             try:
-                told = json.loads(data)
-                said = {key: int(told[key]) for key in ("last_contiguous_run", "last_attempted_run")}
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                await self._set_aside(files.state, f"Failed to parse state file {files.state}: {error}", files.stage)
+                said = parse_state(data)
+            except ValueError as error:
+                await self._set_aside(files.state, error, files.stage)
             else:
                 log.get(TAGS[files.stage]).info(f"{files.state} said {said}; what is archived is looked up instead")
 
-    async def _read_edits(self, files: StageFiles) -> None:
-        """Apply what an operator changed in a failure log since it was last written."""
+    async def _read_edits(self, files: StageFiles) -> bytes | None:
+        """Apply what an operator changed in a failure log since it was last written; return what it says now."""
         data = await _content(files.failures)
         before = await self._journal.logged(files.stage)
-        if data is None:
-            data = b"" if before else None
-        if data is None or (before is not None and data == failures_text(before)):
-            return
+        told = b"" if data is None and before else data
+        if told is None or (before is not None and told == failures_text(before)):
+            return data
         try:
-            listed = parse_failures(data)
+            listed = parse_failures(told)
         except ValueError as error:
-            await self._set_aside(
-                files.failures, f"Failed to parse run records file {files.failures}: {error}", files.stage
-            )
-            return
+            # Noted first: should we be killed in between, a log that is gone must not look emptied by hand.
+            await self._journal.note_logged(files.stage, frozenset())
+            await self._set_aside(files.failures, error, files.stage)
+            return None
         known = before or frozenset()
         logger = log.get(TAGS[files.stage])
         if removed := known - listed:
@@ -128,28 +137,58 @@ class Books:
         for run in sorted(listed - known):
             logger.info(f"added to {files.failures.name} by hand", run=run)
             await self._retry(run, files.stage)
+        return data
 
-    async def _write_failures(self, files: StageFiles) -> None:
+    async def _write_failures(self, files: StageFiles, seen: bytes | None) -> None:
         """Write a failure log as the journal has it, then note in the journal what was written.
 
-        Should that note get lost the next look takes our own additions for an operator's: a retry too many, no loss.
+        One that is no longer as it was ``seen`` is left for the next look: somebody is editing it. Should the note get
+        lost, the next look takes our own additions for an operator's: a retry too many, no loss.
         """
         listed = await self._journal.listed(files.stage)
-        await self._write(files.failures, failures_text(listed))
+        text = failures_text(listed)
+        if seen != text:
+            if await _content(files.failures) != seen:
+                return
+            await self._publish(files.failures, text)
         if await self._journal.logged(files.stage) != listed:
             await self._journal.note_logged(files.stage, listed)
 
-    async def _write(self, path: Path, data: bytes) -> None:
-        """Make ``path`` hold ``data``, unless it does."""
-        if await _content(path) != data:
-            await asyncio.to_thread(self._disk.publish, path, [data])
+    async def _keep_state(self, files: StageFiles) -> None:
+        """Write a state file as the journal has it; what somebody else wrote there is said, and changes nothing."""
+        data = await _content(files.state)
+        text = state_text(await self._journal.progress(files.stage))
+        if data == text:
+            return
+        ours = await self._journal.state_texts(files.stage)
+        if ours is not None and (data is None or data.decode(errors="replace") not in ours):
+            await self._say_edited(files, data)
+        before = [] if data is None else [data.decode(errors="replace")]
+        await self._journal.note_state_texts(files.stage, [*before, text.decode()])
+        await self._publish(files.state, text)
 
-    async def _set_aside(self, path: Path, message: str, stage: Stage) -> None:
-        """Rename a file that cannot be read, and say so; nothing is lost: the journal knows what it said."""
+    async def _say_edited(self, files: StageFiles, data: bytes | None) -> None:
+        """Say that a state file is not as we left it; one that cannot be read is set aside."""
+        logger = log.get(TAGS[files.stage])
+        if data is None:
+            logger.warning(f"{files.state} was removed: it is written anew from the journal")
+            return
+        try:
+            said = parse_state(data)
+        except ValueError as error:
+            await self._set_aside(files.state, error, files.stage)
+        else:
+            logger.warning(f"{files.state} was edited and said {said}: it is output only and written anew")
+
+    async def _publish(self, path: Path, data: bytes) -> None:
+        await asyncio.to_thread(self._disk.publish, path, [data])
+
+    async def _set_aside(self, path: Path, error: ValueError, stage: Stage) -> None:
+        """Rename a file that cannot be read, and say so in the runbook's words; the journal knows what it said."""
         aside = path.with_name(f"{path.name}.corrupted")
-        await asyncio.to_thread(path.replace, aside)
+        message = f"Failed to parse run records file {path}: {error}"
         log.get(TAGS[stage]).error(f"{message} (kept as {aside.name}; written anew from the journal)")
-        await self._journal.note_logged(stage, frozenset())
+        await asyncio.to_thread(path.replace, aside)
 
 
 async def _content(path: Path) -> bytes | None:

@@ -5,17 +5,14 @@ The queues of the daemon carry only run numbers picked from here.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import sqlite3
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from archiverd import log
-from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
+from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
     listing,
     select_first_phase,
@@ -25,9 +22,9 @@ from archiverd.journal.queries import (
     select_states,
 )
 from archiverd.journal.rows import FirstPhaseRow, Move
-from archiverd.journal.tables import EVENTS_KEPT, connect, migrate
+from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.journal.telling import Told
-from archiverd.journal.writer import Writer, is_damage, journal_error
+from archiverd.journal.writer import GROUP_LIMIT, Writer, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -43,12 +40,18 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, *, clock: Callable[[], float], on_effect: Callable[[Effect], None] = lambda _: None
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float],
+        on_effect: Callable[[Effect], None] = lambda _: None,
+        group_limit: int = GROUP_LIMIT,
     ) -> None:
-        """Name the file; ``clock`` gives epoch seconds."""
+        """Name the file; ``clock`` gives epoch seconds; at most ``group_limit`` changes share a commit."""
         self._path = path
         self._clock = clock
         self._on_effect = on_effect
+        self._group_limit = group_limit
         self._writer: Writer | None = None
         self.is_new = False
         """Whether ``open`` made the file: then the databases know more than it does."""
@@ -61,16 +64,10 @@ class Journal:
         ArchiverError when it is unwritable or from a newer program.
         """
         try:
-            try:
-                connection, self.is_new = _sound(str(self._path))
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                _set_aside(self._path, error)
-                connection, self.is_new = _sound(str(self._path))
-            self._writer = Writer(connection)
+            connection, self.is_new = open_sound(self._path)
         except sqlite3.Error as error:
             raise journal_error(error) from error
+        self._writer = Writer(connection, self._group_limit)
 
     async def close(self) -> None:
         """Commit what is queued and close the file."""
@@ -282,6 +279,20 @@ class Journal:
         row = (stage, json.dumps(sorted(runs)))
         await self._open_writer.write(lambda db: db.execute("INSERT OR REPLACE INTO logs VALUES (?, ?)", row))
 
+    async def state_texts(self, stage: Stage) -> tuple[str, ...] | None:
+        """Return what the state file of ``stage`` may say if only we wrote it; None if we never did."""
+
+        def work(db: sqlite3.Connection) -> tuple[str, ...] | None:
+            row = db.execute("SELECT texts FROM state_files WHERE stage = ?", (stage,)).fetchone()
+            return None if row is None else tuple(json.loads(row["texts"]))
+
+        return await self._open_writer.read(work)
+
+    async def note_state_texts(self, stage: Stage, texts: Collection[str]) -> None:
+        """Note what the state file of ``stage`` says or is about to say; durable before it is written."""
+        row = (stage, json.dumps(list(texts)))
+        await self._open_writer.write(lambda db: db.execute("INSERT OR REPLACE INTO state_files VALUES (?, ?)", row))
+
     async def progress(self, stage: Stage) -> Progress:
         """Return how far ``stage`` has come, over the runs there are."""
         return await self._open_writer.read(lambda db: select_progress(db, stage))
@@ -349,46 +360,3 @@ def _trim(db: sqlite3.Connection, run: int) -> None:
     if count > EVENTS_KEPT:
         sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run = ? ORDER BY id LIMIT ? OFFSET 1)"
         db.execute(sql, (run, count - EVENTS_KEPT))
-
-
-def _sound(path: str) -> tuple[sqlite3.Connection, bool]:
-    """Open the journal at ``path``, checked and up to date; tell whether it was made now.
-
-    Raise sqlite3.Error or ArchiverError; then it is closed.
-    """
-    connection = connect(path)
-    try:
-        _check(connection)
-        is_new = migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection, is_new
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    """Raise sqlite3.DatabaseError, as damage, if the file is not a sound database."""
-    problems = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
-    if problems != ["ok"]:
-        damage = sqlite3.DatabaseError("; ".join(problems))
-        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damage
-
-
-def _set_aside(path: Path, error: sqlite3.DatabaseError) -> None:
-    """Rename a damaged journal, with what belongs to it, and say what that means. Raise ArchiverError if it stays."""
-    number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.corrupted-{n}").exists())
-    kept = path.with_name(f"{path.name}.corrupted-{number}")
-    try:
-        for ending in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + ending).replace(kept.with_name(kept.name + ending))
-    except OSError as refused:
-        raise ArchiverError(
-            f"The journal is damaged and cannot be set aside: {refused}",
-            remedy=f"move {path} away and start again: directories and databases tell what was archived",
-        ) from refused
-    log.get().error(
-        f"The journal is damaged: {error}; kept as {kept.name} and made anew: what is archived is looked up and proven "
-        "again; runs that were waived or quarantined are tried again"
-    )

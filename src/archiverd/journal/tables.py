@@ -2,9 +2,9 @@
 
 ``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
 record (I7), ``holds`` the backends that are left alone for now, ``logs`` what the failure logs said when they were
-last written, ``pending`` the first phase of runs that have only started, ``told`` and ``told_holds`` what people were
-told of. Times are epoch seconds (UTC).
-``PRAGMA user_version`` holds the schema version.
+last written, ``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started,
+``told`` and ``told_holds`` what people were told of. Times are epoch seconds (UTC). ``PRAGMA user_version`` holds the
+schema version.
 """
 
 from __future__ import annotations
@@ -108,6 +108,12 @@ MIGRATIONS: tuple[str, ...] = (
         backend TEXT NOT NULL,
         since REAL NOT NULL,
         PRIMARY KEY (teller, backend)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE state_files (
+        stage TEXT PRIMARY KEY,
+        texts TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
 )

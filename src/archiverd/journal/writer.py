@@ -13,7 +13,7 @@ import queue
 import sqlite3
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
 from archiverd.core.errors import ArchiverError, Retry
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GROUP_LIMIT = 256
-"""At most so many changes share one commit."""
+"""At most so many changes share one commit, unless the owner wants fewer."""
 
 QUEUE_LIMIT = 4096
 """At most so many changes may wait; callers are bounded by the stages' queues long before."""
@@ -42,9 +42,10 @@ class _Job:
 class Writer:
     """Runs functions on the journal's connection in one thread, writes grouped into commits."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take over ``connection``; nobody else may use it from now on."""
+    def __init__(self, connection: sqlite3.Connection, group_limit: int = GROUP_LIMIT) -> None:
+        """Take over ``connection``; nobody else may use it from now on. ``group_limit`` changes share a commit."""
         self._connection = connection
+        self._group_limit = group_limit
         self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
         self._thread.start()
@@ -58,7 +59,7 @@ class Writer:
         return await self._submit(work, writes=True)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work``, which changes nothing, and return its result."""
+        """Run ``work``, which changes nothing, and return its result. Raise ArchiverError if it cannot be read."""
         return await self._submit(work, writes=False)
 
     async def close(self) -> None:
@@ -78,7 +79,7 @@ class Writer:
         while (job := self._jobs.get()) is not None:
             group = [job]
             last = False
-            while len(group) < GROUP_LIMIT:
+            while len(group) < self._group_limit:
                 try:
                     following = self._jobs.get_nowait()
                 except queue.Empty:
@@ -118,13 +119,13 @@ class Writer:
             try:
                 return job.work(self._connection), None
             except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
-                return None, error
+                return None, journal_error(error) if _is_the_files(error) else error
         self._connection.execute("SAVEPOINT job")
         try:
             result = job.work(self._connection)
-        except sqlite3.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
+        except Exception as error:
+            if _is_the_files(error):
+                raise
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
             return None, error
@@ -144,13 +145,23 @@ def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell whether ``error`` says that the file is no sound database."""
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """Return SQLite's primary result code; None where Python made the error itself."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _is_the_files(error: Exception) -> TypeGuard[sqlite3.Error]:
+    """Tell whether ``error`` is not of one job but of the file or its disk, and so of every job in the group."""
+    return isinstance(error, sqlite3.OperationalError) or (isinstance(error, sqlite3.Error) and is_damage(error))
 
 
 def journal_error(error: sqlite3.Error) -> ArchiverError:
     """Say in an operator's words what is wrong with the journal."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_FULL:
+    if _code(error) == sqlite3.SQLITE_FULL:
         text = f"[Errno {errno.ENOSPC}] No space left on device"
         remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"
         return ArchiverError(f"Cannot write the journal: {text}", retry=Retry.TRANSIENT, remedy=remedy)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError
+from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import ForbiddenTransitionError
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class StageRunner:
     """Runs whose outcome could not be written to the journal: they still stand in the middle of an effect there."""
 
     async def run(self) -> None:
-        """Feed and work until a drain is asked for and everything in the queue is done."""
+        """Feed and work until a drain is asked for and everything in the queue is done.
+
+        Raise ArchiverError when the journal is damaged: only a new start, which sets it aside, mends that.
+        """
         queue: asyncio.Queue[int | None] = asyncio.Queue(self.capacity)
         async with asyncio.TaskGroup() as group:
             for number in range(self.workers):
@@ -83,7 +86,7 @@ class StageRunner:
                 if run is None and self._idle(wait):
                     return
             except ArchiverError as error:
-                log.failure(self.logger, error)
+                self._say(error)
                 run, wait = None, PAUSE_SECONDS
             if run is not None and self.gate is not None and self.gate.shut:
                 if self._hopeless(self.gate):
@@ -102,7 +105,7 @@ class StageRunner:
             try:
                 await self.work(run)
             except ArchiverError as error:  # the journal itself cannot be written
-                log.failure(self.logger, error, run)
+                self._say(error, run)
                 self.stranded.add(run)
                 await self._rest(PAUSE_SECONDS)
             except ForbiddenTransitionError as error:  # an operator was quicker
@@ -110,6 +113,12 @@ class StageRunner:
                 self.stranded.add(run)
             self.in_hand.discard(run)  # not when cancelled: a drain that is cut tells what it leaves
             self.wake.set()
+
+    def _say(self, error: ArchiverError, run: int | None = None) -> None:
+        """Log that the journal cannot be used for now; raise ``error`` if waiting does not mend it."""
+        if error.retry is not Retry.TRANSIENT:
+            raise error
+        log.failure(self.logger, error, run)
 
     async def _take_back(self) -> None:
         """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""

@@ -48,6 +48,11 @@ class Stopping:
         """Return once the daemon is to stop."""
         await self._asked.wait()
 
+    async def rest(self, seconds: float) -> None:
+        """Return after ``seconds``, or as soon as the daemon is to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), seconds)
+
     def ask(self, reason: Reason) -> None:
         """Begin to drain for ``reason``; later reasons change nothing."""
         if self.reason is None:

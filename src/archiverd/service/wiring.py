@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.artdaqdb.schema import Schema, load_schema
-from archiverd.core.errors import ArchiverError
+from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.lanes import Patience
 from archiverd.core.machine import Effect, Stage
 from archiverd.disk import RealDisk
@@ -25,7 +25,7 @@ from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
 from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
-from archiverd.service.runner import StageRunner
+from archiverd.service.runner import PAUSE_SECONDS, StageRunner
 from archiverd.stages import deciding
 from archiverd.stages.drill import Drill
 from archiverd.stages.failing import Failing
@@ -102,16 +102,25 @@ class Parts:
         """The stages there are."""
         return (self.importing,) if self.migration is None else (self.importing, self.migration.runner)
 
-    async def first_phases(self, *, once: bool = False) -> None:
-        """Take runs that have started through their first phase, until cancelled (or, ``once``, while any is due)."""
-        while self.migration is not None and self.migration.first_phase is not None:
-            run = await self.journal.next_first_phase()
-            if run is not None:
-                await self.migration.first_phase(run)
-            elif once:
+    async def first_phases(self, stopping: Stopping, *, once: bool = False) -> None:
+        """Take runs that have started through their first phase, until a drain (or, ``once``, while any is due).
+
+        Raise ArchiverError when the journal is damaged, and ``once`` when it cannot be written.
+        """
+        while self.migration is not None and self.migration.first_phase is not None and not stopping.asked:
+            try:
+                run = await self.journal.next_first_phase()
+                if run is not None:
+                    await self.migration.first_phase(run)
+                    continue
+            except ArchiverError as error:
+                if once or error.retry is not Retry.TRANSIENT:
+                    raise
+                log.failure(log.get("Migration"), error)
+                await stopping.rest(PAUSE_SECONDS)
+            if once:
                 return
-            else:
-                await asyncio.sleep(LOOK_SECONDS)
+            await stopping.rest(LOOK_SECONDS)
 
     async def attend(self) -> None:
         """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
@@ -167,7 +176,9 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
             if effect in wakes:
                 wakes[effect].set()
 
-        journal = Journal(journal_path(settings), clock=time.time, on_effect=on_effect)
+        journal = Journal(
+            journal_path(settings), clock=time.time, on_effect=on_effect, group_limit=settings.app.batch_size
+        )
         await journal.open()
         stack.push_async_callback(journal.close)
         for row in await journal.recover():

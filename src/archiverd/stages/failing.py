@@ -45,8 +45,9 @@ class Failing:
             return Move(row.run, event, text, {"error": text, "remedy": error.remedy, "due": None, "override": 0})
         if error.retry in (Retry.PERMANENT, Retry.BUG):
             return Move(row.run, Event.FAILED_FOR_GOOD, text, changes)
+        unclear = error.retry is Retry.UNKNOWN and row.state is State.UPLOADING
         changes["due"] = self.clock() + wait_before(attempts, self.patience, self.uniform)
-        event = Event.UPLOAD_UNCLEAR if error.retry is Retry.UNKNOWN else Event.FAILED_FOR_NOW
+        event = Event.UPLOAD_UNCLEAR if unclear else Event.FAILED_FOR_NOW  # an import is looked up by every attempt
         return Move(row.run, event, text, changes)
 
 
