@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.core.machine import State
+from archiverd.core.machine import IN_HAND, State
 from tests.e2e.test_operations import DEMO, ONE_RUN
 
 if TYPE_CHECKING:
@@ -55,6 +55,25 @@ def test_a_drain_that_takes_too_long_is_cut(stuck: tuple[Site, subprocess.Popen[
     assert site.stop(daemon) == 130
     assert "the drain took longer than drain_timeout_seconds (1 s); runs left to the next start: 20" in site.log
     finish(site)
+
+
+def test_a_pass_whose_lock_file_is_removed_finishes_what_it_has_and_leaves_with_1(site: Site) -> None:
+    """What cron started drains as the daemon does, with the runbook's banner; the next pass does the rest."""
+    site.settings = "timeout_seconds = 60\n"
+    site.configure()
+    site.make(*ONE_RUN)
+    assert site.run("once").returncode == 0
+    site.make(*DEMO, "--runs", "30", "--crash", "0", "--first", "20")
+    site.children[0].send_signal(signal.SIGSTOP)
+    running = site.start("once")
+    site.wait(lambda _: (site.work / ".archiver.lock").exists())
+    (site.work / ".archiver.lock").unlink()
+    site.wait(lambda _: "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN" in site.log)
+    site.children[0].send_signal(signal.SIGCONT)
+    assert running.wait(60) == 1
+    assert not [run for run, row in site.rows().items() if row.state in IN_HAND]
+    assert site.run("once").returncode == 0
+    assert site.versions() == dict.fromkeys((7, *range(20, 50)), 1)
 
 
 def test_sigterm_is_an_interrupt(site: Site) -> None:

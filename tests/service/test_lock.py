@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -62,6 +63,25 @@ def test_a_stale_lock_file_of_a_killed_process_is_no_obstacle(path: Path) -> Non
     lock.acquire()
     assert path.read_text() == f"{os.getpid()}\n"
     lock.release()
+
+
+def test_a_lock_on_a_file_that_was_just_removed_guards_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens the file just before its last holder removes it does not lock what nobody else will find."""
+    first, second, third = LockFile(path), LockFile(path), LockFile(path)
+    first.acquire()
+    flock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        first.release()  # between the second's open and its lock
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second.acquire()
+    assert second.is_ours()
+    with pytest.raises(LockExistsError):
+        third.acquire()
+    second.release()
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced", "renamed"])

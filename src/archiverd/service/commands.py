@@ -178,7 +178,7 @@ class Commands:
             if not rows:
                 break
             await asyncio.sleep(LOOK_SECONDS)
-        return (await passes.sum_up(self.parts, begun, only, interrupted=False)).told()
+        return (await passes.sum_up(self.parts, begun, only)).told()
 
     def _wake(self) -> None:
         for runner in self.parts.runners:

@@ -12,7 +12,7 @@ from archiverd.service.bookkeeping import begin, finish, keep_books
 from archiverd.service.commands import Commands
 from archiverd.service.control import serving
 from archiverd.service.latecomers import Latecomers
-from archiverd.service.places import lock_path
+from archiverd.service.lock import drain_when_removed
 from archiverd.service.stopping import Reason, Stopping, signals
 from archiverd.service.watch import Watcher
 from archiverd.service.wiring import Order, Parts, opened
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from archiverd.config import Settings
 
 _log = log.get()
-
-_BANNER = "=" * 70
 
 
 async def run(settings: Settings) -> int:
@@ -54,13 +52,15 @@ async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping
     drain_seconds = parts.settings.app.drain_timeout_seconds
     try:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
-            lock_watch = group.create_task(_watch_lock(parts, stopping), name="lock")
+            lock_watch = group.create_task(drain_when_removed(parts.lock, stopping), name="lock")
             group.create_task(watcher.run(), name="watch")
-            stages = [group.create_task(runner.run(), name=runner.stage) for runner in parts.runners]
+            stages = [
+                *(group.create_task(runner.run(), name=runner.stage) for runner in parts.runners),
+                group.create_task(parts.first_phases(stopping), name="first phases"),
+            ]
             attending = [
                 group.create_task(parts.attend(), name="gate"),
                 group.create_task(keep_books(parts), name="books"),
-                group.create_task(parts.first_phases(), name="first phases"),
                 group.create_task(latecomers.watch(), name="latecomers"),
             ]
             await stopping.wait()
@@ -78,18 +78,3 @@ async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping
             f"the drain took longer than drain_timeout_seconds ({drain_seconds:g} s); "
             f"runs left to the next start: {', '.join(map(str, left)) or 'none'}"
         )
-
-
-async def _watch_lock(parts: Parts, stopping: Stopping) -> None:
-    """Drain when the lock file is removed, saying so in the runbook's words."""
-    path = lock_path(parts.settings)
-    await parts.lock.removed()
-    for line in (
-        _BANNER,
-        "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN",
-        f"Lock file: {path}",
-        "Process will finish current run and then exit",
-        _BANNER,
-    ):
-        _log.warning(line)
-    stopping.ask(Reason.LOCK_REMOVED)

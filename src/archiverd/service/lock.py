@@ -11,10 +11,20 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from archiverd import log
 from archiverd.core.errors import LockExistsError
+from archiverd.service.stopping import Reason
+
+if TYPE_CHECKING:
+    from archiverd.service.stopping import Stopping
 
 LOCK_TABLE = Path("/proc/locks")
+
+_log = log.get()
+
+_BANNER = "=" * 70
 
 LOOKED_AT_SECONDS = 0.5
 """How often the daemon looks whether its lock file is still there."""
@@ -30,6 +40,16 @@ class LockFile:
 
     def acquire(self) -> None:
         """Take the lock. Raise LockExistsError if another process has it, OSError if the file cannot be made."""
+        while True:
+            self._descriptor = self._lock()
+            if self.is_ours():
+                break
+            os.close(self._descriptor)  # its last holder removed it between our open and our lock: it guards nothing
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _lock(self) -> int:
+        """Open the file and lock it; return its descriptor. Raise as ``acquire``."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,9 +61,7 @@ class LockFile:
                 remedy=f"process {holder or 'unknown'} holds it: leave it running, or stop it with SIGINT first",
                 context={"pid": holder},
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
+        return descriptor
 
     def release(self) -> None:
         """Let go and remove the file, if it is still ours."""
@@ -71,6 +89,20 @@ class LockFile:
         """Return once somebody has removed or replaced the file."""
         while await asyncio.to_thread(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
             await asyncio.sleep(LOOKED_AT_SECONDS)
+
+
+async def drain_when_removed(lock: LockFile, stopping: Stopping) -> None:
+    """Begin to drain once the lock file is removed, saying so in the runbook's words."""
+    await lock.removed()
+    for line in (
+        _BANNER,
+        "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN",
+        f"Lock file: {lock.path}",
+        "Process will finish current run and then exit",
+        _BANNER,
+    ):
+        _log.warning(line)
+    stopping.ask(Reason.LOCK_REMOVED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from archiverd.core.machine import IN_HAND, WAITING, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
+from archiverd.service.lock import drain_when_removed
 from archiverd.service.stopping import Stopping, signals
 from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold, RunRow
+    from archiverd.service.stopping import Reason
     from archiverd.stages.reconciling import Partition
 
     Progress = Callable[[int, int, str], None]
@@ -60,13 +62,14 @@ class Pass:
     """Runs that could not be archived, or wait for UconDB."""
     hold: Hold | None
     """Why UconDB is left alone, if it is."""
-    interrupted: bool
+    stopped: Reason | None
+    """Why the pass ended before its time; None if it did not."""
 
     @property
     def exit_code(self) -> int:
-        """0 if every candidate went through, 1 if a run failed, 130 if it was interrupted."""
-        if self.interrupted:
-            return 130
+        """0 if every candidate went through, 1 if a run failed or the lock file was removed, 130 if interrupted."""
+        if self.stopped is not None:
+            return self.stopped.value
         return 1 if self.failed else 0
 
     def told(self) -> dict[str, object]:
@@ -168,11 +171,16 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
 
 @contextlib.asynccontextmanager
 async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Parts, Watcher, Stopping]]:
-    """Open what a pass needs."""
+    """Open what a pass needs, and drain it when its lock file is removed."""
     stopping = Stopping(time.monotonic)
     with signals(stopping):
         async with opened(settings, stopping, order) as parts:
-            yield parts, Watcher(settings, parts.journal, stopping, clock=time.time), stopping
+            lock_watch = asyncio.create_task(drain_when_removed(parts.lock, stopping), name="lock")
+            try:
+                yield parts, Watcher(settings, parts.journal, stopping, clock=time.time), stopping
+            finally:
+                lock_watch.cancel()
+                await asyncio.wait([lock_watch])
 
 
 async def _find_missing(parts: Parts) -> None:
@@ -199,7 +207,7 @@ async def _run(
                 group.create_task(_tell_progress(parts, only, stopping, on_progress), name="progress"),
             ]
             if only is None and order.importing:
-                await parts.first_phases(once=True)
+                await parts.first_phases(stopping, once=True)
             for runner in parts.runners:
                 runner.only = only
                 if runner.stage is not Stage.IMPORT or order.importing:
@@ -207,7 +215,7 @@ async def _run(
             for task in attending:
                 task.cancel()
         await finish(parts)
-    return await sum_up(parts, begun, only, interrupted=stopping.asked)
+    return await sum_up(parts, begun, only, stopping.reason)
 
 
 async def _tell_progress(parts: Parts, only: Collection[int] | None, stopping: Stopping, on_progress: Progress) -> None:
@@ -235,7 +243,7 @@ class Distance:
         return self.most - left, self.most, what
 
 
-async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, *, interrupted: bool) -> Pass:
+async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, stopped: Reason | None = None) -> Pass:
     """Say what became of the runs (of ``only``, if given) since ``begun``, in epoch seconds."""
     gate = None if parts.migration is None else parts.migration.gate
     rows = [row for row in await parts.journal.in_state(*State) if only is None or row.run in only]
@@ -246,5 +254,5 @@ async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, *, in
         open=sum(row.state is State.OPEN for row in rows),
         failed=tuple(row for row in rows if row.state in FAILED or (waiting and row.state is State.IMPORTED)),
         hold=gate.hold if gate is not None and waiting else None,
-        interrupted=interrupted,
+        stopped=stopped,
     )

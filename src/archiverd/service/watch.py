@@ -7,7 +7,6 @@ hints at a change, and on a slow clock; the metadata.txt of each open run is loo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -103,8 +102,7 @@ class Watcher:
         settle = self._settings.settle_seconds
         now = self._clock()
         if any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values()):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), settle)
+            await self._stopping.rest(settle)
             await self._look()
             await self._judge(None)
 
