@@ -38,6 +38,9 @@ class Disk(Protocol):
     def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Replace ``path`` whole: temporary file beside it, sync, rename, sync of the directory."""
 
+    def move(self, path: Path, target: Path) -> None:
+        """Give the file at ``path`` the name ``target`` beside it, durably; what stood there is replaced."""
+
     def sync_files(self, paths: Iterable[Path]) -> None:
         """Make the bytes of files that were written with ``sync=False`` durable."""
 
@@ -100,6 +103,11 @@ class RealDisk:
                 temporary.unlink()
             raise
         self.sync_directory(path.parent)
+
+    def move(self, path: Path, target: Path) -> None:
+        """See ``Disk.move``."""
+        path.replace(target)
+        self.sync_directory(target.parent)
 
     def sync_files(self, paths: Iterable[Path]) -> None:
         """See ``Disk.sync_files``."""

@@ -67,20 +67,26 @@ async def test_a_full_disk_in_the_redo_file_leaves_nothing(make: Make, tmp_path:
     assert len(stored(tmp_path)) == 2
 
 
-async def test_a_commit_nobody_knows_the_outcome_of_loses_nothing(make: Make, tmp_path: Path) -> None:
-    """If a torn commit cannot even be taken back the documents stay; the run can be stored and read back."""
-    db = make(FullRedo(2, stuck=True))
+@pytest.mark.parametrize("record", [1, 2])
+async def test_a_record_nobody_knows_the_outcome_of_loses_nothing(make: Make, tmp_path: Path, record: int) -> None:
+    """If a torn record cannot even be taken back nothing else is stored until it can; then the run is stored once."""
+    disk = FullRedo(record, stuck=True)
+    db = make(disk)
     await db.open()
-    with pytest.raises(ArtdaqDBError, match="Input/output error"):
+    with pytest.raises(ArtdaqDBError, match="No space left on device"):
         await db.insert(7, "demo", entities("a: 1\n"))
-    assert len(stored(tmp_path)) == 2
     assert await db.find(7) is None
+    with pytest.raises(ArtdaqDBError, match="Input/output error") as caught:
+        await db.insert(7, "demo", entities("a: 1\n"))
+    assert caught.value.retry is Retry.TRANSIENT
+    disk.stuck = False
     assert await db.insert(7, "demo", entities("a: 1\n"))
-    with pytest.raises(ArtdaqDBError, match="Input/output error"):
-        await db.close()
+    await db.close()
+    assert len(stored(tmp_path)) == 2
     again = make()
     await again.open()
     assert [one.fcl for one in await again.export(7) if one.name == "e0"] == [b"\na: 1 \n"]
+    assert await again.unindexed() == []
     await again.close()
 
 

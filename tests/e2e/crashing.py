@@ -30,6 +30,7 @@ DISK_CALLS = (
     "append",
     "truncate",
     "publish",
+    "move",
     "sync_files",
     "sync_directory",
     "unlink",

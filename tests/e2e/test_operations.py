@@ -21,6 +21,9 @@ THREE_RUNS = (*DEMO, "--runs", "3", "--crash", "0", "--first", "7")
 STOP_LINE = "\nDAQInterface stop time: Tue Nov 14 23:59:59 UTC 2023\n"
 
 
+FAILED = State.QUARANTINED
+
+
 def unstop(site: Site, run: int) -> None:
     """Take a run's stop line out of its record, as if its DAQ had crashed."""
     metadata = site.records / str(run) / "metadata.txt"
@@ -267,10 +270,20 @@ def test_drills_fail_runs_on_purpose_and_say_so(site: Site) -> None:
     config = site.root / "archiverd.toml"
     plain = config.read_text()
     config.write_text(plain + "[app_fuzz]\nrandom_error_percent = 100\nrandom_error_retry = true\n")
+    metadata = site.records / "9" / "metadata.txt"
+    unstop(site, 9)
     assert site.run("once").returncode == 1
-    assert {row.state for row in site.rows().values()} == {State.QUARANTINED}
+    assert {run: row.state for run, row in site.rows().items()} == {7: FAILED, 8: FAILED, 9: State.OPEN}
+    with metadata.open("a") as file:
+        file.write(STOP_LINE)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    site.run("once", "--incremental")  # no drill there
+    assert {run: row.state for run, row in site.rows().items()} == {
+        **dict.fromkeys((7, 8), FAILED),
+        **dict.fromkeys((9, 20), State.VERIFIED),
+    }
     assert "failed on purpose: a drill of [app_fuzz]" in site.run("why", "7").stdout
-    assert numbers(site, "import_failures.log") == [7, 8, 9]
+    assert numbers(site, "import_failures.log") == [7, 8]
     config.write_text(plain)
     assert site.run("retry", "import").returncode == 0
 

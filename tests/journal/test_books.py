@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +19,7 @@ from archiverd.journal.rows import Move
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
 
 FAILED = (Event.ENDED, Event.IMPORT_BEGINS, Event.FAILED_FOR_GOOD)
 
@@ -211,13 +211,12 @@ async def test_a_kill_while_a_corrupt_log_is_set_aside_unlists_nothing(
     await bench.go(7, *FAILED)
     await bench.books.balance()
     bench.log.write_text("seven\n")
-    replace = Path.replace
 
-    def killed(path: Path, aside: Path) -> None:
-        replace(path, aside)
+    def killed(_: RealDisk, path: Path, aside: Path) -> None:
+        path.replace(aside)
         raise KilledError
 
-    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(RealDisk, "move", killed)
     with pytest.raises(KilledError):
         await bench.books.balance()
     monkeypatch.undo()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
+from archiverd.journal import tables
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_counts, select_files, select_run, select_story
 from archiverd.journal.reader import reading
 from archiverd.journal.rows import FileFate, Move
-from archiverd.journal.tables import EVENTS_KEPT, VERSION
+from archiverd.journal.tables import EVENTS_KEPT, MIGRATIONS, VERSION, connect, migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -128,20 +131,24 @@ async def test_effects_are_told_after_the_commit(tmp_path: Path, clock: Clock) -
     assert effects == [Effect.WAKE_IMPORT, Effect.WAKE_MIGRATE]
 
 
-async def test_fresh_before_retry_before_backlog_newest_first(journal: Journal) -> None:
+async def test_fresh_before_retry_before_backlog_newest_first(journal: Journal, clock: Clock) -> None:
     """Picks follow the lanes, newest run first, and every fourth is the oldest of all."""
     await journal.see([10, 11], Lane.BACKLOG)
-    await journal.see([20, 21], Lane.FRESH)
-    for run in (10, 11, 20, 21):
+    await journal.see([20, 21, 30, 31], Lane.FRESH)
+    for run in (10, 11, 20, 21, 30, 31):
         await journal.record(Move(run, Event.ENDED))
+    for run in (30, 31):  # newer than the fresh ones, and failed once
+        await journal.record(Move(run, Event.IMPORT_BEGINS))
+        await journal.record(Move(run, Event.FAILED_FOR_NOW, changes={"due": clock.now}))
+    await journal.wake_due()
     picked: list[int] = []
-    for _ in range(4):
+    for _ in range(6):
         run = await journal.pick(Stage.IMPORT, picked)
         assert run is not None
         picked.append(run)
-    assert picked == [21, 20, 11, 10]
+    assert picked == [21, 20, 31, 10, 30, 11]
     again = [await journal.pick(Stage.IMPORT, []) for _ in range(4)]
-    assert again == [21, 21, 21, 10]
+    assert again == [21, 10, 21, 21]
 
 
 async def test_runs_in_hand_are_not_picked_again(journal: Journal) -> None:
@@ -239,6 +246,139 @@ async def test_a_journal_with_a_broken_page_is_set_aside(tmp_path: Path, clock: 
     assert journal.is_new
     assert (tmp_path / "journal.sqlite.corrupted-1").exists()
     await journal.close()
+
+
+AS_THEN = """
+    INSERT INTO runs (run, state, stage, lane, error, seen_at, changed_at) VALUES
+        (1, 'verified', 'migrate', 0, '', 1.0, 2.0), (2, 'retry_wait', 'import', 1, 'ArtdaqDBError: x', 1.0, 2.0),
+        (3, 'uploading', 'migrate', 2, '', 1.0, 2.0), (4, 'quarantined', 'migrate', 2, 'UconDBError: y', 1.0, 2.0);
+    INSERT INTO events (run, at, event, state, note) VALUES (1, 2.0, 'upload_proven', 'verified', 'as then');
+    INSERT INTO files VALUES (1, 'boot.txt', 'boot', '');
+"""
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_a_journal_of_an_older_version_is_taken_over(tmp_path: Path, clock: Clock, version: int) -> None:
+    """Whatever version wrote it: every run, story and file is kept, and failed runs stand in their failure logs."""
+    path = tmp_path / "journal.sqlite"
+    db = sqlite3.connect(path)
+    for number in range(version):
+        db.executescript(MIGRATIONS[number])
+    db.executescript(AS_THEN)
+    if version >= 2:
+        db.execute("UPDATE runs SET listed = 1 WHERE run IN (2, 4)")
+    db.execute(f"PRAGMA user_version = {version}")
+    db.commit()
+    db.close()
+    journal = Journal(path, clock=clock)
+    await journal.open()
+    assert not journal.is_new
+    await journal.recover()
+    states = {row.run: row.state for row in await journal.in_state(*State)}
+    assert states == {1: State.VERIFIED, 2: State.RETRY_WAIT, 3: State.UPLOAD_UNKNOWN, 4: State.QUARANTINED}
+    assert (await journal.listed(Stage.IMPORT), await journal.listed(Stage.MIGRATE)) == ({2}, {4})
+    assert await journal.state_texts(Stage.IMPORT) is None
+    await journal.close()
+    with reading(path) as read:
+        assert [line.note for line in select_story(read, 1)] == ["as then"]
+        assert select_files(read, 1) == [FileFate("boot.txt", "boot", "")]
+        made = connect(":memory:")
+        migrate(made)
+        assert _tables(read) == _tables(made)
+        made.close()
+
+
+def _tables(db: sqlite3.Connection) -> list[tuple[str, list[tuple[object, ...]]]]:
+    """Return the tables and indexes of a journal, with their columns."""
+    names = [row["name"] for row in db.execute("SELECT name FROM sqlite_master ORDER BY name")]
+    return [(name, [tuple(column)[1:] for column in db.execute(f"PRAGMA table_info({name})")]) for name in names]
+
+
+async def test_a_migration_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is one transaction: the older archiverd could still read what is there."""
+    path = tmp_path / "journal.sqlite"
+    db = connect(str(path))
+    db.executescript(MIGRATIONS[0])
+    db.execute("PRAGMA user_version = 1")
+    before = _tables(db)
+    monkeypatch.setattr(tables, "MIGRATIONS", (MIGRATIONS[0], f"{MIGRATIONS[1]}; CREATE TABLE runs (run);"))
+    monkeypatch.setattr(tables, "VERSION", 2)
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate(db)
+    db.close()
+    db = connect(str(path))
+    assert (_tables(db), db.execute("PRAGMA user_version").fetchone()[0]) == (before, 1)
+    db.close()
+
+
+async def test_commits_are_synced_and_grouped(tmp_path: Path, clock: Clock) -> None:
+    """WAL, every commit synced; what queued up meanwhile shares one commit, up to the limit."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=clock, group_limit=5)
+    await journal.open()
+    pragmas = ("journal_mode", "synchronous")
+    found = [await journal._open_writer.read(lambda db, p=p: db.execute(f"PRAGMA {p}").fetchone()[0]) for p in pragmas]
+    assert found == ["wal", 2]
+    statements: list[str] = []
+    await journal._open_writer.read(lambda db: db.set_trace_callback(statements.append))
+    held = threading.Event()
+    blocked = asyncio.create_task(journal._open_writer.read(lambda _: held.wait(20)))
+    await asyncio.sleep(0)
+    seeing = [asyncio.create_task(journal.see([run], Lane.FRESH)) for run in range(1, 20)]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(blocked, *seeing)
+    assert 4 <= statements.count("COMMIT") <= 5
+    await journal.close()
+
+
+class Sick:
+    """A connection whose disk has a fault; everything else is real."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str, error: sqlite3.Error, code: int) -> None:
+        self.connection, self.statement, self.error, self.well = connection, statement, error, False
+        self.error.sqlite_errorcode = code
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.connection, name)
+
+    def execute(self, sql: str, *values: object) -> object:
+        if sql.startswith(self.statement) and not self.well:
+            raise self.error
+        return self.connection.execute(sql, *values)
+
+
+FSYNC_FAILED = (sqlite3.OperationalError("disk I/O error"), 1034)  # SQLITE_IOERR_FSYNC
+FULL = (sqlite3.OperationalError("database or disk is full"), sqlite3.SQLITE_FULL)
+DAMAGED = (sqlite3.DatabaseError("database disk image is malformed"), 779)  # SQLITE_CORRUPT_INDEX
+
+
+@pytest.mark.parametrize(
+    ("statement", "error", "code", "told", "retry"),
+    [
+        ("COMMIT", *FSYNC_FAILED, "Cannot use the journal: disk I/O error", Retry.TRANSIENT),
+        ("COMMIT", *FULL, r"Cannot write the journal: \[Errno 28\]", Retry.TRANSIENT),
+        ("UPDATE", *FULL, r"Cannot write the journal: \[Errno 28\]", Retry.TRANSIENT),
+        ("SELECT", *FSYNC_FAILED, "Cannot use the journal: disk I/O error", Retry.TRANSIENT),
+        ("SELECT", *DAMAGED, "The journal is damaged", Retry.PERMANENT),
+        ("UPDATE", *DAMAGED, "The journal is damaged", Retry.PERMANENT),
+    ],
+)
+async def test_a_sick_disk_is_told_in_words_and_nothing_counts(
+    journal: Journal, statement: str, error: sqlite3.Error, code: int, told: str, retry: Retry
+) -> None:
+    """A failed sync, a full disk, damage met on the way: an error an operator can read, no change, and on it goes."""
+    await put_in(journal, 1, Event.ENDED)
+    writer = journal._open_writer
+    sick = Sick(writer._connection, statement, error, code)
+    writer._connection = cast("sqlite3.Connection", sick)
+    both = await asyncio.gather(journal.record(Move(1, Event.IMPORT_BEGINS)), journal.known(), return_exceptions=True)
+    assert isinstance(both[0], ArchiverError)
+    assert re.match(told, str(both[0]))
+    assert both[0].retry is retry
+    assert isinstance(both[1], ArchiverError) or both[1] == {1: State.QUEUED}
+    sick.well = True
+    assert await journal.known() == {1: State.QUEUED}
+    await journal.record(Move(1, Event.IMPORT_BEGINS))
 
 
 async def test_a_newer_journal_is_refused(tmp_path: Path, clock: Clock) -> None:

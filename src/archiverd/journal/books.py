@@ -188,7 +188,7 @@ class Books:
         aside = path.with_name(f"{path.name}.corrupted")
         message = f"Failed to parse run records file {path}: {error}"
         log.get(TAGS[stage]).error(f"{message} (kept as {aside.name}; written anew from the journal)")
-        await asyncio.to_thread(path.replace, aside)
+        await asyncio.to_thread(self._disk.move, path, aside)
 
 
 async def _content(path: Path) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError
+from archiverd.disk import RealDisk
 from archiverd.journal.tables import connect, migrate
 from archiverd.journal.writer import is_damage
 
@@ -56,10 +57,11 @@ def _set_aside(path: Path, error: sqlite3.DatabaseError) -> None:
     """Rename a damaged journal, with what belongs to it, and say what that means. Raise ArchiverError if it stays."""
     number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.corrupted-{n}").exists())
     kept = path.with_name(f"{path.name}.corrupted-{number}")
+    disk = RealDisk()
     try:
         for ending in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + ending).replace(kept.with_name(kept.name + ending))
+                disk.move(path.with_name(path.name + ending), kept.with_name(kept.name + ending))
     except OSError as refused:
         raise ArchiverError(
             f"The journal is damaged and cannot be set aside: {refused}",

@@ -7,6 +7,7 @@ full disk cannot swallow the next. A torn record was never acknowledged.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from dataclasses import asdict, dataclass
@@ -48,10 +49,6 @@ class Left:
     """Whether a damaged record stands before a whole one: what looks uncommitted may have been committed."""
 
 
-class DoubtfulError(OSError):
-    """Nobody knows whether the last record is there."""
-
-
 class Redo:
     """The redo file of one database."""
 
@@ -60,27 +57,41 @@ class Redo:
         self.path = root / NAME
         self._disk = disk
         self._number = 0
+        self._named = False
+        """Whether the file's name is known to be durable."""
+        self._sure: int | None = None
+        """So long the file is without a record that failed and could not be taken back; None if there is none."""
 
     def begin(self, documents: Sequence[Filed]) -> int:
         """Note durably which documents are going to be written; return the number to commit with."""
         self._number += 1
-        fresh = not self.path.exists()
         self._append({"begin": self._number, "documents": [_packed(one) for one in documents]})
-        if fresh:
+        if not self._named:
             self._disk.sync_directory(self.path.parent)
+            self._named = True
         return self._number
 
     def commit(self, number: int) -> None:
         """Note durably that every document of ``number`` is durable: from now on they count."""
         self._append({"commit": number})
 
+    def settle(self) -> None:
+        """Take back a record that failed, if that could not be done then. Raise OSError if it still cannot."""
+        if self._sure is not None:
+            if self.path.exists():
+                self._disk.truncate(self.path, self._sure)
+            self._sure = None
+
     def clear(self) -> None:
         """Forget everything: the published indexes hold it."""
         if self.path.exists() and self.path.stat().st_size:
             self._disk.truncate(self.path, 0)
+        self._sure = None
 
     def read(self) -> Left:
-        """Return what the file tells, in order."""
+        """Return what the file tells, in order; durable first, as what a killed process wrote may not be."""
+        if self.path.exists():
+            self._disk.sync_files([self.path])
         begun: dict[int, Begun] = {}
         records, doubtful = self._records()
         for record in records:
@@ -94,18 +105,17 @@ class Redo:
     def _append(self, record: dict[str, Any]) -> None:
         """Append a record durably; if that fails take back what of it may be there, and raise OSError.
 
-        Raise DoubtfulError if even that fails: nobody knows whether the record counts.
+        If even that fails nobody knows whether the record counts: nothing is appended before it is settled.
         """
+        self.settle()
         line = json.dumps(record, separators=(",", ":")).encode()
         before = self.path.stat().st_size if self.path.exists() else 0
         try:
             self._disk.append(self.path, b"\n%08x %s\n" % (zlib.crc32(line), line))
         except BaseException:
-            try:
-                if self.path.exists():
-                    self._disk.truncate(self.path, before)
-            except OSError as error:
-                raise DoubtfulError(*error.args) from error
+            self._sure = before
+            with contextlib.suppress(OSError):
+                self.settle()
             raise
 
     def _records(self) -> tuple[list[dict[str, Any]], bool]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
 from archiverd.artdaqdb.filesystem.index import Index, Names
 from archiverd.artdaqdb.filesystem.lock import take_lock
-from archiverd.artdaqdb.filesystem.redo import DoubtfulError, Filed, Redo
+from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, Retry
 
@@ -59,6 +59,8 @@ class Tree:
         self._redo = Redo(root, disk)
         self._signatures: dict[str, Signature | None] = {}
         self._dirty: set[str] = set()
+        self._unsettled: list[Filed] = []
+        """Documents of failed stores that may still be there, or may come back after a power cut."""
         self._held: int | None = None
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="artdaqdb-write")
 
@@ -123,6 +125,7 @@ class Tree:
 
         Raise FhiclError if one is not FHiCL and OSError as the file system gives it; then nothing of it counts.
         """
+        self._settle()
         stamp = timestamp(self._clock())
         filed = [self._file(entity, configuration, version, run, stamp) for entity in entities]
         for collection in dict.fromkeys(entity.collection for entity in entities):
@@ -133,10 +136,10 @@ class Tree:
             for collection in dict.fromkeys(one.place.collection for one in filed):
                 self._disk.sync_directory(self.root / collection)
             self._redo.commit(number)
-        except DoubtfulError:  # the documents stay: whether they count is seen at the next opening
-            raise
         except BaseException:
-            self._remove(filed)
+            self._unsettled += filed
+            with contextlib.suppress(OSError):  # then before anything else is stored
+                self._settle()
             raise
         self._index(filed)
 
@@ -147,6 +150,7 @@ class Tree:
             for name in sorted(self._dirty, key=lambda name: (name == SYSTEM_LAYOUT, name)):
                 self._publish(name)
             if not self._dirty:
+                self._settle()
                 self._redo.clear()
                 return
 
@@ -224,10 +228,23 @@ class Tree:
                 self.indexes.setdefault(place.collection, Index()).add(place.oid, names)
                 self._dirty.add(place.collection)
 
+    def _settle(self) -> None:
+        """Take back what failed stores left; until that is durable the redo file must know of it.
+
+        Raise OSError while the disk does not let us.
+        """
+        if self._unsettled:
+            self._redo.settle()
+            self._remove(self._unsettled)
+            self._unsettled.clear()
+
     def _remove(self, filed: Sequence[Filed]) -> None:
-        """Remove documents that do not count."""
+        """Remove documents that do not count, durably."""
         for one in filed:
             self._disk.unlink(self._path(one))
+        for collection in {one.place.collection for one in filed}:
+            if (self.root / collection).is_dir():
+                self._disk.sync_directory(self.root / collection)
 
     def _recover(self) -> list[Path]:
         """Finish or undo what an earlier process left; afterwards the indexes on disk hold all that counts."""
@@ -240,9 +257,6 @@ class Tree:
                 self._index(there)
             elif not left.doubtful:
                 self._remove(begun.documents)
-                for collection in {one.place.collection for one in begun.documents}:
-                    if (self.root / collection).is_dir():
-                        self._disk.sync_directory(self.root / collection)
         self.publish()
         return lost
 
