@@ -1,4 +1,4 @@
-"""What stands around the process: a journal's file, a disk that forgets, a server that fails in every way."""
+"""What stands around the process: a journal's file, an artdaqDB that fails, a server that fails in every way."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
+import sqlite3
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from archiverd.disk import RealDisk
+from archiverd.core.errors import ArtdaqDBError, Retry
+from archiverd.journal.writer import journal_error
 from archiverd.ucondb.wire import Answer, BrokenExchangeError, Reply
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
+    from archiverd.artdaqdb.port import ArchivedRun, ArtdaqDB, Entity, ExportedEntity
     from tests.simulation.world import World
 
 CHALLENGE = 'Digest realm="ucon.sim", nonce="b\'MQ==\'", algorithm=MD5, qop="auth"'
@@ -35,6 +35,7 @@ class Ledger:
     async def write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         await asyncio.sleep(0)
         self._world.effect("journal begins")
+        self._may_fail("write")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             result = work(self._connection)
@@ -49,77 +50,59 @@ class Ledger:
         await asyncio.sleep(0)
         if self._world.dead:
             self._world.effect("journal read")
+        self._may_fail("read")
         return work(self._connection)
+
+    def _may_fail(self, what: str) -> None:
+        if self._world.chance(0.001):
+            self._world.note(f"journal {what} fails")
+            raise journal_error(sqlite3.OperationalError("disk I/O error"))
 
     async def close(self) -> None:
         """Keep the connection: it is the file, and outlives the process."""
 
 
-class ForgetfulDisk(RealDisk):
-    """Forgets, when the power goes, whatever was not synced: names that no directory sync made durable."""
+class Unreliable:
+    """artdaqDB through its port: each call may fail before it did anything, or after it did everything.
 
-    def __init__(self, world: World) -> None:
+    Nothing is stored of a run whose intent is not in the journal (``intended`` tells).
+    """
+
+    def __init__(self, world: World, inner: ArtdaqDB, intended: Callable[[int], None]) -> None:
         self._world = world
-        self._new: set[Path] = set()
-        self._gone: dict[Path, bytes] = {}
+        self._inner = inner
+        self._intended = intended
 
-    def power_cut(self) -> None:
-        """Drop some of what was not synced, and bring back some of what was removed."""
-        for path in sorted(self._new):
-            if self._world.dice.random() < 0.5:
-                path.unlink(missing_ok=True)
-        for path, data in self._gone.items():
-            if self._world.dice.random() < 0.5 and not path.exists():
-                path.write_bytes(data)
-        self._new.clear()
-        self._gone.clear()
+    async def list_runs(self) -> Mapping[int, ArchivedRun]:
+        return await self._call("list_runs", self._inner.list_runs())
 
-    def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
-        self._before("create")
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
-        self._new.add(path)
-        self._gone.pop(path, None)
-        self._world.effect("created")
+    async def find(self, run: int) -> ArchivedRun | None:
+        return await self._call("find", self._inner.find(run))
 
-    def append(self, path: Path, data: bytes) -> None:
-        half = self._world.dead
-        self._before("append")
-        with path.open("ab") as file:
-            file.write(data[: len(data) // 2] if half else data)
-        self._world.effect("appended")
+    async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
+        self._intended(run)
+        return await self._call("insert", self._inner.insert(run, configuration, entities))
 
-    def truncate(self, path: Path, length: int) -> None:
-        self._before("truncate")
-        with path.open("r+b") as file:
-            file.truncate(length)
-        self._world.effect("truncated")
+    async def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:
+        self._intended(run)
+        return await self._call("update", self._inner.update(run, configuration, entities))
 
-    def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
-        self._before("publish")
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(b"".join(chunks))
-        temporary.replace(path)
-        self._world.effect("published")
+    async def export(self, run: int) -> Sequence[ExportedEntity]:
+        return await self._call("export", self._inner.export(run))
 
-    def sync_directory(self, path: Path) -> None:
-        self._before("sync")
-        self._new = {one for one in self._new if one.parent != path}
-        self._gone = {one: data for one, data in self._gone.items() if one.parent != path}
-        self._world.effect("synced")
+    async def _call(self, name: str, work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            self._may_fail(f"{name} fails before")
+            answer = await work
+        finally:
+            work.close()
+        self._may_fail(f"{name} fails after")
+        return answer
 
-    def unlink(self, path: Path) -> None:
-        self._before("unlink")
-        if path.exists() and path not in self._new:
-            self._gone[path] = path.read_bytes()
-        path.unlink(missing_ok=True)
-        self._world.effect("unlinked")
-
-    def _before(self, what: str) -> None:
-        """Fail, or be killed, before anything is done."""
-        self._world.effect(f"before {what}")
-        if self._world.chance(0.001):
-            raise OSError(28, "No space left on device")
+    def _may_fail(self, what: str) -> None:
+        if self._world.chance(0.002):
+            self._world.note(what)
+            raise ArtdaqDBError(f"Failed to access artdaqDB: {what}", retry=Retry.TRANSIENT)
 
 
 @dataclass
@@ -202,7 +185,8 @@ class Server:
         if not self.put(key, body, override=query.get("override") == "yes"):
             return _reply(500, b"<h3>duplicate key value violates unique constraint</h3>")
         stored = self.versions[-1]
-        if self.world.chance(0.0005):  # what a proxy or a disk may do to it
+        if self.world.chance(0.002):  # what a proxy or a disk may do to it
+            self.world.note("version cut")
             stored.data = body[: len(body) // 2]
         return _reply(200, json.dumps(_record(len(self.versions) - 1, stored)).encode())
 
@@ -233,12 +217,16 @@ class Line:
         world.effect("sending")
         server.catch_up()
         if world.time() < server.away_until and not world.peaceful:
+            world.note("ucondb away")
             raise BrokenExchangeError("Connection refused", sent=False)
         if world.chance(0.01):
+            world.note(f"{method} lost on the way")
             raise BrokenExchangeError("Connection reset by peer", sent=True)
         if world.chance(0.01):
+            world.note(f"{method} busy")
             return _reply(503, b"busy")
         if world.chance(0.005):
+            world.note(f"{method} timed out")
             await asyncio.sleep(10.0 if seconds is None else seconds)
             query = parse_qs(urlsplit(target).query)
             if method == "POST" and "key" in query and "override" not in query and "Authorization" in (headers or {}):
@@ -248,6 +236,7 @@ class Line:
         reply = server.answer(method, target, headers or {}, body)
         world.effect("answered")
         if world.chance(0.01):
+            world.note(f"{method} answer lost")
             raise BrokenExchangeError("Connection reset by peer", sent=True)
         return reply
 
@@ -257,7 +246,10 @@ class Line:
     ) -> AsyncIterator[Answer]:
         """Make an exchange whose body comes in pieces, and may be cut in silence."""
         reply = await self.ask(method, target, seconds=seconds, **more)
-        body = reply.body[: len(reply.body) // 2] if self._world.chance(0.02) else reply.body
+        body = reply.body
+        if self._world.chance(0.02):
+            self._world.note(f"{method} answer cut")
+            body = body[: len(body) // 2]
 
         async def pieces() -> AsyncIterator[bytes]:
             yield body

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
 from archiverd import log
@@ -26,6 +26,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.lanes import Lane, Patience
 from archiverd.core.machine import Effect, Event, Stage, State
 from archiverd.journal import journal as journals
+from archiverd.journal.books import Books, StageFiles
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_states
 from archiverd.journal.rows import Move
@@ -33,22 +34,27 @@ from archiverd.journal.tables import migrate
 from archiverd.runrecord.prepare import Cache
 from archiverd.service.runner import StageRunner
 from archiverd.service.stopping import Stopping
+from archiverd.stages import deciding
 from archiverd.stages.failing import Failing
 from archiverd.stages.gate import Gate, Surroundings
 from archiverd.stages.importer import Importer
 from archiverd.stages.migrator import Migrator
 from archiverd.ucondb import client as ucondb_client
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
-from tests.simulation.doubles import ForgetfulDisk, Ledger, Line, Server, sha256
+from tests.simulation.disk import ForgetfulDisk
+from tests.simulation.doubles import Ledger, Line, Server, Unreliable, sha256
+from tests.simulation.promises import check_end, check_verified
 from tests.simulation.world import DAY, Inline, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.rows import RunRow
 
 FINISHING_DAYS = 2.0
+BOOKS_SECONDS = 7200.0
 FOREIGN = b"what somebody else stored under this key"
 SCHEMA = load_schema(None)
 METADATA = "Config name: sim\nDAQInterface start time: {start}\nDAQInterface stop time: {stop}\n"
@@ -85,13 +91,23 @@ class Detector:
         self.file = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.file.row_factory = sqlite3.Row
         migrate(self.file)
-        self.ended: list[int] = []
+        self.synced = sqlite3.connect(":memory:", isolation_level=None)
+        """The journal as it was when the present life began."""
+        self.ended: dict[int, int] = {}
+        """What the record of each ended run holds that no other does."""
+        self.at_work = False
+        """Whether the process has come so far that nothing but a kill may end it."""
         self.foreign: set[int] = set()
         self.next_run = 1000
+        self.books = {
+            stage: StageFiles(stage, self.root / f"{stage}_state.json", self.root / f"{stage}_failures.log")
+            for stage in Stage
+        }
 
     def close(self) -> None:
         """Put everything away."""
         self.file.close()
+        self.synced.close()
         shutil.rmtree(self.root)
 
     def rows(self) -> dict[int, RunRow]:
@@ -109,6 +125,12 @@ class Detector:
         told = row is not None and row.puts > 0 and row.blob_sha256 == sha256(data)
         self.demand(f"run {key} was sent without an intent that names its bytes", so=told)
 
+    def _intended(self, run: int) -> None:
+        """Something is to be stored in artdaqDB: its intent must be durable (I4)."""
+        row = self.rows().get(run)
+        told = row is not None and row.state is State.IMPORTING
+        self.demand(f"run {run} went to artdaqDB without an intent", so=told)
+
     def play(self, days: int) -> None:
         """Let so many days pass, with faults; then finish in peace and check."""
         dice, world = self.world.dice, self.world
@@ -117,15 +139,31 @@ class Detector:
             while world.now < end:
                 until = min(end, world.now + dice.expovariate(self.rates.kills / DAY))
                 world.kill_at = dice.randrange(1, 400) if dice.random() < 0.7 else None
-                with contextlib.suppress(ArchiverError):  # it could not start, said so, and is started again
+                self.at_work = False
+                self.file.backup(self.synced)
+                try:
                     world.live(self._process(until), until)
-                self.disk.power_cut()
-                self._check_verified()
+                except ArchiverError as error:  # it could not start, said so, and is started again
+                    self.demand(f"the daemon ended by itself: {error}", so=not self.at_work)
+                self._power_may_go()
+                check_verified(self)
                 world.now += dice.uniform(0.0, 3600.0)
             world.peaceful = True
             world.kill_at = None
             world.live(self._process(world.now), world.now + FINISHING_DAYS * DAY)
-        self._check()
+        check_end(self)
+
+    def _power_may_go(self) -> None:
+        """Let the process have been killed alone, or with everything; what was acknowledged stays."""
+        before = {run for run, row in self.rows().items() if row.state is State.VERIFIED}
+        if self.world.dice.random() < 0.5:
+            self.power_cut()
+        after = {run for run, row in self.rows().items() if row.state is State.VERIFIED}
+        self.demand(f"runs {before - after} were acknowledged and are forgotten", so=before <= after)
+
+    def power_cut(self) -> None:
+        """Let the power go: the disk forgets. SQLite has synced what it committed."""
+        self.disk.power_cut()
 
     def _surroundings(self) -> Any:
         """Put the doubles in the place of the journal's file and thread, and of the wire to UconDB."""
@@ -150,7 +188,7 @@ class Detector:
             clock=lambda: datetime.fromtimestamp(world.time(), UTC),
             new_oid=lambda: f"{world.dice.getrandbits(96):024x}",
         )
-        artdaqdb._writer = Inline(1)
+        artdaqdb._writer = artdaqdb._tree._writers = Inline(1)
         try:
             await artdaqdb.open()
             await self._work(journal, artdaqdb, wakes, until)
@@ -162,13 +200,15 @@ class Detector:
     ) -> None:
         """Run the stages and let things happen."""
         world = self.world
+        self.at_work, self.news = True, asyncio.Event()
         failing = Failing(Patience(2, 3.0), world.time, world.dice.uniform)
         settings = UconDBSettings("http://ucon/sim/app", "sim", "o", "writer", "secret")
         ucondb = HttpUconDB(settings, cnonce=lambda: "0" * 16)
         await ucondb.open()
         gate = self._gate(ucondb, wakes[Effect.WAKE_MIGRATE])
-        importer = Importer(journal, artdaqdb, failing, SCHEMA, self.records, CONVERTED, "archive", Cache())
-        migrator = Migrator(journal, artdaqdb, ucondb, gate, failing, None, world.time)
+        unreliable = cast("ArtdaqDB", Unreliable(world, artdaqdb, self._intended))
+        importer = Importer(journal, unreliable, failing, SCHEMA, self.records, CONVERTED, "archive", Cache())
+        migrator = Migrator(journal, unreliable, ucondb, gate, failing, None, world.time)
         stopping = Stopping(world.time)
 
         def runner(stage: Stage, work: Any, wake: Effect, before: Gate | None) -> StageRunner:
@@ -180,8 +220,9 @@ class Detector:
             group.create_task(runner(Stage.IMPORT, importer, Effect.WAKE_IMPORT, None).run())
             group.create_task(runner(Stage.MIGRATE, migrator, Effect.WAKE_MIGRATE, gate).run())
             group.create_task(gate.attend(lambda hold: journal.hold("UconDB", hold)))
-            group.create_task(self._see(journal))
-            group.create_task(self._runs_end(journal, until))
+            group.create_task(self._watch(journal))
+            group.create_task(self._runs_end(until))
+            group.create_task(self._keep_books(journal))
             group.create_task(self._outages(until))
 
     def _gate(self, ucondb: HttpUconDB, wake: asyncio.Event) -> Gate:
@@ -191,24 +232,35 @@ class Detector:
         around = Surroundings(self.world.time, self.world.time, self.world.dice.uniform)
         return Gate("UconDB", 2, probe, around, log.get(), wake.set)
 
-    async def _see(self, journal: Journal) -> None:
-        """Tell the journal of the runs that ended while no process lived, or whose end it could not take in."""
+    async def _watch(self, journal: Journal) -> None:
+        """Tell the journal of the runs that ended, as the watch does: what cannot be written is tried again."""
+        lane = Lane.BACKLOG
+        while True:
+            self.news.clear()
+            try:
+                await self._see(journal, lane)
+            except ArchiverError:
+                await asyncio.sleep(0.5)
+                continue
+            lane = Lane.FRESH
+            await self.news.wait()
+
+    async def _see(self, journal: Journal, lane: Lane) -> None:
         known = await journal.known()
         new = [run for run in self.ended if run not in known]
-        await journal.see(new, Lane.BACKLOG)
+        await journal.see(new, lane)
         still_open = [run for run in self.ended if known.get(run, State.OPEN) is State.OPEN]
         await journal.record(*(Move(run, Event.ENDED) for run in still_open))
 
-    async def _runs_end(self, journal: Journal, until: float) -> None:
+    async def _runs_end(self, until: float) -> None:
         """Let runs end, now and then."""
         world = self.world
         while world.time() < until:
             await asyncio.sleep(world.dice.expovariate(self.rates.runs / DAY))
             if world.time() >= until:
                 return
-            run = self._run_ends()
-            await journal.see([run], Lane.FRESH)
-            await journal.record(Move(run, Event.ENDED))
+            self._run_ends()
+            self.news.set()
 
     def _run_ends(self) -> int:
         """Write the record of a run that has ended; its number leaves gaps."""
@@ -216,14 +268,37 @@ class Detector:
         self.next_run += self.world.dice.choice((1, 1, 1, 2, 7))
         directory = self.records / str(run)
         directory.mkdir()
+        self.ended[run] = 10 * self.world.dice.randrange(10**7, 10**8) + 7
         start, stop = (datetime.fromtimestamp(self.world.time() - ago, UTC).ctime() for ago in (3600, 5))
         (directory / "metadata.txt").write_text(METADATA.format(start=start, stop=stop))
-        (directory / "component01.fcl").write_text(f"a: {run}\nb: [ 1, 2, {{ c: {self.world.dice.random()} }} ]\n")
-        self.ended.append(run)
+        (directory / "component01.fcl").write_text(f"a: {run}\nb: [ 1, 2, {{ c: {self.ended[run]} }} ]\n")
         if self.world.chance(self.rates.foreign):
             self.foreign.add(run)
             self.server.put(str(run), FOREIGN)
         return run
+
+    async def _keep_books(self, journal: Journal) -> None:
+        """Keep state files and failure logs, which operators edit and editors damage."""
+        books = Books(journal, self.disk, tuple(self.books.values()), functools.partial(_retry, journal))
+        while True:
+            with contextlib.suppress(ArchiverError, OSError):  # said once in the log, and tried again
+                await books.balance()
+            await asyncio.sleep(BOOKS_SECONDS)
+            self._operators_edit()
+
+    def _operators_edit(self) -> None:
+        """Let somebody empty a failure log, add a number, damage a file, or think the state file means something."""
+        world = self.world
+        files = world.dice.choice(list(self.books.values()))
+        for share, path, text in (
+            (0.02, files.failures, ""),
+            (0.02, files.failures, f"{world.dice.choice([*self.ended, 1])}\n"),
+            (0.01, files.failures, "12a4\n"),
+            (0.01, files.state, '{"last_contiguous_run": 0, "last_attempted_run": 0}'),
+            (0.01, files.state, '{"last_conti'),
+        ):
+            if world.chance(share):
+                path.write_text(text)
 
     async def _outages(self, until: float) -> None:
         """Let UconDB go away for minutes or days."""
@@ -231,29 +306,6 @@ class Detector:
         while world.time() < until:
             await asyncio.sleep(world.dice.expovariate(self.rates.outages / DAY))
             self.server.away_until = world.time() + world.dice.expovariate(1 / 7200.0)
-
-    def _check_verified(self) -> None:
-        """At any time: what the journal calls verified is in UconDB, byte for byte (I1)."""
-        for row in self.rows().values():
-            if row.state is State.VERIFIED:
-                found = self.server.find(str(row.run))
-                true = found is not None and sha256(found.data) == row.blob_sha256
-                self.demand(f"run {row.run} is called verified and is not", so=true)
-
-    def _check(self) -> None:
-        """In the end: every run is where it must be."""
-        self._check_verified()
-        rows = self.rows()
-        self.demand(f"runs {set(self.ended) ^ set(rows)} are lost or made up", so=set(self.ended) == set(rows))
-        for run, row in rows.items():
-            copies = sum(one.key == str(run) for one in self.server.versions)
-            self.demand(f"run {run} is in UconDB {copies} times", so=copies == 1)
-            found = self.server.find(str(run))
-            if found is not None and (run in self.foreign or row.state is State.CONFLICT):
-                damaged = run in self.foreign or sha256(found.data) != row.blob_sha256
-                self.demand(f"run {run} is {row.state}, not in conflict", so=row.state is State.CONFLICT and damaged)
-                continue
-            self.demand(f"run {run} ends as {row.state}: {row.error}", so=row.state is State.VERIFIED)
 
 
 class _Together:
@@ -271,12 +323,17 @@ class _Together:
             one.__exit__(*ended)
 
 
+async def _retry(journal: Journal, run: int, stage: Stage) -> None:
+    await deciding.retry(journal, run, stage, log.get())
+
+
 def play(seed: int, days: int, root: Path, rates: Rates | None = None) -> Iterator[str]:
     """Let one detector live for so many days; yield what happened, in words. Raise BrokenPromiseError."""
     world = World(seed)
     detector = Detector(world, root, rates or Rates())
     try:
         detector.play(days)
-        yield f"{len(detector.ended)} runs, {len(detector.foreign)} keys taken, {sum(world.effects.values())} effects"
+        effects, faults = sum(world.effects.values()), sum(world.faults.values())
+        yield f"{len(detector.ended)} runs, {len(detector.foreign)} keys taken, {effects} effects, {faults} faults"
     finally:
         detector.close()

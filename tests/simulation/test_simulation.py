@@ -5,21 +5,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archiverd.artdaqdb.filesystem.redo import Redo
 from archiverd.core.errors import ArchiverError
+from archiverd.stages import importer as importing
+from archiverd.stages.importer import Importer
 from archiverd.stages.migrator import Migrator
 from archiverd.ucondb import storing
 from archiverd.ucondb.port import Outcome
-from tests.simulation.doubles import ForgetfulDisk
-from tests.simulation.life import BrokenPromiseError, Rates, play
+from tests.simulation.disk import ForgetfulDisk
+from tests.simulation.life import BrokenPromiseError, Detector, Rates, play
+from tests.simulation.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""A process that is killed closes no file."""
+
 WILD = Rates(runs=20.0, kills=6.0, outages=2.0, foreign=0.1)
+
+FAULTS = (
+    *(f"journal {call} fails" for call in ("read", "write")),
+    *(f"{call} fails {when}" for call in ("insert", "update", "export") for when in ("before", "after")),
+    *(f"{call} fails" for call in ("create", "append", "truncate", "publish", "rename", "directory sync", "unlink")),
+    *("write fails half-way", "sync fails", "document garbled"),
+    *("ucondb away", "version cut", "GET answer cut"),
+    *(
+        f"{method} {how}"
+        for method in ("GET", "POST")
+        for how in ("lost on the way", "busy", "timed out", "answer lost")
+    ),
+)
+"""What must have gone wrong somewhere; artdaqDB's list_runs and find are not on a run's way when all is well."""
 
 
 def live(seed: int, days: int, tmp_path: Path, rates: Rates | None = None) -> str:
@@ -58,33 +81,99 @@ def test_the_wild_lives_break_nothing_without_a_mutant(tmp_path: Path) -> None:
     assert not caught(tmp_path, 4)
 
 
-def test_a_put_before_its_intent_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mutant sends first and writes to the journal afterwards (I4)."""
-    upload = Migrator._upload
-
-    async def hasty(self: Migrator, row: Any, exported: Any, packed: Any) -> None:
-        await self.ucondb.store(str(row.run), packed.blob, tag=str(row.run), look_first=False)
-        await upload(self, row, exported, packed)
-
-    monkeypatch.setattr(Migrator, "_upload", hasty)
-    assert caught(tmp_path)
-
-
-def test_a_missing_compare_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mutant takes whatever stands under its key for its own (I1, I5)."""
-
-    async def trusting(*_: object) -> Outcome:
-        return Outcome.PROVEN
-
-    monkeypatch.setattr(storing, "_compare", trusting)
-    assert caught(tmp_path)
+def test_every_port_call_fails_somewhere_in_these_lives(tmp_path: Path) -> None:
+    """A fault that is never thrown proves nothing: each kind befalls somebody, on the disk, in either database."""
+    befallen: Counter[str] = Counter()
+    for seed in range(1, 9):
+        root = tmp_path / str(seed)
+        root.mkdir()
+        world = World(seed, haste=10.0)
+        detector = Detector(world, root, WILD)
+        detector.play(3)
+        detector.close()
+        befallen += world.faults
+    assert set(FAULTS) - befallen.keys() == set()
 
 
-def test_a_missing_sync_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mutant calls documents durable whose names are not (I6)."""
+async def hasty_upload(self: Migrator, row: Any, exported: Any, packed: Any) -> None:
+    """Send first, write to the journal afterwards (I4)."""
+    await self.ucondb.store(str(row.run), packed.blob, tag=str(row.run), look_first=False)
+    await UPLOAD(self, row, exported, packed)
 
-    def lazy(self: ForgetfulDisk, path: Path) -> None:
-        self._world.effect("not synced")
 
-    monkeypatch.setattr(ForgetfulDisk, "sync_directory", lazy)
+async def hasty_import(self: Importer, run: int) -> None:
+    """Store first, write to the journal afterwards (I4)."""
+    plan = self.plan(run)
+    await self.artdaqdb.insert(run, plan.configuration, plan.entities)
+    await IMPORT(self, run)
+
+
+def unannounced(self: Redo, _documents: object) -> int:
+    """Write documents that the redo file does not know of."""
+    self._number += 1
+    return self._number
+
+
+async def trusting_put(*_: object) -> Outcome:
+    """Take whatever stands under our key for our own (I1, I5)."""
+    return Outcome.PROVEN
+
+
+def trusting_import(*_: object) -> None:
+    """Believe that artdaqDB holds what it was given."""
+
+
+def lazy_directory(self: ForgetfulDisk, _path: Path) -> None:
+    """Call documents durable whose names are not (I6)."""
+    self._world.effect("not synced")
+
+
+def lazy_create(self: ForgetfulDisk, path: Path, data: bytes) -> None:
+    """Call documents durable whose bytes are not."""
+    self._change(path, self._make(path), data)
+
+
+def lazy_append(self: ForgetfulDisk, path: Path, data: bytes) -> None:
+    """Call a redo record durable that is not."""
+    file = self._file(path) or self._make(path)
+    self._change(path, file, file.content + data)
+
+
+def lazy_publish(self: ForgetfulDisk, path: Path, chunks: Iterable[bytes]) -> None:
+    """Rename a file whose bytes are not durable."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    self._change(temporary, self._make(temporary), b"".join(chunks))
+    self._name(path, self._files.pop(temporary))
+    temporary.replace(path)
+    self.sync_directory(path.parent)
+
+
+def forgetful_journal(self: Detector) -> None:
+    """Call a commit durable that is not: with the power what was written since this life began is gone."""
+    POWER_CUT(self)
+    self.synced.backup(self.file)
+
+
+UPLOAD, IMPORT, POWER_CUT = Migrator._upload, Importer.__call__, Detector.power_cut
+
+MUTANTS: dict[str, tuple[Any, str, Any]] = {
+    "no intent before a put": (Migrator, "_upload", hasty_upload),
+    "no intent before an import": (Importer, "__call__", hasty_import),
+    "no intent before documents": (Redo, "begin", unannounced),
+    "no compare after a put": (storing, "_compare", trusting_put),
+    "no compare after an import": (importing, "prove", trusting_import),
+    "no sync of names": (ForgetfulDisk, "sync_directory", lazy_directory),
+    "no sync of documents": (ForgetfulDisk, "create", lazy_create),
+    "no sync of redo records": (ForgetfulDisk, "append", lazy_append),
+    "no sync before a rename": (ForgetfulDisk, "publish", lazy_publish),
+    "no sync of the journal": (Detector, "power_cut", forgetful_journal),
+}
+"""What is removed, and the method that stands for it."""
+
+
+@pytest.mark.parametrize("removed", MUTANTS)
+def test_a_mutant_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str) -> None:
+    """Whatever of the three is removed, intent, compare or sync, in journal, UconDB's or artdaqDB's path: it shows."""
+    owner, name, mutant = MUTANTS[removed]
+    monkeypatch.setattr(owner, name, mutant)
     assert caught(tmp_path)

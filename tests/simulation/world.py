@@ -64,8 +64,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class World:
     """Time, dice, and whether the process lives. Everything outside the process asks it before it does anything."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, haste: float = 1.0) -> None:
+        """``haste`` makes faults so many times more frequent."""
         self.dice = random.Random(seed)
+        self.haste = haste
         self.now = EPOCH
         self.loop: VirtualLoop | None = None
         self.dead = True
@@ -73,6 +75,7 @@ class World:
         """No faults any more: what is left is to be finished."""
         self.kill_at: int | None = None
         self.effects: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
 
     def time(self) -> float:
         """Return epoch seconds."""
@@ -80,7 +83,11 @@ class World:
 
     def chance(self, share: float) -> bool:
         """Tell whether a fault of this share befalls somebody now."""
-        return not self.peaceful and self.dice.random() < share
+        return not self.peaceful and self.dice.random() < share * self.haste
+
+    def note(self, fault: str) -> None:
+        """Note a fault that befell somebody."""
+        self.faults[fault] += 1
 
     def effect(self, name: str) -> None:
         """Note an effect of the process; raise Killed if it is its last, or it is dead."""
