@@ -62,6 +62,7 @@ class Mailbox:
     """Of each mail: whether it came over TLS."""
     verbs: list[str] = field(default_factory=list)
     port: int = 0
+    _protocols: list[SMTP] = field(default_factory=list)
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, session: Any, _envelope: Any, name: str, responses: list[str]
@@ -113,7 +114,8 @@ class Mailbox:
     def _protocol(self) -> SMTP:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it does not like logins without TLS
-            return self._server()
+            self._protocols.append(self._server())
+        return self._protocols[-1]
 
     def _server(self) -> SMTP:
         return SMTP(
@@ -153,6 +155,11 @@ class Mailbox:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for protocol in self._protocols:
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        self._protocols.clear()
+        await asyncio.sleep(0)
 
 
 @dataclass

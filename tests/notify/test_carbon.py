@@ -128,6 +128,8 @@ async def test_the_check_sends_nothing() -> None:
     """Somebody listens, or not: that is all it wants to know."""
     async with Graphite().serving() as server:
         await sender(server.port).check()
+        while server.connections < 1:
+            await asyncio.sleep(0.005)
     assert server.lines == []
     with pytest.raises(ReportingError, match="Connection refused"):
         await sender(free_port()).check()
