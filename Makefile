@@ -7,7 +7,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test simulate outage-test mongo-servers lock clean
+.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test simulate outage-test conftoolp-test mongo-servers lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -57,6 +57,9 @@ simulate: setup  ## years of operation in minutes, on virtual time with seeded f
 
 outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
 	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py
+
+conftoolp-test: setup  ## the experiment's library dying, hanging and killed at random during 100 imports
+	@ARCHIVERD_CONFTOOLP_RUNS=100 $(BIN)/pytest -s -n 0 tests/e2e/test_conftoolp.py -k lose_nothing
 
 mongo-servers:  ## servers for the tests of MongoDB, where Go and Maven exist
 	@scripts/mongo-servers

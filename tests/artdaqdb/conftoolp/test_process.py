@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.conftoolp.process import SCRIPT, Answer, Worker
+from archiverd.artdaqdb.conftoolp.process import SCRIPT, Answer, DiedError, Worker
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 from tests.artdaqdb.conftoolp.conftest import MEMORY, launch
 
@@ -183,10 +183,10 @@ async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
     async with library(tmp_path) as worker:
         await worker.call("echo")
         pid = worker.pid
-        with pytest.raises(ArtdaqDBError) as caught:
+        with pytest.raises(DiedError) as caught:
             await worker.call(*call)
-        assert caught.value.message == told
-        assert caught.value.retry is Retry.TRANSIENT
+        assert caught.value.error.message == told
+        assert caught.value.error.retry is Retry.TRANSIENT
         began = time.monotonic()
         assert (await worker.call("echo", b"again")).text == b"again"
         assert time.monotonic() - began < 1
@@ -224,6 +224,8 @@ async def test_no_message_holds_a_secret(tmp_path: Path, where: str) -> None:
         told = b"cannot log in to mongodb://w:s3cret@host/db"
         try:
             shown = (await worker.call("tell", where.encode(), told)).words
+        except DiedError as died:
+            shown = f"{died.error.message} {died.error.remedy} {died.error.context}"
         except ArtdaqDBError as error:
             shown = f"{error.message} {error.remedy} {error.context}"
         assert "mongodb://w:***@host/db" in shown
@@ -273,7 +275,7 @@ async def test_a_child_killed_while_idle_is_replaced(tmp_path: Path) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await until_gone(pid)
-        with contextlib.suppress(ArtdaqDBError):
+        with contextlib.suppress(DiedError):
             await worker.call("echo", b"once")
         assert (await worker.call("echo", b"again")).text == b"again"
         assert worker.pid != pid
@@ -346,7 +348,7 @@ async def test_a_library_that_is_missing_for_the_loader(tmp_path: Path) -> None:
 async def test_a_library_that_ends_its_process_when_imported(tmp_path: Path) -> None:
     """An abort during the import is told as one."""
     async with library(tmp_path, "import os; os.abort()") as worker:
-        with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGABRT in import conftoolp"):
+        with pytest.raises(DiedError, match="conftoolp was ended by SIGABRT in import conftoolp"):
             await worker.start()
         assert worker.pid is None
 
@@ -369,7 +371,7 @@ async def test_an_old_python_runs_the_script(tmp_path: Path, version: str) -> No
     worker = Worker(launch({"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}, python=program), 30)
     assert (await worker.call("version")).words.startswith(f"{version}.")
     assert (await worker.call("echo", b"\xc3\xa9\xff")).text == b"\xc3\xa9\xff"
-    with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGABRT in abort"):
+    with pytest.raises(DiedError, match="conftoolp was ended by SIGABRT in abort"):
         await worker.call("abort")
     assert (await worker.call("echo", b"again")).text == b"again"
     await worker.close()

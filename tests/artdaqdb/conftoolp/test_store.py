@@ -67,23 +67,44 @@ async def attempts(database: ConftoolpDB, run: int, entities: list[Entity]) -> i
     pytest.fail(f"run {run} is not imported after 30 attempts")
 
 
-FUNCTIONS = ("find_configurations", "configuration_composition", "write_document", "read_document")
+READING = ("find_configurations", "find_versions", "configuration_composition", "read_document")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("fault", ["abort", "kill", "abort-after", "kill-after"])
-async def test_a_crash_anywhere_is_made_good_by_the_next_attempt(
-    database: ConftoolpDB, tmp_path: Path, faults: Path, function: str, fault: str
+async def test_a_crash_in_a_store_is_made_good_by_the_next_attempt(
+    database: ConftoolpDB, tmp_path: Path, faults: Path, fault: str
 ) -> None:
-    """Wherever the library ends its process, before or after its effect, the run is stored once by doing it again."""
-    (faults / f"{function}.once").write_text(fault)
-    with pytest.raises(ArtdaqDBError, match=rf"conftoolp was ended by SIG.* in {function}") as caught:
+    """Whether the library ends its process before or after its effect, the run is stored once by doing it again."""
+    (faults / "write_document.once").write_text(fault)
+    with pytest.raises(ArtdaqDBError, match=r"conftoolp was ended by SIG.* in write_document") as caught:
         await database.insert(7, "demo", RUN)
     assert caught.value.retry is Retry.TRANSIENT
     assert await database.find(7) is None
     assert await database.insert(7, "demo", RUN) is True
     assert documents(tmp_path) == 3
     assert await texts(database, 7) == {"e0": b"\na: 1 \n", "e1": b"\nb: 2 \n", "schema": spelled(SCHEMA.fcl)}
+
+
+@pytest.mark.parametrize("function", READING)
+async def test_a_crash_in_a_question_is_not_even_noticed(
+    database: ConftoolpDB, tmp_path: Path, faults: Path, function: str
+) -> None:
+    """What changes nothing is asked again at once: the import goes on."""
+    (faults / f"{function}.once").write_text("abort")
+    assert await database.insert(7, "demo", RUN) is True
+    assert len(await database.export(7)) == 3
+    assert not (faults / f"{function}.once").exists()
+    assert documents(tmp_path) == 3
+
+
+async def test_a_question_that_always_kills_is_given_up(database: ConftoolpDB, faults: Path) -> None:
+    """After three workers died of the same question it is told, to be tried again later."""
+    (faults / "find_configurations.always").write_text("kill")
+    with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGKILL in find_configurations") as caught:
+        await database.find(7)
+    assert caught.value.retry is Retry.TRANSIENT
+    asked = (faults / "calls").read_text().count("find_configurations")
+    assert asked == 3
 
 
 @pytest.mark.parametrize("fault", ["hang", "hang-after"])
@@ -130,8 +151,8 @@ async def test_a_crash_in_a_search_harms_no_store_that_is_under_way(
         while documents(tmp_path) < 2:
             await asyncio.sleep(0.005)
         (faults / "find_configurations.once").write_text("kill")
-        with pytest.raises(ArtdaqDBError, match="SIGKILL in find_configurations"):
-            await database.find(8)
+        assert await database.find(8) is None
+        assert not (faults / "find_configurations.once").exists()
         before = documents(tmp_path)
         while documents(tmp_path) <= before:
             await asyncio.sleep(0.005)

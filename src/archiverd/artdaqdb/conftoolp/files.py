@@ -33,6 +33,8 @@ class Files:
         self._keeper = Keeper(root, RealDisk()) if root is not None else None
         self._storing = asyncio.Lock()
         """One store's intent is noted at a time."""
+        self._mending = asyncio.Lock()
+        """A store that failed, and another's call that needs a new child, both see to it."""
 
     async def open(self) -> None:
         """Take the lock. Raise ArtdaqDBError if another archiverd, or a child that it left, has it."""
@@ -76,8 +78,9 @@ class Files:
             await self._do(keeper.forget)
 
     async def _mend(self, keeper: Keeper) -> None:
-        for done in await self._do(keeper.mend):
-            _log.warning(f"artdaqDB: {done}")
+        async with self._mending:
+            for done in await self._do(keeper.mend):
+                _log.warning(f"artdaqDB: {done}")
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(told, work, self._root)

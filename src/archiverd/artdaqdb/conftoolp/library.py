@@ -71,7 +71,7 @@ class Library:
         collection, name = key
         filters = {"configurations.name": configuration, "version": version, "entities.name": name}
         request = {"operation": "load", "dataformat": "db", "collection": collection, "filter": filters}
-        answer = await self._pool.call("read_document", _written(request))
+        answer = await self._pool.ask("read_document", _written(request))
         if not answer.success:
             if any(words in answer.words for words in NOTHING_THERE):
                 return None
@@ -107,7 +107,7 @@ class Library:
 
     async def _ask(self, function: str, request: dict[str, Any], read: Callable[[bytes], list[T]]) -> list[T]:
         """Return what ``read`` finds in the answer; nothing if the library says that there is nothing."""
-        answer = await self._pool.call(function, _written(request))
+        answer = await self._pool.ask(function, _written(request))
         if not answer.success:
             if any(words in answer.words for words in NOTHING_THERE):
                 return []

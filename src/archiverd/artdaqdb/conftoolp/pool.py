@@ -6,13 +6,19 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from archiverd import log
 from archiverd.artdaqdb.conftoolp.failures import closing
-from archiverd.artdaqdb.conftoolp.process import Worker
+from archiverd.artdaqdb.conftoolp.process import DiedError, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from archiverd.artdaqdb.conftoolp.process import Answer, Launch
+
+_log = log.get("Import")
+
+ATTEMPTS = 3
+"""So many workers may die of a question before that is told."""
 
 
 class Pool:
@@ -35,21 +41,28 @@ class Pool:
         """Start one worker, to see that the library can be used. Raise ArtdaqDBError if not."""
         self._closing = False
         async with self._free:
-            with self._taken() as worker:
+            with self._taken() as worker, _told():
                 await worker.start()
 
     async def call(self, function: str, *arguments: bytes) -> Answer:
-        """Have a function called by the next worker that is free; see ``Worker.call``.
+        """Have a function called by the next worker that is free; see ``Worker.call``. Raise ArtdaqDBError only.
 
         If cancelled in mid-call the worker is killed, as at its deadline: see to it that a store is not cancelled.
         """
-        if self._closing:
-            raise closing()
-        async with self._free:
-            if self._closing:
-                raise closing()
-            with self._taken() as worker:
-                return await worker.call(function, *arguments)
+        with _told():
+            return await self._call(function, arguments)
+
+    async def ask(self, function: str, *arguments: bytes) -> Answer:
+        """Have a function called that changes nothing: if the worker dies in it, the next one is asked again.
+
+        Without that a run of a hundred documents would begin anew whenever the library fails at one of them.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._call(function, arguments)
+            except DiedError as died:
+                _log.warning(f"{died.error.message}; it is asked again")
+        return await self.call(function, *arguments)
 
     def stop(self) -> None:
         """Begin no further call; those that were begun go on to their end or deadline."""
@@ -62,6 +75,15 @@ class Pool:
             for worker in self._workers:
                 group.create_task(worker.close())
 
+    async def _call(self, function: str, arguments: Sequence[bytes]) -> Answer:
+        if self._closing:
+            raise closing()
+        async with self._free:
+            if self._closing:
+                raise closing()
+            with self._taken() as worker:
+                return await worker.call(function, *arguments)
+
     @contextmanager
     def _taken(self) -> Iterator[Worker]:
         """Take a worker that is idle; there is one for whoever has a turn."""
@@ -70,3 +92,12 @@ class Pool:
             yield worker
         finally:
             self._idle.append(worker)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise what is to be told of a worker that died."""
+    try:
+        yield
+    except DiedError as died:
+        raise died.error from None

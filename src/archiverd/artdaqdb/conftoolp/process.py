@@ -27,6 +27,8 @@ from archiverd.artdaqdb.conftoolp.frames import encode, receive
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from archiverd.core.errors import ArtdaqDBError
+
 SCRIPT = Path(__file__).with_name("worker.py")
 START_SECONDS = 60.0
 """So long a worker may take to import the library, which may lie on a slow network file system."""
@@ -72,6 +74,15 @@ class Answer:
         return self.text.decode(errors="replace")
 
 
+class DiedError(Exception):
+    """The child ended in a call, by itself or by another's hand; nobody knows what the call did."""
+
+    def __init__(self, error: ArtdaqDBError) -> None:
+        """Keep what is to be told if the call cannot be made again."""
+        super().__init__(error.message)
+        self.error = error
+
+
 class Worker:
     """A place for one child process. Calls must come one at a time."""
 
@@ -87,7 +98,7 @@ class Worker:
         return self._child.process.pid if self._child is not None else None
 
     async def start(self) -> None:
-        """Have a child ready. Raise ArtdaqDBError if it cannot be started or cannot import the library."""
+        """Have a child ready. Raise ArtdaqDBError if it does not start or cannot import the library, or DiedError."""
         if self._child is not None and self._child.process.returncode is not None:
             await self._kill()
         if self._child is None:
@@ -99,7 +110,10 @@ class Worker:
                 raise not_importable(text.decode(errors="replace"), self._launch.python)
 
     async def call(self, function: str, *arguments: bytes) -> Answer:
-        """Call a function of the library. Raise ArtdaqDBError if it does not return: then nobody knows what it did."""
+        """Call a function of the library.
+
+        Raise ArtdaqDBError if it does not return in time, DiedError if the child ends: then nobody knows what it did.
+        """
         await self.start()
         kind, text = await self._exchange(encode(function.encode(), *arguments), function, self._seconds)
         if kind != b"yes" and any(words in text for words in OUT_OF_MEMORY):
@@ -135,7 +149,8 @@ class Worker:
             raise hung(what, seconds) from None
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await self._kill()
-            raise crashed(what, code, self._hidden(child.complaint).decode(errors="replace")) from None
+            complaint = self._hidden(child.complaint).decode(errors="replace")
+            raise DiedError(crashed(what, code, complaint)) from None
         except ValueError as error:
             await self._kill()
             raise no_answer(what, str(error)) from None

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Answer = tuple[bool, str]
 
+CALL_LENGTH = 58
+"""Bytes of a line in the file ``calls`` beside the faults: time, process id and function of a call."""
+
 told_fault = ""
 """What the present call is to do wrong."""
 
@@ -355,6 +358,9 @@ def chosen_fault(function: str) -> str:
     if not told:
         return ""
     directory = Path(told)
+    with (directory / "calls").open("ab") as calls:
+        calls.write(f"{time.time():17.6f} {os.getpid():8} {function:30}\n".encode())
+        number = calls.tell() // CALL_LENGTH
     once, always, by_chance = (
         directory / f"{function}.once",
         directory / f"{function}.always",
@@ -369,7 +375,5 @@ def chosen_fault(function: str) -> str:
     if not by_chance.exists():
         return ""
     settings = json.loads(by_chance.read_text())
-    with (directory / "calls").open("ab") as calls:
-        calls.write(b".")
-    generator = random.Random(f"{settings['seed']} {(directory / 'calls').stat().st_size}")
+    generator = random.Random(f"{settings['seed']} {number}")
     return generator.choice(settings["faults"]) if generator.random() < settings["rate"] else ""
