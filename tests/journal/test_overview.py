@@ -84,6 +84,7 @@ def test_how_long_a_stage_takes() -> None:
         (1, 0.0, Event.IMPORT_BEGINS),
         (2, 1.0, Event.IMPORT_BEGINS),
         (2, 2.0, Event.FAILED_FOR_NOW),
+        (2, 3.0, "first_phase_done"),
         (1, 5.0, Event.IMPORT_DONE),
         (2, 10.0, Event.IMPORT_BEGINS),
         (2, 11.0, Event.IMPORT_DONE),

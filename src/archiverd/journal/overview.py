@@ -127,16 +127,19 @@ def select_causes(db: sqlite3.Connection) -> list[Cause]:
 def select_durations(db: sqlite3.Connection) -> dict[Stage, Durations]:
     """Return how long each stage took lately; a stage that has taken no run through is left out."""
     sql = "SELECT run, at, event FROM events ORDER BY id DESC LIMIT ?"
-    return durations([(run, at, Event(event)) for run, at, event in db.execute(sql, (EVENTS_LOOKED_AT,))][::-1])
+    return durations([(run, at, event) for run, at, event in db.execute(sql, (EVENTS_LOOKED_AT,))][::-1])
 
 
-def durations(events: Iterable[tuple[int, float, Event]]) -> dict[Stage, Durations]:
-    """Return how long each stage took by these events (run, epoch seconds, event), oldest first."""
+def durations(events: Iterable[tuple[int, float, str]]) -> dict[Stage, Durations]:
+    """Return how long each stage took by these events (run, epoch seconds, event), oldest first.
+
+    A story has more than the machine's events, e.g. the first phase's.
+    """
     begun: dict[tuple[Stage, int], float] = {}
     took: dict[Stage, deque[tuple[float, float]]] = {stage: deque(maxlen=RUNS_LOOKED_AT) for stage in STEPS}
     for run, at, event in events:
         for stage, (begins, ends) in STEPS.items():
-            if event is begins:
+            if event == begins:
                 begun[stage, run] = at
             elif event in ends and (stage, run) in begun:
                 took[stage].append((at, max(0.0, at - begun.pop((stage, run)))))

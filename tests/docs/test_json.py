@@ -1,0 +1,177 @@
+"""What ``--json`` prints has exactly the keys that docs/commands.md tells of."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archiverd.cli import main
+from archiverd.core.machine import State
+from tests.e2e.conftest import PASSWORD, bare_site, site
+from tests.e2e.test_operations import DEMO, THREE_RUNS, unstop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import Site
+
+__all__ = ["bare_site", "site"]
+
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+HEADING = re.compile(r"^### (`[^\n]*--json`[^\n]*)\n(.*?)(?=^#)", re.MULTILINE | re.DOTALL)
+CELL = re.compile(r"^\| (`.*?) \|", re.MULTILINE)
+WITHOUT = {
+    "run": "logs, and tells nothing",
+    "demo": "shows something to people",
+    "ucondb-server": "is a server",
+    "completion": "prints a script",
+    "fhicl to-json": "prints a document",
+    "fhicl from-json": "prints FHiCL",
+}
+"""Commands that report nothing."""
+
+
+def expanded(path: str) -> list[str]:
+    """Return the paths that ``a.{b,c}`` stands for."""
+    match = re.fullmatch(r"(.*)\{(.*)\}(.*)", path)
+    return [path] if match is None else [f"{match[1]}{name}{match[3]}" for name in match[2].split(",")]
+
+
+def documented() -> dict[str, set[str]]:
+    """Return, by command, the paths of every key that the page tells of."""
+    found: dict[str, set[str]] = {}
+    for heading, body in HEADING.findall(PAGE + "\n#"):
+        paths = {one for cell in CELL.findall(body) for path in re.findall(r"`(.*?)`", cell) for one in expanded(path)}
+        for command in re.findall(r"`(.*?) --json`", heading):
+            found[command] = paths
+    return found
+
+
+@dataclass
+class Shape:
+    """The keys of one command's objects, against what the page says of them."""
+
+    said: set[str]
+    used: set[str] = field(default_factory=set)
+    untold: set[str] = field(default_factory=set)
+
+    def look(self, value: Any, path: str = "") -> None:
+        """Note every key of ``value``; what stands in the page as a whole is not looked into."""
+        match = next((one for one in self.said if re.fullmatch(re.escape(one).replace(r"\*", r"[^.\[]+"), path)), None)
+        if match is not None:
+            self.used.add(match)
+        elif isinstance(value, dict) and (value or not path):
+            for key, inner in value.items():
+                self.look(inner, f"{path}.{key}" if path else key)
+        elif isinstance(value, list) and value:
+            for inner in value:
+                self.look(inner, f"{path}[]")
+        elif value not in (None, [], {}) or not any(one.startswith((f"{path}.", f"{path}[]")) for one in self.said):
+            self.untold.add(path)
+
+
+class Told:
+    """Runs commands and notes what they print."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.shapes = {command: Shape(paths) for command, paths in documented().items()}
+
+    def __call__(self, command: str, *arguments: str, of: str = "") -> dict[str, Any]:
+        """Run a command with --json and look at its object."""
+        done = self.site.run(*command.split(), "--json", *arguments)
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert found.pop("version") == 1
+        self.shapes[of or command].look(found)
+        return found
+
+
+def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command by its full name."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
+
+
+def test_every_reporting_command_has_json_and_is_documented() -> None:
+    """A command either has --json and its keys in the page, or reports nothing."""
+    main._add_commands()
+    having = {
+        name for name, command in commands(main.cli) if any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert {name for name, _ in commands(main.cli)} - having == set(WITHOUT)
+    assert {command.removesuffix(" --dry-run") for command in documented()} | {"retry", "recover"} == having
+
+
+def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
+    """A site with a bit of everything: trouble, an outage, a first phase, a frozen daemon, databases that differ."""
+    site.children[0].terminate()
+    site.children[0].wait()
+    site.serve("--folder", "pending01")
+    site.settings = 'pending_folder_name = "pending01"\n'
+    site.configure()
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text().replace("[artdaq_db]", '[artdaq_db]\nunmatched = "fail"'))
+    told = Told(site)
+    site.make(*THREE_RUNS)
+    unstop(site, 9)
+    (site.records / "8" / "broken01.fcl").write_text("a: {")
+    told("once --dry-run")
+    assert told("once")["failed"][0]["run"] == 8
+    told("retry", "import", of="once")
+    told("recover", "migrate", of="once")
+    told("reconcile", "--deep")
+    assert told("status --compare-state", of="status")["causes"][0]["runs"] == [8]
+    told("runs")
+    for run in ("7", "8", "9"):
+        told("why", run)
+    assert told("export", "7", str(site.root / "out"))["proven"]
+    told("config check")
+    told("config show")
+    told("check")
+    told("artdaqdb check")
+    broken = next((site.root / "artdaqdb" / "RunHistory").glob("*4*.json"))
+    broken.write_text("{")
+    assert told("artdaqdb check")["findings"]
+    assert told("artdaqdb rebuild-index", "RunHistory")["left_out"]
+    told("fhicl check", str(site.records / "8" / "broken01.fcl"))
+    _beside_a_daemon(told)
+    told.shapes.pop("retry", None)
+    assert {command: shape.untold for command, shape in told.shapes.items() if shape.untold} == {}
+    missing = {command: shape.said - shape.used for command, shape in told.shapes.items() if shape.said - shape.used}
+    assert missing == {}
+
+
+def _beside_a_daemon(told: Told) -> None:
+    """Ask the commands that only tell all with a daemon, while UconDB is away."""
+    site = told.site
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    told("pause")
+    told("resume")
+    site.children[1].kill()
+    site.children[1].wait()
+    site.make(*DEMO, "--runs", "4", "--crash", "0", "--first", "20")
+    site.wait(lambda rows: 23 in rows and all(rows[run].state is State.IMPORTED for run in range(20, 24)))
+    site.wait(lambda _: bool(site.holds()))
+    told("status")
+    told("status --probe", of="status")
+    told("why", "23")
+    told("once")
+    told("waive", "--reason", "x", "8")
+    told("release", "8")
+    daemon.send_signal(signal.SIGSTOP)
+    told("status")
+    daemon.send_signal(signal.SIGCONT)
+    told("drain")
+    assert daemon.wait(60) == 0
+    assert PASSWORD not in site.log
