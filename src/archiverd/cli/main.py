@@ -63,6 +63,10 @@ class Globals:
         log.configure(self.level or settings.app.log_level, self.log_format)  # type: ignore[arg-type]
         return settings, path
 
+    def work_dir(self) -> Path:
+        """Return ``app.work_dir`` of the configuration without looking at the rest of it: for a quick `status`."""
+        return self.settings(migrating=False, logging=False)[0].app.work_dir
+
 
 class Ordered(click.Group):
     """Shows its commands in the order in which they were added."""

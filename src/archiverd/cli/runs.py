@@ -83,7 +83,7 @@ def why(globals_: Globals, run: int, as_json: bool) -> None:
         told = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
         click.echo(f"  {'first phase:':<15}{told}")
     for hold in holds:
-        tell_hold(hold, time.time())
+        tell_hold(asdict(hold), time.time())
     _tell_files(files)
     _tell_story(story)
 

@@ -1,31 +1,36 @@
-"""`archiverd status`: how we stand, in one screen; what the databases hold, if they are to be asked."""
+"""`archiverd status`: how we stand, in one screen; what the databases hold, if they are to be asked.
+
+The running daemon puts it together and this command prints it, so that plain `status` needs neither settings nor
+journal. Without a daemon, or with one that does not answer, the command reads the journal itself.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from archiverd.cli.asking import run_now, through_daemon
+from archiverd.cli.asking import progress_bar, run_now
 from archiverd.cli.words import ago, cut
+from archiverd.core import runset
+from archiverd.core.machine import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from archiverd.cli.main import Globals
     from archiverd.config import Settings
-    from archiverd.journal.overview import Cause
-    from archiverd.journal.rows import Hold
-    from archiverd.service.advice import Workload
-    from archiverd.service.comparing import StateFile
     from archiverd.service.looking import Look
-    from archiverd.service.standing import Source, Standing
 
-DAEMON_SECONDS = 0.3
+    Told = Mapping[str, Any]
+    """A part of what `status --json` prints (docs/commands.md)."""
+
+DAEMON_SECONDS = 2.0
 """How long plain `status` waits for the daemon to answer."""
+LOOK_SECONDS = 900.0
+"""How long it may be silent while it asks the databases."""
 
 CAUSES_SHOWN = 2
 ADVICE_SHOWN = 3
@@ -33,8 +38,10 @@ ADVICE_SHOWN = 3
 TEXT_SHOWN = 120
 """So many characters of an error."""
 
-ON_THEIR_WAY = ("queued", "importing", "imported", "uploading")
+ON_THEIR_WAY = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING)
 """States that pass by themselves, in the order runs go through them."""
+TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
+"""States that are told by cause."""
 
 
 @click.command()
@@ -48,27 +55,56 @@ def status(globals_: Globals, compare_state: bool, probe: bool, as_json: bool) -
     Plain `status` asks only journal and daemon, and is quick. With --probe or --compare-state the run-records
     directory, artdaqDB and UconDB are asked what they hold; exit code 1 if one of them cannot be reached.
     """
-    from archiverd.service import standing  # noqa: PLC0415 - lazily, for a quick --help
-
     looking = probe or compare_state
-    settings, _ = globals_.settings(migrating=False, logging=looking)
-    daemon = _ask_daemon(settings.app.work_dir)
-    with _reading(settings) as db:
-        looks = _look(settings, db) if looking else None
-        found = standing.gather(settings, db, daemon, looks, comparing=compare_state)
+    found = _stand(globals_, looking=looking, comparing=compare_state)
+    problems = [problem for source in found["sources"] for problem in source["problems"]]
+    if problems:
+        _log_problems(globals_, problems)
     if as_json:
-        click.echo(json.dumps(found.told()))
+        click.echo(json.dumps(found))
     else:
         _tell(found, whole=looking)
-    return 0 if found.reachable else 1
+    return 1 if problems else 0
 
 
-def tell_hold(hold: Hold, now: float) -> None:
+def tell_hold(hold: Told, now: float) -> None:
     """Print why a backend is left alone."""
-    next_probe = "" if hold.probe_at is None else f"; next probe in {ago(max(0.0, hold.probe_at - now))}"
-    click.echo(f"{hold.backend} is {hold.health} for {ago(now - hold.since)}: {hold.cause}{next_probe}")
-    if hold.remedy:
-        click.echo(f"    {hold.remedy}")
+    at = hold["probe_at"]
+    next_probe = "" if at is None else f"; next probe in {ago(max(0.0, at - now))}"
+    click.echo(f"{hold['backend']} is {hold['health']} for {ago(now - hold['since'])}: {hold['cause']}{next_probe}")
+    if hold["remedy"]:
+        click.echo(f"    {hold['remedy']}")
+
+
+def _stand(globals_: Globals, *, looking: bool, comparing: bool) -> Told:
+    """Return how we stand, by the running daemon if it answers, else by the journal."""
+    from archiverd.core.errors import ArchiverError  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.service import calling  # noqa: PLC0415
+
+    daemon: Told | None = None
+    asked = {"looking": looking, "comparing": comparing}
+    try:
+        work_dir = globals_.work_dir()
+        if not looking:
+            return cast("Told", calling.ask_now(work_dir, "standing", asked, DAEMON_SECONDS))
+        with progress_bar("status") as tell:
+            tell(0, 0, "asking the databases what they hold")
+            return cast("Told", calling.ask_now(work_dir, "standing", asked, LOOK_SECONDS))
+    except calling.NobodyListensError:
+        pass
+    except ArchiverError as error:
+        daemon = {"error": str(error)}
+    return _stand_alone(globals_, daemon, looking=looking, comparing=comparing)
+
+
+def _stand_alone(globals_: Globals, daemon: Told | None, *, looking: bool, comparing: bool) -> Told:
+    """Put together how we stand; ``daemon`` is None if none runs, or says why it does not answer."""
+    from archiverd.service import standing  # noqa: PLC0415 - lazily, for a quick --help
+
+    settings, _ = globals_.settings(migrating=False, logging=looking)
+    with _reading(settings) as db:
+        looks = _look(settings, db) if looking else None
+        return standing.gather(settings, db, daemon, looks, comparing=comparing).told()
 
 
 @contextlib.contextmanager
@@ -84,60 +120,49 @@ def _reading(settings: Settings) -> Iterator[Any]:
         yield db
 
 
-def _ask_daemon(work_dir: Path) -> dict[str, Any] | None:
-    """Return what the running daemon says of itself; None if none runs, what is wrong if it does not answer."""
-    from archiverd.core.errors import ArchiverError  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.service import calling  # noqa: PLC0415
-
-    try:
-        told = calling.ask_now(work_dir, "status", {}, DAEMON_SECONDS)
-    except calling.NobodyListensError:
-        return None
-    except ArchiverError as error:
-        return {"error": str(error)}
-    return told if isinstance(told, dict) else None
-
-
 def _look(settings: Settings, db: Any) -> list[Look]:
-    """Ask the sources now: the daemon does, which has the passwords; without one this process."""
+    """Ask the sources now."""
+    from archiverd.service import looking  # noqa: PLC0415 - heavy imports that plain `status` does without
+
+    verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
+    with progress_bar("status") as tell:
+        tell(0, 0, "asking the databases what they hold")
+        return run_now(looking.look_alone(settings, verified))
+
+
+def _log_problems(globals_: Globals, problems: Sequence[Told]) -> None:
+    """Log what could not be reached, as the runbook has it."""
     from archiverd import log  # noqa: PLC0415 - heavy imports that plain `status` does without
-    from archiverd.service import looking  # noqa: PLC0415
 
-    def alone(_: object) -> Any:
-        verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
-        return [one.told() for one in run_now(looking.look_alone(settings, verified))]
-
-    told: Any = through_daemon(settings, "probe", {}, alone)
-    looks = [looking.Look.of(one) for one in told]
-    for one in looks:
-        for error in one.problems:
-            log.failure(log.get("Report"), error)
-    return looks
+    globals_.settings(migrating=False)
+    for problem in problems:
+        log.get("Report").error(f"{problem['error']} ({problem['remedy']})" if problem["remedy"] else problem["error"])
 
 
-def _tell(standing: Standing, *, whole: bool) -> None:
+def _tell(found: Told, *, whole: bool) -> None:
     """Print how we stand; ``whole`` when the sources were asked, else in one screen."""
-    _tell_daemon(standing.daemon)
-    for warning in standing.warnings:
+    _tell_daemon(found["daemon"])
+    for warning in found["warnings"]:
         click.echo(f"WARNING: {warning}")
-    for source in standing.sources:
-        (_tell_source if whole else _tell_source_in_a_line)(source, standing.at)
-    _tell_states(standing)
-    _tell_stages(standing.workloads)
-    for hold in standing.holds:
-        tell_hold(hold, standing.at)
-    _tell_causes(standing.causes, len(standing.causes) if whole else CAUSES_SHOWN)
-    for file in standing.state_files or ():
+    for source in found["sources"]:
+        (_tell_source if whole else _tell_source_in_a_line)(source, found["at"])
+    _tell_states(found)
+    _tell_stages(found["stages"])
+    for hold in found["holds"]:
+        tell_hold(hold, found["at"])
+    _tell_causes(found["causes"], len(found["causes"]) if whole else CAUSES_SHOWN)
+    for file in found["state_files"] or ():
         _tell_state_file(file)
-    shown = standing.recommendations if whole else standing.recommendations[:ADVICE_SHOWN]
+    advice = found["recommendations"]
+    shown = advice if whole else advice[:ADVICE_SHOWN]
     click.echo("Recommendations:")
     for number, sentence in enumerate(shown, 1):
         click.echo(f"  {number}. {sentence}")
-    if len(shown) < len(standing.recommendations):
-        click.echo(f"  and {len(standing.recommendations) - len(shown)} more: archiverd status --probe")
+    if len(shown) < len(advice):
+        click.echo(f"  and {len(advice) - len(shown)} more: archiverd status --probe")
 
 
-def _tell_daemon(daemon: Mapping[str, Any] | None) -> None:
+def _tell_daemon(daemon: Told | None) -> None:
     """Print whether a daemon runs, and how it is."""
     if daemon is None:
         click.echo("no daemon runs")
@@ -145,106 +170,96 @@ def _tell_daemon(daemon: Mapping[str, Any] | None) -> None:
     if "error" in daemon:
         click.echo(f"the daemon does not answer: {daemon['error']}")
         return
-    how = "draining" if daemon.get("draining") else "paused" if daemon.get("paused") else "running"
-    busy = ", ".join(f"{len(runs)} in {stage}" for stage, runs in daemon.get("in_hand", {}).items())
-    seconds, rss = daemon.get("seconds", 0.0), daemon.get("rss_bytes", 0)
-    uploads = f"; {daemon.get('uploads_allowed', 0)} uploads at a time"
-    click.echo(f"daemon {daemon.get('pid')} {how} for {ago(seconds)}, {rss // 1_000_000} MB; {busy}{uploads}")
+    how = "draining" if daemon["draining"] else "paused" if daemon["paused"] else "running"
+    busy = ", ".join(f"{len(runs)} in {stage}" for stage, runs in daemon["in_hand"].items())
+    click.echo(
+        f"daemon {daemon['pid']} {how} for {ago(daemon['seconds'])}, {daemon['rss_bytes'] // 1_000_000} MB; {busy}; "
+        f"{daemon['uploads_allowed']} uploads at a time"
+    )
 
 
-def _tell_source_in_a_line(source: Source, now: float) -> None:
+def _tell_source_in_a_line(source: Told, now: float) -> None:
     """Print how many runs are in a place, and how its last call went."""
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-
-    ranges = source.ranges or []
-    gaps = runset.gaps(ranges)
-    text = f"{source.name:<15} {runset.count(ranges):>7}   {runset.show_ranges(ranges, 3)}"
+    ranges, gaps = source["ranges"] or [], source["gaps"] or []
+    text = f"{source['name']:<15} {source['runs'] or 0:>7}   {runset.show_ranges(ranges, 3)}"
     if gaps:
         text += f"; {len(gaps)} gap{'' if len(gaps) == 1 else 's'}: {runset.show_ranges(gaps, 2)}"
-    click.echo(text + _said(source, now))
+    click.echo(text + _said(source["contact"], now))
 
 
-def _tell_source(source: Source, now: float) -> None:
+def _tell_source(source: Told, now: float) -> None:
     """Print what a source says: where it is, whether it can be reached, its runs, ranges and gaps."""
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-
-    click.echo(f"{source.name}: {source.location or 'not configured'}")
-    for problem in source.problems:
-        click.echo(f"  FAILED: {problem.error}")
-    if source.facts:
-        click.echo(f"  {'; '.join(source.facts)}{_said(source, now)}")
-    if source.ranges is None:
-        if source.problems:
+    click.echo(f"{source['name']}: {source['location'] or 'not configured'}")
+    for problem in source["problems"]:
+        click.echo(f"  FAILED: {problem['error']}")
+    if source["facts"]:
+        click.echo(f"  {'; '.join(source['facts'])}{_said(source['contact'], now)}")
+    if source["ranges"] is None:
+        if source["problems"]:
             click.echo("  runs: not known")
         return
-    first_last = f", {source.ranges[0][0]} to {source.ranges[-1][1]}" if source.ranges else ""
-    click.echo(f"  runs: {runset.count(source.ranges)}{first_last}")
-    click.echo(f"  ranges: {runset.show_ranges(source.ranges, 20)}")
-    click.echo(f"  gaps: {runset.show_ranges(runset.gaps(source.ranges), 20)}")
+    click.echo(f"  runs: {source['runs']}" + (f", {source['first']} to {source['last']}" if source["ranges"] else ""))
+    click.echo(f"  ranges: {runset.show_ranges(source['ranges'], 20)}")
+    click.echo(f"  gaps: {runset.show_ranges(source['gaps'], 20)}")
 
 
-def _said(source: Source, now: float) -> str:
+def _said(contact: Told | None, now: float) -> str:
     """Say how the daemon's last call of a source went, and how long ago that was."""
-    contact = source.contact
     if contact is None:
         return ""
     age = ago(max(0.0, now - contact["at"]))
     return f"; answered {age} ago" if contact["ok"] else f"; FAILED {age} ago: {cut(contact['error'], TEXT_SHOWN)}"
 
 
-def _tell_states(standing: Standing) -> None:
+def _tell_states(found: Told) -> None:
     """Print how many runs are in each state that is no trouble, those on their way in one line."""
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal.overview import TROUBLE  # noqa: PLC0415
-
-    if not standing.ranges:
+    counts, drain, last = found["counts"], found["drain"], found["last_verified"]
+    if not any(counts.values()):
         click.echo("no runs yet")
-    pace, busy = standing.pace, []
-    for state, ranges in standing.ranges.items():
-        if state in ON_THEIR_WAY:
-            busy.append(f"{runset.count(ranges)} {state}")
-        elif state not in TROUBLE:
-            last = f"; last {ago(standing.at - pace.last)} ago" if state == "verified" and pace.last is not None else ""
-            click.echo(f"{state:<15} {runset.count(ranges):>7}   {runset.show_ranges(ranges, 4)}{last}")
-    if pace.waiting:
-        rest = "" if pace.seconds is None or standing.holds else f"; done in about {ago(pace.seconds)}"
-        click.echo(f"{'on their way':<15} {pace.waiting:>7}   {', '.join(busy) or 'retries'}{rest}")
+    for state, ranges in found["runs"].items():
+        if state not in (*ON_THEIR_WAY, *TROUBLE):
+            when = f"; last {ago(found['at'] - last)} ago" if state == State.VERIFIED and last is not None else ""
+            click.echo(f"{state:<15} {counts[state]:>7}   {runset.show_ranges(ranges, 4)}{when}")
+    if drain["waiting"]:
+        busy = ", ".join(f"{counts[state]} {state}" for state in ON_THEIR_WAY if counts[state])
+        rest = "" if drain["seconds"] is None or found["holds"] else f"; done in about {ago(drain['seconds'])}"
+        click.echo(f"{'on their way':<15} {drain['waiting']:>7}   {busy or 'retries'}{rest}")
 
 
-def _tell_stages(workloads: Sequence[Workload]) -> None:
+def _tell_stages(stages: Sequence[Told]) -> None:
     """Print how long each stage takes for a run, and what waits for it."""
-    known = [one for one in workloads if one.lately is not None]
-    slowest = max(known, key=lambda one: one.lately.median if one.lately else 0.0, default=None)
-    for one in workloads:
-        if one.lately is None and not one.waiting:
+    known = [one for one in stages if one["runs_lately"]]
+    slowest = max(known, key=lambda one: float(one["median_seconds"]), default=None)
+    for one in stages:
+        if not one["runs_lately"] and not one["waiting"]:
             continue
         took = "no run taken through yet"
-        if one.lately is not None:
-            runs = f"last {one.lately.runs} run{'' if one.lately.runs == 1 else 's'}"
-            took = f"median {one.lately.median:.2f} s, p95 {one.lately.p95:.2f} s ({runs})"
+        if one["runs_lately"]:
+            runs = f"last {one['runs_lately']} run{'' if one['runs_lately'] == 1 else 's'}"
+            took = f"median {one['median_seconds']:.2f} s, p95 {one['p95_seconds']:.2f} s ({runs})"
         mark = "; the slowest stage" if one is slowest and len(known) > 1 else ""
-        click.echo(f"{one.stage:<15} {took}; {one.waiting} waiting, {one.in_hand} in hand{mark}")
+        click.echo(f"{one['stage']:<15} {took}; {one['waiting']} waiting, {one['in_hand']} in hand{mark}")
 
 
-def _tell_causes(causes: Sequence[Cause], most: int) -> None:
+def _tell_causes(causes: Sequence[Told], most: int) -> None:
     """Print why runs are in trouble, and what to do about it."""
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-
     for cause in causes[:most]:
-        runs = runset.show(cause.runs, 3)
-        click.echo(f"{cause.state:<15} {len(cause.runs):>7}   {runs}: {cut(cause.error, TEXT_SHOWN)}")
-        if cause.remedy:
-            click.echo(f"    {cut(cause.remedy, TEXT_SHOWN)}")
+        runs = runset.show(cause["runs"], 3)
+        click.echo(f"{cause['state']:<15} {len(cause['runs']):>7}   {runs}: {cut(cause['error'], TEXT_SHOWN)}")
+        if cause["remedy"]:
+            click.echo(f"    {cut(cause['remedy'], TEXT_SHOWN)}")
     if len(causes) > most:
-        rest = sum(len(cause.runs) for cause in causes[most:])
+        rest = sum(len(cause["runs"]) for cause in causes[most:])
         click.echo(f"and {rest} more for other causes: archiverd runs --state retry_wait|quarantined|conflict")
 
 
-def _tell_state_file(file: StateFile) -> None:
+def _tell_state_file(file: Told) -> None:
     """Print what a state file says against what is so."""
-    if file.said is None:
-        click.echo(f"{file.name}: {file.problem}; {file.stage} is through up to run {file.contiguous}")
+    if file["last_contiguous_run"] is None:
+        click.echo(f"{file['name']}: {file['problem']}; {file['stage']} is through up to run {file['contiguous']}")
         return
-    contiguous, attempted = file.said
-    verdict = "as it is" if file.in_step else f"but {file.stage} is through up to run {file.contiguous}"
-    click.echo(f"{file.name}: last_contiguous_run {contiguous}, last_attempted_run {attempted}: {verdict}")
+    verdict = "as it is" if file["in_step"] else f"but {file['stage']} is through up to run {file['contiguous']}"
+    click.echo(
+        f"{file['name']}: last_contiguous_run {file['last_contiguous_run']}, "
+        f"last_attempted_run {file['last_attempted_run']}: {verdict}"
+    )

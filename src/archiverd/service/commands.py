@@ -13,14 +13,17 @@ from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage, State
 from archiverd.journal.books import TAGS
-from archiverd.service import looking, memory, passes
+from archiverd.journal.reader import reading
+from archiverd.service import looking, memory, passes, standing
+from archiverd.service.places import journal_path
 from archiverd.service.stopping import Reason
 from archiverd.stages import deciding
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from archiverd.service.control import Handler, Progress
+    from archiverd.service.looking import Look
     from archiverd.service.stopping import Stopping
     from archiverd.service.watch import Watcher
     from archiverd.service.wiring import Parts
@@ -45,7 +48,7 @@ class Commands:
         """Return what there is to ask for, by name."""
         return {
             "status": self.status,
-            "probe": self.probe,
+            "standing": self.standing,
             "drain": self.drain,
             "pause": self.pause,
             "resume": self.resume,
@@ -59,6 +62,9 @@ class Commands:
 
     async def status(self, _: Mapping[str, object], __: Progress) -> object:
         """Tell what only the process knows: its number, age, memory, and what it has in hand."""
+        return await self._about_itself()
+
+    async def _about_itself(self) -> dict[str, object]:
         return {
             "pid": os.getpid(),
             "seconds": time.time() - self.begun,
@@ -79,12 +85,22 @@ class Commands:
         found, at = self.watcher.scanned
         return {"ranges": runset.ranges(found.runs), "at": at}
 
-    async def probe(self, _: Mapping[str, object], __: Progress) -> object:
-        """Ask run-records directory, artdaqDB and UconDB now what they hold, and whether we may write there."""
-        parts = self.parts
-        known = [run for run, state in (await parts.journal.known()).items() if state is State.VERIFIED]
-        ucondb = None if parts.migration is None else parts.migration.ucondb
-        return [one.told() for one in await looking.look(parts.settings, parts.artdaqdb, ucondb, known)]
+    async def standing(self, asked: Mapping[str, object], _: Progress) -> object:
+        """Tell how we stand (``status --json``); ``looking`` asks run records, artdaqDB and UconDB what they hold now.
+
+        ``comparing`` holds the state files against what is so. Neither loop nor journal waits for it.
+        """
+        parts, looks = self.parts, None
+        if asked.get("looking") is True:
+            known = [run for run, state in (await parts.journal.known()).items() if state is State.VERIFIED]
+            ucondb = None if parts.migration is None else parts.migration.ucondb
+            looks = await looking.look(parts.settings, parts.artdaqdb, ucondb, known)
+        daemon = await self._about_itself()
+        return await asyncio.to_thread(self._gather, daemon, looks, asked.get("comparing") is True)
+
+    def _gather(self, daemon: Mapping[str, object], looks: Sequence[Look] | None, comparing: bool) -> object:
+        with reading(journal_path(self.parts.settings)) as db:
+            return standing.gather(self.parts.settings, db, daemon, looks, comparing=comparing).told()
 
     async def drain(self, _: Mapping[str, object], __: Progress) -> object:
         """Finish what is in flight and in the queues, then leave with 0."""

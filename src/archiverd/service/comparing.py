@@ -111,12 +111,9 @@ def read_state_file(
     states: Mapping[State, Ranges],
 ) -> StateFile:
     """Read a state file, and say what it should say: by the database of its stage if that could tell."""
-    app = settings.app
-    path = (
-        app.import_state_file or app.work_dir / "importer_state.json"
-        if stage is Stage.IMPORT
-        else app.migrate_state_file or app.work_dir / "migrator_state.json"
-    )
+    from archiverd.service.places import stage_files  # noqa: PLC0415 - heavy imports that plain `status` does without
+
+    (path,) = (files.state for files in stage_files(settings) if files.stage is stage)
     said, problem = _said(path)
     contiguous = 0 if db is None else queries.select_progress(db, stage).last_contiguous_run
     place = ARTDAQDB if stage is Stage.IMPORT else UCONDB

@@ -16,7 +16,6 @@ from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.journal.overview import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.service.backends import make_reader
-from archiverd.service.control_lines import from_error, to_error
 from archiverd.service.watch import scan
 from archiverd.service.wiring import make_ucondb
 from archiverd.stages.reconciling import numbered
@@ -40,17 +39,6 @@ class Look:
     facts: list[str] = field(default_factory=list)
     """What was tried and is well, a few words each."""
     problems: list[ArchiverError] = field(default_factory=list)
-
-    def told(self) -> dict[str, object]:
-        """Return it as the control socket carries it."""
-        problems = [from_error(error) for error in self.problems]
-        return {"name": self.name, "ranges": self.ranges, "facts": self.facts, "problems": problems}
-
-    @staticmethod
-    def of(told: Any) -> Look:
-        """Return what the control socket brought. Raise ValueError, TypeError or LookupError for anything else."""
-        ranges = None if told["ranges"] is None else [(int(first), int(last)) for first, last in told["ranges"]]
-        return Look(str(told["name"]), ranges, list(map(str, told["facts"])), list(map(to_error, told["problems"])))
 
 
 async def look(
