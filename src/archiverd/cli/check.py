@@ -68,7 +68,9 @@ def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | No
 
 def _tell(finding: Finding) -> None:
     """Print a line, and what to do below it."""
-    word = click.style(f"{WORDS[finding.status]:<8}", fg=COLOURS[finding.status], bold=finding.status == "failed")
+    word = click.style(
+        f"{WORDS[finding.status]:<8}", fg=COLOURS[finding.status], bold=True if finding.status == "failed" else None
+    )
     _echo(f"{word} {finding.name:<{NAME_WIDTH}} {' '.join(finding.said.split())}")
     if finding.remedy:
         _echo(f"{'':<9}{'→ ' + finding.remedy}")

@@ -26,14 +26,16 @@ HIDDEN = "********"
 SHORTEST = 4
 """Characters: a shorter secret would be found in half the words there are."""
 
-_WORDS = r"pass(?:word|wd|phrase)?|pw|token|secret|credential|api_?key|private_?key"
-_NAME = re.compile(rf"(?:^|[_\W])(?:\w*(?:{_WORDS}))(?:$|[_\W\d])", re.IGNORECASE)
-_NAMED = re.compile(rf"""((?:{_WORDS})s?["']?\s*[:=]\s*)(?!["']?\$\{{[\w.]+\}}["']?\s*$)\S.*""", re.IGNORECASE)
+_WORDS = r"password|passwd|passphrase|token|secret|credential|api_?key|private_?key"
+_SHORT = r"(?<![a-z])(?:pass|pw)(?![a-z])"
+"""Beginnings of other words, if they do not stand alone."""
+_NAME = re.compile(rf"{_WORDS}|{_SHORT}", re.IGNORECASE)
+_NAMED = re.compile(rf"""((?:{_WORDS}|{_SHORT})s?["']?\s*[:=]\s*)(?!["']?\$\{{[\w.]+\}}["']?\s*$)\S.*""", re.IGNORECASE)
 """A name of a secret with what it is set to, to the end of the line; a mere reference may stay."""
 _REFERENCE = re.compile(r"\$\{[\w.]+\}")
 _LOGIN = re.compile(r"(://)[^\s\"'@]*(?:@[^\s\"'@/?]*)*@")
 _PASSWORD = re.compile(r"://[^\s\"':@/]*:([^\s\"']*)@")
-_OPTION = re.compile(rf"([?&;](?:\w*(?:{_WORDS}|authmechanismproperties)\w*)=)([^&;\s\"']+)", re.IGNORECASE)
+_OPTION = re.compile(rf"([?&;](?:\w*(?:{_WORDS}|{_SHORT}|authmechanismproperties)\w*)=)([^&;\s\"']+)", re.IGNORECASE)
 
 
 class Redactor:
