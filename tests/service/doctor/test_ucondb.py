@@ -1,4 +1,4 @@
-"""The way to UconDB, step by step: each fault is made for real, told, and mended as the line says; nothing is stored."""
+"""The way to UconDB, step by step: each fault is made for real, told, and mended; nothing is stored."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_a_firewall_that_swallows_everything(full_house: House) -> None:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)  # noqa: FBT003 - the standard library's form
             filler.connect_ex(full.getsockname())
-        full_house.change("ucon_db", server_url="http://127.0.0.1:{}/inst/app".format(full.getsockname()[1]))
+        full_house.change("ucon_db", server_url=f"http://127.0.0.1:{full.getsockname()[1]}/inst/app")
         begun = time.monotonic()
         await assert_fails_at(full_house, "UconDB port", "Connection timed out", "firewall")
     assert time.monotonic() - begun < 15

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import fhicl
@@ -20,7 +21,7 @@ from archiverd.artdaqdb.conftoolp.failures import not_kept, wrong_answer
 from archiverd.artdaqdb.conftoolp.files import Files
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
-from archiverd.artdaqdb.conftoolp.process import Launch
+from archiverd.artdaqdb.conftoolp.process import Launch, Worker
 from archiverd.artdaqdb.filesystem.mending import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
 from archiverd.artdaqdb.filesystem.store import parse_uri as parse_files_uri
@@ -85,14 +86,14 @@ class ConftoolpDB:
         self._files = Files(root)
         self.workers = 1 if root else max(1, workers)
         """So many children at most."""
-        launch = Launch(
+        self._launch = Launch(
             python=python,
             variables=_variables(uri, str(conftoolp_dir)),
             memory=memory_limit(self.workers),
             secrets=secrets,
             prepare=self._files.prepare,
         )
-        self._pool = Pool(self.workers, launch, call_timeout_seconds)
+        self._pool = Pool(self.workers, self._launch, call_timeout_seconds)
         self._library = Library(self._pool)
         self._turns = [asyncio.Lock() for _ in range(_TURNS)]
         self._begun: set[asyncio.Task[Any]] = set()
@@ -104,7 +105,11 @@ class ConftoolpDB:
 
     async def check_import(self) -> None:
         """See that the library can be imported; the database is left alone. Raise ArtdaqDBError if it cannot."""
-        await self._pool.open()
+        worker = Worker(replace(self._launch, prepare=_inheriting_nothing), CLOSE_SECONDS)
+        try:
+            await worker.start()
+        finally:
+            await worker.close()
 
     async def open(self) -> None:
         """See ``ArtdaqDB.open``. Raise ArtdaqDBError if the library cannot be imported or the database not listed."""
@@ -323,3 +328,8 @@ def _check(entities: Sequence[Entity]) -> None:
     """Raise FhiclError for the first entity that is not FHiCL: on some errors the library ends its process."""
     for one in entities:
         fhicl.to_json(one.fcl, f"{one.name}.fcl", "")
+
+
+async def _inheriting_nothing() -> Sequence[int]:
+    """Start a child that has no business with the database's files."""
+    return ()

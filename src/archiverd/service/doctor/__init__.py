@@ -8,6 +8,7 @@ subject      the configuration, as far as it can be read
 ├─ space           disk space, inodes, log rotation
 ├─ artdaqdb        schema.fcl, database; bundle: conftoolp and the tools
 ├─ ucondb          URL, name, port, certificate, answer, folder, login, clock
+├─ notifiers       mail, Slack, Carbon
 ├─ running         lock, daemon, journal, state files, failure logs, the last exit
 └─ machine         time synchronisation, memory, open files, Python and packages
 bundle       what a maintainer asks for, in one file without secrets (redaction)

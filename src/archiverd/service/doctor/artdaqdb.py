@@ -8,17 +8,20 @@ import stat
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.index import CONFIGURATION, Index
+from archiverd.artdaqdb.filesystem.lock import LOCK
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.filesystem.tree import INDEX
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.artdaqdb.schema import FILE, load_schema
 from archiverd.core.errors import ArchiverError
+from archiverd.service import lock
 from archiverd.service.backends import chosen, make_artdaqdb
-from archiverd.service.doctor import bundled
+from archiverd.service.doctor import bundled, processes
 from archiverd.service.doctor.examining import LONGEST_SECONDS, USUAL_SECONDS, Examination, in_thread
 from archiverd.service.doctor.files import nearest, obstacle, permissions
 from archiverd.service.doctor.finding import Finding, Status, failed, ok, warning
 from archiverd.service.doctor.subject import user_name
+from archiverd.service.places import lock_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 SCHEMA, URI = "schema.fcl", "artdaqDB URI"
 DIRECTORY, INDEXES, GROUP = "artdaqDB directory", "artdaqDB indexes", "artdaqDB group access"
+WRITER = "artdaqDB writer"
 SERVER, LOGIN = "artdaqDB server", "artdaqDB login"
 
 SERVER_SECONDS = 4.0
@@ -40,6 +44,8 @@ def examinations(settings: Settings) -> list[Examination]:
     """Return what there is to look at."""
     database, backend = settings.artdaq_db, chosen(settings.artdaq_db)
     found = [Examination((SCHEMA,), lambda: _schema(database)), _database(database, backend)]
+    if database.database_uri.startswith(SCHEME) and backend != "tools":
+        found.append(Examination((WRITER,), lambda: _writer(settings)))
     if backend == "conftoolp":
         found += bundled.conftoolp(database, USUAL_SECONDS)
     if backend == "tools":
@@ -152,6 +158,23 @@ def _group(root: Path) -> Finding:
                 f'chmod -R g+rX {root}; app.umask = "0022" keeps it so, for archiverd',
             )
     return ok(GROUP, "the group may read it")
+
+
+async def _writer(settings: Settings) -> AsyncGenerator[Finding]:
+    """See whether another archiverd, of another work directory, writes to the same database."""
+    root = parse_uri(settings.artdaq_db.database_uri)
+    holding, ours = await in_thread(lambda: (lock.look(root / LOCK), lock.look(lock_path(settings))))
+    if holding is None or not holding.held:
+        yield ok(WRITER, "nobody writes to it now")
+    elif ours is not None and ours.held and ours.pid == holding.pid:
+        yield ok(WRITER, f"process {holding.pid}, which works on {settings.app.work_dir}")
+    else:
+        running = None if holding.pid is None else processes.command_line(holding.pid)
+        yield failed(
+            WRITER,
+            f"Another archiverd (process {holding.pid or 'unknown'}: {running or 'not seen here'}) writes to {root}",
+            "one writer at a time: stop the other, or point one of them at another database_uri",
+        )
 
 
 def _collections(root: Path) -> list[Path]:

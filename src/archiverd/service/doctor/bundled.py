@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
+from archiverd.artdaqdb.filesystem.store import SCHEME
 from archiverd.artdaqdb.tools.command import environment, run_command
 from archiverd.service.backends import through_conftoolp, through_tools
 from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination, in_thread
@@ -30,7 +30,11 @@ _BUNDLE_REMEDY = (
 
 
 def conftoolp(database: ArtdaqDb, seconds: float) -> list[Examination]:
-    """Return what there is to look at where conftoolp is the backend; one of its calls may take ``seconds``."""
+    """Return what there is to look at where conftoolp is the backend; one of its calls may take ``seconds``.
+
+    A FileSystemDB is not asked through the library: that would take the writer's lock.
+    """
+    on_files = database.database_uri.startswith(SCHEME)
 
     async def look() -> AsyncGenerator[Finding]:
         directory = database.conftoolp_dir
@@ -47,19 +51,17 @@ def conftoolp(database: ArtdaqDb, seconds: float) -> list[Examination]:
             return
         bounded = database.model_copy(update={"call_timeout_seconds": min(database.call_timeout_seconds, seconds)})
         library = through_conftoolp(bounded, 1)
-        try:
-            await library.check_import()
-            python = database.conftoolp_python or sys.executable
-            yield ok(IMPORT, f"{python} imports it")
-            if database.database_uri.startswith(SCHEME) and not parse_uri(database.database_uri).is_dir():
-                yield ok(ANSWERS, "is not there yet; the first import makes it")
-                return
-            await library.open()
-            yield ok(ANSWERS, "the library lists its versions")
-        finally:
-            await library.close()
+        await library.check_import()
+        yield ok(IMPORT, f"{database.conftoolp_python or sys.executable} imports it")
+        if not on_files:
+            try:
+                await library.open()
+                yield ok(ANSWERS, "the library lists its versions")
+            finally:
+                await library.close()
 
-    return [Examination((BUNDLE, LIBRARIES, IMPORT, ANSWERS), look, LONGEST_SECONDS)]
+    names = (BUNDLE, LIBRARIES, IMPORT) if on_files else (BUNDLE, LIBRARIES, IMPORT, ANSWERS)
+    return [Examination(names, look, LONGEST_SECONDS)]
 
 
 def tools(database: ArtdaqDb) -> list[Examination]:

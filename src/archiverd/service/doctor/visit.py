@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archiverd.service.doctor import artdaqdb, configuration, files, machine, running, space, ucondb
+from archiverd.service.doctor import artdaqdb, configuration, files, machine, notifiers, running, space, ucondb
 from archiverd.service.doctor.configuration import SYNTAX, VALUES
 from archiverd.service.doctor.examining import Examination, examine
 from archiverd.service.doctor.finding import Finding, Status, skipped
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from archiverd.service.doctor.subject import Subject
 
-NEED_SETTINGS = ("directories and permissions", "disk space", "running and last processes", "artdaqDB", "UconDB")
+NEED_SETTINGS = (
+    "directories and permissions",
+    "disk space",
+    "running and last processes",
+    "artdaqDB",
+    "UconDB",
+    "notifiers",
+)
 """What cannot be looked at without a configuration."""
 
 
@@ -42,6 +49,7 @@ def _all(subject: Subject) -> list[Examination]:
         *running.examinations(settings),
         *artdaqdb.examinations(settings),
         *ucondb.examinations(settings, migrating=subject.migrating),
+        *notifiers.examinations(settings),
         *machine.examinations(settings),
     ]
 
