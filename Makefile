@@ -11,7 +11,7 @@ ARGS ?=
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## the virtual environment in .venv, as requirements/dev.lock says
 	@scripts/setup

@@ -2,7 +2,8 @@
 
 Imports (insert and update, durable and proven as each backend does it) and exports the same runs through the built-in
 engine, MongoDB (if `make mongo-servers` fetched a server, a mongod is on PATH, or ARCHIVERD_TEST_MONGODB_URI names
-one), and the command line tools, whose place the tests' stand-ins take: their figures are those of starting processes.
+one), the experiment's library and the command line tools. The place of the last two is taken by the tests' stand-ins:
+their figures are what archiverd adds, in calls of a child process and in starting processes.
 
     python benchmarks/bench_backends.py --runs 10 --profile demo
 """
@@ -24,10 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench_artdaqdb import plans
 
+from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.tools.making import make_tools_db
 from archiverd.demo.runs import remove_tree
+from tests.artdaqdb.conftoolp.conftest import STANDIN
 from tests.artdaqdb.mongo.servers import URI_VARIABLE, bson_server, mongod
 from tests.artdaqdb.tools import standin
 
@@ -95,6 +98,7 @@ def main() -> int:
             backends: dict[str, ArtdaqDB | None] = {
                 "builtin (files)": FileSystemDB(f"filesystemdb://{root}/files"),
                 "mongodb": None if uri is None else MongoDB(uri),
+                "conftoolp (stand-in)": ConftoolpDB(f"filesystemdb://{root}/library", STANDIN, sys.executable, 1, 300),
                 "tools (stand-ins)": tools,
             }
             for name, database in backends.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.schema import load_schema
@@ -17,6 +18,7 @@ from archiverd.config import CONVERTED
 from archiverd.runrecord.prepare import prepare
 from archiverd.runrecord.reading import read_run_record
 from archiverd.stages.importer import plan_import, prove
+from tests.artdaqdb.conftoolp.conftest import STANDIN
 from tests.artdaqdb.mongo.conftest import scripted
 from tests.artdaqdb.tools import standin
 
@@ -53,7 +55,7 @@ async def through(database: ArtdaqDB, plan: Plan) -> list[ExportedEntity]:
 
 
 async def test_a_run_comes_back_the_same_from_every_backend(tmp_path: Path, plan: Plan, scripted: Scripted) -> None:
-    """Built-in engine, MongoDB and command line tools export the same entities, byte for byte."""
+    """Built-in engine, MongoDB, command line tools and library export the same entities, byte for byte."""
     tools = make_tools_db(
         f"filesystemdb://{tmp_path}/tools",
         directory=standin.install(tmp_path / "bundle"),
@@ -61,8 +63,13 @@ async def test_a_run_comes_back_the_same_from_every_backend(tmp_path: Path, plan
         schema_dir=tmp_path,
         call_timeout_seconds=60,
     )
-    backends: list[ArtdaqDB] = [FileSystemDB(f"filesystemdb://{tmp_path}/files"), MongoDB(scripted.uri), tools]
+    backends: list[ArtdaqDB] = [
+        FileSystemDB(f"filesystemdb://{tmp_path}/files"),
+        MongoDB(scripted.uri),
+        tools,
+        ConftoolpDB(f"filesystemdb://{tmp_path}/library", STANDIN, sys.executable, 1, 60),
+    ]
     exports = [{(one.collection, one.name): one.fcl for one in await through(db, plan)} for db in backends]
     assert len(exports[0]) > 10
-    assert exports[1] == exports[0]
-    assert exports[2] == exports[0]
+    for other in exports[1:]:
+        assert other == exports[0]
