@@ -201,3 +201,14 @@ def test_tls_that_is_switched_off_is_said_loudly(bare_site: Site) -> None:
     bare_site.configure(run_process_retries=0)
     assert "TLS IS NOT VERIFIED" not in bare_site.run("once").stderr
     assert "TLS" not in bare_site.run("status").stdout
+
+
+def test_a_file_whose_name_is_not_utf_8_is_accounted_for(site: Site) -> None:
+    """One Latin-1 byte in a name takes down neither run nor pass; the file is named, legibly (I7)."""
+    site.make("--profile", "demo", "--fcl", "dumped", "--no-chmod", "--runs", "1", "--crash", "0", "--first", "7")
+    with open(os.fsencode(site.records / "7") + b"/caf\xe9.txt", "wb") as file:
+        file.write(b"x: 1\n")
+    done = site.run("once")
+    assert (done.returncode, "UNEXPECTED" in done.stderr) == (0, False)
+    assert site.rows()[7].state is State.VERIFIED
+    assert "caf\\xe9.txt" in site.run("why", "7").stdout

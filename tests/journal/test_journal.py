@@ -210,6 +210,19 @@ async def test_the_fate_of_every_file_is_kept(journal: Journal, tmp_path: Path) 
         assert select_counts(db) == {State.IMPORTED: 1}
 
 
+async def test_a_name_that_is_not_utf_8_is_kept_legibly(journal: Journal, tmp_path: Path) -> None:
+    """One Latin-1 byte in a file's name, wherever it is told, does not take the journal down."""
+    await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS)
+    odd = os.fsdecode(b"caf\xe9.txt")
+    fates = (FileFate(odd, "", f"not FHiCL: {odd}"), FileFate("\ud800", "", ""))
+    (row,) = await journal.record(Move(1, Event.IMPORT_DONE, odd, {"error": odd}, fates))
+    await journal.note_first_phase(1, {"error": odd}, "first_phase_failed", odd)
+    assert row.error == "caf\\xe9.txt"
+    with reading(tmp_path / "journal.sqlite") as db:
+        assert [fate.name for fate in select_files(db, 1)] == ["\\ud800", "caf\\xe9.txt"]
+        assert select_story(db, 1)[-1].note == "caf\\xe9.txt"
+
+
 async def test_the_latest_start_of_each_partition_is_known(journal: Journal) -> None:
     """After a restart it is still known that a later run of a partition has started."""
     await journal.see([1, 2, 3, 4], Lane.FRESH)

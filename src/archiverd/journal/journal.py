@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from archiverd.core.lanes import Lane, takes_oldest
@@ -21,7 +21,7 @@ from archiverd.journal.queries import (
     select_run,
     select_states,
 )
-from archiverd.journal.rows import FirstPhaseRow, Move
+from archiverd.journal.rows import FirstPhaseRow, Move, legible
 from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.journal.telling import Told
 from archiverd.journal.writer import GROUP_LIMIT, Writer, journal_error
@@ -178,7 +178,8 @@ class Journal:
         def work(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM holds WHERE backend = ?", (backend,))
             if hold is not None:
-                db.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(hold))
+                row = replace(hold, cause=legible(hold.cause), remedy=legible(hold.remedy))
+                db.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(row))
 
         await self._open_writer.write(work)
 
@@ -231,10 +232,11 @@ class Journal:
         def work(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR IGNORE INTO pending (run) VALUES (?)", (run,))
             for name, value in changes.items():
-                db.execute(f"UPDATE pending SET {name} = ? WHERE run = ?", (value, run))  # noqa: S608 - our column names
+                stored = legible(value) if isinstance(value, str) else value
+                db.execute(f"UPDATE pending SET {name} = ? WHERE run = ?", (stored, run))  # noqa: S608 - our column names
             if event:
                 sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs"
-                db.execute(f"{sql} WHERE run = ?", (now, event, note, run))
+                db.execute(f"{sql} WHERE run = ?", (now, event, legible(note), run))
                 _trim(db, run)
 
         await self._open_writer.write(work)
@@ -331,13 +333,14 @@ def _apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tupl
         "changed_at": now,
     }
     columns = ", ".join(f"{name} = ?" for name in changes)
-    db.execute(f"UPDATE runs SET {columns} WHERE run = ?", (*changes.values(), move.run))  # noqa: S608 - our column names
+    values = (*(legible(value) if isinstance(value, str) else value for value in changes.values()), move.run)
+    db.execute(f"UPDATE runs SET {columns} WHERE run = ?", values)  # noqa: S608 - our column names
     insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
-    db.execute(insert, (move.run, now, str(move.event), str(after.state), move.note))
+    db.execute(insert, (move.run, now, str(move.event), str(after.state), legible(move.note)))
     _trim(db, move.run)
     if move.files is not None:
         db.execute("DELETE FROM files WHERE run = ?", (move.run,))
-        fates = [(move.run, fate.name, fate.entity, fate.reason) for fate in move.files]
+        fates = [(move.run, *map(legible, (fate.name, fate.entity, fate.reason))) for fate in move.files]
         db.executemany("INSERT OR REPLACE INTO files (run, name, entity, reason) VALUES (?, ?, ?, ?)", fates)
     changed = select_run(db, move.run)
     if changed is None:

@@ -174,3 +174,11 @@ class Move:
     """Columns of ``runs`` to set (never ``state`` or ``stage``: the machine sets those)."""
     files: tuple[FileFate, ...] | None = None
     """When given, replaces what is known of the run's files."""
+
+
+def legible(text: str) -> str:
+    r"""Return ``text`` as SQLite can hold it: bytes of a file name that are not UTF-8 are written ``\xe9``."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()

@@ -89,10 +89,9 @@ class Importer:
             plan = await asyncio.to_thread(self.plan, run)
             ours = row.imported_at is not None or await self.journal.begun_before(run)
             note = await self._store(run, plan, ours=ours)
+            await self._done(row, plan, note)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
-        else:
-            await self._done(row, plan, note)
 
     def plan(self, run: int) -> Plan:
         """Read the run's record and decide what of it goes where; blocking, for a worker thread.

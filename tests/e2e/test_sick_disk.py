@@ -1,0 +1,68 @@
+"""The disk fills up, or no longer syncs, under a working daemon: it stops accepting, says so, and loses nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.machine import IN_HAND, State
+from tests.e2e.test_operations import DEMO, ONE_RUN
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Site
+
+SOURCE = Path(__file__).with_name("sick_disk.c")
+SAID = {"full": "No space left on device", "sync": "Input/output error"}
+COMPILER = os.environ.get("CC", "cc")
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The disk's sickness as a shared object."""
+    if shutil.which(COMPILER) is None:
+        pytest.skip("needs a C compiler")
+    made = tmp_path_factory.mktemp("shim") / "sick_disk.so"
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", str(made), str(SOURCE), "-ldl"], check=True)
+    return made
+
+
+@pytest.mark.parametrize("how", SAID)
+@pytest.mark.parametrize("where", ["work", "artdaqdb"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_sick_disk_stops_the_work_and_loses_nothing(
+    site: Site, shim: Path, monkeypatch: pytest.MonkeyPatch, how: str, where: str, killed: bool
+) -> None:
+    """Below the work directory or artdaqDB: no run goes on, the log says why; once well, each is verified once."""
+    switch = site.root / "switch"
+    site.make(*ONE_RUN)
+    with monkeypatch.context() as sickly:
+        sickly.setenv("LD_PRELOAD", str(shim))
+        sickly.setenv("SICK_BELOW", str(site.root / where))
+        sickly.setenv("SICK_SWITCH", str(switch))
+        daemon = site.start("run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    switch.write_text(how)
+    site.make(*DEMO, "--runs", "3", "--crash", "0", "--first", "20")
+    said = "disk I/O error" if (where, how) == ("work", "sync") else SAID[how]
+    site.wait(lambda _: said in site.log)
+    assert daemon.poll() is None
+    assert site.versions() == {7: 1}
+    if killed:
+        daemon.kill()
+        daemon.wait()
+    switch.unlink()
+    if killed:
+        daemon = site.start("run")
+    rows = site.wait(
+        lambda rows: {7, 20, 21, 22} == rows.keys() and all(row.state is State.VERIFIED for row in rows.values())
+    )
+    assert site.stop(daemon) == 130
+    assert not [row for row in rows.values() if row.state in IN_HAND]
+    assert site.versions() == dict.fromkeys(rows, 1)
+    assert site.run("reconcile", "--deep").returncode == 0
+    assert "Traceback" not in site.log
