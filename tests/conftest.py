@@ -11,6 +11,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from archiverd import log
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,4 +25,5 @@ settings.load_profile("steady")
 def plain_log() -> Iterator[None]:
     """Let no test log into what another one has closed."""
     yield
+    log.close()
     structlog.reset_defaults()

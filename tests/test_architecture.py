@@ -22,7 +22,7 @@ EVERYWHERE = ("src", "native", "tests", "scripts", "docs", "deploy", "requiremen
 
 LEVELS = (
     {"core"},
-    {"expansion", "fhicl", "config", "disk", "log"},
+    {"expansion", "fhicl", "config", "disk", "log", "logfile"},
     {"runrecord", "artdaqdb", "ucondb", "journal"},
     {"stages", "notify"},
     {"service"},
@@ -32,7 +32,7 @@ LEVELS = (
 )
 """The rooms, lowest first: a room imports from itself and from lower levels only."""
 
-BESIDE = {("config", "expansion")}
+BESIDE = {("config", "expansion"), ("log", "logfile")}
 """Imports within a level that are allowed: (who, whom)."""
 
 APART = "ucondb_server"

@@ -1,7 +1,10 @@
 """The one seam for logging: structlog inside, the runbook's line formats outside.
 
 A line reads ``time LEVEL [Stage] [Run 12345] message key=value``; an error's message is ``ErrorName: text``
-and a ``Context: {…}`` line follows, because people grep for exactly that.
+and a ``Context: {…}`` line follows, because people grep for exactly that. What is not printable in a message, line ends
+above all, is escaped: nothing that comes from a run record can make up a line.
+
+Lines go to one stream (or the systemd journal) and, once ``to_file`` was called, to the log file too.
 """
 
 from __future__ import annotations
@@ -11,21 +14,30 @@ import os
 import socket
 import sys
 import traceback
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 
 import structlog
 
 from archiverd.core.errors import ArchiverError, Retry
+from archiverd.logfile import STAMP, LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
+    from pathlib import Path
+
+    from archiverd.logfile import Rotation
+
+    Event = MutableMapping[str, Any]
 
 Format = Literal["auto", "console", "json", "journal"]
 
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 LINE_LIMIT = 16_384
 """Longer messages are cut: a hostile record must not fill the log."""
+EARLY_LIMIT = 500
+"""So many lines are kept for a log file that is opened later."""
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _BANNER = "=" * 70
@@ -46,36 +58,52 @@ class Log(Protocol):
     def error(self, event: str, **facts: object) -> Any:
         """Say what went wrong."""
 
-
-def get(stage: str = "") -> Log:
-    """Return a log whose lines carry ``[stage]`` (no tag if empty)."""
-    return cast("Log", structlog.get_logger(stage=stage))
+    def critical(self, event: str, **facts: object) -> Any:
+        """Say that archiverd itself is wrong."""
 
 
-def failure(log: Log, error: ArchiverError, run: int | None = None) -> None:
-    """Log an error in the runbook's form, its context on a second line; a transient one is a warning."""
-    tell = log.warning if error.retry is Retry.TRANSIENT else log.error
+def get(stage: str = "", *, shown: bool = True) -> Log:
+    """Return a log whose lines carry ``[stage]`` (no tag if empty).
+
+    If not ``shown``, only the log file gets them: for what people were told already.
+    """
+    return cast("Log", structlog.get_logger(stage=stage, shown=shown))
+
+
+def failure(log: Log, error: ArchiverError, run: int | None = None, *, final: bool = False) -> None:
+    """Log an error in the runbook's form, its context below it; one that passes is a warning, if not ``final``."""
+    tell = log.warning if error.retry is Retry.TRANSIENT and not final else log.error
     text = f"{error.name}: {error}"
     if error.remedy:
         text += f" ({error.remedy})"
     facts: dict[str, object] = {"context": error.context} if error.context else {}
     number = error.run if run is None else run
-    tell(text, **facts, **({} if number is None else {"run": number}))
-    log.debug(f"Exception raised: {error!r}", **({} if number is None else {"run": number}))
+    about: dict[str, object] = {} if number is None else {"run": number}
+    tell(text, **facts, **about)
+    log.debug(f"Exception raised: {error!r}", trace=_trace(error), **about)
 
 
 def unexpected(log: Log, error: BaseException, run: int | None = None) -> None:
     """Log a mistake of ours with its traceback, under the runbook's banner."""
-    trace = "".join(traceback.format_exception(error))
-    text = f"{_BANNER}\nUNEXPECTED ERROR SUMMARY\n{type(error).__name__}: {error}\n{_BANNER}\n{trace}"
-    log.error(text, **({} if run is None else {"run": run}))
+    about: dict[str, object] = {} if run is None else {"run": run}
+    text = f"{type(error).__name__}: {error}"
+    log.critical(_BANNER, **about)
+    log.critical("UNEXPECTED ERROR SUMMARY", trace=f"{text}\n{_BANNER}\n{_trace(error)}", **about)
+    log.debug(f"Exception raised: {text}", **about)
 
 
-def configure(level: str, form: Format = "auto", stream: TextIO | None = None) -> None:
+def _trace(error: BaseException) -> str:
+    """Return an error's traceback; empty if it was never raised."""
+    return "" if error.__traceback__ is None else "".join(traceback.format_exception(error))
+
+
+def configure(level: str, form: Format = "auto", stream: TextIO | None = None, *, quiet: bool = False) -> None:
     """Set up logging for this process; call once, first thing. ``level`` is one of LEVELS.
 
-    ``auto`` is the systemd journal when standard error leads there, else readable lines.
+    ``auto`` is the systemd journal when standard error leads there, else readable lines. ``quiet`` lets only warnings
+    and errors onto the stream; the log file still gets everything.
     """
+    close()
     out = sys.stderr if stream is None else stream
     chosen = _choose(form, out)
     finish: Callable[..., Any]
@@ -87,14 +115,87 @@ def configure(level: str, form: Format = "auto", stream: TextIO | None = None) -
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.processors.TimeStamper(fmt=STAMP, utc=False),
             _bounded,
+            _Fork("WARNING" if quiet else level),
             finish,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
+
+
+def is_configured() -> bool:
+    """Tell whether ``configure`` was called."""
+    return structlog.is_configured()
+
+
+def to_file(path: Path, rotation: Rotation) -> None:
+    """Write lines to the file at ``path`` too, those since ``configure`` first.
+
+    The file is only rotated after ``own_file``. Raise OSError if it cannot be opened; later trouble is told and costs
+    lines, nothing else.
+    """
+    opened = LogFile(
+        path,
+        rotation,
+        lambda trouble: get().warning(f"Cannot write the log file: {trouble} (archiving goes on, log lines get lost)"),
+    )
+    for line in _state.early:
+        opened.write(line)
+    _state.early.clear()
+    _state.file = opened
+
+
+def own_file() -> None:
+    """Let this process rotate the log file: it holds the lock."""
+    if _state.file is not None:
+        _state.file.rotates = True
+
+
+def reopen() -> None:
+    """Open the log file anew, after somebody has moved it."""
+    if _state.file is not None:
+        _state.file.reopen()
+
+
+def close() -> None:
+    """Close the log file; forget what was kept for one."""
+    if _state.file is not None:
+        _state.file.close()
+    _state.file = None
+    _state.early.clear()
+
+
+@dataclass(slots=True)
+class _State:
+    """The log file of this process, as structlog's own configuration is the process's."""
+
+    file: LogFile | None = None
+    early: list[str] = field(default_factory=list)
+    """Lines for a log file that is not open yet."""
+
+
+_state = _State()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fork:
+    """Sends each line to the log file, and on to the stream if it is for people and ``level`` or above."""
+
+    level: str
+
+    def __call__(self, _logger: object, method: str, event: Event) -> Event:
+        shown = event.pop("shown", True) or event["level"] == "debug"
+        line = _as_line(None, method, dict(event))
+        if _state.file is not None:
+            _state.file.write(line)
+        elif len(_state.early) < EARLY_LIMIT:
+            _state.early.append(line)
+        if not shown or LEVELS[event["level"].upper()] < LEVELS[self.level]:
+            raise structlog.DropEvent
+        return event
 
 
 def _choose(form: Format, out: TextIO) -> str:
@@ -109,32 +210,50 @@ def _choose(form: Format, out: TextIO) -> str:
     return "journal" if os.environ.get("JOURNAL_STREAM") == here else "console"
 
 
-def _bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Cut a message that is too long, saying so."""
-    text = str(event["event"])
-    if len(text) > LINE_LIMIT:
-        event["event"] = f"{text[:LINE_LIMIT]} … ({len(text)} characters)"
+def _bounded(_logger: object, _method: str, event: Event) -> Event:
+    """Cut what is too long, saying so."""
+    for name in ("event", "trace"):
+        text = str(event.get(name, ""))
+        if len(text) > LINE_LIMIT:
+            event[name] = f"{text[:LINE_LIMIT]} … ({len(text)} characters)"
     return event
 
 
-def _headed(event: MutableMapping[str, Any]) -> str:
-    """Return the message with its stage and run tags; takes them out of ``event``."""
+def _tags(event: Event) -> str:
+    """Return the stage and run tags; takes them out of ``event``."""
     stage, run = event.pop("stage", ""), event.pop("run", None)
-    tags = [f"[{stage}]"] if stage else []
-    if run is not None:
-        tags.append(f"[Run {run}]")
-    return " ".join([*tags, str(event.pop("event"))])
+    return (f"[{stage}] " if stage else "") + ("" if run is None else f"[Run {run}] ")
 
 
-def _as_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """Render a readable line, and a second one for an error's context."""
-    when, level, context = event.pop("timestamp"), event.pop("level"), event.pop("context", None)
-    line = f"{when} {level.upper():<7} {_headed(event)}"
-    line += "".join(f" {key}={value}" for key, value in event.items())
-    return f"{line}\nContext: {context!r}" if context else line
+def _message(event: Event) -> str:
+    """Return the message and the facts that are left; takes the message out of ``event``."""
+    return str(event.pop("event")) + "".join(f" {key}={value}" for key, value in event.items())
 
 
-def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+def _plain(text: str) -> str:
+    """Return ``text`` with everything escaped that a terminal would not simply show."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _as_line(_logger: object, _method: str, event: Event) -> str:
+    """Render a readable line, one more for each line of a traceback, and one for an error's context."""
+    when, level = event.pop("timestamp"), event.pop("level")
+    context, trace = event.pop("context", None), event.pop("trace", "")
+    begin = f"{when} {level.upper():<7} {_tags(event)}"
+    lines = [begin + _plain(_message(event)), *(begin + _plain(line) for line in trace.splitlines())]
+    if context:
+        lines.append(_context(context))
+    return "\n".join(lines)
+
+
+def _context(context: object) -> str:
+    """Render an error's context as people grep for it."""
+    return _plain(f"Context: {context!r}"[:LINE_LIMIT])
+
+
+def _as_json(_logger: object, _method: str, event: Event) -> str:
     """Render one JSON object a line: time, level, stage, run, message, and the other facts."""
     ordered = {
         "time": event.pop("timestamp"),
@@ -146,10 +265,11 @@ def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
     return json.dumps({**ordered, **event}, default=str)
 
 
-def _as_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> tuple[tuple[bytes], dict[str, Any]]:
+def _as_fields(_logger: object, _method: str, event: Event) -> tuple[tuple[bytes], dict[str, Any]]:
     """Render the native fields of the systemd journal: ``journalctl ARCHIVERD_RUN=12345`` is a run's story."""
     event.pop("timestamp")
-    stage, run, context = event.get("stage", ""), event.get("run"), event.pop("context", None)
+    stage, run = event.get("stage", ""), event.get("run")
+    context, trace = event.pop("context", None), event.pop("trace", "")
     fields = {
         "PRIORITY": str(_PRIORITIES[event.pop("level")]),
         "SYSLOG_IDENTIFIER": "archiverd",
@@ -157,8 +277,8 @@ def _as_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -
         "ARCHIVERD_RUN": "" if run is None else str(run),
         "ARCHIVERD_EVENT": str(event["event"]).split(":", 1)[0][:64],
     }
-    message = _headed(event) + "".join(f" {key}={value}" for key, value in event.items())
-    fields["MESSAGE"] = f"{message}\nContext: {context!r}" if context else message
+    parts = [_tags(event) + _message(event), trace, _context(context) if context else ""]
+    fields["MESSAGE"] = "\n".join(part for part in parts if part)
     return (b"".join(_field(name, value) for name, value in fields.items() if value),), {}
 
 
@@ -184,4 +304,4 @@ class _JournalFactory:
         except OSError:
             sys.stderr.buffer.write(message)
 
-    debug = info = warning = error = msg = _send
+    debug = info = warning = error = critical = msg = _send

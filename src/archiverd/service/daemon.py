@@ -29,7 +29,7 @@ async def run(settings: Settings) -> int:
     Raise ArchiverError when it cannot start.
     """
     stopping = Stopping(time.monotonic)
-    with signals(stopping):
+    with signals(stopping, on_hangup=_reopen_log):
         async with opened(settings, stopping, Order()) as parts:
             watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
             await watcher.look_once()
@@ -45,6 +45,12 @@ async def run(settings: Settings) -> int:
     reason = stopping.reason or Reason.DRAIN_ASKED
     _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")
     return reason.value
+
+
+def _reopen_log() -> None:
+    """Begin a new log file where somebody has moved the old one away (SIGHUP)."""
+    log.reopen()
+    _log.info("hang-up: log file opened anew")
 
 
 async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping: Stopping) -> None:

@@ -75,13 +75,18 @@ class Stopping:
 
 
 @contextlib.contextmanager
-def signals(stopping: Stopping) -> Iterator[None]:
-    """Let SIGINT and SIGTERM drain the daemon while the block runs."""
+def signals(stopping: Stopping, *, on_hangup: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let SIGINT and SIGTERM drain the daemon while the block runs, and SIGHUP do what ``on_hangup`` does, if given."""
+    handlers: dict[signal.Signals, Callable[[], None]] = dict.fromkeys(
+        (signal.SIGINT, signal.SIGTERM), stopping.interrupt
+    )
+    if on_hangup is not None:
+        handlers[signal.SIGHUP] = on_hangup
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.interrupt)
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in handlers:
             loop.remove_signal_handler(number)

@@ -23,6 +23,7 @@ from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service.backends import make_artdaqdb
 from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
+from archiverd.service.log_file import begin_log_file
 from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import PAUSE_SECONDS, StageRunner
@@ -164,12 +165,14 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
     Raise ArchiverError (LockExistsError, ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
     os.umask(int(settings.app.umask, 8))
-    schema = load_schema(settings.artdaq_db.fcl_conf_dir)
     _make_work_dir(settings.app.work_dir)
+    begin_log_file(settings.app)
+    schema = load_schema(settings.artdaq_db.fcl_conf_dir)
     async with contextlib.AsyncExitStack() as stack:
         lock = LockFile(lock_path(settings))
         lock.acquire()
         stack.callback(lock.release)
+        log.own_file()
         wakes = {Effect.WAKE_IMPORT: asyncio.Event(), Effect.WAKE_MIGRATE: asyncio.Event()}
 
         def on_effect(effect: Effect) -> None:
