@@ -1,74 +1,208 @@
 """References in the configuration's strings, expanded.
 
-``${VAR}`` and ``${VAR:-default}`` (upper-case names) come from the environment; an unset one without default is
-empty. ``${key}`` (lower-case) is a key of the same section, ``${section.key}`` one of another. References nest;
-a circle is an error.
+``${VAR}`` and ``${VAR:-default}`` (the name begins with a capital) come from the environment; an unset one without
+default is empty. ``${key}`` is a key of the same section, ``${section.key}`` one of another; both take a default too.
+References nest, in values and in defaults; a circle is an error. What the environment holds is taken as it is.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:\.([A-Za-z_][A-Za-z0-9_]*))?(?::-([^}]*))?\}")
+    Path = tuple[str, ...]
+
+LIMIT = 65_536
+"""Characters one value may grow to: references that double each other must not fill the memory."""
+
+_MENTIONED = re.compile(r"\$\{(?:([A-Za-z_][\w.]*)(:-)?)?|\}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 
-def expand(values: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return ``values`` (sections of keys) with every reference in a string replaced.
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A value that held references."""
 
-    Raise ConfigurationError for a reference to nothing or to itself.
+    path: tuple[str, ...]
+    """Its section, or sections, and its key."""
+    written: str
+    text: str
+    """What it stands for; may be a secret."""
+    variables: tuple[str, ...]
+    """The environment variables that were looked at for it, also through other keys."""
+
+
+def ignore(_expanded: Expanded) -> None:
+    """Tell nobody."""
+
+
+def expand(
+    values: Mapping[str, Any], environment: Mapping[str, str], tell: Callable[[Expanded], None] = ignore
+) -> dict[str, Any]:
+    """Return ``values`` (sections of keys) with every reference in a string replaced; ``tell`` hears of each value.
+
+    Raise ConfigurationError for a reference to nothing, to itself, or that is not closed.
     """
-    return {section: _section(section, content, values, environment) for section, content in values.items()}
+    source = _Source(values, environment)
+    return {key: _walk(inner, (key,), source, tell) for key, inner in values.items()}
 
 
 def variables(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield each environment variable that ``text`` refers to, and whether a default stands beside it."""
-    for first, second, default in (match.groups() for match in _REFERENCE.finditer(text)):
-        if second is None and first.isupper():
-            yield first, default is not None
+    """Yield each environment variable that ``text`` refers to, and whether ``text`` can do without it.
+
+    It can if a default stands beside it, or if it stands in another one's default.
+    """
+    depth = 0
+    for match in _MENTIONED.finditer(text):
+        name, default = match.groups()
+        if match[0] == "}":
+            depth = max(0, depth - 1)
+            continue
+        if name and _is_variable(name):
+            yield name, default is not None or depth > 0
+        depth += 1
 
 
-def _section(section: str, content: Any, values: Mapping[str, Any], env: Mapping[str, str]) -> Any:
-    """Expand one section, remembering for each key that it is its own beginning of a circle."""
-    if not isinstance(content, dict):
-        return _value(content, section, values, env, ())
-    return {key: _value(inner, section, values, env, (f"{section}.{key}",)) for key, inner in content.items()}
-
-
-def _value(value: Any, section: str, values: Mapping[str, Any], env: Mapping[str, str], above: tuple[str, ...]) -> Any:
+def _walk(value: Any, path: Path, source: _Source, tell: Callable[[Expanded], None]) -> Any:
     """Expand a string, or what a table or list holds."""
-    if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: _target(match, section, values, env, above), value)
     if isinstance(value, dict):
-        return {key: _value(inner, section, values, env, above) for key, inner in value.items()}
+        return {key: _walk(inner, (*path, key), source, tell) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_value(inner, section, values, env, above) for inner in value]
-    return value
+        return [_walk(inner, path, source, tell) for inner in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    looked_at: list[str] = []
+    text = source.text(value, path[:-1], (".".join(path),), looked_at)
+    tell(Expanded(path, value, text, tuple(dict.fromkeys(looked_at))))
+    return text
 
 
-def _target(
-    match: re.Match[str], section: str, values: Mapping[str, Any], env: Mapping[str, str], above: tuple[str, ...]
-) -> str:
-    """Return the text one reference stands for."""
-    first, second, default = match.groups()
-    if second is None and first.isupper():
-        return env.get(first) or (default or "")
-    where, key = (section, first) if second is None else (first, second)
-    name = f"{where}.{key}"
-    if name in above:
-        circle = " → ".join((*above[above.index(name) :], name))
-        raise ConfigurationError(f"Configuration references go in a circle: {circle}")
-    content = values.get(where)
-    if not isinstance(content, dict) or key not in content:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where references lead."""
+
+    values: Mapping[str, Any]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def text(self, value: str, section: Path, above: Path, looked_at: list[str]) -> str:
+        """Return ``value``, which stands in ``section``, expanded; ``above`` are the keys that led here."""
+        parts, length = [], 0
+        try:
+            for literal, reference in _pieces(value):
+                parts.append(literal or self._target(reference, section, above, looked_at))
+                length += len(parts[-1])
+        except _MalformedError as error:
+            raise ConfigurationError(
+                f"Configuration value {above[-1]} {error}",
+                remedy="the forms are ${VAR}, ${VAR:-default}, ${key} and ${section.key}; a password that holds ${ is "
+                "given as a credential or in the environment",
+            ) from None
+        if length > LIMIT:
+            raise ConfigurationError(f"Configuration value {above[-1]} expands to more than {LIMIT} characters")
+        return "".join(parts)
+
+    def _target(self, reference: str, section: Path, above: Path, looked_at: list[str]) -> str:
+        """Return the text one reference stands for."""
+        name, default = _split(reference)
+        if _is_variable(name):
+            looked_at.append(name)
+            found = self.environment.get(name) or (None if default is not None else "")
+        else:
+            found = self._parameter(name, section, above, looked_at)
+        if found is not None:
+            return found
         if default is not None:
-            return default
+            return self.text(default, section, above, looked_at)
         raise ConfigurationError(
-            f"Configuration refers to {match.group()}, but there is no {name}",
+            f"Configuration value {above[0]} refers to ${{{name}}}, but there is no {_full(name, section)}",
             remedy="set it, or write an upper-case name for an environment variable",
         )
-    return str(_value(content[key], where, values, env, (*above, name)))
+
+    def _parameter(self, name: str, section: Path, above: Path, looked_at: list[str]) -> str | None:
+        """Return what the key ``name`` stands for, or None if there is no such key."""
+        path = self._find(name, section)
+        if path is None:
+            return None
+        full = ".".join(path)
+        if full in above:
+            circle = " → ".join((*above[above.index(full) :], full))
+            raise ConfigurationError(f"Configuration references go in a circle: {circle}")
+        value = self._at(path)
+        if isinstance(value, dict | list):
+            raise ConfigurationError(f"Configuration value {above[0]} refers to {full}, which is not a single value")
+        if isinstance(value, str):
+            return self.text(value, path[:-1], (*above, full), looked_at)
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    def _find(self, name: str, section: Path) -> Path | None:
+        """Return the path of the key that ``name`` means in ``section``: there, or in the section around it."""
+        if "." in name:
+            candidates = [tuple(name.split("."))]
+        else:
+            candidates = [(*section[:depth], name) for depth in range(len(section), 0, -1)]
+        return next((path for path in candidates if self._at(path) is not _NOTHING), None)
+
+    def _at(self, path: Path) -> Any:
+        """Return the value at ``path``, or _NOTHING."""
+        value: Any = self.values
+        for name in path:
+            if not isinstance(value, dict) or name not in value:
+                return _NOTHING
+            value = value[name]
+        return value
+
+
+_NOTHING = object()
+
+
+class _MalformedError(ValueError):
+    """What is wrong with a value, to be said with its key; values are not shown, they may be secret."""
+
+
+def _is_variable(name: str) -> bool:
+    """Tell whether a reference's name means an environment variable."""
+    return name.lstrip("_")[:1].isupper()
+
+
+def _full(name: str, section: Path) -> str:
+    """Return the whole name of a key as it would stand in ``section``."""
+    return name if "." in name else ".".join((*section, name))
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the pieces of ``text``: ``(literal, "")`` or ``("", what stands between ${ and })``."""
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        if start > at:
+            yield text[at:start], ""
+        at = _end(text, start)
+        yield "", text[start + 2 : at - 1]
+    if at < len(text):
+        yield text[at:], ""
+
+
+def _end(text: str, start: int) -> int:
+    """Return the position behind the brace that closes the reference at ``start``."""
+    depth, at = 1, start + 2
+    while depth:
+        opens, closes = text.find("${", at), text.find("}", at)
+        if closes < 0:
+            raise _MalformedError("holds a reference that is not closed: ${ without }")
+        nested = 0 <= opens < closes
+        depth += 1 if nested else -1
+        at = opens + 2 if nested else closes + 1
+    return at
+
+
+def _split(reference: str) -> tuple[str, str | None]:
+    """Return the name and the default (None if there is none) of what stands between ``${`` and ``}``."""
+    name, mark, default = reference.partition(":-")
+    if not _NAME.fullmatch(name):
+        raise _MalformedError("holds a reference whose name is not one")
+    return name, default if mark else None

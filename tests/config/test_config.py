@@ -209,6 +209,53 @@ def test_references_expand(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("${A:-${B:-${one}}}/x", "1/x"),
+        ("${HOME:-${B}}/x", "/h/x"),
+        ("${A:-a}${A:-b}", "ab"),
+        ("${A:-}", ""),
+        ("${EMPTY:-d}", "d"),
+        ("${nope:-${HOME}}", "/h"),
+        ("${nope.nope:-d}", "d"),
+        ("${two}", "inner"),
+        ("${s.two}", "outer"),
+        ("${three}", "3"),
+        ("${s.t.two}", "inner"),
+        ("${flag} ${none}", "true "),
+        ("$HOME $ {one} }", "$HOME $ {one} }"),
+    ],
+)
+def test_references_nest(text: str, meant: str) -> None:
+    """In defaults as well; a key is looked for where the string stands, then in the section around it."""
+    table = {"one": 1, "two": "outer", "three": "3", "flag": True, "none": None, "t": {"two": "inner", "it": text}}
+    assert expand({"s": table}, {"HOME": "/h", "EMPTY": ""})["s"]["t"]["it"] == meant
+
+
+def test_what_the_environment_holds_is_not_expanded_again() -> None:
+    """A password that looks like a reference stays what it is."""
+    assert expand({"s": {"a": "${PW}", "b": "${a}"}}, {"PW": "x${b}$"}) == {"s": {"a": "x${b}$", "b": "x${b}$"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("${HOME/x", "s.a holds a reference that is not closed"),
+        ("${A:-${B}", "s.a holds a reference that is not closed"),
+        ("${}", "s.a holds a reference whose name is not one"),
+        ("${my-key}", "s.a holds a reference whose name is not one"),
+        ("${list}", "refers to s.list, which is not a single value"),
+        ("${b}", r"s\.b holds a reference that is not closed"),
+    ],
+)
+def test_a_reference_that_is_none_is_refused_by_its_key(text: str, told: str) -> None:
+    """The error names the key; it does not show the value, which may be secret."""
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        expand({"s": {"a": text, "list": [1], "b": "secret${"}}, {})
+    assert "secret" not in str(caught.value)
+
+
 def test_references_in_a_circle_are_refused() -> None:
     """A circle is an error that shows the way round."""
     with pytest.raises(ConfigurationError, match=r"circle: s.a → s.b → s.a"):

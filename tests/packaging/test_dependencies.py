@@ -9,8 +9,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS_OF = {"bson": "pymongo"}
-"""Packages that come in another one's distribution, by name."""
+PARTS_OF = {"bson": "pymongo", "yaml": "pyyaml"}
+"""Packages whose distribution has another name."""
 
 
 def normal(name: str) -> str:

@@ -36,7 +36,7 @@ def show(globals_: Globals, origin: bool, as_json: bool) -> None:
     from archiverd.config import origins  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, path = globals_.settings(migrating=False)
-    found = list(origins(settings, path))
+    found = list(origins(settings, path, globals_.environment))
     if as_json:
         shown = [{"section": o.section, "key": o.key, "value": o.value, "origin": o.source} for o in found]
         click.echo(json.dumps({"version": 1, "settings": shown}))

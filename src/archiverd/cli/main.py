@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -19,9 +20,8 @@ from archiverd.core.errors import ArchiverError, exit_code, leaf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config import EnvironmentFile, Settings
 
 EPILOG = """\b
 Examples:
@@ -43,9 +43,13 @@ class Globals:
     """The global options."""
 
     config: str | None
-    level: str | None
-    """DEBUG with --verbose, WARNING with --quiet, None to take the configuration's."""
+    verbose: bool
+    quiet: bool
     log_format: str
+    work_dir_log: bool = False
+    """archiver.log in the work directory is the default of app.log_file."""
+    environment: EnvironmentFile | None = None
+    """The file whose variables were put into the environment."""
 
     def settings(self, *, migrating: bool = True, logging: bool = True) -> tuple[Settings, Path]:
         """Read the configuration, set up logging by it, and return it with its path.
@@ -54,18 +58,38 @@ class Globals:
         """
         from archiverd import config  # noqa: PLC0415 - lazily: see above
 
-        path = config.find_config(self.config)
-        settings = config.load(path, migrating=migrating)
-        if not logging:
-            return settings, path
-        from archiverd import log  # noqa: PLC0415
-
-        log.configure(self.level or settings.app.log_level, self.log_format)  # type: ignore[arg-type]
+        told: list[tuple[str, str]] = []
+        level = "INFO"
+        try:
+            path = config.find_config(self.config)
+            settings = config.load(
+                path,
+                migrating=migrating,
+                log_file=self.work_dir_log,
+                tell=lambda severity, text: told.append((severity, text)),
+            )
+            level = settings.app.log_level
+        finally:  # what was found out about a configuration that is wrong may tell why
+            if logging:
+                self._begin_log(level, told)
         return settings, path
 
     def work_dir(self) -> Path:
         """Return ``app.work_dir`` of the configuration without looking at the rest of it: for a quick `status`."""
         return self.settings(migrating=False, logging=False)[0].app.work_dir
+
+    @property
+    def level(self) -> str | None:
+        """The level asked for on the command line, if any."""
+        return "DEBUG" if self.verbose else "WARNING" if self.quiet else None
+
+    def _begin_log(self, level: str, told: list[tuple[str, str]]) -> None:
+        """Set up logging, and say what was found out about the configuration."""
+        from archiverd import log  # noqa: PLC0415 - lazily: see above
+
+        log.configure("DEBUG" if self.verbose else level, self.log_format, quiet=self.quiet)  # type: ignore[arg-type]
+        for severity, text in told:
+            getattr(log.get(), severity)(text)
 
 
 class Ordered(click.Group):
@@ -89,12 +113,36 @@ class Ordered(click.Group):
     show_default=True,
     help="How log lines look; auto is the systemd journal if there, else readable lines.",
 )
+@click.option("--env-file", metavar="FILE", help="Variables for the configuration: NAME=value lines, never executed.")
+@click.option("--work-dir-log", is_flag=True, help="Log to WORK_DIR/archiver.log too, unless app.log_file is set.")
 @click.version_option(__version__, prog_name="archiverd")
 @click.pass_context
-def cli(context: click.Context, config: str | None, verbose: bool, quiet: bool, log_format: str) -> None:
+def cli(
+    context: click.Context,
+    config: str | None,
+    verbose: bool,
+    quiet: bool,
+    log_format: str,
+    env_file: str | None,
+    work_dir_log: bool,
+) -> None:
     """Archive the run records of artdaq detectors: run-records directory → artdaqDB → UconDB, proven."""
-    level = "DEBUG" if verbose else "WARNING" if quiet else None
-    context.obj = Globals(config, level, log_format)
+    environment = _environment(env_file or os.environ.get("ARCHIVERD_ENV_FILE"), config)
+    context.obj = Globals(config, verbose, quiet and not verbose, log_format, work_dir_log, environment)
+
+
+def _environment(named: str | None, config: str | None) -> EnvironmentFile | None:
+    """Put the variables of the environment file into the environment: one named, or archiver.env beside a YAML file."""
+    configuration = config or os.environ.get("ARCHIVERD_CONFIG")
+    if named is None and configuration is None:
+        return None
+    from archiverd.config import ENVIRONMENT_FILE, is_yaml, take_in  # noqa: PLC0415 - lazily: see above
+
+    if named is not None:
+        return take_in(Path(named))
+    path = Path(configuration or "")
+    beside = path.with_name(ENVIRONMENT_FILE)
+    return take_in(beside) if is_yaml(path) and beside.is_file() else None
 
 
 def _add_commands() -> None:
@@ -187,21 +235,26 @@ def _tell_misuse(error: click.ClickException) -> None:
 
 
 def _tell(error: BaseException) -> int:
-    """Say what went wrong; return the exit code."""
+    """Say what went wrong, to people and to the log file; return the exit code."""
     from archiverd import log  # noqa: PLC0415 - lazily: see above
 
+    if not log.is_configured():
+        log.configure("INFO")
     if isinstance(error, ArchiverError):
         click.echo(f"{error.name}: {error}", err=True)
         if error.context:
             click.echo(f"Context: {error.context!r}", err=True)
         click.echo(f"Remedy: {error.remedy or LAST_RESORT}", err=True)
+        log.failure(log.get(shown=False), error, final=True)
     elif isinstance(error, OSError) and exit_code(error) == 1:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        text = f"{type(error).__name__}: {error}"
+        click.echo(text, err=True)
         full = error.errno == errno.ENOSPC
         remedy = (
             "free space there" if full else "give it to the user archiverd runs as; `archiverd check` tells who may"
         )
-        click.echo(f"Remedy: {remedy}; nothing is lost", err=True)
+        click.echo(f"Remedy: {'; '.join((*getattr(error, '__notes__', (remedy,)), 'nothing is lost'))}", err=True)
+        log.get(shown=False).error(text)
     else:
         log.unexpected(log.get(), error)
         click.echo("Remedy: report it with what `archiverd check --bundle FILE` collects; nothing is lost", err=True)

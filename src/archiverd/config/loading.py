@@ -5,26 +5,37 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from archiverd.config.models import Section, Settings
+from archiverd.config.older_tool import modernised
+from archiverd.config.secrecy import HIDDEN, is_secret, without_login
+from archiverd.config.tables import is_yaml, read_tables
 from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic import BaseModel
+
+    from archiverd.expansion import Expanded
+
+    Tell = Callable[[str, str], None]
 
 SEARCHED = ("./archiverd.toml", "/etc/archiverd/archiverd.toml")
 """Where a configuration is looked for when none is named."""
 
 _ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+|[\w .'()-]*<[^\s<>@]+@[^\s<>@]+>")
 """``name@host`` or ``Name <name@host>``."""
+LOG_FILE_NAME = "archiver.log"
+
+
+def silent(_level: str, _text: str) -> None:
+    """Tell nobody."""
 
 
 def find_config(named: str | None) -> Path:
@@ -48,12 +59,13 @@ def find_config(named: str | None) -> Path:
     )
 
 
-def load(path: Path, *, migrating: bool = True) -> Settings:
-    """Read, expand and validate the configuration at ``path``.
+def load(path: Path, *, migrating: bool = True, log_file: bool = False, tell: Tell = silent) -> Settings:
+    """Read, expand and validate the configuration at ``path``; ``tell`` hears what a log should say about it.
 
-    ``migrating`` demands what the migration stage needs. Raise ConfigurationError that names file, key and cause.
+    ``migrating`` demands what the migration stage needs. ``log_file``: app.log_file is archiver.log in the work
+    directory unless it is set, as for every YAML configuration. Raise ConfigurationError that names file, key, cause.
     """
-    values = read_file(path)
+    values, _ = read_traced(path, tell)
     _refuse_unknown(values, path)
     try:
         settings = Settings(**values)
@@ -67,27 +79,41 @@ def load(path: Path, *, migrating: bool = True) -> Settings:
         _demand_ucondb(settings, path)
     _demand_reporting(settings, path)
     _refuse_impossible(settings, path)
-    return settings
+    return _with_log_file(settings) if log_file or is_yaml(path) else settings
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Return the TOML file's values, references expanded. Raise ConfigurationError as ``read_written``."""
-    return expand(read_written(path), os.environ)
+    """Return what the file says, references expanded. Raise ConfigurationError as ``read_traced``."""
+    return read_traced(path)[0]
 
 
 def read_written(path: Path) -> dict[str, Any]:
-    """Return the TOML file's values as they are written, references and all.
+    """Return what the file says as it is written, references and all. Raise ConfigurationError as ``read_traced``."""
+    tables = read_tables(path)
+    return modernised(tables, lambda _: None) if is_yaml(path) else tables
 
-    Raise ConfigurationError with file, line and column for text that is not TOML.
+
+def read_traced(path: Path, tell: Tell = silent) -> tuple[dict[str, Any], list[Expanded]]:
+    """Return what the file says, the older tool's forms put into ours, and which of it came from references.
+
+    Raise ConfigurationError with file, line and column for text that is not TOML, or not YAML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"Cannot read configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"Configuration {path} is not TOML: {error}", remedy="mend the line named; strings need quotes"
-        ) from error
+    expanded: list[Expanded] = []
+    values = expand(read_tables(path), os.environ, expanded.append)
+    for one in expanded:
+        shown = HIDDEN if is_secret(one) else without_login(f"{one.written} → {one.text}")
+        tell("debug", f"{path}: {'.'.join(one.path)}: {shown}")
+    if is_yaml(path):
+        values = modernised(values, lambda text: tell("warning", f"{path}: {text}"))
+    return values, expanded
+
+
+def _with_log_file(settings: Settings) -> Settings:
+    """Let archiver.log in the work directory be the log file, unless something was said about that."""
+    app = settings.app
+    if "log_file" in app.model_fields_set:
+        return settings
+    return settings.model_copy(update={"app": app.model_copy(update={"log_file": app.work_dir / LOG_FILE_NAME})})
 
 
 def _refuse_unknown(values: Mapping[str, Any], path: Path, model: type[BaseModel] = Settings, above: str = "") -> None:
@@ -102,7 +128,7 @@ def _refuse_unknown(values: Mapping[str, Any], path: Path, model: type[BaseModel
 
 
 def _unknown(what: str, name: str, known: Mapping[str, object], path: Path) -> ConfigurationError:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
     return ConfigurationError(f"Configuration validation failed: unknown {what} in {path}; {hint}", remedy=hint)
 

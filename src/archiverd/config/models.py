@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from archiverd.core.errors import ConfigurationError
@@ -44,6 +44,20 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unset(cls, given: Any) -> Any:
+        """Let an empty text, such as an unset ``${VAR}``, mean "not given" where a value is required, else "none"."""
+        if not isinstance(given, dict):
+            return given
+        found = {}
+        for key, value in given.items():
+            field = cls.model_fields.get(key)
+            if value == "" and field is not None and field.is_required():
+                continue
+            found[key] = None if value == "" and field is not None and field.default is None else value
+        return found
+
 
 class App(Section):
     """``[app]``: where archiverd keeps its own things, and how hard it tries."""
@@ -58,7 +72,10 @@ class App(Section):
     batch_size: Count = 5
     run_process_retries: Annotated[int, Field(ge=0, le=100)] = 2
     retry_delay_seconds: Fraction = 3.0
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given),
+    ] = "INFO"
     log_file: Path | None = None
     log_max_bytes: Annotated[int, Field(ge=100_000)] = 500_000_000
     log_max_age_days: Annotated[float, Field(gt=0)] = 14.0

@@ -1,0 +1,27 @@
+"""What of the configuration must not be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from archiverd.config.models import SECRETS
+
+if TYPE_CHECKING:
+    from archiverd.expansion import Expanded
+
+HIDDEN = "********"
+
+_LOGIN = re.compile(r"://[^/\s]*@")
+_TELLING = re.compile(r"PASSW|SECRET|TOKEN", re.IGNORECASE)
+
+
+def without_login(text: str) -> str:
+    """Return ``text`` with user and password of every URL hidden."""
+    return _LOGIN.sub(f"://{HIDDEN}@", text)
+
+
+def is_secret(value: Expanded) -> bool:
+    """Tell whether a value is a secret, by its key or by a variable it came from."""
+    names = (*value.path, *value.variables)
+    return value.path in SECRETS or any(_TELLING.search(name) for name in names)

@@ -1,0 +1,169 @@
+"""Users of the older tool: run_archiver.sh, config.yaml and archiver.env, archiver.log, and what stood in work_dir."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.core.machine import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.e2e.conftest import Site
+
+LAUNCHER = Path(__file__).parents[2] / "run_archiver.sh"
+DEMO = ("--profile", "demo", "--fcl", "dumped", "--gaps", "0", "--crash", "0", "--no-chmod", "--first", "7")
+
+CONFIG = """
+app:
+    work_dir: "${WORK_DIR:-/nowhere}"
+    import_state_file: "${work_dir}/importer_state.json"
+    import_failure_log: "${work_dir}/import_failures.log"
+    migrate_state_file: "${work_dir}/migrator_state.json"
+    migrate_failure_log: "${work_dir}/migrate_failures.log"
+    lock_file: "${work_dir}/.archiver.lock"
+    batch_size: 5
+    run_process_retries: 2
+    retry_delay_seconds: "${DELAY}"
+    log_level: "INFO"
+fhiclize_generate: [boot, metadata, known_boardreaders_list, RunHistory, RunHistory2, setup, custom_config.txt]
+source_files:
+    run_records_dir: "${RUN_RECORDS_DIR:-/daq/run_records}"
+artdaq_db:
+    database_uri: "${ARTDAQDB_URL:-filesystemdb:///nowhere}"
+    use_tools: false
+    remote_host: null
+ucon_db:
+    server_url: "${UCONDB_URL:-https://nowhere.example.org:9443/instance/app}"
+    folder_name: "test01"
+    object_name: "configuration"
+    timeout_seconds: 10
+    writer_user: "${UCONDB_USER:-nobody}"
+    writer_password: "${UCONDB_PASSWORD}"
+"""
+
+
+def settle(site: Site) -> Path:
+    """Give a site config.yaml and archiver.env; return the former."""
+    path = site.root / "config.yaml"
+    path.write_text(CONFIG)
+    (site.root / "archiver.env").write_text(
+        "# where things are\n"
+        f"WORK_DIR={site.work}\n"
+        f"export RUN_RECORDS_DIR={site.records}  # only read\n"
+        f'ARTDAQDB_URL="filesystemdb://{site.root}/artdaqdb"\n'
+        f"UCONDB_URL={site.url}\nUCONDB_USER=writer\nUCONDB_PASSWORD='{site.password}'\nDELAY=0.2\n"
+    )
+    return path
+
+
+def launch(config: Path, *flags: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the launcher to its end, ``under`` another command if one is given."""
+    command = [*under, str(LAUNCHER), str(config), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def grep(site: Site, *arguments: str) -> list[str]:
+    """Return what grep finds in archiver.log."""
+    command = ["grep", *arguments, str(site.work / "archiver.log")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+
+
+def bounded_by_permissions() -> list[str]:
+    """Return what to run a command under so that permissions bind it, whoever runs the tests."""
+    if os.geteuid():
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root, and no setpriv")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+
+
+def test_the_older_tools_files_archive_a_run(site: Site) -> None:
+    """config.yaml with references, archiver.env and the launcher are all it takes; the log reads as it did."""
+    config = settle(site)
+    site.make(*DEMO, "--runs", "2")
+    done = launch(config, "-q")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "No converter found for configured file: custom_config.txt" in done.stderr
+    assert {run: row.state for run, row in site.rows().items()} == {7: State.VERIFIED, 8: State.VERIFIED}
+    for row in site.rows().values():
+        site.assert_proven(row)
+    line = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ +(\[[\w-]+\] )?(\[Run \d+\] )?\S.*")
+    text = (site.work / "archiver.log").read_text()
+    assert [wrong for wrong in text.splitlines() if not line.fullmatch(wrong)] == []
+    assert any("[Migration] [Run 7] verified" in found for found in grep(site, "Run 7"))
+    assert grep(site, "-E", "CRITICAL|ERROR") == []
+    assert site.password not in text
+    assert launch(config, "--incremental").returncode == 0
+    assert site.versions() == {7: 1, 8: 1}
+
+
+def test_what_went_wrong_is_in_the_log_as_the_runbook_greps_for_it(site: Site) -> None:
+    """A run that fails, and a pass that cannot start, are found by the runbook's greps; debug shows the exception."""
+    config = settle(site)
+    config.write_text(config.read_text().replace("use_tools: false", "unmatched: fail"))
+    site.make(*DEMO, "--runs", "1")
+    (site.records / "7" / "broken01.fcl").write_text("a: 1\nb: { c: 2\n")
+    assert launch(config, "-v").returncode == 1
+    (error,) = [line for line in grep(site, "-E", "CRITICAL|ERROR") if "[Import] [Run 7] FhiclError: " in line]
+    assert re.fullmatch(r"[-\d]+ [:\d]+ ERROR   \[Import\] \[Run 7\] FhiclError: broken01.fcl:\S+: .*", error)
+    after = grep(site, "-A", "20", "Exception raised")
+    assert any("[Run 7] Traceback (most recent call last):" in line for line in after)
+    assert any(line.endswith(f"app.work_dir: ${{WORK_DIR:-/nowhere}} → {site.work}") for line in grep(site, "work_dir"))
+    site.records.rename(site.root / "away")
+    assert launch(config).returncode == 1
+    found = [line for line in grep(site, "-i", "error\\|critical\\|exception") if " DEBUG " not in line]
+    assert "ERROR   ArchiverError: Cannot read run records directory: [Errno 2]" in found[-1]
+
+
+def test_a_log_that_cannot_be_written_is_a_known_error(site: Site) -> None:
+    """At the start it is the runbook's PermissionError with a remedy, exit 1; mended, the same command works."""
+    config = settle(site)
+    under = bounded_by_permissions()
+    site.work.mkdir()
+    site.work.chmod(0o555)
+    done = launch(config, under=under)
+    assert done.returncode == 1
+    assert f"PermissionError: [Errno 13] Permission denied: '{site.work}/archiver.log'\nRemedy: give " in done.stderr
+    assert "Traceback" not in done.stderr
+    site.work.chmod(0o755)
+    assert launch(config, under=under).returncode == 0
+
+
+def test_signals_reach_archiverd_through_the_launcher(site: Site) -> None:
+    """The launcher becomes archiverd: SIGINT drains it, and the exit code is 130."""
+    config = settle(site)
+    site.make(*DEMO, "--runs", "3")
+    (site.root / "archiver.env").write_text(
+        (site.root / "archiver.env").read_text().replace(site.url, "http://127.0.0.1:9/inst/app")
+    )
+    with (site.root / "launcher.log").open("w") as told:
+        process = subprocess.Popen([str(LAUNCHER), str(config)], stdout=told, stderr=told)
+    site.children.append(process)  # type: ignore[arg-type] - its output is not text
+    site.wait(lambda rows: bool(rows) and all(row.state is State.IMPORTED for row in rows.values()))
+    assert site.stop(process, signal.SIGINT) == 130  # type: ignore[arg-type]
+
+
+def test_the_daemon_follows_its_log_file(site: Site) -> None:
+    """A daemon on a YAML configuration goes on in a new file after a manual rotation, and reopens it on SIGHUP."""
+    config = settle(site)
+    site.make(*DEMO, "--runs", "1")
+    daemon = site._start("--config", str(config), "--env-file", str(site.root / "archiver.env"), "run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    log = site.work / "archiver.log"
+    log.rename(log.with_suffix(".old"))
+    daemon.send_signal(signal.SIGHUP)
+    site.make(*DEMO, "--runs", "1", "--first", "9")
+    site.wait(lambda rows: 9 in rows and rows[9].state is State.VERIFIED)
+    assert site.stop(daemon) == 130
+    assert "hang-up: log file opened anew" in log.read_text()
+    assert "[Run 9] verified" in log.read_text()
+    assert "[Run 7] verified" in log.with_suffix(".old").read_text()
