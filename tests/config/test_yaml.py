@@ -193,7 +193,7 @@ def test_the_old_flat_form_of_mail_settings_is_taken_with_its_defaults(
     assert (email.enabled, email.smtp_port, email.smtp_use_tls) == (True, 587, True)
     assert (email.recipient_email, email.smtp_password.get_secret_value()) == ("a@example.org", "hunter2")
     (warning,) = [text for level, text in told_by(path) if level == "warning"]
-    assert warning.startswith("reporting.send_email_on_error is deprecated: write reporting.email.enabled")
+    assert warning.startswith("reporting.send_email_on_error is deprecated: it is reporting.email.enabled now")
     (shown,) = [one for one in origins(load(path), path) if one.key == "smtp_password"]
     assert (shown.value, shown.source) == ("********", f"{path}, $SMTP_PASSWORD")
     path = written(tmp_path, TYPICAL.replace("    slack:", "    send_email_on_error: false\n    slack:"))

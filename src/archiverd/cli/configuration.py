@@ -1,11 +1,14 @@
-"""`archiverd config`: is the configuration right, and where does each value come from?"""
+"""`archiverd config`: is the configuration right, where does each value come from, and what was the older tool's."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from archiverd.core.errors import ArchiverError, ConfigurationError
 
 if TYPE_CHECKING:
     from archiverd.cli.main import Globals
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    """Check or show the configuration."""
+    """Check or show the configuration, or make one of the older tool's."""
 
 
 @config.command()
@@ -44,3 +47,52 @@ def show(globals_: Globals, origin: bool, as_json: bool) -> None:
     for one in found:
         name = f"{one.section}.{one.key}" if one.section else one.key
         click.echo(f"{name} = {one.value}" + (f"    # {one.source}" if origin else ""))
+
+
+@config.command()
+@click.argument("old", metavar="OLD.yaml", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write here, not to the terminal."
+)
+@click.pass_obj
+def migrate(globals_: Globals, old: Path, output: Path | None) -> None:
+    """Print the older tool's OLD.yaml as TOML; say on standard error what is different.
+
+    References stay references, and secrets are not written. archiver.env beside OLD.yaml tells the variables with which
+    the result is checked.
+    """
+    from archiverd.config import ENVIRONMENT_FILE, migrating, take_in  # noqa: PLC0415 - a heavy import only this command needs
+
+    beside = old.with_name(ENVIRONMENT_FILE)
+    environment = globals_.environment or (take_in(beside) if beside.is_file() else None)
+    done = migrating.migrate(old)
+    if output is None:
+        click.echo(done.text, nl=False)
+    else:
+        _write(output, done.text)
+    for note in done.notes:
+        click.echo(f"- {note}", err=True)
+    if done.variables:
+        given = f", which --env-file {environment.path} gives it" if environment is not None else ""
+        click.echo(f"- it refers to the variables {', '.join(done.variables)}{given}", err=True)
+    target = output or Path("archiverd.toml")
+    try:
+        migrating.check(done, target)
+    except ArchiverError as error:
+        click.echo(f"not right yet: {error}\nRemedy: {error.remedy}", err=True)
+    else:
+        click.echo(f"{target}: configuration is valid", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file. Raise ConfigurationError if it is there already or cannot be made."""
+    from archiverd.disk import RealDisk  # noqa: PLC0415 - a heavy import only this command needs
+
+    try:
+        RealDisk().create(path, text.encode())
+    except FileExistsError:
+        raise ConfigurationError(
+            f"{path} is there already and is not overwritten", remedy="name another file, or remove it"
+        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigurationError(f"There is no directory {path.parent}", remedy="make it first") from None

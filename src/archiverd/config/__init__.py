@@ -11,7 +11,6 @@ from archiverd.config.loading import (
     SEARCHED,
     find_config,
     load,
-    missing_for_migration,
     read_file,
     read_written,
 )
@@ -30,6 +29,7 @@ from archiverd.config.models import (
 )
 from archiverd.config.origins import Origin, origins
 from archiverd.config.tables import is_yaml
+from archiverd.config.validating import missing_for_migration
 
 __all__ = [
     "CONVERTED",

@@ -50,12 +50,14 @@ def _nested_email(reporting: Mapping[str, Any], tell: Callable[[str], None]) -> 
     if rest.get("email"):
         tell(f"reporting.{first} and the like are deprecated and not looked at: reporting.email holds")
         return rest
-    tell(f"reporting.{first} is deprecated: write reporting.email.{FLAT_EMAIL[first]}, and so on for the others")
+    tell(f"reporting.{first} is deprecated: it is reporting.email.{FLAT_EMAIL[first]} now, and so on for the others")
     return {**rest, "email": {**FLAT_DEFAULTS, **{key: value for key, value in flat.items() if value is not None}}}
 
 
 def _without_nulls(path: tuple[str, ...], content: Any, tell: Callable[[str], None]) -> Any:
     """Take out of a section what is not needed any more, and what is null; ``log_file: null`` means none at all."""
+    if isinstance(content, list):
+        return [one for one in content if one is not None]
     if not isinstance(content, dict):
         return content
     kept = {}
