@@ -133,7 +133,7 @@ def test_bundle(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(parts) == PARTS
     assert not [name for name, text in parts.items() if "could not be made" in text]
     assert all(name in parts["README.txt"] for name in PARTS - {"README.txt"})
-    assert json.loads(parts["check.json"])[0]["name"] == "config syntax"
+    assert json.loads(parts["check.json"])["checks"][0]["name"] == "config syntax"
     assert json.loads(parts["status.json"])["counts"]["verified"] == 1
     assert json.loads(parts["journal.json"])["counts"] == {"verified": 1}
     last = json.loads(parts["last_exit.json"])

@@ -49,15 +49,19 @@ def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | No
             remedy=f"install archiverd again, for this Python: {sys.executable} -m pip install archiverd",
         ) from error
 
-    subject = read_subject(globals_.config, migrating=not import_only)
+    subject = read_subject(
+        globals_.config,
+        migrating=not import_only,
+        log_file=globals_.work_dir_log,
+        environment=globals_.environment,
+    )
     log.configure(globals_.level or "ERROR", globals_.log_format)  # type: ignore[arg-type]
     if bundle is not None:
         refuse_if_there(bundle)
     findings = run_now(visit.visit(subject, (lambda _: None) if as_json else _tell))
     right = visit.holds(findings)
     if as_json:
-        shown = {"version": 1, "ok": right, "checks": [finding.told() for finding in findings]}
-        click.echo(json.dumps(shown))
+        click.echo(json.dumps(visit.told(findings)))
     else:
         _sum_up(findings)
     if bundle is not None:

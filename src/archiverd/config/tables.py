@@ -27,7 +27,10 @@ def read_tables(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"Cannot read configuration {path}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"Cannot read configuration {path}: {error.strerror}",
+            remedy=f"let the user that archiverd runs as read it (`ls -l {path}`)",
+        ) from error
     if len(data) > LIMIT:
         raise ConfigurationError(f"Configuration {path} is longer than {LIMIT} bytes")
     if is_yaml(path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.config.environment_file import take_in
 from archiverd.service.doctor.finding import Status
 from archiverd.service.doctor.subject import read_subject
 from archiverd.service.doctor.visit import holds, visit
@@ -121,3 +122,40 @@ async def test_a_password_that_everybody_may_read(house: House, monkeypatch: pyt
     house.change("ucon_db", writer_password="${WORK_DIR}")
     house.path.chmod(0o644)
     assert (await house.look())["config secrets"].status is Status.OK
+
+
+YAML = """
+app:
+    work_dir: ${WORK_DIR}/work
+source_files:
+    run_records_dir: {root}/run_records
+artdaq_db:
+    database_uri: filesystemdb://{root}/artdaqdb
+ucon_db:
+    writer_password: ${UCONDB_PASSWORD}
+"""
+
+
+async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YAML with archiver.env beside it has the same lines; an archiver.env that everybody may read is a warning."""
+    path, environment = house.root / "config.yaml", house.root / "archiver.env"
+    path.write_text(YAML.replace("{root}", str(house.root)))
+    monkeypatch.delenv("UCONDB_PASSWORD", raising=False)
+    found = {one.name: one for one in await visit(read_subject(str(path), migrating=False))}
+    assert found["environment variables"].status is Status.FAILED
+    assert "WORK_DIR (in app.work_dir)" in found["environment variables"].said
+    environment.write_text(f"WORK_DIR={house.root}\nexport UCONDB_PASSWORD=hunter-two\n")
+    environment.chmod(0o644)
+    for name in ("WORK_DIR", "UCONDB_PASSWORD"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+    subject = read_subject(str(path), migrating=False, environment=take_in(environment))
+    found = {one.name: one for one in await visit(subject)}
+    assert [one for one in found.values() if one.status is Status.FAILED] == []
+    assert found["environment variables"].status is Status.OK
+    assert found["log rotation"].said.startswith("0 files")
+    assert found["config secrets"].status is Status.WARNING
+    assert found["config secrets"].said.startswith(f"{environment} holds UCONDB_PASSWORD")
+    assert "hunter-two" not in repr(found)
+    environment.chmod(0o600)
+    found = {one.name: one for one in await visit(subject)}
+    assert found["config secrets"].said == f"UCONDB_PASSWORD in {environment} (-rw-------)"

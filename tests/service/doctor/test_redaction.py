@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.service.doctor.redaction import HIDDEN, SHORTEST, Redactor, gather, is_secret
+from archiverd.config.secrecy import HIDDEN
+from archiverd.service.doctor.redaction import SHORTEST, Redactor, gather, is_secret
 from archiverd.service.doctor.subject import read_subject
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from archiverd import __version__, expansion
 from archiverd.artdaqdb.tools.command import run_command
 from archiverd.config import origins
+from archiverd.config.secrecy import HIDDEN
 from archiverd.core.errors import ArchiverError
 from archiverd.disk import RealDisk
 from archiverd.journal.queries import select_counts, select_holds
@@ -32,6 +33,7 @@ from archiverd.service.doctor.examining import in_thread
 from archiverd.service.doctor.files import permissions
 from archiverd.service.doctor.machine import requirements
 from archiverd.service.doctor.running import stand
+from archiverd.service.doctor.visit import told
 from archiverd.service.places import journal_path, last_exit_path, lock_path
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ async def write_bundle(path: Path, subject: Subject, findings: Sequence[Finding]
     texts = await asyncio.gather(*(_made(make) for make in parts.values()))
     when = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     name = "config.*" if subject.path is None else _file_name(subject.path)
-    readme = README.format(when=when, version=__version__, name=name, lines=LINES, hidden=redaction.HIDDEN)
+    readme = README.format(when=when, version=__version__, name=name, lines=LINES, hidden=HIDDEN)
     contents = {"README.txt": readme} | {part: redact(text) for part, text in zip(parts, texts, strict=True)}
     try:
         await in_thread(lambda: RealDisk().create(path, _packed(contents), mode=0o600))
@@ -141,7 +143,7 @@ def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
     subject, settings = material.subject, material.subject.settings
     parts: dict[str, Callable[[], Awaitable[str]]] = {
         "check.txt": _threaded(lambda: _report(material.findings)),
-        "check.json": _threaded(lambda: json.dumps([finding.told() for finding in material.findings], indent=1)),
+        "check.json": _threaded(lambda: json.dumps(told(material.findings), indent=1)),
         "versions.txt": _threaded(_versions),
         "environment.txt": _threaded(lambda: _environment(material)),
         "config.txt": _threaded(lambda: _config(subject)),
@@ -222,7 +224,7 @@ def _selected(environment: Mapping[str, str]) -> str:
     for name, value in sorted(environment.items()):
         if name.upper() in VARIABLES or name.startswith(PREFIXES):
             hidden = redaction.is_secret(name) and name != "CREDENTIALS_DIRECTORY"
-            lines.append(f"{name}={redaction.HIDDEN if hidden else value}\n")
+            lines.append(f"{name}={HIDDEN if hidden else value}\n")
     return "".join(lines)
 
 
@@ -246,7 +248,7 @@ def _config(subject: Subject) -> str:
         text += f"{subject.error.name}: {subject.error}\n"
     if subject.settings is None or subject.path is None:
         return text
-    for one in origins(subject.settings, subject.path):
+    for one in origins(subject.settings, subject.path, subject.environment):
         name = f"{one.section}.{one.key}" if one.section else one.key
         text += f"{name} = {one.value}    # {one.source}\n"
     return text

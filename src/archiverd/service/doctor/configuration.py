@@ -12,6 +12,7 @@ from archiverd.config.models import ENVIRONMENT_PREFIX, SECRETS, Settings
 from archiverd.core.errors import ConfigurationError
 from archiverd.service.doctor.examining import Examination, in_thread
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
+from archiverd.service.doctor.redaction import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -116,14 +117,20 @@ def _secrecy(subject: Subject, path: Path) -> Finding:
         kept = sorted(_kept_in_file(subject.settings, path))
     except ConfigurationError as error:
         return failed(SECRECY, str(error), error.remedy)
-    mode = path.stat().st_mode
-    if kept and mode & stat.S_IROTH:
-        return warning(
-            SECRECY,
-            f"{path} holds {', '.join(kept)} and may be read by everybody ({stat.filemode(mode)})",
-            f"chmod o-r {path}, or keep it in a systemd credential or ARCHIVERD_SECTION__KEY",
-        )
-    return ok(SECRECY, f"{', '.join(kept)} in {path} ({stat.filemode(mode)})" if kept else "none stands in the file")
+    places = {path: kept}
+    if subject.environment is not None:
+        places[subject.environment.path] = sorted(filter(is_secret, subject.environment.names))
+    said = []
+    for place, names in places.items():
+        mode = place.stat().st_mode
+        if names and mode & stat.S_IROTH:
+            return warning(
+                SECRECY,
+                f"{place} holds {', '.join(names)} and may be read by everybody ({stat.filemode(mode)})",
+                f"chmod o-r {place}, or keep it in a systemd credential or ARCHIVERD_SECTION__KEY",
+            )
+        said += [f"{', '.join(names)} in {place} ({stat.filemode(mode)})"] if names else []
+    return ok(SECRECY, "; ".join(said) or "none stands in a file")
 
 
 def _kept_in_file(settings: Settings, path: Path) -> Iterator[str]:

@@ -159,7 +159,7 @@ def _records(settings: Settings) -> Finding:
             f"{path} holds no run directory (a name of digits)",
             "right for a new detector; else correct source_files.run_records_dir, or mount it",
         )
-    return ok(RECORDS, f"{path}: {len(runs)} runs, {min(runs)} to {max(runs)}")
+    return ok(RECORDS, f"{path}: {len(runs)} run directories, {min(runs)} to {max(runs)}")
 
 
 def _newest(settings: Settings) -> Finding:

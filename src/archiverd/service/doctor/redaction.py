@@ -16,13 +16,13 @@ from urllib.parse import quote, unquote
 from pydantic import SecretStr
 
 from archiverd.config import Section, Settings, read_file, read_written
+from archiverd.config.secrecy import HIDDEN
 from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-HIDDEN = "********"
 SHORTEST = 4
 """Characters: a shorter secret would be found in half the words there are."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.config import Settings
+    from archiverd.config.environment_file import EnvironmentFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +28,30 @@ class Subject:
     migrating: bool
     """Whether runs are to go to UconDB."""
     error: ArchiverError | None
+    environment: EnvironmentFile | None = None
+    """The file whose variables were put into the environment, if there is one."""
 
 
-def read_subject(named: str | None, *, migrating: bool) -> Subject:
-    """Read the configuration named on the command line, or found; never raise what is wrong with it."""
+def read_subject(
+    named: str | None, *, migrating: bool, log_file: bool = False, environment: EnvironmentFile | None = None
+) -> Subject:
+    """Read the configuration named on the command line, or found; never raise what is wrong with it.
+
+    See ``config.load`` for ``log_file``.
+    """
     try:
         path = config.find_config(named)
     except ArchiverError as error:
-        return Subject(None, None, migrating, error)
+        return Subject(None, None, migrating, error, environment)
     try:
-        return Subject(path, config.load(path, migrating=migrating), migrating, None)
+        settings = config.load(path, migrating=migrating, log_file=log_file)
+        return Subject(path, settings, migrating, None, environment)
     except ArchiverError as error:
         try:
-            partial = config.load(path, migrating=False)
+            partial = config.load(path, migrating=False, log_file=log_file)
         except ArchiverError:
-            return Subject(path, None, migrating, error)
-        return Subject(path, partial, migrating, error)
+            return Subject(path, None, migrating, error, environment)
+        return Subject(path, partial, migrating, error, environment)
 
 
 def user_name(uid: int | None = None) -> str:

@@ -35,6 +35,11 @@ def holds(findings: Sequence[Finding]) -> bool:
     return not any(finding.status is Status.FAILED for finding in findings)
 
 
+def told(findings: Sequence[Finding]) -> dict[str, object]:
+    """Return the report as JSON has it (docs/commands.md)."""
+    return {"version": 1, "ok": holds(findings), "checks": [finding.told() for finding in findings]}
+
+
 def _all(subject: Subject) -> list[Examination]:
     """Return every examination, in the order of the report."""
     settings = subject.settings
