@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -167,3 +168,69 @@ def test_the_daemon_follows_its_log_file(site: Site) -> None:
     assert "hang-up: log file opened anew" in log.read_text()
     assert "[Run 9] verified" in log.read_text()
     assert "[Run 7] verified" in log.with_suffix(".old").read_text()
+
+
+def test_a_work_directory_of_the_older_tool_is_taken_over(site: Site) -> None:
+    """Its failures are retried, nothing is skipped for its watermarks, and what it archived is not archived again.
+
+    Runs 7 and 8 are in both databases, 10 in artdaqDB only; 9 and 12 failed or were skipped and are in neither.
+    """
+    config = settle(site)
+    site.make(*DEMO, "--runs", "2")
+    assert launch(config).returncode == 0
+    site.make(*DEMO, "--runs", "1", "--first", "10")
+    assert launch(config, "--import-only").returncode == 0
+    shutil.rmtree(site.work)
+    site.work.mkdir()
+    old = {
+        "importer_state.json": '{"last_contiguous_run": 8, "last_attempted_run": 12}',
+        "migrator_state.json": '{"last_contiguous_run": 8, "last_attempted_run": 12}',
+        "import_failures.log": "9\n\n9\n",
+        "migrate_failures.log": "10\n4711\n",
+        ".archiver.lock": "2147483646\n",
+        "archiver.log": "2025-10-24 14:32:15,123 - ERROR - run_record_archiver.importer - run 9 failed\n",
+    }
+    for name, content in old.items():
+        (site.work / name).write_text(content)
+    site.make(*DEMO, "--runs", "1", "--first", "9")
+    site.make(*DEMO, "--runs", "1", "--first", "12")
+    done = launch(config, "--incremental")
+    assert done.returncode == 0, done.stderr
+    rows = site.rows()
+    assert {run: row.state for run, row in rows.items()} == dict.fromkeys((7, 8, 9, 10, 12), State.VERIFIED)
+    assert site.versions() == {7: 1, 8: 1, 9: 1, 10: 1, 12: 1}
+    for row in rows.values():
+        site.assert_proven(row)
+    log = (site.work / "archiver.log").read_text()
+    assert (site.work / "archiver.log.1").read_text() == old["archiver.log"]  # older than 14 days
+    assert "[Import] [Run 9] added to import_failures.log by hand" in log
+    assert "[Migration] [Run 4711] not known" in log
+    assert "said {'last_contiguous_run': 8, 'last_attempted_run': 12}; what is archived is looked up instead" in log
+    assert (site.work / "import_failures.log").read_text() == ""
+    assert json.loads((site.work / "migrator_state.json").read_text()) == {
+        "last_contiguous_run": 12,
+        "last_attempted_run": 12,
+    }
+    assert not (site.work / ".archiver.lock").exists()
+
+
+def test_the_older_tools_other_modes(site: Site) -> None:
+    """Halves of a pass, the report, retries and recoveries, as the runbook types them."""
+    config = settle(site)
+    site.make(*DEMO, "--runs", "2")
+    assert launch(config, "--import-only").returncode == 0
+    assert {row.state for row in site.rows().values()} == {State.IMPORTED}
+    assert launch(config, "--migrate-only", "--validate").returncode == 0
+    assert {row.state for row in site.rows().values()} == {State.VERIFIED}
+    assert launch(config, "--retry-failed-import").returncode == 0
+    assert launch(config, "--retry-failed-migrate").returncode == 0
+    (site.work / "importer_state.json").unlink()
+    (site.work / "migrator_state.json").unlink()
+    assert launch(config, "--recover-import-state").returncode == 0
+    assert launch(config, "--recover-migrate-state").returncode == 0
+    state = {"last_contiguous_run": 8, "last_attempted_run": 8}
+    assert json.loads((site.work / "importer_state.json").read_text()) == state
+    assert json.loads((site.work / "migrator_state.json").read_text()) == state
+    report = launch(config, "--report-status", "--compare-state")
+    assert (report.returncode, "All systems are synchronized - no action needed" in report.stdout) == (0, True), report
+    assert launch(config, "--report-status", "--import-only").returncode == 1
