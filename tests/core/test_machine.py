@@ -17,6 +17,7 @@ from archiverd.core.machine import (
     Stage,
     State,
     step,
+    strays,
 )
 
 WAYS = """
@@ -81,6 +82,26 @@ def test_every_pair_leads_where_it_should_or_is_forbidden(state: State) -> None:
 def test_what_is_written_down_names_only_what_there_is() -> None:
     """No way of the second writing is left out by a slip of the pen."""
     assert {(State(state), Event(event)) for state, event in ways()} == TABLE.keys()
+
+
+STORY = [("ended", "queued"), ("import_begins", "importing"), ("import_done", "imported")]
+
+
+@pytest.mark.parametrize(
+    ("told", "stray"),
+    [
+        (STORY, ""),
+        (STORY[1:], ""),
+        ([STORY[0], ("first_phase_done", "queued"), *STORY[1:]], ""),
+        ([STORY[0], ("first_phase_done", "imported"), *STORY[1:]], "queued → first_phase_done → imported"),
+        ([STORY[0], STORY[2]], "queued → import_done → imported"),
+        ([*STORY, ("upload_begins", "verified")], "imported → upload_begins → verified"),
+        ([("upload_proven", "open")], "? → upload_proven → open"),
+    ],
+)
+def test_a_story_off_the_table_is_noticed(told: list[tuple[str, str]], stray: str) -> None:
+    """What a journal tells of a run can be followed step by step, from wherever it begins (I3)."""
+    assert strays(told) == stray
 
 
 def walk(*events: Event) -> Position:

@@ -141,9 +141,9 @@ class Site:
         connection.close()
         return answer.status, body
 
-    def versions(self) -> dict[int, int]:
+    def versions(self, folder: str = "test01") -> dict[int, int]:
         """Return how many versions UconDB holds under each run's key."""
-        status, body = self.get("/versions?folder=test01&object=configuration&tv=1e12")
+        status, body = self.get(f"/versions?folder={folder}&object=configuration&tv=1e12")
         if status == 404:
             return {}
         assert status == 200

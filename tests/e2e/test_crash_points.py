@@ -29,6 +29,7 @@ POINTS = int(os.environ.get("ARCHIVERD_CRASH_POINTS", "6"))
 """So many points of each scenario are tried, spread evenly; 0 for every one."""
 KILLS = int(os.environ.get("ARCHIVERD_DAEMON_KILLS", "8"))
 DEMO = ("--profile", "demo", "--fcl", "dumped", "--gaps", "0", "--no-chmod", "--crash", "0")
+PENDING = "pending01"
 STOP_LINE = "\nDAQInterface stop time: Tue Nov 14 23:59:59 UTC 2023\n"
 
 
@@ -79,7 +80,24 @@ def outage(site: Site) -> None:
     site.configure()
 
 
-SCENARIOS: tuple[Callable[[Site], None], ...] = (fresh, backlog, retry, update, outage)
+def first_phase(site: Site) -> None:
+    """Prepare a run that has only started, for the pending folder; see ``end``."""
+    site.settings = f'pending_folder_name = "{PENDING}"\n'
+    site.configure()
+    site.make(*DEMO, "--runs", "1", "--first", "7")
+    metadata = site.records / "7" / "metadata.txt"
+    metadata.write_text(re.sub(r"(?m)^DAQInterface stop time:.*\n", "", metadata.read_text()))
+
+
+def end(site: Site) -> None:
+    """Let the run that had only started end: until then it was open, and once in the pending folder."""
+    assert {row.state for row in site.rows().values()} == {State.OPEN}
+    assert (site.versions(PENDING), site.versions()) == ({7: 1}, {})
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+
+
+SCENARIOS: tuple[Callable[[Site], None], ...] = (fresh, backlog, retry, update, outage, first_phase)
 
 
 def crash(site: Site, point: int, counted: Path) -> int:
@@ -101,19 +119,23 @@ def test_killed_after_any_effect(site: Site, prepare: Callable[[Site], None]) ->
     """Killed there and started again: every run is verified, once, and a deep comparison finds nothing wrong."""
     counted = site.root / "counted"
     kept = site.root / "kept"
+    config = site.root / "archiverd.toml"
     prepare(site)
     site.children[0].terminate()
     site.children[0].wait()
-    parts = [part for part in (site.root / "artdaqdb", site.work, site.root / "ucondb") if part.exists()]
+    parts = (site.root / "artdaqdb", site.work, site.root / "ucondb", site.records)
     for part in parts:
-        shutil.copytree(part, kept / part.name)
+        if part.exists():
+            shutil.copytree(part, kept / part.name)
 
     def reset() -> None:
-        for part in (site.root / "artdaqdb", site.work, site.root / "ucondb"):
+        for part in parts:
             shutil.rmtree(part, ignore_errors=True)
             if (kept / part.name).exists():
                 shutil.copytree(kept / part.name, part)
-        site.serve()
+        address, site.served = site.url, False  # another port: somebody else may have taken the old one
+        site.serve("--folder", PENDING)
+        config.write_text(config.read_text().replace(address, site.url))
 
     def stop_server() -> None:
         server = site.children.pop()
@@ -133,6 +155,10 @@ def test_killed_after_any_effect(site: Site, prepare: Callable[[Site], None]) ->
         assert killed in (-9, 0), (point, killed)  # group commits may make a few effects fewer
         ended = site.run("once")
         assert ended.returncode == 0, (point, ended.stderr)
+        if prepare is first_phase:
+            end(site)
+            assert site.run("once").returncode == 0, point
+            assert site.versions(PENDING) == {7: 1}, point
         compared = site.run("reconcile", "--deep")
         assert compared.returncode == 0, (point, compared.stdout)
         rows = site.rows()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -211,6 +212,40 @@ def test_reconcile_names_every_run_once(broken: Site) -> None:
     found = json.loads(broken.run("reconcile", "--json").stdout)
     assert found["states"] == {"orphan_ucondb": [9], "unseen": [7, 8, 30]}
     assert found["only_ucondb"] == [7, 8, 9, 30]
+
+
+def test_a_deep_comparison_holds_verified_runs_to_every_promise(site: Site) -> None:
+    """Other bytes, a proof without an intent, a step the table does not know, a file nobody accounts for: all told."""
+    site.make(*DEMO, "--runs", "6", "--crash", "0", "--first", "7")
+    assert site.run("once").returncode == 0
+    clean = json.loads(site.run("reconcile", "--json", "--deep").stdout)
+    assert (clean["states"], clean["differing"], clean["compared"]) == ({"verified": [*range(7, 13)]}, [], 6)
+    with sqlite3.connect(site.work / "journal.sqlite") as db:
+        db.execute("UPDATE runs SET blob_sha256 = 'x' WHERE run = 7")  # I1
+        db.execute("DELETE FROM events WHERE run = 8 AND event = 'upload_begins'")  # I4
+        db.execute("UPDATE events SET state = 'open' WHERE run = 9 AND event = 'import_done'")  # I3
+        db.execute("UPDATE runs SET verified_at = NULL WHERE run = 10")  # I8
+        db.execute("DELETE FROM files WHERE run = 11 AND name = 'boot.txt'")  # I7
+        db.execute("UPDATE runs SET imported_at = imported_at + 60 WHERE run = 11")
+    db.close()
+    found = json.loads(site.run("reconcile", "--json", "--deep").stdout)
+    assert found["states"] == {"differs": [7], "unaccounted": [11], "unproven": [8, 9, 10], "verified": [12]}
+    told = site.run("reconcile", "--deep")
+    assert (told.returncode, "the journal does not tell how it was verified" in told.stdout) == (1, True)
+
+
+def test_artdaqdb_and_ucondb_are_compared_run_by_run_whatever_the_journal_says(site: Site) -> None:
+    """With the journal lost too it is told which run's contents differ between the two."""
+    site.make(*THREE_RUNS)
+    assert site.run("once").returncode == 0
+    for left in site.work.glob("journal.sqlite*"):
+        left.unlink()
+    for document in site.root.glob("artdaqdb/RunHistory/*.json"):
+        text = document.read_text()
+        if '"8/' in text:
+            document.write_text(text.replace("config_name", "konfig_name"))
+    found = json.loads(site.run("reconcile", "--json", "--deep").stdout)
+    assert (found["states"], found["differing"], found["compared"]) == ({"unseen": [7, 8, 9]}, [8], 3)
 
 
 def test_a_stop_line_that_comes_after_all_updates_artdaqdb_only(site: Site) -> None:

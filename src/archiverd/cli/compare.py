@@ -54,4 +54,5 @@ def _tell(found: Told) -> None:
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(cast('list[int]', found['only_artdaqdb']))}")
     click.echo(f"in UconDB and not in artdaqDB: {runset.show(cast('list[int]', found['only_ucondb']))}")
     if found["compared"]:
+        click.echo(f"in both, with other content: {runset.show(cast('list[int]', found['differing']))}")
         click.echo(f"{found['compared']} blobs read back and compared")

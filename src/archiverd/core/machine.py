@@ -14,6 +14,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class State(enum.StrEnum):
@@ -181,6 +185,28 @@ def step(position: Position, event: Event) -> tuple[Position, tuple[Effect, ...]
         raise ForbiddenTransitionError(f"{event} cannot happen to a run that is {position.state}")
     state = answer[position.stage] if isinstance(answer, dict) else answer
     return Position(state, _stage_of(state, position.stage)), _EFFECTS.get(state, ())
+
+
+def strays(told: Iterable[tuple[str, str]]) -> str:
+    """Return the first step of a run's story, told as (event, state after it), that the table has no way for.
+
+    Empty if there is none. What is no event of the machine (a first phase) must leave the state as it is.
+    """
+    before = ""
+    for event, after in told:
+        if event not in list(Event):
+            if before not in ("", after):
+                return f"{before} → {event} → {after}"
+        elif not any(after in _after(key) for key in TABLE if key[1] == event and before in ("", key[0])):
+            return f"{before or '?'} → {event} → {after}"
+        before = after
+    return ""
+
+
+def _after(key: tuple[State, Event]) -> tuple[State, ...]:
+    """Return the states a way of the table may lead to."""
+    answer = TABLE[key]
+    return tuple(answer.values()) if isinstance(answer, dict) else (answer,)
 
 
 def _stage_of(state: State, before: Stage) -> Stage:

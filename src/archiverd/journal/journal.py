@@ -15,11 +15,13 @@ from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, St
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
     listing,
+    select_files,
     select_first_phase,
     select_migrated,
     select_progress,
     select_run,
     select_states,
+    select_story,
 )
 from archiverd.journal.rows import FirstPhaseRow, Move, legible
 from archiverd.journal.tables import EVENTS_KEPT
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from archiverd.journal.rows import Hold, Migrated, Progress, RunRow
+    from archiverd.journal.rows import FileFate, Hold, Migrated, Progress, RunRow, StoryLine
 
 
 class Journal:
@@ -167,6 +169,14 @@ class Journal:
     async def get(self, run: int) -> RunRow | None:
         """Return the row of ``run``, or None."""
         return await self._open_writer.read(lambda db: select_run(db, run))
+
+    async def story(self, run: int) -> list[StoryLine]:
+        """Return the story of ``run``, oldest first; of a long one the first line and the last."""
+        return await self._open_writer.read(lambda db: select_story(db, run))
+
+    async def files(self, run: int) -> list[FileFate]:
+        """Return the fate of every file of ``run``'s record."""
+        return await self._open_writer.read(lambda db: select_files(db, run))
 
     async def in_state(self, *states: State) -> list[RunRow]:
         """Return the rows of the runs in ``states``, ascending."""

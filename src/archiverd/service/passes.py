@@ -162,8 +162,9 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
     if parts.migration is None:
         raise ConfigurationError("[ucon_db] is not configured: there is nothing to compare with")
     on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
-    found = await asyncio.to_thread(scan, parts.settings.source_files.run_records_dir)
-    sources = Sources(parts.journal, parts.artdaqdb, parts.migration.ucondb, found.runs)
+    records = parts.settings.source_files.run_records_dir
+    found = await asyncio.to_thread(scan, records)
+    sources = Sources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     return await reconciling.reconcile(
         sources, deep=deep, on_progress=lambda done, of: on_progress(done, of, "blobs compared")
     )

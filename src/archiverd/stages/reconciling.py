@@ -1,23 +1,33 @@
-"""Every run of run records, artdaqDB and UconDB in one named state (I2), the verified ones held to their word (I1)."""
+"""Every run of run records, artdaqDB and UconDB in one named state (I2), the verified ones held to their word.
+
+A deep comparison reads every blob back (I1, I5), packs artdaqDB's export anew and compares, run by run, whatever the
+journal says of the run; follows each verified run's story along the state machine (I3), with an intent before its put
+(I4) and a proof at its end (I8); and accounts for every file of its directory (I7).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArtdaqDBError, BlobCreationError
-from archiverd.core.machine import State
+from archiverd.core.machine import Event, State, strays
+from archiverd.journal.rows import legible
+from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.runrecord import blob as blobs
 from archiverd.stages.migrator import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
-    from archiverd.journal.rows import RunRow
+    from archiverd.journal.rows import RunRow, StoryLine
     from archiverd.ucondb.port import Found, UconDB
 
 FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
@@ -26,6 +36,8 @@ FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
 MISSING_UCONDB = "missing_ucondb"
 MISSING_ARTDAQDB = "missing_artdaqdb"
 DIFFERS = "differs"
+UNPROVEN = "unproven"
+UNACCOUNTED = "unaccounted"
 UNSEEN = "unseen"
 ORPHAN_ARTDAQDB = "orphan_artdaqdb"
 ORPHAN_UCONDB = "orphan_ucondb"
@@ -34,11 +46,16 @@ REMEDIES = {
     MISSING_UCONDB: "verified before, not in UconDB any more: `archiverd once` uploads it again",
     MISSING_ARTDAQDB: "verified before, not in artdaqDB any more: ask who removed it; UconDB has its blob",
     DIFFERS: "UconDB's bytes are not those that were proven: compare them (`archiverd export`), ask its administrators",
+    UNPROVEN: "the journal does not tell how it was verified: `archiverd why RUN`, then report it with the journal",
+    UNACCOUNTED: "its directory holds a file that was neither archived nor left out by name: report it",
     UNSEEN: "has a directory and was not looked at yet: `archiverd run` or `archiverd once` does",
     ORPHAN_ARTDAQDB: "in artdaqDB, without a directory and not known: `archiverd recover import` takes it up",
     ORPHAN_UCONDB: "in UconDB only: uploaded by somebody else, or its sources were lost",
 }
 """What to do about a state that only a comparison finds."""
+
+RACY = 5.0
+"""Seconds before the end of its import in which a file may have come too late for it."""
 
 AT_ONCE = 4
 """So many blobs are read back at a time by a deep comparison."""
@@ -51,6 +68,8 @@ class Partition:
     states: Mapping[str, tuple[int, ...]]
     only_artdaqdb: tuple[int, ...]
     only_ucondb: tuple[int, ...]
+    differing: tuple[int, ...]
+    """Runs of which artdaqDB and UconDB hold different contents; superseded ones do by intention. Only when deep."""
     compared: int
     """How many blobs were read back and compared."""
 
@@ -67,6 +86,7 @@ class Partition:
             "states": {name: list(runs) for name, runs in self.states.items()},
             "only_artdaqdb": list(self.only_artdaqdb),
             "only_ucondb": list(self.only_ucondb),
+            "differing": list(self.differing),
             "compared": self.compared,
         }
 
@@ -78,6 +98,7 @@ class Sources:
     journal: Journal
     artdaqdb: ArtdaqDB
     ucondb: UconDB
+    records: Path
     directories: frozenset[int]
     """The runs that have a directory now."""
 
@@ -93,16 +114,16 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
     held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
     named = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
-    compared = 0
+    differing: tuple[int, ...] = ()
+    both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        to_compare = sorted(run for run, name in named.items() if name == State.VERIFIED)
-        named |= await _compare_all(sources, {run: rows[run] for run in to_compare}, on_progress)
-        compared = len(to_compare)
+        named, differing = await _compare_all(sources, rows, named, both, on_progress)
     return Partition(
         {name: tuple(sorted(run for run in named if named[run] == name)) for name in sorted(set(named.values()))},
         tuple(sorted(archived.keys() - held.keys())),
         tuple(sorted(held.keys() - archived.keys())),
-        compared,
+        differing,
+        len(both),
     )
 
 
@@ -141,40 +162,82 @@ def _name(
 
 
 async def _compare_all(
-    sources: Sources, rows: Mapping[int, RunRow], on_progress: Callable[[int, int], None]
-) -> dict[int, str]:
-    """Read every blob back; return the state of each run: verified, or that it differs."""
-    named: dict[int, str] = {}
-    left = iter(rows.values())
+    sources: Sources,
+    rows: Mapping[int, RunRow],
+    named: Mapping[int, str],
+    both: Collection[int],
+    on_progress: Callable[[int, int], None],
+) -> tuple[dict[int, str], tuple[int, ...]]:
+    """Compare every run that ``both`` databases hold; return the states as they are then, and the runs that differ."""
+    after = dict(named)
+    differing: list[int] = []
+    done = 0
+    left = iter(both)
 
     async def work() -> None:
-        for row in left:
-            same = await _same(sources, row)
-            named[row.run] = str(State.VERIFIED) if same else DIFFERS
-            on_progress(len(named), len(rows))
+        nonlocal done
+        for run in left:
+            blob = await sources.ucondb.read(str(run))
+            same = await _same(sources, run, blob)
+            if not same:
+                differing.append(run)
+            if named[run] == State.VERIFIED:
+                after[run] = await _hold_to_its_word(sources, rows[run], blob, same=same)
+            done += 1
+            on_progress(done, len(both))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(work())
-    return named
+    return after, tuple(sorted(differing))
 
 
-async def _same(sources: Sources, row: RunRow) -> bool:
-    """Tell whether UconDB has exactly the bytes that were proven, and artdaqDB still gives the same.
-
-    A superseded run's artdaqDB entry is newer than its blob, by intention: only the proven bytes are compared.
-    """
-    blob = await sources.ucondb.read(str(row.run))
-    if row.blob_sha256 and await asyncio.to_thread(_sha256, blob) != row.blob_sha256:
-        return False
-    if row.superseded:
-        return True
+async def _same(sources: Sources, run: int, blob: bytes) -> bool:
+    """Tell whether artdaqDB's export of a run, packed when the blob was, is the blob."""
     try:
         packed_on = blobs.unpack(blob).packed_on
-        exported = await sources.artdaqdb.export(row.run)
-        return (await asyncio.to_thread(pack, row.run, packed_on, exported)).blob == blob
+        exported = await sources.artdaqdb.export(run)
+        return (await asyncio.to_thread(pack, run, packed_on, exported)).blob == blob
     except (BlobCreationError, ArtdaqDBError):
         return False
+
+
+async def _hold_to_its_word(sources: Sources, row: RunRow, blob: bytes, *, same: bool) -> str:
+    """Return the state of a run that is called verified; a superseded one differs from artdaqDB by intention."""
+    if row.blob_sha256 and await asyncio.to_thread(_sha256, blob) != row.blob_sha256:
+        return DIFFERS
+    if not (same or row.superseded):
+        return DIFFERS
+    if not is_proven(row, await sources.journal.story(row.run)):
+        return UNPROVEN
+    if row.run in sources.directories:
+        fates = {fate.name for fate in await sources.journal.files(row.run)}
+        if await asyncio.to_thread(_unaccounted, sources.records / str(row.run), fates, row.imported_at or 0.0):
+            return UNACCOUNTED
+    return str(State.VERIFIED)
+
+
+def is_proven(row: RunRow, story: Sequence[StoryLine]) -> bool:
+    """Tell whether a run's story leads to verified as it must: along the table, an intent before the proof."""
+    told = [(line.event, line.state) for line in story]
+    if len(told) >= EVENTS_KEPT:  # there is a gap after the first line
+        del told[0]
+    events = [event for event, _ in told]
+    if Event.UPLOAD_PROVEN not in events:
+        return Event.UPDATE_DONE in events and row.verified_at is not None
+    begun = Event.UPLOAD_BEGINS in events[: events.index(Event.UPLOAD_PROVEN)]
+    return begun and not strays(told) and bool(row.blob_sha256) and row.verified_at is not None
+
+
+def _unaccounted(directory: Path, fates: Collection[str], imported_at: float) -> list[str]:
+    """Return the files that were there when the run was imported and of which the journal says nothing."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if legible(entry.name) not in fates and entry.stat(follow_symlinks=False).st_ctime < imported_at - RACY
+        ]
+    return []
 
 
 def _sha256(blob: bytes) -> str:
