@@ -185,7 +185,7 @@ class Server:
         if not self.put(key, body, override=query.get("override") == "yes"):
             return _reply(500, b"<h3>duplicate key value violates unique constraint</h3>")
         stored = self.versions[-1]
-        if self.world.chance(0.002):  # what a proxy or a disk may do to it
+        if self.world.chance(0.005):  # what a proxy or a disk may do to it
             self.world.note("version cut")
             stored.data = body[: len(body) // 2]
         return _reply(200, json.dumps(_record(len(self.versions) - 1, stored)).encode())
