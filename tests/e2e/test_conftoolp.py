@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Site
 
 RUNS = int(os.environ.get("ARCHIVERD_CONFTOOLP_RUNS", "8"))
-PATIENCE_SECONDS = 120.0 + 6 * RUNS
+PATIENCE_SECONDS = 120.0 + 20 * RUNS
 IDLE_SECONDS = 3.0
 FAULTS = [
     *(f"{kind}{when}" for kind in ("abort", "kill") for when in ("", "-after")),

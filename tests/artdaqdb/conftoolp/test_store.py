@@ -402,6 +402,15 @@ async def test_bad_fhicl_never_reaches_the_library(database: ConftoolpDB, faults
         await database.insert(7, "demo", record(b"a: ]\n"))
 
 
+async def test_an_export_asks_once_for_each_entity(database: ConftoolpDB, faults: Path) -> None:
+    """With an update in order, the library's idea of the newest is ours, and no call is spent on older versions."""
+    await database.insert(7, "demo", RUN)
+    await database.update(7, "demo", record(b"a: 3\n"))
+    (faults / "calls").unlink()
+    assert await texts(database, 7) == {"e0": b"\na: 3 \n", "e1": b"\nb: 2 \n", "schema": spelled(SCHEMA.fcl)}
+    assert (faults / "calls").read_text().count("read_document") == 3
+
+
 async def test_an_unreachable_mongodb_is_to_be_tried_again(database: ConftoolpDB, faults: Path) -> None:
     """The driver's words for a server that does not answer are TRANSIENT and blamed on the server."""
     (faults / "find_versions.always").write_text("refuse: No suitable servers found: [connection refused]")

@@ -66,22 +66,28 @@ class Library:
             raise wrong_answer("configuration_composition", what, None)
         return {(str(query["collection"]), str(query["filter"]["entities.name"])) for query in queries}
 
-    async def load(self, key: Key, configuration: str, version: str, run: int) -> fhicl.Document | None:
-        """Return an entity's document in one version, None if that version has no such entity."""
+    async def load(self, key: Key, configuration: str, version: str | None, run: int) -> fhicl.Document | None:
+        """Return an entity's document in one version, None if that version has no such entity.
+
+        Without ``version`` it is the one whose version is the greatest text: the library takes ``v9`` for newer than
+        ``v10``.
+        """
         collection, name = key
-        filters = {"configurations.name": configuration, "version": version, "entities.name": name}
+        filters = {"configurations.name": configuration, "entities.name": name}
+        if version is not None:
+            filters["version"] = version
         request = {"operation": "load", "dataformat": "db", "collection": collection, "filter": filters}
         answer = await self._pool.ask("read_document", _written(request))
         if not answer.success:
             if any(words in answer.words for words in NOTHING_THERE):
                 return None
             raise refused("read_document", answer.words, run)
-        label = f"{name} of {version}"
+        label = f"{name} of {version or configuration}"
         try:
             document = await asyncio.to_thread(fhicl.read_document, answer.text, label)
         except FhiclError as error:
             raise wrong_answer("read_document", f"{label} is no document: {error}", run) from error
-        if document.version != version or configuration not in document.configurations:
+        if version not in (None, document.version) or configuration not in document.configurations:
             return None
         if document.entities != (name,):
             return None

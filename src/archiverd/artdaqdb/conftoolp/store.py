@@ -58,6 +58,8 @@ CLOSE_SECONDS = 10.0
 """So long closing waits for calls of the library that were begun; then their children are killed."""
 LEAST_MEMORY = 1 << 30
 """Bytes a child may have on whatever machine."""
+LAST_UPDATE_IN_ORDER = 9
+"""The library orders versions as texts: it takes ``v9`` for newer than ``v10``."""
 _TURNS = 64
 """Of two runs with the same remainder only one is stored or read at a time."""
 
@@ -158,7 +160,7 @@ class ConftoolpDB:
         return await self._in_turn(run, lambda: self._update(run, full, entities))
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
-        """See ``ArtdaqDB.export``. Each entity is asked for by version: by itself the library takes v9 for v10."""
+        """See ``ArtdaqDB.export``."""
         return await self._in_turn(run, lambda: self._export(run))
 
     async def _in_turn(self, run: int, work: Callable[[], Awaitable[T]]) -> T:
@@ -239,14 +241,22 @@ class ConftoolpDB:
         versions = {one: await self._library.versions(one, full) for one in sorted({key[0] for key in composition})}
         exported = []
         for key in sorted(composition):
-            for version in sorted(versions[key[0]], key=lambda one: update_number(one, (full,)), reverse=True):
-                document = await self._library.load(key, full, version, run)
-                if document is not None:
-                    exported.append(ExportedEntity(*key, version, document.fcl))
-                    break
-            else:
-                raise wrong_answer("read_document", f"no version of {full} has its entity {key[1]}", run)
+            document = await self._newest(key, full, versions[key[0]], run)
+            exported.append(ExportedEntity(*key, document.version, document.fcl))
         return exported
+
+    async def _newest(self, key: Key, full: str, versions: Collection[str], run: int) -> Document:
+        """Return an entity's newest version, of these of its configuration. Raise ArtdaqDBError if there is none."""
+        in_order = {full, *(f"{full}v{number}" for number in range(1, LAST_UPDATE_IN_ORDER + 1))}
+        if in_order.issuperset(versions):  # the library takes the same for the newest: one call instead of several
+            document = await self._library.load(key, full, None, run)
+            if document is not None and document.version in versions:
+                return document
+        for version in sorted(versions, key=lambda one: update_number(one, (full,)), reverse=True):
+            document = await self._library.load(key, full, version, run)
+            if document is not None:
+                return document
+        raise wrong_answer("read_document", f"no version of {full} has its entity {key[1]}", run)
 
     async def _held(self, keys: set[Key], configuration: str, version: str, run: int) -> dict[Key, bytes]:
         """Return the exported FHiCL of what a version holds of ``keys``."""
