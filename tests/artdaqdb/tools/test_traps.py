@@ -212,6 +212,24 @@ async def test_a_program_that_writes_without_end_is_ended(
         await database.insert(7, "demo", PAIR)
 
 
+async def test_a_password_that_a_tool_tells_is_hidden(tmp_path: Path) -> None:
+    """What bulkloader says of its URI reaches the error without the password, and its options are complete."""
+    program = tmp_path / "bulkdownloader"
+    program.write_text('#!/bin/sh\necho "Error: cannot use $ARTDAQ_DATABASE_URI" >&2\nexit 1\n')
+    program.chmod(0o755)
+    database = make_tools_db(
+        "mongodb://w:s3%40cret@db/archive",
+        directory=tmp_path,
+        remote_host="",
+        schema_dir=None,
+        call_timeout_seconds=60,
+        listing=Elsewhere(),
+    )
+    with pytest.raises(ArtdaqDBError, match=r"cannot use mongodb://w:\*\*\*@db/archive") as caught:
+        await database.insert(7, "demo", PAIR)
+    assert "s3" not in f"{caught.value.message} {caught.value.context}"
+
+
 async def test_what_is_said_last_on_standard_error_is_kept() -> None:
     """A verdict after any amount of noise is still read."""
     script = "yes 0123456789 | head -c 300000 >&2; echo verdict >&2; exit 3"

@@ -24,10 +24,8 @@ from archiverd.artdaqdb.conftoolp.pool import Pool
 from archiverd.artdaqdb.conftoolp.process import Launch, Worker
 from archiverd.artdaqdb.filesystem.mending import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
-from archiverd.artdaqdb.filesystem.store import parse_uri as parse_files_uri
-from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT
+from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
-from archiverd.artdaqdb.mongo.uri import parse_uri as parse_mongodb_uri
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import (
     SYSTEM_LAYOUT,
@@ -40,7 +38,7 @@ from archiverd.artdaqdb.rules import (
     run_of,
     update_number,
 )
-from archiverd.artdaqdb.tools.command import environment
+from archiverd.artdaqdb.tools.command import complete, environment
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,10 +74,10 @@ class ConftoolpDB:
         root: Path | None = None
         secrets: tuple[bytes, ...] = ()
         if uri.startswith(FILES):
-            root = parse_files_uri(uri)
+            root = parse_uri(uri)
         elif uri.startswith(MONGODB):
-            address = parse_mongodb_uri(uri, os.environ)
-            uri, secrets = address.uri, tuple(map(str.encode, address.secrets))
+            uri, hidden = complete(uri)
+            secrets = tuple(sorted(map(str.encode, hidden), key=len, reverse=True))
         else:
             raise ConfigurationError(
                 "Configuration validation failed: artdaq_db.database_uri is neither filesystemdb:// nor mongodb://",
@@ -301,10 +299,9 @@ def memory_limit(workers: int) -> int:
 
 
 def _variables(uri: str, directory: str) -> dict[str, str]:
-    """Return a child's environment. What the library would add to the URI by itself stands in it already."""
+    """Return a child's environment."""
     path = ":".join(part for part in (directory, os.environ.get("PYTHONPATH", "")) if part)
-    variables = environment(os.environ, {"ARTDAQ_DATABASE_URI": uri, "PYTHONPATH": path}, directory)
-    return {name: value for name, value in variables.items() if name not in (CLIENT_CERT, CA_CERT)}
+    return environment(os.environ, {"ARTDAQ_DATABASE_URI": uri, "PYTHONPATH": path}, directory)
 
 
 def _archived(configurations: Sequence[str], versions: Collection[str]) -> dict[int, ArchivedRun]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pymongo import errors
 
+from archiverd.artdaqdb.mongo.uri import without_secrets
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Blame, ConfigurationError, Retry
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _UNREACHABLE = (
 
 def told(error: errors.PyMongoError | BSONError, purpose: str, address: Address, run: int | None) -> ArchiverError:
     """Return what an operator is told: ``purpose`` says what failed, as in ``Failed to get configurations``."""
-    detail = without_secrets(_detail(error), address)
+    detail = without_secrets(_detail(error), address.secrets)
     if isinstance(error, errors.ConfigurationError):
         return ConfigurationError(
             f"Configuration validation failed: artdaq_db.database_uri: {detail}",
@@ -70,13 +71,6 @@ def codes(error: BaseException) -> set[int]:
 def only_duplicates(error: BaseException) -> bool:
     """Tell whether the one thing a write met is that its documents were there already."""
     return codes(error) == {DUPLICATE_KEY}
-
-
-def without_secrets(text: str, address: Address) -> str:
-    """Return ``text`` without the password, wherever a message repeats it."""
-    for secret in sorted(address.secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
 
 
 def _judged(error: errors.PyMongoError | BSONError) -> tuple[Retry, Blame, str]:

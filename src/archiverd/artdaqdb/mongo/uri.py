@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SCHEMES = ("mongodb://", "mongodb+srv://")
 CLIENT_CERT = "ARTDAQ_DATABASE_CLIENT_CERT"
@@ -68,6 +68,13 @@ def parse_uri(uri: str, environment: Mapping[str, str]) -> Address:
         options=frozenset(map(_option, options)),
         secrets=tuple(dict.fromkeys(text for one in written for text in (one, unquote(one)))),
     )
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` with every one of ``secrets`` hidden, wherever a message repeats it."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _certificates(query: str, environment: Mapping[str, str]) -> list[str]:

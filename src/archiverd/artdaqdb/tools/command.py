@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT, parse_uri, without_secrets
+from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ LEAVE_SECONDS = 5.0
 """So long a killed program's last output is waited for."""
 LOADER, DOWNLOADER = "bulkloader", "bulkdownloader"
 _PIECE = 1 << 16
-_KEPT_AWAY = ("ARCHIVERD_", "CREDENTIALS_DIRECTORY")
-"""Variables that begin so may hold or lead to our secrets; the programs do not need them."""
+_KEPT_AWAY = ("ARCHIVERD_", "CREDENTIALS_DIRECTORY", CLIENT_CERT, CA_CERT)
+"""Variables that begin so may hold or lead to our secrets, or stand in the URI already; the programs need none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,28 @@ def environment(inherited: Mapping[str, str], added: Mapping[str, str], library:
     return {**kept, **added, **({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})}
 
 
+def complete(uri: str) -> tuple[str, tuple[str, ...]]:
+    """Return a URI as programs here are to get it, and what of it must be in no message.
+
+    The library would append a client's certificate with ``&`` to any URI of a MongoDB, also to one without options
+    (B.1); so it stands in it. Raise ConfigurationError, without the password, if it names no database.
+    """
+    if not uri.startswith(MONGODB):
+        return uri, ()
+    address = parse_uri(uri, os.environ)
+    return address.uri, address.secrets
+
+
 async def run_command(
-    words: Sequence[str], variables: Mapping[str, str], seconds: float, stdin: bytes | None = None
+    words: Sequence[str],
+    variables: Mapping[str, str],
+    seconds: float,
+    stdin: bytes | None = None,
+    secrets: Sequence[str] = (),
 ) -> Outcome:
     """Run a program to its end. ``stdin`` is written and the pipe then kept open until the program ends.
+
+    ``secrets`` are hidden in what it says on standard error.
 
     Raise ArtdaqDBError if it cannot be started, takes longer than ``seconds``, or says more than anybody would read.
     """
@@ -71,7 +91,8 @@ async def run_command(
         ) from error
     try:
         async with asyncio.timeout(seconds):
-            return await _attend(process, stdin)
+            outcome = await _attend(process, stdin)
+            return replace(outcome, stderr=without_secrets(outcome.stderr, secrets))
     except BaseException as error:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 class Here:
     """Runs the tools on this host; see `archiverd.artdaqdb.tools.store.Host`."""
 
-    def __init__(self, directory: Path | None, variables: Mapping[str, str], seconds: float) -> None:
-        """Look for the tools in ``directory``, else on PATH; ``variables`` are added to their environment."""
+    def __init__(
+        self, directory: Path | None, variables: Mapping[str, str], seconds: float, secrets: Sequence[str] = ()
+    ) -> None:
+        """Look for the tools in ``directory``, else on PATH; ``variables`` are added to their environment.
+
+        ``secrets`` are hidden in what they say on standard error.
+        """
         self._directory = directory
         self._variables = environment(os.environ, variables, str(directory or ""))
         self._seconds = seconds
+        self._secrets = tuple(secrets)
 
     async def check(self) -> None:
         """See ``Host.check``."""
@@ -49,7 +55,7 @@ class Here:
 
     async def _run(self, words: Sequence[str], directory: Path) -> Outcome:
         command = [self._program(words[0]), *words[1:], "-p", str(directory)]
-        return await run_command(command, self._variables, self._seconds)
+        return await run_command(command, self._variables, self._seconds, secrets=self._secrets)
 
     def _program(self, tool: str) -> str:
         """Return where a tool is. Raise ArtdaqDBError if it is nowhere."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archiverd.artdaqdb.tools.command import complete
 from archiverd.artdaqdb.tools.local import Here
 from archiverd.artdaqdb.tools.remote import There
 from archiverd.artdaqdb.tools.store import ToolsDB
@@ -28,9 +29,10 @@ def make_tools_db(
     With a remote host, ``uri``, ``directory`` and ``schema_dir`` are what they are there. See `ToolsDB` for
     ``listing``, which MongoDB needs. Raise ConfigurationError for a URI or host that cannot be meant.
     """
-    variables = {"ARTDAQ_DATABASE_URI": uri}
+    completed, secrets = complete(uri)
+    variables = {"ARTDAQ_DATABASE_URI": uri if remote_host else completed}
     if schema_dir is not None:
         variables["ARTDAQ_DATABASE_CONFDIR"] = str(schema_dir)
     if remote_host:
-        return ToolsDB(uri, There(remote_host, directory, variables, call_timeout_seconds), listing)
-    return ToolsDB(uri, Here(directory, variables, call_timeout_seconds), listing)
+        return ToolsDB(uri, There(remote_host, directory, variables, call_timeout_seconds, secrets=secrets), listing)
+    return ToolsDB(uri, Here(directory, variables, call_timeout_seconds, secrets), listing)

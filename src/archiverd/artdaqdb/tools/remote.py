@@ -80,10 +80,12 @@ class There:
         variables: Mapping[str, str],
         seconds: float,
         ssh: Sequence[str] = ("ssh",),
+        secrets: Sequence[str] = (),
     ) -> None:
         """Name the host as ssh knows it and the tools' directory on it (None: on its PATH).
 
-        ``ssh`` is the client and its first options. Raise ConfigurationError if ``host`` could be taken for an option.
+        ``ssh`` is the client and its first options, ``secrets`` are hidden in what is said on standard error. Raise
+        ConfigurationError if ``host`` could be taken for an option.
         """
         if not _HOST.fullmatch(host):
             raise ConfigurationError(
@@ -94,6 +96,7 @@ class There:
         self._directory = directory
         self._variables = {**variables, **({"LD_LIBRARY_PATH": str(directory)} if directory else {})}
         self._seconds = seconds
+        self._secrets = tuple(secrets)
         self._ssh = [*ssh, *(word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}"))]
 
     async def check(self) -> None:
@@ -138,7 +141,7 @@ class There:
         """Run a script of ours with ``sh`` over there, whatever the login shell is."""
         remote = shlex.join(["sh", "-c", script, "archiverd", *arguments])
         command = [*self._ssh, "-T", "--", self._host, remote]
-        return await run_command(command, environment(os.environ, {}, ""), self._seconds, stdin)
+        return await run_command(command, environment(os.environ, {}, ""), self._seconds, stdin, self._secrets)
 
     def _program(self, tool: str) -> str:
         return str(self._directory / tool) if self._directory else tool
