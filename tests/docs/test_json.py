@@ -31,6 +31,7 @@ WITHOUT = {
     "demo": "shows something to people",
     "ucondb-server": "is a server",
     "completion": "prints a script",
+    "config migrate": "prints a configuration",
     "fhicl to-json": "prints a document",
     "fhicl from-json": "prints FHiCL",
 }

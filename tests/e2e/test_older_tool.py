@@ -234,3 +234,6 @@ def test_the_older_tools_other_modes(site: Site) -> None:
     report = launch(config, "--report-status", "--compare-state")
     assert (report.returncode, "All systems are synchronized - no action needed" in report.stdout) == (0, True), report
     assert launch(config, "--report-status", "--import-only").returncode == 1
+    site.stop(site.children[0])
+    assert launch(config, "--report-status").returncode == 1
+    assert any("[Report] UconDBError: " in line for line in grep(site, "-E", "CRITICAL|ERROR"))

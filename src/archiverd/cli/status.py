@@ -133,8 +133,10 @@ def _look(settings: Settings, db: Any) -> list[Look]:
 def _log_problems(globals_: Globals, problems: Sequence[Told]) -> None:
     """Log what could not be reached, as the runbook has it."""
     from archiverd import log  # noqa: PLC0415 - heavy imports that plain `status` does without
+    from archiverd.service.log_file import join_log_file  # noqa: PLC0415
 
-    globals_.settings(migrating=False)
+    settings, _ = globals_.settings(migrating=False)
+    join_log_file(settings.app)
     for problem in problems:
         log.get("Report").error(f"{problem['error']} ({problem['remedy']})" if problem["remedy"] else problem["error"])
 

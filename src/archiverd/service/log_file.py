@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ConfigurationError
+from archiverd.core.errors import ArchiverError, ConfigurationError
 from archiverd.logfile import Rotation
 
 if TYPE_CHECKING:
@@ -37,3 +38,10 @@ def begin_log_file(app: App) -> None:
         raise ConfigurationError(
             f"Cannot open the log file: {error}", remedy="make its directory, or name another app.log_file"
         ) from error
+
+
+def join_log_file(app: App) -> None:
+    """Log to ``app.log_file`` too if it is there and may be written: for commands that change nothing."""
+    if app.log_file is not None and app.log_file.exists():
+        with contextlib.suppress(ArchiverError, OSError):
+            begin_log_file(app)

@@ -72,7 +72,7 @@ def main(work: Callable[[dict[str, str], str], int]) -> None:
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
     noted = {**options, "tool": Path(sys.argv[0]).name, "uri": os.environ["ARTDAQ_DATABASE_URI"]}
     noted["library"] = os.environ.get("LD_LIBRARY_PATH", "")
-    noted["secrets"] = " ".join(name for name in os.environ if name.startswith("ARCHIVERD_"))
+    noted["secrets"] = " ".join(name for name in os.environ if name.startswith(("ARCHIVERD_", "UCONDB_")))
     with (own / "calls").open("a") as file:
         file.write(json.dumps({**noted, "parent": str(os.getppid())}) + "\n")
     fault = (own / "fault").read_text() if (own / "fault").exists() else ""

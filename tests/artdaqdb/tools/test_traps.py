@@ -65,12 +65,31 @@ async def test_the_tools_are_called_as_they_have_to_be(
 ) -> None:
     """One thread on files, the database and the libraries by the environment, and none of our secrets."""
     monkeypatch.setenv("ARCHIVERD_UCON_DB__WRITER_PASSWORD", "secret")
+    monkeypatch.setenv("UCONDB_PASSWORD", "secret")
     await make_database().insert(7, "demo00001", PAIR)
     for call in standin.calls(bundle):
         assert (call["-r"], call["-c"], call["-t"]) == ("7", "demo00001", "1")
         assert call["uri"] == f"filesystemdb://{tmp_path}/db"
         assert call["library"].split(":")[0] == str(bundle)
         assert call["secrets"] == ""
+
+
+async def test_libraries_beside_tools_of_path_are_found(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older tool's bundle keeps both in one directory, which its launcher puts on PATH."""
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{bundle}")
+    database = make_tools_db(
+        f"filesystemdb://{tmp_path}/db", directory=None, remote_host="", schema_dir=tmp_path, call_timeout_seconds=60
+    )
+    await database.insert(7, "demo00001", PAIR)
+    assert str(bundle) not in standin.calls(bundle)[0]["library"].split(":")
+    (bundle / "libartdaq-database_ConfigurationDB.so").touch()
+    database = make_tools_db(
+        f"filesystemdb://{tmp_path}/db", directory=None, remote_host="", schema_dir=tmp_path, call_timeout_seconds=60
+    )
+    await database.insert(8, "demo00001", PAIR)
+    assert standin.calls(bundle)[-1]["library"].split(":")[0] == str(bundle)
 
 
 @pytest.mark.parametrize(

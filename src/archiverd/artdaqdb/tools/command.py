@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -27,8 +28,10 @@ LEAVE_SECONDS = 5.0
 """So long a killed program's last output is waited for."""
 LOADER, DOWNLOADER = "bulkloader", "bulkdownloader"
 _PIECE = 1 << 16
-_KEPT_AWAY = ("ARCHIVERD_", "CREDENTIALS_DIRECTORY", CLIENT_CERT, CA_CERT)
-"""Variables that begin so may hold or lead to our secrets, or stand in the URI already; the programs need none."""
+_KEPT_AWAY = re.compile(
+    rf"^ARCHIVERD_|^CREDENTIALS_DIRECTORY|^({CLIENT_CERT}|{CA_CERT})$|PASSW|SECRET|TOKEN", re.IGNORECASE
+)
+"""Variables called so may hold or lead to our secrets (archiver.env's too), or stand in the URI already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Outcome:
 
 def environment(inherited: Mapping[str, str], added: Mapping[str, str], library: str) -> dict[str, str]:
     """Return a program's environment: what is inherited but our secrets, ``added``, and its library directory first."""
-    kept = {name: value for name, value in inherited.items() if not name.startswith(_KEPT_AWAY)}
+    kept = {name: value for name, value in inherited.items() if not _KEPT_AWAY.search(name)}
     paths = [path for path in (library, kept.get("LD_LIBRARY_PATH", "")) if path]
     return {**kept, **added, **({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})}
 

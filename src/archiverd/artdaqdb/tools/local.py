@@ -28,7 +28,7 @@ class Here:
         ``secrets`` are hidden in what they say on standard error.
         """
         self._directory = directory
-        self._variables = environment(os.environ, variables, str(directory or ""))
+        self._variables = environment(os.environ, variables, _libraries(directory))
         self._seconds = seconds
         self._secrets = tuple(secrets)
 
@@ -71,6 +71,15 @@ class Here:
                 remedy="set artdaq_db.conftoolp_dir to the directory that holds it, or artdaq_db.use_tools to false",
             )
         return on_path
+
+
+def _libraries(directory: Path | None) -> str:
+    """Return where the tools' libraries are: in ``directory``, or beside tools of PATH if any are there."""
+    if directory is not None:
+        return str(directory)
+    loader = shutil.which(LOADER)
+    beside = Path(loader).parent if loader else None
+    return str(beside) if beside is not None and any(beside.glob("*.so")) else ""
 
 
 @asynccontextmanager
