@@ -450,10 +450,13 @@ async def test_who_may_only_read_can_read(tmp_path: Path, clock: Clock, monkeypa
 KILLED = """
 import asyncio, sys
 from pathlib import Path
+from archiverd import log
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
+
+log.configure("INFO")
 
 async def main():
     journal = Journal(Path(sys.argv[1]), clock=lambda: 1.0)

@@ -182,6 +182,7 @@ class Books:
 
     async def _publish(self, path: Path, data: bytes) -> None:
         await asyncio.to_thread(self._disk.publish, path, [data])
+        log.get().debug(f"written: {path}", bytes=len(data))
 
     async def _set_aside(self, path: Path, error: ValueError, stage: Stage) -> None:
         """Rename a file that cannot be read, and say so in the runbook's words; the journal knows what it said."""

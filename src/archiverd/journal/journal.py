@@ -114,7 +114,8 @@ class Journal:
         """Apply the moves that ``find`` returns, found and applied in one transaction; then tell their effects."""
         now = self._clock()
         done = await self._open_writer.write(lambda db: [_apply(db, move, now) for move in find(db)])
-        for _, effects in done:
+        for row, effects in done:
+            log.get().debug(f"is now {row.state}", run=row.run)
             for effect in effects:
                 self._on_effect(effect)
         return [row for row, _ in done]

@@ -162,7 +162,7 @@ def _is_the_files(error: Exception) -> TypeGuard[sqlite3.Error]:
 def journal_error(error: sqlite3.Error) -> ArchiverError:
     """Say in an operator's words what is wrong with the journal."""
     if _code(error) == sqlite3.SQLITE_FULL:
-        text = f"[Errno {errno.ENOSPC}] No space left on device"
+        text = f"OSError: [Errno {errno.ENOSPC}] No space left on device"
         remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"
         return ArchiverError(f"Cannot write the journal: {text}", retry=Retry.TRANSIENT, remedy=remedy)
     if is_damage(error):

@@ -23,9 +23,10 @@ UNTOLD = frozenset({"open", "close"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a backend: its method, how long it took, and what went wrong (None if nothing)."""
+    """One call of a backend: its method, the run or key it was for, how long it took, what went wrong (if anything)."""
 
     method: str
+    subject: object
     seconds: float
     error: BaseException | None
 
@@ -71,12 +72,13 @@ class _Listened:
 
         async def call(*arguments: object, **named: object) -> object:
             begun = time.monotonic()
+            subject = next(iter(arguments), None)
             try:
                 result: object = await method(*arguments, **named)
             except BaseException as error:
-                self._on_call(Call(name, time.monotonic() - begun, error))
+                self._on_call(Call(name, subject, time.monotonic() - begun, error))
                 raise
-            self._on_call(Call(name, time.monotonic() - begun, None))
+            self._on_call(Call(name, subject, time.monotonic() - begun, None))
             return result
 
         return call

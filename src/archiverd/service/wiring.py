@@ -20,6 +20,7 @@ from archiverd.journal.books import TAGS, Books
 from archiverd.journal.journal import Journal
 from archiverd.journal.overview import ARTDAQDB, UCONDB
 from archiverd.runrecord.prepare import Cache, unknown_converters
+from archiverd.service import mounts
 from archiverd.service.backends import make_artdaqdb
 from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
@@ -215,6 +216,9 @@ def _noted(port: T, contact: Contact, carbon: CarbonSender | None) -> T:
 
     def on_call(call: Call) -> None:
         contact.note(call, time.time())
+        subject = call.subject if isinstance(call.subject, (int, str)) else ""
+        how = "answered" if call.error is None else f"failed: {type(call.error).__name__}"
+        _log.debug(f"{adapter}: {call.method}({subject}) {how}", seconds=f"{call.seconds:.3f}")
         if carbon is not None:
             carbon.put(f"{adapter}.{call.method}.duration_ms", 1000.0 * call.seconds)
 
@@ -256,7 +260,10 @@ class _Maker:
         """Make the import stage."""
         settings = self.settings
         for name in unknown_converters(settings.fhiclize_generate):
-            log.get("Import").warning(f"No converter found for configured file: {name}")
+            log.get("Import").warning(
+                f"No converter found for configured file: {name} "
+                "(take it out of fhiclize_generate; the file is treated like any other)"
+            )
         return Importer(
             journal=self.journal,
             artdaqdb=self.artdaqdb,
@@ -319,7 +326,13 @@ def _warn_of_tls(settings: Settings) -> None:
 
 
 def _make_work_dir(path: Path) -> None:
-    """Make the work directory. Raise ArchiverError if that cannot be done or it cannot be written."""
+    """Make the work directory. Raise ArchiverError if that cannot be done, ConfigurationError on a network's disk."""
+    if mounts.is_network(path):
+        raise ConfigurationError(
+            f"Configuration validation failed: work_dir {path} lies on a network file system",
+            remedy="set app.work_dir to a directory of a local disk: lock and journal cannot be relied on elsewhere",
+            context={"directory": str(path)},
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

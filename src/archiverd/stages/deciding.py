@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 ANEW: dict[str, object] = {"due": None, "attempts": 0, "error": "", "remedy": ""}
 """Columns of a run that is tried as if it had never failed."""
 
-RETRIED = (State.RETRY_WAIT, State.QUARANTINED, State.UPLOAD_UNKNOWN, State.IGNORED, State.WAIVED)
-"""States out of which an operator's retry takes a run; in the others it is on its way already."""
+RETRIED = (
+    State.RETRY_WAIT,
+    State.QUARANTINED,
+    State.CONFLICT,
+    State.UPLOAD_UNKNOWN,
+    State.IGNORED,
+    State.WAIVED,
+)
+"""States out of which an operator's retry takes a run; in the others it is on its way already.
+
+One in conflict is only compared again, and overwrites nothing."""
 
 REPLACING: dict[str, object] = {
     **ANEW,
@@ -70,9 +79,6 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> bo
     row = await journal.get(run)
     if row is None:
         logger.warning("not known: no directory of that number was seen; taken up when there is one", run=run)
-        return False
-    if row.state is State.CONFLICT:
-        logger.warning(f"in conflict: only `archiverd release {run} --override` takes it up", run=run)
         return False
     if row.state is State.VERIFIED:
         logger.info("already verified: nothing to retry", run=run)

@@ -58,7 +58,7 @@ def understood(error: Exception, run: int, logger: log.Log) -> ArchiverError:
     if isinstance(error, OSError):
         transient = error.errno in _OUTSIDE
         return ArchiverError(
-            str(error),
+            f"{type(error).__name__}: {error}",
             retry=Retry.TRANSIENT if transient else Retry.PERMANENT,
             remedy="free space or mend the file system; the run is tried again by itself"
             if transient

@@ -99,6 +99,7 @@ class Importer:
         Raise FclPreperationError if that cannot be done, OSError if the record cannot be read.
         """
         record = read_run_record(self.records / str(run), run)
+        _log.debug(f"read: {self.records / str(run)}", run=run, files=len(record.files))
         return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
 
     async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
@@ -162,6 +163,10 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
     fates = [FileFate(one.name, "", one.reason) for one in prepared.left_out]
     for rejected in prepared.rejected:
         if unmatched == "fail":
+            rejected.error.remedy = rejected.error.remedy or (
+                f'mend {rejected.name}, then `archiverd release` the run; or set artdaq_db.unmatched = "archive", '
+                "which leaves such files out by name"
+            )
             raise rejected.error
         fates.append(FileFate(rejected.name, "", f"{_KINDS.get(type(rejected.error), _OTHER)}: {rejected.error}"))
     entities: list[Entity] = []

@@ -21,6 +21,7 @@ _FOLDER = "check ucon_db.folder_name (lower case), or ask the UconDB administrat
 _OUTSIDE = "nothing to do now: it is tried again by itself; if it lasts, ask the UconDB administrators"
 _NETWORK = "it is tried again by itself; if it lasts, check ucon_db.server_url, the network and the UconDB server"
 _UNCLEAR = "nothing to do: archiverd looks it up and compares before it sends anything again"
+_TOO_LATE = "; if it lasts, raise ucon_db.timeout_seconds"
 _REMEDIES = {
     401: _LOGIN,
     403: _LOGIN,
@@ -58,7 +59,7 @@ def reading_back(key: str) -> Purpose:
 
 def unreachable(purpose: Purpose, broken: BrokenExchangeError, retry: Retry = Retry.TRANSIENT) -> UconDBError:
     """Return the error for an exchange that broke; ``retry`` is UNKNOWN if it may have stored something."""
-    remedy = _UNCLEAR if retry is Retry.UNKNOWN else _NETWORK
+    remedy = (_UNCLEAR if retry is Retry.UNKNOWN else _NETWORK) + (_TOO_LATE if broken.timed_out else "")
     return UconDBError(f"{purpose.text}: {broken}", retry=retry, blame=Blame.BACKEND, remedy=remedy, run=purpose.run)
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
+from archiverd import log
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from pathlib import Path
@@ -26,6 +28,8 @@ KEEPALIVE_SECONDS = 2.0
 """Idle connections are let go before any server does it (Apache: 5 s), so that no put meets a closing one."""
 REPLY_LIMIT = 1 << 20
 """Bytes of a reply that is not a blob or a list; what is longer is cut."""
+
+_log = log.get()
 
 _SLICE = 1 << 18
 """Bytes of a body given to the socket at a time: 200 MB in one piece stop the event loop for 0.15 s and are copied."""
@@ -134,11 +138,14 @@ class Wire:
             async with contextlib.AsyncExitStack() as stack:
                 stack.callback(slices.let_go)
                 response = await self._send(request, stack)
+                _log.debug(f"{method} {target} → {response.status_code} {response.reason_phrase}")
                 raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
                 pieces = await stack.enter_async_context(contextlib.aclosing(raw))
                 yield Answer(response.status_code, response.reason_phrase, response.headers, pieces)
         except (httpx.HTTPError, OSError) as error:
-            raise _broken(error, self._seconds, patience) from error
+            broken = _broken(error, self._seconds, patience)
+            _log.debug(f"{method} {target} → {broken}")
+            raise broken from error
 
     async def _send(self, request: httpx.Request, stack: contextlib.AsyncExitStack) -> httpx.Response:
         """Send ``request``, once more through a fresh pool if the present one gives no connection."""

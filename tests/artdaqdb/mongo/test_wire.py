@@ -192,7 +192,7 @@ async def test_a_server_that_is_not_there_is_told_within_the_limit(
     connect: Callable[..., Any], unused_port: int
 ) -> None:
     """Opening without a server is an error that is tried again, and nothing stays open."""
-    with pytest.raises(ArtdaqDBError, match=r"Failed to reach artdaqDB: .*refused") as caught:
+    with pytest.raises(ArtdaqDBError, match=r"Failed to get configurations: .*refused") as caught:
         await connect(f"mongodb://u:secret@127.0.0.1:{unused_port}/runs_db", call_timeout_seconds=0.3)
     assert (caught.value.retry, caught.value.blame) == (Retry.TRANSIENT, Blame.BACKEND)
     assert "secret" not in f"{caught.value} {caught.value.context} {caught.value.remedy}"

@@ -69,7 +69,7 @@ class Connection:
 
     async def ping(self) -> None:
         """Ask the server whether it is there."""
-        with self._telling("Failed to reach artdaqDB", None):
+        with self._telling("Failed to get configurations", None):
             await self._database.command("ping")
 
     async def may_write(self) -> bool | None:
