@@ -135,8 +135,10 @@ def to_file(path: Path, rotation: Rotation) -> None:
     """Write lines to the file at ``path`` too, those since ``configure`` first.
 
     The file is only rotated after ``own_file``. Raise OSError if it cannot be opened; later trouble is told and costs
-    lines, nothing else.
+    lines, nothing else. One that is open already stays so.
     """
+    if _state.file is not None and _state.file.path == path:
+        return
     opened = LogFile(
         path,
         rotation,

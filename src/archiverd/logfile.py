@@ -47,7 +47,7 @@ class LogFile:
         """Open ``path`` for appending. ``on_trouble`` hears once when lines begin to get lost. Raise OSError."""
         self.rotates = False
         """Whether this process may rotate the file: only the one that holds the lock."""
-        self._path = path
+        self.path = path
         self._rotation = rotation
         self._on_trouble = on_trouble
         self._clock = clock
@@ -89,19 +89,19 @@ class LogFile:
 
     def _open(self) -> None:
         """Open the path and let the file that was open go. Raise OSError."""
-        descriptor = os.open(self._path, _FLAGS, _MODE)
+        descriptor = os.open(self.path, _FLAGS, _MODE)
         old, self._descriptor = self._descriptor, descriptor
         if old is not None:
             os.close(old)
         status = os.fstat(descriptor)
         self._identity = status.st_dev, status.st_ino
         self._plain = stat.S_ISREG(status.st_mode)
-        self._begun = _begun(self._path, status, self._clock())
+        self._begun = _begun(self.path, status, self._clock())
 
     def _follow(self) -> None:
         """Make sure that the open file is the one the path leads to; note its size. Raise OSError."""
         try:
-            status = os.stat(self._path)
+            status = os.stat(self.path)
         except FileNotFoundError:
             status = None
         if self._descriptor is None or status is None or (status.st_dev, status.st_ino) != self._identity:
@@ -127,12 +127,12 @@ class LogFile:
         """Rename the file and its old ones, each by one, and let the oldest go. Raise OSError."""
         backups = self._rotation.backups
         if not backups:
-            self._path.unlink()
+            self.path.unlink()
             return
         for number in range(backups - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
-        os.replace(self._path, f"{self._path}.1")
+                os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
+        os.replace(self.path, f"{self.path}.1")
 
     def _append(self, record: bytes) -> None:
         """Write a record, after what must be said about lost ones. Raise OSError."""

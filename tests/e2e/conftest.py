@@ -51,13 +51,17 @@ class Site:
         return self.root / "work"
 
     @property
+    def config(self) -> Path:
+        return self.root / "archiverd.toml"
+
+    @property
     def log(self) -> str:
         return (self.root / "daemon.log").read_text()
 
     def configure(self, **app: object) -> None:
         """Write the configuration; ``app`` adds keys to [app]."""
         extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in app.items())
-        (self.root / "archiverd.toml").write_text(
+        self.config.write_text(
             f'[app]\nwork_dir = "{self.work}"\nretry_delay_seconds = 0.2\n{extra}'
             f'[source_files]\nrun_records_dir = "{self.records}"\n'
             f'[artdaq_db]\ndatabase_uri = "filesystemdb://{self.root}/artdaqdb"\n'
@@ -80,11 +84,11 @@ class Site:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start an archiverd command with this site's configuration; its words go to the log."""
-        return self._start("--config", str(self.root / "archiverd.toml"), *command)
+        return self._start("--config", str(self.config), *command)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run an archiverd command to its end."""
-        argv = [sys.executable, "-m", "archiverd", "--config", str(self.root / "archiverd.toml"), *command]
+        argv = [sys.executable, "-m", "archiverd", "--config", str(self.config), *command]
         return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
     def make(self, *arguments: str, live: bool = False) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from archiverd.cli.asking import Progress, Told
@@ -39,10 +39,13 @@ def run(globals_: Globals) -> int:
     Ctrl-C (SIGINT) and SIGTERM finish what is in flight and leave with 130; three within two seconds leave at once.
     Removing the lock file finishes what is in flight and leaves with 1.
     """
-    from archiverd.service import daemon, lastexit  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.service import lastexit, workdir  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings()
     with lastexit.recording(settings, "run") as ending:
+        workdir.prepare(settings.app)
+        from archiverd.service import daemon  # noqa: PLC0415 - after the log file is open
+
         ending.exit_code = run_now(daemon.run(settings))
     return ending.exit_code
 
@@ -68,9 +71,6 @@ def once(
 
     Exit code 0 if all went through, 1 if a run failed or waits for UconDB, 130 if interrupted.
     """
-    from archiverd.service import passes  # noqa: PLC0415 - a heavy import only this command needs
-    from archiverd.service.wiring import Order  # noqa: PLC0415
-
     if import_only and migrate_only:
         raise click.UsageError("--import-only and --migrate-only exclude each other")
     settings, _ = globals_.settings(migrating=not import_only)
@@ -80,19 +80,21 @@ def once(
         return _tell_outlook(
             outlook.look_ahead(settings, importing=not migrate_only, migrating=not import_only), as_json
         )
-    order = Order(
-        importing=not migrate_only,
-        migrating=not import_only,
-        validating=validate,
-        drilling=not incremental,
-        until_idle=True,
-    )
 
-    def alone(on_progress: Progress) -> Told:
-        return _recorded(
-            settings, "once", passes.once(settings, order, incremental=incremental, on_progress=on_progress)
+    def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
+        from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
+        from archiverd.service.wiring import Order  # noqa: PLC0415
+
+        order = Order(
+            importing=not migrate_only,
+            migrating=not import_only,
+            validating=validate,
+            drilling=not incremental,
+            until_idle=True,
         )
+        return passes.once(settings, order, incremental=incremental, on_progress=on_progress)
 
+    alone = _recorded(settings, "once", begin)
     return _tell_pass(through_daemon(settings, "once", {}, alone), as_json)
 
 
@@ -108,17 +110,18 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     """
     from archiverd.config import missing_for_migration  # noqa: PLC0415 - a heavy import only this command needs
     from archiverd.core.machine import Stage  # noqa: PLC0415
-    from archiverd.service import passes  # noqa: PLC0415
-    from archiverd.service.wiring import Order  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=stage == "migrate")
-    order = Order(
-        importing=stage == "import", migrating=not missing_for_migration(settings), drilling=False, until_idle=True
-    )
 
-    def alone(on_progress: Progress) -> Told:
-        return _recorded(settings, "retry", passes.retry(settings, order, Stage(stage), runs, on_progress))
+    def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
+        from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
+        from archiverd.service.wiring import Order  # noqa: PLC0415
 
+        migrating = not missing_for_migration(settings)
+        order = Order(importing=stage == "import", migrating=migrating, drilling=False, until_idle=True)
+        return passes.retry(settings, order, Stage(stage), runs, on_progress)
+
+    alone = _recorded(settings, "retry", begin)
     return _tell_pass(through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone), as_json)
 
 
@@ -129,27 +132,35 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
 def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     """Make journal, state file and failure log of a stage anew from what its database holds, each run proven again."""
     from archiverd.core.machine import Stage  # noqa: PLC0415 - a heavy import only this command needs
-    from archiverd.service import passes  # noqa: PLC0415
-    from archiverd.service.wiring import Order  # noqa: PLC0415
 
     migrating = stage == "migrate"
     settings, _ = globals_.settings(migrating=migrating)
-    order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
 
-    def alone(on_progress: Progress) -> Told:
-        return _recorded(settings, "recover", passes.recover(settings, order, Stage(stage), on_progress))
+    def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
+        from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
+        from archiverd.service.wiring import Order  # noqa: PLC0415
 
+        order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
+        return passes.recover(settings, order, Stage(stage), on_progress)
+
+    alone = _recorded(settings, "recover", begin)
     return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json)
 
 
-def _recorded(settings: Settings, command: str, work: Coroutine[Any, Any, Pass]) -> Told:
-    """Return what a pass did; how it ended is recorded."""
-    from archiverd.service import lastexit  # noqa: PLC0415 - lazily, for a quick --help
+def _recorded(
+    settings: Settings, command: str, begin: Callable[[Progress], Coroutine[Any, Any, Pass]]
+) -> Callable[[Progress], Told]:
+    """Return what makes a pass and returns what it did; how it ended is recorded, in the log file too."""
+    from archiverd.service import lastexit, workdir  # noqa: PLC0415 - lazily, for a quick --help
 
-    with lastexit.recording(settings, command) as ending:
-        did = run_now(work)
-        ending.exit_code = did.exit_code
-    return did.told()
+    def alone(on_progress: Progress) -> Told:
+        with lastexit.recording(settings, command) as ending:
+            workdir.prepare(settings.app)
+            did = run_now(begin(on_progress))
+            ending.exit_code = did.exit_code
+        return did.told()
+
+    return alone
 
 
 def _tell_outlook(found: Outlook, as_json: bool) -> int:

@@ -241,11 +241,12 @@ def _tell(error: BaseException) -> int:
     if not log.is_configured():
         log.configure("INFO")
     if isinstance(error, ArchiverError):
-        click.echo(f"{error.name}: {error}", err=True)
+        tags = (f"[{error.stage}] " if error.stage else "") + ("" if error.run is None else f"[Run {error.run}] ")
+        click.echo(f"{tags}{error.name}: {error}", err=True)
         if error.context:
             click.echo(f"Context: {error.context!r}", err=True)
         click.echo(f"Remedy: {error.remedy or LAST_RESORT}", err=True)
-        log.failure(log.get(shown=False), error, final=True)
+        log.failure(log.get(error.stage, shown=False), error, final=True)
     elif isinstance(error, OSError) and exit_code(error) == 1:
         text = f"{type(error).__name__}: {error}"
         click.echo(text, err=True)

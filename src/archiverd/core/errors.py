@@ -17,12 +17,13 @@ are both UconDBError), whom it blames, the remedy in one line, the run, and fact
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Retry(enum.Enum):
@@ -72,6 +73,7 @@ class ArchiverError(Exception):
         self.blame = blame
         self.remedy = remedy
         self.run = run
+        self.stage = ""
         self.context: dict[str, object] = dict(context or {})
 
     @property
@@ -81,6 +83,16 @@ class ArchiverError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+@contextlib.contextmanager
+def told_as(stage: str) -> Iterator[None]:
+    """Let an error that leaves the block be told as one of ``stage``, e.g. ``Import``, unless it is one already."""
+    try:
+        yield
+    except ArchiverError as error:
+        error.stage = error.stage or stage
+        raise
 
 
 class ConfigurationError(ArchiverError):

@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
+from archiverd import log
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
 from archiverd.journal.opening import open_sound

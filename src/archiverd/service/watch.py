@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core import runset
-from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.errors import ArchiverError, Retry, told_as
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
@@ -85,7 +85,8 @@ class Watcher:
         self._known = set(states)
         self._open = {run: OpenRun() for run, state in states.items() if state is State.OPEN}
         self._latest = await self._journal.latest_started()
-        found = await asyncio.to_thread(scan, self._root)
+        with told_as("Import"):
+            found = await asyncio.to_thread(scan, self._root)
         fresh_journal = not states
         await self._take_in(found, Lane.BACKLOG)
         await self._look()

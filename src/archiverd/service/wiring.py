@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.artdaqdb.schema import Schema, load_schema
-from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.errors import ArchiverError, Retry, told_as
 from archiverd.core.lanes import Patience
 from archiverd.core.machine import Effect, Stage
 from archiverd.disk import RealDisk
@@ -20,11 +19,10 @@ from archiverd.journal.books import TAGS, Books
 from archiverd.journal.journal import Journal
 from archiverd.journal.overview import ARTDAQDB, UCONDB
 from archiverd.runrecord.prepare import Cache, unknown_converters
-from archiverd.service import mounts
+from archiverd.service import workdir
 from archiverd.service.backends import make_artdaqdb
 from archiverd.service.calls import Contact, listened
 from archiverd.service.lock import LockFile
-from archiverd.service.log_file import begin_log_file
 from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import PAUSE_SECONDS, StageRunner
@@ -39,7 +37,6 @@ from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
-    from pathlib import Path
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.config import Settings
@@ -165,10 +162,9 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
 
     Raise ArchiverError (LockExistsError, ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
-    os.umask(int(settings.app.umask, 8))
-    _make_work_dir(settings.app.work_dir)
-    begin_log_file(settings.app)
-    schema = load_schema(settings.artdaq_db.fcl_conf_dir)
+    workdir.prepare(settings.app)
+    with told_as("Import"):
+        schema = load_schema(settings.artdaq_db.fcl_conf_dir)
     async with contextlib.AsyncExitStack() as stack:
         lock = LockFile(lock_path(settings))
         lock.acquire()
@@ -190,7 +186,8 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         contacts, carbon = {ARTDAQDB: Contact(), UCONDB: Contact()}, make_carbon(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
-        await artdaqdb.open()
+        with told_as("Import"):
+            await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)
         importer = maker.importer(schema)
@@ -227,7 +224,8 @@ def _noted(port: T, contact: Contact, carbon: CarbonSender | None) -> T:
 
 async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB:
     """Open a client until the stack is unwound."""
-    await ucondb.open()
+    with told_as("Migration"):
+        await ucondb.open()
     stack.push_async_callback(ucondb.close)
     return ucondb
 
@@ -323,21 +321,3 @@ def _warn_of_tls(settings: Settings) -> None:
             "TLS IS NOT VERIFIED: ucon_db.verify_tls = false, so nobody knows which server gets the runs and the "
             "password (remove that line; ucon_db.ca_file names the certificates of a private authority)"
         )
-
-
-def _make_work_dir(path: Path) -> None:
-    """Make the work directory. Raise ArchiverError if that cannot be done, ConfigurationError on a network's disk."""
-    if mounts.is_network(path):
-        raise ConfigurationError(
-            f"Configuration validation failed: work_dir {path} lies on a network file system",
-            remedy="set app.work_dir to a directory of a local disk: lock and journal cannot be relied on elsewhere",
-            context={"directory": str(path)},
-        )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiverError(
-            f"Cannot make the work directory: {error}",
-            remedy=f"make {path} and give it to the user archiverd runs as",
-            context={"directory": str(path)},
-        ) from error

@@ -1,0 +1,1 @@
+"""One test a heading of the troubleshooting guide: docs/runbook-coverage.md."""
