@@ -148,3 +148,34 @@ def test_without_a_configuration_it_is_said_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "ConfigurationError: No configuration file: looked for ./archiverd.toml and" in done.stderr
     assert "Remedy: name one with --config FILE or $ARCHIVERD_CONFIG; archiverd.toml.example is a start" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("ucondb-server", "--listen", "nowhere"), "--listen nowhere is not HOST:PORT"),
+        (("ucondb-server", "--listen", "127.0.0.1:65536"), "--listen 127.0.0.1:65536 is not HOST:PORT"),
+        (("ucondb-server", "--fault", "nonsense=1"), "fault 'nonsense' is not one of latency, error"),
+        (("ucondb-server", "--password-file", "/nowhere"), "Cannot read the password file /nowhere"),
+        (("demo", "--keep", "/proc/nowhere"), "The demo cannot work in /proc/nowhere"),
+        (("fhicl", "check", "/nowhere"), "Cannot read /nowhere"),
+        (("drain",), "No daemon listens at"),
+        (("waive", "7", "--reason", "x"), "There is no journal at"),
+        (("artdaqdb", "check"), "There is no artdaqDB at"),
+    ],
+)
+def test_whatever_is_refused_has_a_remedy(bare_site: Site, arguments: tuple[str, ...], words: str) -> None:
+    """Servers, demo, tools, commands without a daemon: exit 1, no traceback, and as the last line what to do."""
+    (bare_site.root / "pw").write_text("pw\n")
+    words_of_server = (
+        "--data",
+        str(bare_site.root / "d"),
+        "--user",
+        "u",
+        "--password-file",
+        str(bare_site.root / "pw"),
+    )
+    more = words_of_server if arguments[0] == "ucondb-server" else ()
+    done = bare_site.run(arguments[0], *more, *arguments[1:])
+    assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Remedy: ")

@@ -8,6 +8,8 @@ import click
 
 from archiverd.core.errors import ConfigurationError
 
+LAST_PORT = 65_535
+
 
 @click.command("ucondb-server", short_help="Serve a small UconDB, for tests and staging.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Directory that holds the store.")
@@ -32,12 +34,15 @@ def ucondb_server(
     from archiverd.ucondb_server import ServerOptions, serve  # noqa: PLC0415 - a heavy import only this command needs
 
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(f"--listen {listen} is not HOST:PORT")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > LAST_PORT:
+        raise ConfigurationError(f"--listen {listen} is not HOST:PORT", remedy="e.g. 127.0.0.1:8080; port 0 is any")
     try:
         password = password_file.read_text(encoding="utf-8").rstrip("\n")
     except OSError as error:
-        raise ConfigurationError(f"Cannot read the password file {password_file}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"Cannot read the password file {password_file}: {error.strerror}",
+            remedy="name a file whose first line is the password of --user",
+        ) from error
     options = ServerOptions(
         data=data,
         host=host.strip("[]"),
@@ -49,7 +54,12 @@ def ucondb_server(
         faithful=faithful,
         fault=fault,
     )
-    return serve(options)
+    code = serve(options)
+    if code:
+        click.echo(
+            "Remedy: change what the line above names; `archiverd ucondb-server --help` tells the options", err=True
+        )
+    return code
 
 
 @click.command(short_help="See the whole job run, on made-up runs.")

@@ -56,7 +56,12 @@ def _site(keep: Path | None) -> Iterator[processes.Site]:
 
 async def _play(site: processes.Site, count: int, rate: float, console: Console) -> summary.Summary:
     """Start everything, play the runs, wait until all is well or patience is over, stop everything."""
-    site.make()
+    try:
+        site.make()
+    except OSError as error:
+        raise ArchiverError(
+            f"The demo cannot work in {site.root}: {error}", remedy="name a directory you may write to with --keep"
+        ) from error
     plans = runs.plan(count, FIRST_RUN, seed=1, rate=rate)
     journal = site.work_dir / "journal.sqlite"
     async with processes.ucondb_server(site) as url:

@@ -23,6 +23,14 @@ def is_there(path: Path) -> bool:
         return bool(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+def no_journal(path: Path) -> ArchiverError:
+    """Return the error for a journal that is not there yet."""
+    return ArchiverError(
+        f"There is no journal at {path} yet",
+        remedy="it is made by the first `archiverd run` or `archiverd once`; check app.work_dir",
+    )
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the journal at ``path`` read-only.
@@ -31,10 +39,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     try:
         if not is_there(path):
-            raise ArchiverError(
-                f"There is no journal at {path} yet",
-                remedy="it is made by the first `archiverd run` or `archiverd once`; check app.work_dir",
-            )
+            raise no_journal(path)
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
             yield connection
     except sqlite3.Error as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from archiverd.journal.journal import Journal
+from archiverd.journal.reader import is_there, no_journal
 from archiverd.service.lock import LockFile
 from archiverd.service.places import journal_path, lock_path
 from archiverd.stages import deciding
@@ -28,10 +30,13 @@ async def release(settings: Settings, run: int, *, override: bool) -> RunRow:
 
 
 async def _alone(settings: Settings, decide: Callable[[Journal], Awaitable[RunRow]]) -> RunRow:
-    """Let ``decide`` have the journal as the only one who writes to it."""
+    """Let ``decide`` have the journal as the only one who writes to it. Raise ArchiverError if there is none yet."""
+    path = journal_path(settings)
+    if not await asyncio.to_thread(is_there, path):
+        raise no_journal(path)
     lock = LockFile(lock_path(settings))
     lock.acquire()
-    journal = Journal(journal_path(settings), clock=time.time)
+    journal = Journal(path, clock=time.time)
     try:
         await journal.open()
         return await decide(journal)
