@@ -1,8 +1,9 @@
 """Does the event loop stay free while calls of the experiment's library block for seconds?
 
 A ticker on the loop measures by how much it is late: first with nothing else to do (the control), then while runs are
-imported and exported through the stand-in library and every n-th call blocks for seconds. The answer is the difference
-of the two 99.9th percentiles; it must be at most 20 ms.
+imported and exported through the stand-in library and two calls of every run block for seconds. One file of each run is
+large, so that a document of some ten times its size comes back. The answer is the difference of the two 99.9th
+percentiles; it must be at most 20 ms.
 
     python benchmarks/bench_conftoolp_lag.py --seconds 20 --block 2
 """
@@ -43,13 +44,16 @@ def per_mille(delays: list[float]) -> float:
     return sorted(delays)[int(len(delays) * 0.999)]
 
 
-async def work(database: ConftoolpDB, faults: Path, block: float) -> int:
+async def work(database: ConftoolpDB, faults: Path, block: float, large: float) -> None:
     """Import and export runs for ever; one call of every run blocks. Return never, be cancelled."""
-    text = b"".join(b"key_%d: [%d, 'a text'] # and a comment\n" % (n, n) for n in range(300))
+    line = b"key_%d: [%d, 'a text'] # and a comment\n"
+    text = b"".join(line % (n, n) for n in range(300))
+    much = b"".join(line % (n, n) for n in range(int(large * 1e6 / 40)))
     run = 0
     while True:
         run += 1
         entities = [Entity("RunHistory", f"e{number}", text) for number in range(ENTITIES)]
+        entities.append(Entity("RunHistory", "large", much))
         (faults / "write_document.once").write_text(f"sleep: {block}")
         await database.insert(run, "demo", [*entities, Entity("SystemLayout", "schema", b"run_history: []\n")])
         (faults / "read_document.once").write_text(f"sleep: {block}")
@@ -57,7 +61,7 @@ async def work(database: ConftoolpDB, faults: Path, block: float) -> int:
         print(f"run {run} imported and exported", flush=True)
 
 
-async def compare(seconds: float, block: float) -> int:
+async def compare(seconds: float, block: float, large: float) -> int:
     """Measure without and with work; return the exit code."""
     with tempfile.TemporaryDirectory() as directory:
         faults = Path(directory, "faults")
@@ -66,7 +70,7 @@ async def compare(seconds: float, block: float) -> int:
         database = ConftoolpDB(f"filesystemdb://{directory}/db", STANDIN, sys.executable, 1, 60)
         await database.open()
         idle = await late(seconds)
-        working = asyncio.create_task(work(database, faults, block))
+        working = asyncio.create_task(work(database, faults, block, large))
         busy = await late(seconds)
         failed = working.done()
         working.cancel()
@@ -84,8 +88,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each of the two measurements takes")
     parser.add_argument("--block", type=float, default=2.0, help="seconds for which a call blocks")
+    parser.add_argument("--large", type=float, default=1.0, help="megabytes of FHiCL in one file of every run")
     arguments = parser.parse_args()
-    return asyncio.run(compare(arguments.seconds, arguments.block))
+    return asyncio.run(compare(arguments.seconds, arguments.block, arguments.large))
 
 
 if __name__ == "__main__":
