@@ -42,6 +42,15 @@ async def test_a_work_directory_of_somebody_else(house: House) -> None:
     assert "root" in (await house.look())["user"].said
 
 
+def test_a_configuration_that_cannot_be_read(house: House) -> None:
+    """Every other line is skipped or about the machine; the remedy names the file."""
+    house.path.chmod(0o000)
+    line = house.look_unprivileged()["config syntax"]
+    assert_denied(line, house.path, f"`ls -l {house.path}`")
+    house.path.chmod(0o600)
+    assert house.look_unprivileged()["config syntax"].status is Status.OK
+
+
 def test_a_work_directory_that_cannot_be_written(house: House) -> None:
     """Told with mode and owner; chmod mends it."""
     house.work.chmod(0o500)
