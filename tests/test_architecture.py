@@ -47,6 +47,8 @@ SEAMS = {
     "slack_sdk": "notify/slack.py",
     "pydantic_settings": "config/models.py",
     "structlog": "log.py",
+    "tomli_w": "config/migrating.py",
+    "yaml": "config/yaml_text.py",
 }
 """Packages a successor may be needed for, and the one module that may import each."""
 

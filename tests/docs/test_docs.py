@@ -15,6 +15,7 @@ import pytest
 from archiverd.config import Section, Settings
 from archiverd.core.machine import State
 from tests.e2e.conftest import Site, bare_site, site
+from tests.e2e.test_older_tool import LAUNCHER, settle
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -53,6 +54,24 @@ def test_the_how_to_works_as_written(site: Site) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
     assert daemon.wait(60) == 0
+
+
+def test_coming_from_the_older_tool_works_as_written(site: Site) -> None:
+    """Every command of that part of the operations page ends well beside the older tool's files."""
+    site.make("--profile", "demo", "--fcl", "dumped", "--gaps", "0", "--runs", "1", "--crash", "0", "--first", "7")
+    settle(site)
+    (site.root / "archiverd.toml").unlink()
+    (site.root / LAUNCHER.name).symlink_to(LAUNCHER)
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for block in blocks:
+        command = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(
+            command, cwd=site.root, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    assert site.rows()[7].state is State.VERIFIED
 
 
 def test_every_command_is_in_the_reference() -> None:
