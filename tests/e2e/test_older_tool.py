@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,3 +238,38 @@ def test_the_older_tools_other_modes(site: Site) -> None:
     site.stop(site.children[0])
     assert launch(config, "--report-status").returncode == 1
     assert any("[Report] UconDBError: " in line for line in grep(site, "-E", "CRITICAL|ERROR"))
+
+
+def test_commands_for_people_take_archiver_env_beside_a_yaml_configuration(site: Site) -> None:
+    """`archiverd -c config.yaml` finds the variables by itself; --env-file and its variable name another file."""
+    config = settle(site)
+    elsewhere = site.root / "elsewhere.env"
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("ARCHIVERD_", "WORK_DIR"))}
+
+    def archiverd(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "archiverd", *words]
+        return subprocess.run(
+            command, env={**env, **more}, capture_output=True, text=True, timeout=60, check=False, cwd=site.root
+        )
+
+    checked = archiverd("-c", str(config), "config", "check")
+    assert (checked.returncode, f"{config}: configuration is valid" in checked.stderr) == (0, True)
+    shown = archiverd("config", "show", "--origin", ARCHIVERD_CONFIG=str(config)).stdout
+    source = f"{config}, $WORK_DIR of {site.root / 'archiver.env'}"
+    assert f"app.lock_file = {site.work}/.archiver.lock    # {source}" in shown.splitlines()
+    assert f"app.log_file = {site.work}/archiver.log    # default" in shown.splitlines()
+    assert site.password not in shown
+    (site.root / "archiver.env").rename(elsewhere)
+    without = archiverd("-c", str(config), "-v", "config", "check")
+    assert without.returncode == 1
+    assert "ConfigurationError: Configuration validation failed: app.retry_delay_seconds: " in without.stderr
+    assert "DEBUG   " + f"{config}: app.work_dir: ${{WORK_DIR:-/nowhere}} → /nowhere" in without.stderr
+    assert archiverd("-c", str(config), "--env-file", str(elsewhere), "config", "check").returncode == 0
+    assert archiverd("-c", str(config), "config", "check", ARCHIVERD_ENV_FILE=str(elsewhere)).returncode == 0
+    elsewhere.write_text(elsewhere.read_text() + "touch executed\n")
+    refused = archiverd("-c", str(config), "--env-file", str(elsewhere), "config", "check")
+    assert (refused.returncode, f"ConfigurationError: {elsewhere}:9: not of the form NAME=value" in refused.stderr) == (
+        1,
+        True,
+    )
+    assert not (site.root / "executed").exists()

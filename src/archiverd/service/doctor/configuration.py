@@ -80,7 +80,10 @@ def _variables(written: Mapping[str, object]) -> Finding:
         listed = ", ".join(sorted(referred))
         return ok(VARIABLES, f"set: {listed}" if listed else "the configuration refers to none")
     said = "unset or empty: " + ", ".join(f"{variable} (in {key})" for variable, key in sorted(missing.items()))
-    remedy = "set it where archiverd is started (systemd: Environment= or EnvironmentFile=), or write ${NAME:-default}"
+    remedy = (
+        "set it where archiverd is started (systemd: Environment= or EnvironmentFile=) or in a file that --env-file "
+        "names, or write ${NAME:-default}"
+    )
     return (failed if REQUIRED & set(missing.values()) else warning)(VARIABLES, said, remedy)
 
 
