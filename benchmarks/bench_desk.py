@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -85,11 +86,12 @@ async def fill(site: processes.Site, runs: list[int]) -> None:
     await journal.close()
 
 
-def seconds(command: list[str], environment: dict[str, str]) -> float:
-    """Run a command to its end; return how long that took."""
-    begun = time.perf_counter()
+def seconds(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Run a command to its end; return how long that took, and how much of a processor."""
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - begun, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def measure(site: processes.Site, options: argparse.Namespace) -> int:
@@ -112,16 +114,21 @@ def measure(site: processes.Site, options: argparse.Namespace) -> int:
         commands = {
             name: [*archiverd, *(word.format(last=runs[-1]) for word in words)] for name, (words, _) in COMMANDS.items()
         }
-        times: dict[str, list[float]] = {name: [] for name in ("python -c pass", *commands)}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("python -c pass", *commands)}
         for _ in range(options.rounds):
             for name, command in commands.items():
                 times["python -c pass"].append(seconds(bare, environment))
                 times[name].append(seconds(command, environment))
         daemon.terminate()
-    print(f"{options.runs} runs, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}; seconds: min, median, max")
-    for name, took in times.items():
-        print(f"{name:<36} {min(took):.3f}  {statistics.median(took):.3f}  {max(took):.3f}")
-    slow = [name for name, (_, limit) in COMMANDS.items() if statistics.median(times[name]) > limit]
+    print(
+        f"{options.runs} runs, {options.rounds} rounds, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs; seconds"
+    )
+    print(f"{'':<36} {'min':>6} {'median':>7} {'max':>7}   {'CPU':>6}")
+    medians = {name: statistics.median(took for took, _ in both) for name, both in times.items()}
+    for name, both in times.items():
+        took, cpu = [one for one, _ in both], statistics.median(one for _, one in both)
+        print(f"{name:<36} {min(took):>6.3f} {medians[name]:>7.3f} {max(took):>7.3f}   {cpu:>6.3f}")
+    slow = [name for name, (_, limit) in COMMANDS.items() if medians[name] > limit]
     for name in slow:
         print(f"TOO SLOW: {name} is to take {COMMANDS[name][1]} s at most")
     return 1 if slow else 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from archiverd.core.errors import ArtdaqDBError, Retry
-from archiverd.journal.writer import journal_error
+from archiverd.journal.failures import journal_error
 from archiverd.ucondb.wire import Answer, BrokenExchangeError, Reply
 
 if TYPE_CHECKING:

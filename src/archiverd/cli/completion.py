@@ -61,7 +61,7 @@ class RunNumber(click.IntRange):
         from archiverd.journal.reader import reading  # noqa: PLC0415
 
         path = config.find_config(ctx.find_root().params.get("config"))
-        work_dir = config.load(path, migrating=False).app.work_dir
+        work_dir = config.read_work_dir(path) or config.load(path, migrating=False).app.work_dir
         sql = (
             f"SELECT run, state FROM runs WHERE {self.condition} AND CAST(run AS TEXT) LIKE ? || '%' "  # noqa: S608 - ours
             "ORDER BY run DESC LIMIT ?"

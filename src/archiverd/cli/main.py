@@ -76,7 +76,10 @@ class Globals:
 
     def work_dir(self) -> Path:
         """Return ``app.work_dir`` of the configuration without looking at the rest of it: for a quick `status`."""
-        return self.settings(migrating=False, logging=False)[0].app.work_dir
+        from archiverd import config  # noqa: PLC0415 - lazily: see above
+
+        found = config.read_work_dir(config.find_config(self.config))
+        return found or self.settings(migrating=False, logging=False)[0].app.work_dir
 
     @property
     def level(self) -> str | None:

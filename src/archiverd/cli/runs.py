@@ -154,5 +154,4 @@ def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:
     """Open the journal named by the configuration, read-only."""
     from archiverd.journal.reader import reading  # noqa: PLC0415 - lazily, for a quick --help
 
-    settings, _ = globals_.settings(migrating=False, logging=False)
-    return reading(settings.app.work_dir / "journal.sqlite")
+    return reading(globals_.work_dir() / "journal.sqlite")

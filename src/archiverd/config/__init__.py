@@ -5,31 +5,31 @@ the TOML file (or the older tool's YAML), the default. Strings of the file expan
 (environment, upper-case names), ``${key}`` (same section) and ``${section.key}``.
 """
 
-from archiverd.config.environment_file import ENVIRONMENT_FILE, EnvironmentFile, take_in
-from archiverd.config.loading import (
-    LOG_FILE_NAME,
-    SEARCHED,
-    find_config,
-    load,
-    read_file,
-    read_written,
-)
-from archiverd.config.models import (
-    CONVERTED,
-    App,
-    AppFuzz,
-    ArtdaqDb,
-    Carbon,
-    Email,
-    Reporting,
-    Section,
-    Settings,
-    Slack,
-    credential,
-)
-from archiverd.config.origins import Origin, origins
-from archiverd.config.tables import is_yaml
-from archiverd.config.validating import missing_for_migration
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archiverd.config.environment_file import ENVIRONMENT_FILE, EnvironmentFile, take_in
+    from archiverd.config.finding import SEARCHED, find_config, read_work_dir
+    from archiverd.config.loading import LOG_FILE_NAME, load, read_file, read_written
+    from archiverd.config.models import (
+        CONVERTED,
+        App,
+        AppFuzz,
+        ArtdaqDb,
+        Carbon,
+        Email,
+        Reporting,
+        Section,
+        Settings,
+        Slack,
+        credential,
+    )
+    from archiverd.config.provenance import Origin, origins
+    from archiverd.config.tables import is_yaml
+    from archiverd.config.validating import missing_for_migration
 
 __all__ = [
     "CONVERTED",
@@ -54,6 +54,43 @@ __all__ = [
     "missing_for_migration",
     "origins",
     "read_file",
+    "read_work_dir",
     "read_written",
     "take_in",
 ]
+
+_HOMES = {
+    "CONVERTED": "models",
+    "ENVIRONMENT_FILE": "environment_file",
+    "LOG_FILE_NAME": "loading",
+    "SEARCHED": "finding",
+    "App": "models",
+    "AppFuzz": "models",
+    "ArtdaqDb": "models",
+    "Carbon": "models",
+    "Email": "models",
+    "EnvironmentFile": "environment_file",
+    "Origin": "provenance",
+    "Reporting": "models",
+    "Section": "models",
+    "Settings": "models",
+    "Slack": "models",
+    "credential": "models",
+    "find_config": "finding",
+    "is_yaml": "tables",
+    "load": "loading",
+    "missing_for_migration": "validating",
+    "origins": "provenance",
+    "read_file": "loading",
+    "read_work_dir": "finding",
+    "read_written": "loading",
+    "take_in": "environment_file",
+}
+"""The module of each name, imported when the name is first used: finding a file must not cost what validating does."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of ``__all__`` from its module (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiverd.config.older_tool import modernised
 from archiverd.config.secrecy import HIDDEN, is_secret, without_login
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.config.validating import validated
-from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from archiverd.config.models import Settings
     from archiverd.expansion import Expanded
 
     Tell = Callable[[str, str], None]
 
-SEARCHED = ("./archiverd.toml", "/etc/archiverd/archiverd.toml")
-"""Where a configuration is looked for when none is named."""
-
 LOG_FILE_NAME = "archiver.log"
 
 
 def silent(_level: str, _text: str) -> None:
     """Tell nobody."""
-
-
-def find_config(named: str | None) -> Path:
-    """Return the configuration file: the one named, ``$ARCHIVERD_CONFIG``, or the first that exists of SEARCHED.
-
-    Raise ConfigurationError if there is none.
-    """
-    chosen = named or os.environ.get("ARCHIVERD_CONFIG")
-    if chosen:
-        if not Path(chosen).is_file():
-            raise ConfigurationError(
-                f"Configuration file {chosen} does not exist", remedy="name an existing file with --config FILE"
-            )
-        return Path(chosen)
-    for candidate in SEARCHED:
-        if Path(candidate).is_file():
-            return Path(candidate)
-    raise ConfigurationError(
-        f"No configuration file: looked for {' and '.join(SEARCHED)}",
-        remedy="name one with --config FILE or $ARCHIVERD_CONFIG; archiverd.toml.example is a start",
-    )
 
 
 def load(path: Path, *, migrating: bool = True, log_file: bool = False, tell: Tell = silent) -> Settings:

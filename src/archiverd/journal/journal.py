@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.lanes import Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
+from archiverd.journal.failures import journal_error
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
     listing,
@@ -27,7 +28,7 @@ from archiverd.journal.queries import (
 from archiverd.journal.rows import FirstPhaseRow, Move, legible
 from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.journal.telling import Told
-from archiverd.journal.writer import GROUP_LIMIT, Writer, journal_error
+from archiverd.journal.writer import GROUP_LIMIT, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

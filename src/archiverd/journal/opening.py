@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import ArchiverError
 from archiverd.disk import RealDisk
+from archiverd.journal.failures import is_damage
 from archiverd.journal.tables import connect, migrate
-from archiverd.journal.writer import is_damage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
+from archiverd.journal.failures import journal_error
 from archiverd.journal.tables import connect
-from archiverd.journal.writer import journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

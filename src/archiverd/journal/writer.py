@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import queue
 import sqlite3
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
-from archiverd.core.errors import ArchiverError, Retry
+from archiverd.journal.failures import is_damage, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,30 +142,6 @@ def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | 
         future.set_exception(problem)
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether ``error`` says that the file is no sound database."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _code(error: sqlite3.Error) -> int | None:
-    """Return SQLite's primary result code; None where Python made the error itself."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
 def _is_the_files(error: Exception) -> TypeGuard[sqlite3.Error]:
     """Tell whether ``error`` is not of one job but of the file or its disk, and so of every job in the group."""
     return isinstance(error, sqlite3.OperationalError) or (isinstance(error, sqlite3.Error) and is_damage(error))
-
-
-def journal_error(error: sqlite3.Error) -> ArchiverError:
-    """Say in an operator's words what is wrong with the journal."""
-    if _code(error) == sqlite3.SQLITE_FULL:
-        text = f"OSError: [Errno {errno.ENOSPC}] No space left on device"
-        remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"
-        return ArchiverError(f"Cannot write the journal: {text}", retry=Retry.TRANSIENT, remedy=remedy)
-    if is_damage(error):
-        remedy = "start archiverd again: it sets the file aside, and finds finished runs in artdaqDB and UconDB"
-        return ArchiverError(f"The journal is damaged: {error}", remedy=remedy)
-    remedy = "check app.work_dir: permissions, disk, and that no other program has the journal open"
-    return ArchiverError(f"Cannot use the journal: {error}", retry=Retry.TRANSIENT, remedy=remedy)

@@ -73,6 +73,7 @@ def advise(now: Circumstances) -> list[str]:
     """Return what to do, a sentence each, the most urgent first; NOTHING if that is nothing."""
     advice = [
         *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.untold.items()),
+        *(f"{hold.backend} is {hold.health}: {hold.remedy or hold.cause}" for hold in now.holds),
         *_run_stages(now),
         *_mend(now),
         *_compare(now.differences),

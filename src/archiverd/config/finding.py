@@ -1,0 +1,55 @@
+"""Where the configuration is, and where the work directory is by it: all that a quick look at a daemon needs.
+
+Light to import: nothing is validated here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from archiverd.config.older_tool import modernised
+from archiverd.config.tables import is_yaml, read_tables
+from archiverd.core.errors import ConfigurationError
+from archiverd.expansion import expand
+
+SEARCHED = ("./archiverd.toml", "/etc/archiverd/archiverd.toml")
+"""Where a configuration is looked for when none is named."""
+
+_VARIABLE = "ARCHIVERD_APP__WORK_DIR"
+
+
+def find_config(named: str | None) -> Path:
+    """Return the configuration file: the one named, ``$ARCHIVERD_CONFIG``, or the first that exists of SEARCHED.
+
+    Raise ConfigurationError if there is none.
+    """
+    chosen = named or os.environ.get("ARCHIVERD_CONFIG")
+    if chosen:
+        if not Path(chosen).is_file():
+            raise ConfigurationError(
+                f"Configuration file {chosen} does not exist", remedy="name an existing file with --config FILE"
+            )
+        return Path(chosen)
+    for candidate in SEARCHED:
+        if Path(candidate).is_file():
+            return Path(candidate)
+    raise ConfigurationError(
+        f"No configuration file: looked for {' and '.join(SEARCHED)}",
+        remedy="name one with --config FILE or $ARCHIVERD_CONFIG; archiverd.toml.example is a start",
+    )
+
+
+def read_work_dir(path: Path) -> Path | None:
+    """Return ``app.work_dir`` by environment and file; None if that cannot be told so easily: validating tells why."""
+    given = [value for name, value in os.environ.items() if name.upper() == _VARIABLE]
+    if given:
+        return Path(given[-1])
+    try:
+        values = expand(read_tables(path), os.environ)
+        if is_yaml(path):
+            values = modernised(values, lambda _: None)
+        found = values["app"]["work_dir"]
+    except (ConfigurationError, LookupError, TypeError):
+        return None
+    return Path(found) if isinstance(found, str) and found else None

@@ -1,0 +1,32 @@
+"""What SQLite says of the journal, in an operator's words."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+from archiverd.core.errors import ArchiverError, Retry
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether ``error`` says that the file is no sound database."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """Return SQLite's primary result code; None where Python made the error itself."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def journal_error(error: sqlite3.Error) -> ArchiverError:
+    """Say in an operator's words what is wrong with the journal."""
+    if _code(error) == sqlite3.SQLITE_FULL:
+        text = f"OSError: [Errno {errno.ENOSPC}] No space left on device"
+        remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"
+        return ArchiverError(f"Cannot write the journal: {text}", retry=Retry.TRANSIENT, remedy=remedy)
+    if is_damage(error):
+        remedy = "start archiverd again: it sets the file aside, and finds finished runs in artdaqDB and UconDB"
+        return ArchiverError(f"The journal is damaged: {error}", remedy=remedy)
+    remedy = "check app.work_dir: permissions, disk, and that no other program has the journal open"
+    return ArchiverError(f"Cannot use the journal: {error}", retry=Retry.TRANSIENT, remedy=remedy)
