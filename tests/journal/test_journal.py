@@ -369,8 +369,8 @@ DAMAGED = (sqlite3.DatabaseError("database disk image is malformed"), 779)  # SQ
     ("statement", "error", "code", "told", "retry"),
     [
         ("COMMIT", *FSYNC_FAILED, "Cannot use the journal: disk I/O error", Retry.TRANSIENT),
-        ("COMMIT", *FULL, r"Cannot write the journal: \[Errno 28\]", Retry.TRANSIENT),
-        ("UPDATE", *FULL, r"Cannot write the journal: \[Errno 28\]", Retry.TRANSIENT),
+        ("COMMIT", *FULL, r"Cannot write the journal: OSError: \[Errno 28\]", Retry.TRANSIENT),
+        ("UPDATE", *FULL, r"Cannot write the journal: OSError: \[Errno 28\]", Retry.TRANSIENT),
         ("SELECT", *FSYNC_FAILED, "Cannot use the journal: disk I/O error", Retry.TRANSIENT),
         ("SELECT", *DAMAGED, "The journal is damaged", Retry.PERMANENT),
         ("UPDATE", *DAMAGED, "The journal is damaged", Retry.PERMANENT),
