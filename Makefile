@@ -7,7 +7,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench fuzz kill-test crash-test simulate outage-test conftoolp-test mongo-servers lock clean
+.PHONY: help setup demo test runbook lint types format bench fuzz kill-test crash-test simulate outage-test conftoolp-test mongo-servers lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -21,6 +21,9 @@ demo: setup  ## see the main job run: made-up runs, the real daemon, a real Ucon
 
 test: setup  ## the whole test suite
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+runbook: setup  ## the troubleshooting guide as a test suite; writes docs/troubleshooting.md, docs/runbook-coverage.md
+	@$(BIN)/python scripts/troubleshooting.py --coverage
 
 lint: setup  ## ruff: rules and layout
 	@$(BIN)/ruff check

@@ -162,10 +162,10 @@ async def test_a_retry_waits_until_it_is_due(journal: Journal, clock: Clock) -> 
     await put_in(journal, 5, Event.ENDED, Event.IMPORT_BEGINS)
     await journal.record(Move(5, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
     await journal.wake_due()
-    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due()) == (None, 1_030.0)
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due(Stage.IMPORT)) == (None, 1_030.0)
     clock.now = 1_030.0
     await journal.wake_due()
-    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due()) == (5, None)
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due(Stage.IMPORT)) == (5, None)
 
 
 async def test_two_stages_may_wake_the_same_retries_at_once(journal: Journal, clock: Clock) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 from archiverd.core.machine import State
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.runbook.conftest import Desk
 
 ROOT = Path(__file__).parents[2]

@@ -137,6 +137,16 @@ async def test_no_more_runs_are_in_hand_than_queue_and_workers_hold(bench: Bench
         await running
 
 
+async def test_one_pass_does_not_wait_for_a_retry_of_the_other_stage(bench: Bench) -> None:
+    """An upload whose outcome nobody knows is taken up after the imports: they must come to their end first."""
+    await bench.queue_up(1, 2)
+    for event in (Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS):
+        await bench.journal.record(Move(1, event))
+    await bench.journal.record(Move(1, Event.UPLOAD_UNCLEAR, changes={"due": 0.0}))
+    await asyncio.wait_for(bench.runner(bench.import_it, until_idle=True).run(), 30)
+    assert bench.worked == [2]
+
+
 async def test_a_run_that_fails_for_now_is_tried_again_when_due(bench: Bench) -> None:
     """A retry comes by itself once it is due."""
     tries: list[int] = []

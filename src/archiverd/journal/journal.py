@@ -162,11 +162,18 @@ class Journal:
         changes = {"due": None, "lane": int(Lane.RETRY)}
         await self._record(lambda db: [Move(row["run"], Event.DUE, "", changes) for row in db.execute(sql, values)])
 
-    async def next_due(self) -> float | None:
-        """Return the epoch second at which the next waiting retry is due, or None."""
-        sql = "SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND state IN (?, ?)"
-        states = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN)
-        due: float | None = await self._open_writer.read(lambda db: db.execute(sql, states).fetchone()["due"])
+    async def next_due(self, stage: Stage, only: Collection[int] | None = None) -> float | None:
+        """Return the epoch second at which the next waiting retry of ``stage`` (of ``only``, if given) is due, or None.
+
+        One of the other stage must not be waited for: a pass runs the stages one after the other.
+        """
+        sql = (
+            "SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND state IN (?, ?) AND stage = ? "
+            "AND (? IS NULL OR run IN (SELECT value FROM json_each(?)))"
+        )
+        wanted = None if only is None else json.dumps(sorted(only))
+        values = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, stage, wanted, wanted)
+        due: float | None = await self._open_writer.read(lambda db: db.execute(sql, values).fetchone()["due"])
         return due
 
     async def get(self, run: int) -> RunRow | None:

@@ -136,7 +136,7 @@ class StageRunner:
 
     async def _seconds_to_next(self) -> float | None:
         """Return the seconds until a waiting retry is due, or None if none waits."""
-        due = await self.journal.next_due()
+        due = await self.journal.next_due(self.stage, self.only)
         return None if due is None else max(SHORTEST_WAIT_SECONDS, due - self.clock())
 
     async def _rest(self, seconds: float | None) -> None:
