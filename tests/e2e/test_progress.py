@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TWELVE_RUNS = (*DEMO, "--runs", "12", "--crash", "0", "--first", "7")
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*3\d(?:;\d+)*m")
+ERASED = re.compile(r"[^\n]*\x1b\[2K")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -41,6 +42,11 @@ class Terminal:
     def text(self) -> str:
         """What was shown, without control sequences."""
         return CONTROL.sub("", self.shown.decode(errors="replace"))
+
+    @property
+    def left(self) -> str:
+        """What stays on the screen: the bar is erased again and again."""
+        return CONTROL.sub("", ERASED.sub("", self.shown.decode(errors="replace"))).replace("\r", "")
 
     def read(self, until: Callable[[str], bool] = lambda _: False) -> None:
         """Read until the text is as wanted, or the command has ended."""
@@ -103,6 +109,9 @@ def test_a_pass_shows_how_far_it_is(site: Site, on_terminal: Callable[..., Termi
     assert shown.wait() == 0
     assert re.search(r"once [^\n]*\d/6 [^\n]*\d+ (queued|importing|imported|uploading)", shown.text), shown.text
     assert COLOUR.search(shown.shown)
+    assert (
+        len(re.findall(r"(?m)^\S+ \S+ INFO    \[Migration\] \[Run [789]\] verified in UconDB .*=\d+$", shown.left)) == 3
+    )
     assert shown.text.rstrip().endswith("3 runs imported, 3 verified, 0 still open, 0 failed")
     assert re.search(r"reconcile [^\n]*3/3 [^\n]*blobs compared", _shown(on_terminal("reconcile", "--deep")))
     for left in site.work.glob("journal.sqlite*"):

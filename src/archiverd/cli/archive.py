@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from archiverd.cli.asking import Progress, Told
+    from archiverd.cli.asking import Told
     from archiverd.cli.main import Globals
+    from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
     from archiverd.service.outlook import Outlook
     from archiverd.service.passes import Pass

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from archiverd.cli.terminal import progress_bar
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
+    from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
 
-    Progress = Callable[[int, int, str], None]
-    """Tells how much of how much is done, and what is happening."""
     Told = Mapping[str, object]
 
 T = TypeVar("T")
@@ -61,30 +61,3 @@ def _interruptible(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo(f"the daemon goes on with `{command}`; `archiverd status` tells how far it is", err=True)
         raise
-
-
-@contextlib.contextmanager
-def progress_bar(text: str) -> Iterator[Progress]:
-    """Show how far something is, on a terminal; elsewhere, and with --quiet, show nothing. NO_COLOR is honoured."""
-    context = click.get_current_context(silent=True)
-    quiet = context is not None and bool(context.find_root().params.get("quiet"))
-    if quiet or not sys.stderr.isatty():
-        yield lambda _done, _of, _what: None
-        return
-    from rich import progress as shown  # noqa: PLC0415 - only a terminal needs it
-    from rich.console import Console  # noqa: PLC0415
-
-    columns = (
-        shown.TextColumn("{task.description}", markup=False),
-        shown.BarColumn(bar_width=24),
-        shown.TextColumn("{task.fields[count]}", markup=False),
-        shown.TextColumn("{task.fields[what]}", markup=False),
-        shown.TimeRemainingColumn(compact=True),
-    )
-    with shown.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(text, total=None, count="", what="")
-
-        def tell(done: int, of: int, what: str) -> None:
-            bars.update(bar, completed=done, total=of or None, count=f"{done}/{of}" if of else "", what=what)
-
-        yield tell

@@ -10,8 +10,9 @@ import click
 from archiverd.cli.asking import run_now, through_daemon
 
 if TYPE_CHECKING:
-    from archiverd.cli.asking import Progress, Told
+    from archiverd.cli.asking import Told
     from archiverd.cli.main import Globals
+    from archiverd.cli.terminal import Progress
 
 
 @click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")

@@ -11,8 +11,9 @@ from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import RELEASABLE, WAIVABLE, RunNumber
 
 if TYPE_CHECKING:
-    from archiverd.cli.asking import Progress, Told
+    from archiverd.cli.asking import Told
     from archiverd.cli.main import Globals
+    from archiverd.cli.terminal import Progress
 
 
 @click.command(short_help="Take a run out of the reckoning.")

@@ -11,11 +11,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 import click
 
 from archiverd import __version__
+from archiverd.cli.terminal import STANDARD_ERROR
 from archiverd.core.errors import ArchiverError, exit_code, leaf
 
 if TYPE_CHECKING:
@@ -90,7 +91,12 @@ class Globals:
         """Set up logging, and say what was found out about the configuration."""
         from archiverd import log  # noqa: PLC0415 - lazily: see above
 
-        log.configure("DEBUG" if self.verbose else level, self.log_format, quiet=self.quiet)  # type: ignore[arg-type]
+        log.configure(
+            "DEBUG" if self.verbose else level,
+            self.log_format,  # type: ignore[arg-type]
+            cast("TextIO", STANDARD_ERROR),
+            quiet=self.quiet,
+        )
         for severity, text in told:
             getattr(log.get(), severity)(text)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from archiverd.cli.asking import progress_bar, run_now
+from archiverd.cli.asking import run_now
+from archiverd.cli.terminal import progress_bar
 from archiverd.cli.words import ago, cut
 from archiverd.core import runset
 from archiverd.core.machine import State

@@ -1,0 +1,75 @@
+"""Standard error, and what stands on it while something takes its time: log lines above, a progress bar below."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    Progress = Callable[[int, int, str], None]
+    """Tells how much of how much is done, and what is happening."""
+
+
+class StandardError:
+    """A stream for log lines: standard error, but above the progress bar while there is one."""
+
+    def __init__(self) -> None:
+        self.console: Console | None = None
+        """The console of the bar."""
+
+    def write(self, text: str) -> int:
+        """Write ``text``, whole lines."""
+        if self.console is None:
+            return sys.stderr.write(text)
+        self.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        sys.stderr.flush()
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return sys.stderr.fileno()
+
+
+STANDARD_ERROR = StandardError()
+
+
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Progress]:
+    """Show how far something is, on a terminal; elsewhere, and with --quiet, show nothing. NO_COLOR is honoured."""
+    context = click.get_current_context(silent=True)
+    quiet = context is not None and bool(context.find_root().params.get("quiet"))
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done, _of, _what: None
+        return
+    from rich import progress as shown  # noqa: PLC0415 - only a terminal needs it
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = (
+        shown.TextColumn("{task.description}", markup=False),
+        shown.BarColumn(bar_width=24),
+        shown.TextColumn("{task.fields[count]}", markup=False),
+        shown.TextColumn("{task.fields[what]}", markup=False),
+        shown.TimeRemainingColumn(compact=True),
+    )
+    console = Console(stderr=True)
+    with shown.Progress(*columns, console=console, transient=True, redirect_stderr=False) as bars:
+        bar = bars.add_task(text, total=None, count="", what="")
+
+        def tell(done: int, of: int, what: str) -> None:
+            bars.update(bar, completed=done, total=of or None, count=f"{done}/{of}" if of else "", what=what)
+
+        STANDARD_ERROR.console = console
+        try:
+            yield tell
+        finally:
+            STANDARD_ERROR.console = None
