@@ -7,9 +7,12 @@ import stat
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
+from tests.e2e.conftest import PASSWORD
 from tests.e2e.test_operations import DEMO, THREE_RUNS, broken, mend, numbers
 
 if TYPE_CHECKING:
+    import pytest
+
     from archiverd.journal.rows import RunRow
     from tests.e2e.conftest import Site
 
@@ -95,3 +98,22 @@ def test_once_recover_and_reconcile_go_through_the_daemon(site: Site) -> None:
     )
     assert site.stop(daemon) == 130
     assert site.versions() == {7: 1, 8: 1, 9: 1, 20: 1}
+
+
+def test_an_operator_needs_no_password_for_what_the_daemon_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon has it, e.g. as a systemd credential; without a daemon what is missing is named."""
+    site.password = ""
+    site.configure()
+    site.make(*THREE_RUNS)
+    with monkeypatch.context() as patched:
+        patched.setenv("ARCHIVERD_UCON_DB__WRITER_PASSWORD", PASSWORD)
+        daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    commands = (("once",), ("retry", "migrate"), ("recover", "migrate"), ("reconcile",))
+    for command in commands:
+        done = site.run(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert site.stop(daemon) == 130
+    for command in commands:
+        refused = site.run(*command)
+        assert (refused.returncode, "writer_password is required" in refused.stderr) == (1, True), command

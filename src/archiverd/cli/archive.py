@@ -74,7 +74,7 @@ def once(
     """
     if import_only and migrate_only:
         raise click.UsageError("--import-only and --migrate-only exclude each other")
-    settings, _ = globals_.settings(migrating=not import_only)
+    settings, _ = globals_.settings(migrating=dry_run and not import_only)
     if dry_run:
         from archiverd.service import outlook  # noqa: PLC0415
 
@@ -95,7 +95,7 @@ def once(
         )
         return passes.once(settings, order, incremental=incremental, on_progress=on_progress)
 
-    alone = _recorded(settings, "once", begin)
+    alone = _recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
     return _tell_pass(through_daemon(settings, "once", {}, alone), as_json)
 
 
@@ -112,7 +112,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     from archiverd.config import missing_for_migration  # noqa: PLC0415 - a heavy import only this command needs
     from archiverd.core.machine import Stage  # noqa: PLC0415
 
-    settings, _ = globals_.settings(migrating=stage == "migrate")
+    settings, _ = globals_.settings(migrating=False)
 
     def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
         from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
@@ -122,7 +122,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
         order = Order(importing=stage == "import", migrating=migrating, drilling=False, until_idle=True)
         return passes.retry(settings, order, Stage(stage), runs, on_progress)
 
-    alone = _recorded(settings, "retry", begin)
+    alone = _recorded(settings, "retry", begin, globals_.demand_migration if stage == "migrate" else None)
     return _tell_pass(through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone), as_json)
 
 
@@ -135,7 +135,7 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     from archiverd.core.machine import Stage  # noqa: PLC0415 - a heavy import only this command needs
 
     migrating = stage == "migrate"
-    settings, _ = globals_.settings(migrating=migrating)
+    settings, _ = globals_.settings(migrating=False)
 
     def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
         from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
@@ -144,17 +144,25 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
         order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
         return passes.recover(settings, order, Stage(stage), on_progress)
 
-    alone = _recorded(settings, "recover", begin)
+    alone = _recorded(settings, "recover", begin, globals_.demand_migration if migrating else None)
     return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json)
 
 
 def _recorded(
-    settings: Settings, command: str, begin: Callable[[Progress], Coroutine[Any, Any, Pass]]
+    settings: Settings,
+    command: str,
+    begin: Callable[[Progress], Coroutine[Any, Any, Pass]],
+    demand: Callable[[], None] | None,
 ) -> Callable[[Progress], Told]:
-    """Return what makes a pass and returns what it did; how it ended is recorded, in the log file too."""
+    """Return what makes a pass and returns what it did; how it ended is recorded, in the log file too.
+
+    ``demand``, if there is one, is called first: it raises ConfigurationError for what the pass lacks.
+    """
     from archiverd.service import lastexit, workdir  # noqa: PLC0415 - lazily, for a quick --help
 
     def alone(on_progress: Progress) -> Told:
+        if demand is not None:
+            demand()
         with lastexit.recording(settings, command) as ending:
             workdir.prepare(settings.app)
             did = run_now(begin(on_progress))

@@ -26,9 +26,10 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
     """
     from archiverd.service import passes  # noqa: PLC0415 - a heavy import only this command needs
 
-    settings, _ = globals_.settings()
+    settings, _ = globals_.settings(migrating=False)
 
     def alone(on_progress: Progress) -> Told:
+        globals_.demand_migration()
         return run_now(passes.reconcile(settings, deep=deep, on_progress=on_progress)).told()
 
     found = through_daemon(settings, "reconcile", {"deep": deep}, alone)

@@ -75,6 +75,15 @@ class Globals:
                 self._begin_log(level, told)
         return settings, path
 
+    def demand_migration(self) -> None:
+        """Raise ConfigurationError unless what the migration needs is set here.
+
+        For a command that does the work itself: one that has a daemon do it needs no password.
+        """
+        from archiverd import config  # noqa: PLC0415 - lazily: see above
+
+        config.load(config.find_config(self.config), migrating=True)
+
     def work_dir(self) -> Path:
         """Return ``app.work_dir`` of the configuration without looking at the rest of it: for a quick `status`."""
         from archiverd import config  # noqa: PLC0415 - lazily: see above
