@@ -123,7 +123,7 @@ def test_what_went_wrong_is_in_the_log_as_the_runbook_greps_for_it(site: Site) -
     site.records.rename(site.root / "away")
     assert launch(config).returncode == 1
     found = [line for line in grep(site, "-i", "error\\|critical\\|exception") if " DEBUG " not in line]
-    assert "ERROR   ArchiverError: Cannot read run records directory: [Errno 2]" in found[-1]
+    assert "ERROR   [Import] ArchiverError: Cannot read run records directory: [Errno 2]" in found[-1]
 
 
 def test_a_log_that_cannot_be_written_is_a_known_error(site: Site) -> None:
