@@ -196,7 +196,7 @@ def test_stored_documents_are_settled(keeper: Keeper, tmp_path: Path, disk: Watc
     """What the library wrote is synced: documents, index, and the directories that name them."""
     one = document("7/demo", "boot")
     put(tmp_path / "db" / "RunHistory", one)
-    keeper.settle([("RunHistory", one[0])])
+    keeper.settle(SEVEN)
     assert disk.synced >= {f"{one[0]}.json", "index.json", "RunHistory", "db"}
 
 

@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archiverd.artdaqdb.filesystem import tree as tree_room
 from archiverd.artdaqdb.filesystem.runs import Runs
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.artdaqdb.port import Entity
@@ -68,6 +69,7 @@ def calls(directory: Path) -> list[dict[str, str]]:
 
 def main(work: Callable[[dict[str, str], str], int]) -> None:
     """Be the program: note the call, go wrong if told to, else work."""
+    tree_room.take_lock = lambda _root: os.open(os.devnull, os.O_RDONLY)  # the real ones know of no lock
     own = Path(sys.argv[0]).parent
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
     noted = {**options, "tool": Path(sys.argv[0]).name, "uri": os.environ["ARTDAQ_DATABASE_URI"]}
@@ -112,6 +114,8 @@ def loading(options: dict[str, str], fault: str) -> int:
     ]
     if not entities:
         os.kill(os.getpid(), signal.SIGFPE)
+    if fault.startswith("amid"):
+        _die(options, entities[0], fault)
     if fault == "silent":
         stored = entities[1:]
     elif int(options.get("-t", os.cpu_count() or 2)) > 1:
@@ -138,6 +142,24 @@ def _store(options: dict[str, str], entities: list[Entity]) -> list[str]:
             except FhiclError as error:
                 failed.append(f"Failed loading file:{entity.name}.fcl\nError message:{error}")
     return failed
+
+
+def _die(options: dict[str, str], entity: Entity, fault: str) -> None:
+    """Die amid storing the first entity: its index is not written, or half of it is, or half of the document."""
+    collection = Path(os.environ["ARTDAQ_DATABASE_URI"].removeprefix("filesystemdb://")) / entity.collection
+    index = collection / "index.json"
+    before = {path: path.read_bytes() for path in collection.glob("*.json")}
+    _store(options, [entity])
+    (document,) = set(collection.glob("*.json")) - before.keys() - {index}
+    if fault == "amid index":
+        index.write_bytes(index.read_bytes()[:50])
+    elif index in before:
+        index.write_bytes(before[index])
+    else:
+        index.unlink()
+    if fault == "amid document":
+        document.write_bytes(document.read_bytes()[:50])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def downloading(options: dict[str, str], fault: str) -> int:

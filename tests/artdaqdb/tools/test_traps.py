@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.filesystem.check import check_database
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.artdaqdb.tools import command
@@ -22,7 +23,7 @@ from tests.artdaqdb.conformance import SCHEMA, held, record
 from tests.artdaqdb.tools import standin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArchivedRun
@@ -43,8 +44,16 @@ std::exception::what: boost::filesystem::directory_iterator::construct: No such 
 
 @pytest.fixture
 def database(make_database: Callable[[], ToolsDB]) -> ToolsDB:
-    """Return an adapter that needs no opening."""
+    """Return an adapter that needs no opening, so that others can write to its files."""
     return make_database()
+
+
+@pytest.fixture
+async def opened(database: ToolsDB) -> AsyncIterator[ToolsDB]:
+    """Return an open, empty database."""
+    await database.open()
+    yield database
+    await database.close()
 
 
 def documents(tmp_path: Path) -> int:
@@ -118,6 +127,34 @@ async def test_a_tool_that_fails_is_no_success_and_the_next_attempt_completes(
     assert await database.insert(7, "demo", PAIR) is True
     assert len(await held(database, 7)) == 3
     assert documents(tmp_path) == 2
+
+
+@pytest.mark.parametrize("fault", ["amid document", "amid indexing", "amid index"])
+@pytest.mark.parametrize("others", [True, False])
+async def test_a_loader_that_dies_amid_writing_leaves_nothing_behind(
+    opened: ToolsDB, bundle: Path, tmp_path: Path, fault: str, others: bool
+) -> None:
+    """Half a document, one that is not indexed, half an index: the next attempt stores the run, each entity once."""
+    if others:
+        await opened.insert(5, "demo", PAIR)
+    (bundle / "fault").write_text(f"bulkloader:{fault}")
+    with pytest.raises(ArtdaqDBError, match="bulkloader failed with exit code 137"):
+        await opened.insert(7, "demo", PAIR)
+    (bundle / "fault").unlink()
+    assert await opened.insert(7, "demo", PAIR) is True
+    assert list(check_database(tmp_path / "db")) == []
+    stored = [path for path in (tmp_path / "db").glob("*/*.json") if path.name != "index.json"]
+    assert len([path for path in stored if path.parent.name != "SystemMetadata"]) == (6 if others else 3)
+
+
+async def test_a_second_archiverd_is_refused(opened: ToolsDB, tmp_path: Path) -> None:
+    """Another engine of archiverd's on the same files is refused while this one is open."""
+    plain = FileSystemDB(f"filesystemdb://{tmp_path}/db")
+    with pytest.raises(ArtdaqDBError, match="Another archiverd"):
+        await plain.open()
+    await opened.close()
+    await plain.open()
+    await plain.close()
 
 
 async def test_a_server_that_is_away_is_not_the_runs_fault(database: ToolsDB, bundle: Path) -> None:
@@ -282,7 +319,7 @@ async def test_tools_on_path_are_found(bundle: Path, tmp_path: Path, monkeypatch
 async def test_a_damaged_index_is_not_an_empty_database(database: ToolsDB, tmp_path: Path) -> None:
     """A list of runs that cannot be read is an error: all runs would be stored again."""
     (tmp_path / "db" / "SystemLayout").mkdir(parents=True)
-    (tmp_path / "db" / "SystemLayout" / "index.json").write_text("{")
+    (tmp_path / "db" / "SystemLayout" / "index.json").write_text('{"ouid": 1}')
     with pytest.raises(ArtdaqDBError, match="SearchIndex is corrupt"):
         await database.open()
 

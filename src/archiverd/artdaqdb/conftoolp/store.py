@@ -6,7 +6,7 @@ documents are read back, and the one in SystemLayout, which alone makes the run 
 Whatever was interrupted is completed by doing it again.
 
 A FileSystemDB is written by one child at a time, for the library locks nothing, and it is kept fit for that: what a
-child leaves that is killed amid a store is mended before anything else is asked (see `files`).
+child leaves that is killed amid a store is mended before anything else is asked (`filesystem.keeping`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import fhicl
 from archiverd.artdaqdb.conftoolp.failures import not_kept, wrong_answer
-from archiverd.artdaqdb.conftoolp.files import Files
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
 from archiverd.artdaqdb.conftoolp.process import Launch, Worker
+from archiverd.artdaqdb.filesystem.keeping import Files
 from archiverd.artdaqdb.filesystem.mending import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
 from archiverd.artdaqdb.filesystem.store import parse_uri
@@ -91,7 +91,7 @@ class ConftoolpDB:
             variables=_variables(uri, str(conftoolp_dir)),
             memory=memory_limit(self.workers),
             secrets=secrets,
-            prepare=self._files.prepare,
+            prepare=self._prepare,
         )
         self._pool = Pool(self.workers, self._launch, call_timeout_seconds)
         self._library = Library(self._pool)
@@ -256,41 +256,35 @@ class ConftoolpDB:
                 return document
         raise wrong_answer("read_document", f"no version of {full} has its entity {key[1]}", run)
 
+    async def _prepare(self) -> Sequence[int]:
+        """Get ready for a new child; return the descriptors that it inherits."""
+        await self._files.prepare()
+        return self._files.descriptors
+
     async def _held(self, keys: set[Key], configuration: str, version: str, run: int) -> dict[Key, bytes]:
         """Return the exported FHiCL of what a version holds of ``keys``."""
-        held = await self._documents(keys, configuration, version, run)
-        return {key: document.fcl for key, document in held.items()}
-
-    async def _documents(self, keys: set[Key], configuration: str, version: str, run: int) -> dict[Key, Document]:
-        """Return what a version holds of ``keys``."""
         held = {key: await self._library.load(key, configuration, version, run) for key in sorted(keys)}
-        return {key: document for key, document in held.items() if document is not None}
+        return {key: document.fcl for key, document in held.items() if document is not None}
 
     async def _store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
         """Store entities that are not there, durably."""
         if entities:
             intent = Intent(configuration, version, tuple(dict.fromkeys(one.collection for one in entities)))
-            async with self._files.storing(intent) as stored:
-                stored.extend(await self._store_all(entities, configuration, version, run))
+            async with self._files.storing(intent):
+                await self._store_all(entities, configuration, version, run)
 
-    async def _store_all(
-        self, entities: Sequence[Entity], configuration: str, version: str, run: int
-    ) -> list[tuple[str, Document]]:
-        """Store entities, those of SystemLayout after all others were read back; return collections and documents."""
-        stored = []
+    async def _store_all(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
+        """Store entities, those of SystemLayout after all others were read back."""
         for last in (False, True):
             some = [one for one in entities if (one.collection == SYSTEM_LAYOUT) is last]
             for one in some:
                 await self._library.store(one, configuration, version, run)
             keys = {(one.collection, one.name) for one in some}
-            held = await self._documents(keys, configuration, version, run)
+            held = await self._held(keys, configuration, version, run)
             lost = sorted(name for _, name in keys - held.keys())
-            exported = {key: document.fcl for key, document in held.items()}
-            why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, exported, some)
+            why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, held, some)
             if why:
                 raise not_kept(version, why, run, [one.name for one in some])
-            stored += [(collection, document) for (collection, _), document in held.items()]
-        return stored
 
 
 def memory_limit(workers: int) -> int:

@@ -25,7 +25,6 @@ from archiverd.artdaqdb.rules import SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from archiverd.artdaqdb.filesystem.index import Names
@@ -83,15 +82,13 @@ class Keeper:
         self._disk.write(self._root / INTENT, json.dumps(asdict(intent)).encode())
         self._disk.sync_directory(self._root)
 
-    def settle(self, documents: Iterable[tuple[str, str]]) -> None:
-        """Make documents, given by collection and object id, durable with all that leads to them."""
-        ids: dict[str, list[str]] = {}
-        for collection, oid in documents:
-            ids.setdefault(collection, []).append(oid)
-        for collection, mine in ids.items():
+    def settle(self, intent: Intent) -> None:
+        """Make what is there of an intent durable, with all that leads to it. No program may be storing."""
+        for collection in intent.collections:
             directory = self._root / collection
-            self._disk.sync_files([*(directory / f"{oid}.json" for oid in mine), directory / INDEX])
-            self._disk.sync_directory(directory)
+            if oids := _index(directory / INDEX).of(VERSION, intent.version):
+                self._disk.sync_files([*(directory / f"{oid}.json" for oid in oids), directory / INDEX])
+                self._disk.sync_directory(directory)
         self._disk.sync_directory(self._root)
 
     def forget(self) -> None:
@@ -104,6 +101,8 @@ class Keeper:
         No program may be storing. What is left alone because it may be another's is told too. Raise OSError as the
         file system gives it.
         """
+        if not self._root.is_dir():
+            return []
         told = [self._index_anew(name) for name in self._cut_short()]
         intent = self._intended()
         if intent is not None:
@@ -113,7 +112,7 @@ class Keeper:
                 if directory.is_dir():
                     told += self._make_good(directory, intent.version)
                     told += self._complete(directory, intent, began)
-                    self.settle((name, oid) for oid in _index(directory / INDEX).of(VERSION, intent.version))
+            self.settle(intent)
         return told
 
     def _cut_short(self) -> list[str]:

@@ -68,10 +68,11 @@ async def run_command(
     seconds: float,
     stdin: bytes | None = None,
     secrets: Sequence[str] = (),
+    inherited: Sequence[int] = (),
 ) -> Outcome:
     """Run a program to its end. ``stdin`` is written and the pipe then kept open until the program ends.
 
-    ``secrets`` are hidden in what it says on standard error.
+    ``secrets`` are hidden in what it says on standard error; ``inherited`` are descriptors that it keeps open.
 
     Raise ArtdaqDBError if it cannot be started, takes longer than ``seconds``, or says more than anybody would read.
     """
@@ -84,6 +85,7 @@ async def run_command(
             stderr=pipe,
             env=dict(variables),
             start_new_session=True,
+            pass_fds=tuple(inherited),
         )
     except OSError as error:
         raise ArtdaqDBError(

@@ -16,21 +16,29 @@ from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from archiverd.artdaqdb.filesystem.keeping import Files
+
 
 class Here:
     """Runs the tools on this host; see `archiverd.artdaqdb.tools.store.Host`."""
 
     def __init__(
-        self, directory: Path | None, variables: Mapping[str, str], seconds: float, secrets: Sequence[str] = ()
+        self,
+        directory: Path | None,
+        variables: Mapping[str, str],
+        seconds: float,
+        secrets: Sequence[str] = (),
+        database: Files | None = None,
     ) -> None:
         """Look for the tools in ``directory``, else on PATH; ``variables`` are added to their environment.
 
-        ``secrets`` are hidden in what they say on standard error.
+        ``secrets`` are hidden in what they say on standard error. They hold the lock of ``database`` while they run.
         """
         self._directory = directory
         self._variables = environment(os.environ, variables, _libraries(directory))
         self._seconds = seconds
         self._secrets = tuple(secrets)
+        self._database = database
 
     async def check(self) -> None:
         """See ``Host.check``."""
@@ -55,7 +63,8 @@ class Here:
 
     async def _run(self, words: Sequence[str], directory: Path) -> Outcome:
         command = [self._program(words[0]), *words[1:], "-p", str(directory)]
-        return await run_command(command, self._variables, self._seconds, secrets=self._secrets)
+        inherited = () if self._database is None else self._database.descriptors
+        return await run_command(command, self._variables, self._seconds, secrets=self._secrets, inherited=inherited)
 
     def _program(self, tool: str) -> str:
         """Return where a tool is. Raise ArtdaqDBError if it is nowhere."""

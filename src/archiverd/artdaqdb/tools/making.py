@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archiverd.artdaqdb.filesystem.keeping import Files
+from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
+from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.tools.command import complete
 from archiverd.artdaqdb.tools.local import Here
 from archiverd.artdaqdb.tools.remote import There
@@ -35,4 +38,5 @@ def make_tools_db(
         variables["ARTDAQ_DATABASE_CONFDIR"] = str(schema_dir)
     if remote_host:
         return ToolsDB(uri, There(remote_host, directory, variables, call_timeout_seconds, secrets=secrets), listing)
-    return ToolsDB(uri, Here(directory, variables, call_timeout_seconds, secrets), listing)
+    files = Files(parse_uri(uri) if uri.startswith(FILES) else None)
+    return ToolsDB(uri, Here(directory, variables, call_timeout_seconds, secrets, files), listing, files)

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from archiverd import fhicl
+from archiverd.artdaqdb.filesystem.keeping import Files
+from archiverd.artdaqdb.filesystem.mending import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, already, checked, difference, no_run_to_export, no_run_to_update
@@ -23,7 +26,7 @@ from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArchivedRun, Entity
@@ -61,11 +64,12 @@ class Host(Protocol):
 class ToolsDB:
     """artdaqDB through its command line tools; see `archiverd.artdaqdb.port.ArtdaqDB`."""
 
-    def __init__(self, uri: str, host: Host, listing: Listing | None = None) -> None:
+    def __init__(self, uri: str, host: Host, listing: Listing | None = None, files: Files | None = None) -> None:
         """Name the database as ``host`` knows it.
 
-        ``listing`` tells which runs are archived; it may be left out for a FileSystemDB, whose index tells. Raise
-        ConfigurationError if it is needed, or for a URI that the library would read otherwise.
+        ``listing`` tells which runs are archived; it may be left out for a FileSystemDB, whose index tells. ``files``
+        are the database's, if it is a FileSystemDB on this host. Raise ConfigurationError if a listing is needed, or
+        for a URI that the library would read otherwise.
         """
         on_files = uri.startswith(SCHEME)
         if listing is None:
@@ -77,6 +81,7 @@ class ToolsDB:
             listing = IndexListing(host, parse_uri(uri))
         self._host = host
         self._listing = listing
+        self._files = files or Files(None)
         self._threads = 1 if on_files else MONGODB_THREADS  # on files bulkloader's threads lose index entries (E.4)
         self._turn = asyncio.Lock()
         """On files the library locks nothing, so one call at a time; elsewhere a check and its load stay together."""
@@ -88,20 +93,27 @@ class ToolsDB:
     async def open(self) -> None:
         """See ``ArtdaqDB.open``."""
         await self.check_tools()
-        await self._listing.open()
+        await self._files.open()
+        try:
+            await self._files.prepare()
+            await self._listing.open()
+        except BaseException:
+            self._files.close()
+            raise
 
     async def close(self) -> None:
         """See ``ArtdaqDB.close``."""
         await self._listing.close()
+        self._files.close()
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """See ``ArtdaqDB.list_runs``."""
-        async with self._turn:
+        async with self._ready():
             return await self._listing.list_runs()
 
     async def find(self, run: int) -> ArchivedRun | None:
         """See ``ArtdaqDB.find``."""
-        async with self._turn:
+        async with self._ready():
             return await self._listing.find(run)
 
     async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
@@ -111,7 +123,7 @@ class ToolsDB:
         """
         full = _storable(run, configuration, entities)
         await asyncio.to_thread(_exported, entities)
-        async with self._turn:
+        async with self._ready():
             found = await self._listing.find(run)
             if found is not None and found.configuration != full:
                 raise already(found.configuration, run, f"this record's configuration is {configuration}")
@@ -134,7 +146,7 @@ class ToolsDB:
         """
         full = _storable(run, configuration, entities)
         meant = await asyncio.to_thread(_exported, entities)
-        async with self._turn:
+        async with self._ready():
             found = await self._listing.find(run)
             if found is None or found.configuration != full:
                 raise no_run_to_update(full, run)
@@ -157,7 +169,7 @@ class ToolsDB:
         the collection ``RunHistory`` for all but the schema. Raise ArtdaqDBError for a run with more than nine
         updates, of which they would give the wrong one.
         """
-        async with self._turn:
+        async with self._ready():
             found = await self._listing.find(run)
             if found is None:
                 raise no_run_to_export(run)
@@ -169,6 +181,13 @@ class ToolsDB:
                 )
             held = await self._held(run, found.configuration.partition("/")[2])
         return [ExportedEntity(*key, found.configuration, fcl) for key, fcl in sorted(held.items())]
+
+    @asynccontextmanager
+    async def _ready(self) -> AsyncIterator[None]:
+        """Wait for our turn; what a tool left that was killed meanwhile is mended first."""
+        async with self._turn:
+            await self._files.prepare()
+            yield
 
     async def _held(self, run: int, configuration: str) -> dict[Key, bytes]:
         """Return what a configuration holds, as exported; nothing if there is no such configuration."""
@@ -186,8 +205,10 @@ class ToolsDB:
             if not part:
                 continue
             files = {f"{one.name}.fcl": one.fcl for one in part}
-            outcome = await self._host.load(self._words(LOADER, run, configuration), files)
-            await asyncio.to_thread(check_loaded, outcome, len(files), run)
+            full = f"{run}/{configuration}"
+            async with self._files.storing(Intent(full, full, (part[0].collection,))):
+                outcome = await self._host.load(self._words(LOADER, run, configuration), files)
+                await asyncio.to_thread(check_loaded, outcome, len(files), run)
             held = await self._held(run, configuration)
             meant = await asyncio.to_thread(_exported, part)
             if wrong := [name for (collection, name), fcl in meant.items() if held.get((collection, name)) != fcl]:
