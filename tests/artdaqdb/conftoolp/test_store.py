@@ -436,6 +436,19 @@ async def test_a_missing_bundle_fails_the_opening(tmp_path: Path) -> None:
     assert database.pids == []
 
 
+@pytest.mark.parametrize("text", ["import os; os.abort()", "import os; os._exit(3)", "1/0"])
+async def test_a_library_that_does_not_live_to_be_used_is_told(tmp_path: Path, text: str) -> None:
+    """However its import ends, opening and checking say so in words, and the database is not touched by a check."""
+    (tmp_path / "conftoolp.py").write_text(text)
+    database = ConftoolpDB(f"filesystemdb://{tmp_path}/db", tmp_path, sys.executable, 1, 30)
+    with pytest.raises(ArtdaqDBError, match="conftoolp"):
+        await database.check_import()
+    assert not (tmp_path / "db").exists()
+    with pytest.raises(ArtdaqDBError, match="conftoolp"):
+        await database.open()
+    assert database.pids == []
+
+
 @pytest.mark.parametrize("uri", ["filesystemdb://relative", "filesystemdb:///a b", "mongo://host/db", "", "/data/db"])
 def test_a_uri_the_library_would_misread_is_refused(uri: str) -> None:
     """The library does not complain of a scheme it does not know, so we do."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.artdaqdb.conftoolp.failures import closing
-from archiverd.artdaqdb.conftoolp.process import DiedError, Worker
+from archiverd.artdaqdb.conftoolp.process import DiedError, Worker, deaths_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class Pool:
         """Start one worker, to see that the library can be used. Raise ArtdaqDBError if not."""
         self._closing = False
         async with self._free:
-            with self._taken() as worker, _told():
+            with self._taken() as worker, deaths_told():
                 await worker.start()
 
     async def call(self, function: str, *arguments: bytes) -> Answer:
@@ -49,7 +49,7 @@ class Pool:
 
         If cancelled in mid-call the worker is killed, as at its deadline: see to it that a store is not cancelled.
         """
-        with _told():
+        with deaths_told():
             return await self._call(function, arguments)
 
     async def ask(self, function: str, *arguments: bytes) -> Answer:
@@ -92,12 +92,3 @@ class Pool:
             yield worker
         finally:
             self._idle.append(worker)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Raise what is to be told of a worker that died."""
-    try:
-        yield
-    except DiedError as died:
-        raise died.error from None

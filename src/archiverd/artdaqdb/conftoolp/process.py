@@ -25,7 +25,7 @@ from archiverd.artdaqdb.conftoolp.failures import (
 from archiverd.artdaqdb.conftoolp.frames import encode, receive
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from archiverd.core.errors import ArtdaqDBError
 
@@ -81,6 +81,15 @@ class DiedError(Exception):
         """Keep what is to be told if the call cannot be made again."""
         super().__init__(error.message)
         self.error = error
+
+
+@contextlib.contextmanager
+def deaths_told() -> Iterator[None]:
+    """Raise what is to be told of a child that died, for a call that is not made again."""
+    try:
+        yield
+    except DiedError as died:
+        raise died.error from None
 
 
 class Worker:

@@ -20,7 +20,7 @@ from archiverd import fhicl
 from archiverd.artdaqdb.conftoolp.failures import not_kept, wrong_answer
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
-from archiverd.artdaqdb.conftoolp.process import Launch, Worker
+from archiverd.artdaqdb.conftoolp.process import Launch, Worker, deaths_told
 from archiverd.artdaqdb.filesystem.keeping import Files
 from archiverd.artdaqdb.filesystem.mending import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
@@ -107,7 +107,8 @@ class ConftoolpDB:
         """See that the library can be imported; the database is left alone. Raise ArtdaqDBError if it cannot."""
         worker = Worker(replace(self._launch, prepare=_inheriting_nothing), CLOSE_SECONDS)
         try:
-            await worker.start()
+            with deaths_told():
+                await worker.start()
         finally:
             await worker.close()
 
