@@ -28,7 +28,7 @@ def validated(values: Mapping[str, Any], path: Path, *, migrating: bool = True) 
     """
     refuse_unknown(values, path)
     try:
-        settings = Settings(**_without_blanks(values))
+        settings = Settings(**values)
     except ValidationError as error:
         raise ConfigurationError(
             f"Configuration validation failed: {'; '.join(_problems(error))}",
@@ -57,20 +57,6 @@ def _unknown(what: str, name: str, known: Mapping[str, object], path: Path) -> C
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
     return ConfigurationError(f"Configuration validation failed: unknown {what} in {path}; {hint}", remedy=hint)
-
-
-def _without_blanks(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out required keys without content: they are missing.
-
-    So does a reference to a variable that is not set make them, and an empty path would be the current directory.
-    """
-    kept = dict(values)
-    for name, field in Settings.model_fields.items():
-        model, section = field.annotation, kept.get(name)
-        if isinstance(section, dict) and isinstance(model, type) and issubclass(model, Section):
-            needed = {key for key, inner in model.model_fields.items() if inner.is_required()}
-            kept[name] = {key: value for key, value in section.items() if not (key in needed and value == "")}
-    return kept
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
