@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -152,17 +153,35 @@ class Desk(Site):
         )
 
 
-@pytest.fixture
-def lone_desk(tmp_path: Path) -> Iterator[Desk]:
-    """A site whose UconDB server is away: nobody listens at its address."""
-    desk = Desk(tmp_path)
+@contextlib.contextmanager
+def a_desk(root: Path) -> Iterator[Desk]:
+    """Give a site whose UconDB server is away: nobody listens at its address."""
+    desk = Desk(root)
     desk.records.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         desk.url = f"http://127.0.0.1:{free.getsockname()[1]}/inst/app"
     desk.configure()
-    yield desk
-    desk.close()
+    try:
+        yield desk
+    finally:
+        desk.close()
+
+
+@pytest.fixture
+def lone_desk(tmp_path: Path) -> Iterator[Desk]:
+    """A site whose UconDB server is away."""
+    with a_desk(tmp_path) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def kept_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A site with a server for tests of a module that only look."""
+    with a_desk(tmp_path_factory.mktemp("desk")) as desk:
+        desk.serve()
+        desk.configure()
+        yield desk
 
 
 @pytest.fixture

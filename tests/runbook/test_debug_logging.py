@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from tests.runbook.conftest import Desk
 
 
-@pytest.fixture
-def debugged(desk: Desk) -> Desk:
+@pytest.fixture(scope="module")
+def debugged(kept_desk: Desk) -> Desk:
     """A site whose run 8 cannot be imported, after a pass that told everything."""
+    desk = kept_desk
     desk.three_runs()
     desk.break_run(8)
     desk.edit("app", log_level="DEBUG")

@@ -62,7 +62,7 @@ def test_code_2(desk: Desk) -> None:
 def test_code_130(desk: Desk) -> None:
     """Interrupted, what was in hand is finished, and the next pass goes on where this one stopped."""
     desk.three_runs()
-    desk.serve_slowly()
+    desk.serve_slowly(0.3)
     going = desk.launch()
     desk.wait(lambda rows: any(row.state is State.UPLOADING for row in rows.values()))
     assert desk.stop(going, signal.SIGINT) == 130

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def bundled(desk: Desk) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def bundled(kept_desk: Desk) -> dict[str, str]:
     """The content of the bundle of a site whose run 8 cannot be imported, by file name."""
+    desk = kept_desk
     desk.three_runs()
     desk.break_run(8)
     assert desk.archiver("-v", LD_LIBRARY_PATH="/opt/daq/lib").returncode == 1
