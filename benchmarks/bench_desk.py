@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from archiverd import log
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event
 from archiverd.demo import processes
@@ -96,6 +97,7 @@ def seconds(command: list[str], environment: dict[str, str]) -> tuple[float, flo
 
 def measure(site: processes.Site, options: argparse.Namespace) -> int:
     """Print how long each command takes."""
+    log.configure("WARNING")
     site.make()
     site.configure("http://127.0.0.1:9/inst/app")
     runs = numbers(options.runs)
@@ -103,8 +105,8 @@ def measure(site: processes.Site, options: argparse.Namespace) -> int:
     environment = {**os.environ, "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "unused", "ARCHIVERD_CONFIG": str(site.config)}
     archiverd = [sys.executable, "-m", "archiverd"]
     with (
-        (site.root / "daemon.log").open("w") as log,
-        subprocess.Popen([*archiverd, "-q", "run"], env=environment, stderr=log) as daemon,
+        (site.root / "daemon.log").open("w") as words,
+        subprocess.Popen([*archiverd, "-q", "run"], env=environment, stderr=words) as daemon,
     ):
         while not (site.work_dir / "archiverd.sock").exists():
             if daemon.poll() is not None:

@@ -2,24 +2,87 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archiverd.core.machine import State
+from archiverd.core.lanes import Lane
+from archiverd.core.machine import Event, State
+from archiverd.journal.journal import Journal
+from archiverd.journal.overview import TROUBLE
+from archiverd.journal.rows import Hold, Move
 from tests.e2e.conftest import PASSWORD
 from tests.e2e.test_operations import DEMO, THREE_RUNS, broken
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from archiverd.journal.rows import RunRow
     from tests.e2e.conftest import Site
 
 __all__ = ["broken"]
 
 SYNCHRONIZED = "  1. All systems are synchronized - no action needed\n"
+
+
+WAYS = {
+    State.OPEN: (),
+    State.QUEUED: (Event.ENDED,),
+    State.IMPORTING: (Event.ENDED, Event.IMPORT_BEGINS),
+    State.IMPORTED: (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE),
+    State.UPLOADING: (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS),
+    State.IGNORED: (Event.PASSED_OVER,),
+    State.WAIVED: (Event.WAIVED,),
+}
+"""How a run comes into a state."""
+WAYS |= {
+    State.VERIFIED: (*WAYS[State.UPLOADING], Event.UPLOAD_PROVEN),
+    State.UPLOAD_UNKNOWN: (*WAYS[State.UPLOADING], Event.UPLOAD_UNCLEAR),
+    State.CONFLICT: (*WAYS[State.UPLOADING], Event.UPLOAD_CONFLICTS),
+    State.RETRY_WAIT: (*WAYS[State.IMPORTING], Event.FAILED_FOR_NOW),
+    State.QUARANTINED: (*WAYS[State.IMPORTING], Event.FAILED_FOR_GOOD),
+}
+
+
+async def fill_with_everything(path: Path) -> None:
+    """Make a journal with runs in every state, each of the troubled ones for a cause of its own, and an outage."""
+    journal = Journal(path, clock=time.time)
+    await journal.open()
+    runs = {100 * number + copy: state for number, state in enumerate(State, 1) for copy in range(1, 40, 2)}
+    await journal.see(runs, Lane.BACKLOG)
+    for run, state in runs.items():
+        for event in WAYS[state]:
+            changes: dict[str, object] = {"imported_at": 1.0} if event is Event.IMPORT_DONE else {}
+            if event is Event.UPLOAD_PROVEN:
+                changes = {"verified_at": time.time()}
+            if event is WAYS[state][-1] and state in TROUBLE:
+                changes = {"error": f"UconDBError: cause {run % 7}: " + "x" * 300, "remedy": "y" * 300, "due": 4e9}
+            await journal.record(Move(run, event, "", changes))
+    await journal.hold("UconDB", Hold("UconDB", "away", time.time(), "UconDBError: " + "z" * 50, "wait", 3, 4e9))
+    await journal.close()
+
+
+def test_it_is_one_screen_however_bad_things_are(bare_site: Site) -> None:
+    """Runs in every state, many causes, an outage, a warning: 24 lines, with a daemon or without."""
+    bare_site.settings = "verify_tls = false\n"
+    bare_site.url = "https://127.0.0.1:9/inst/app"
+    bare_site.configure()
+    bare_site.work.mkdir()
+    asyncio.run(fill_with_everything(bare_site.work / "journal.sqlite"))
+    done = bare_site.run("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) <= 24, done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 180, done.stdout
+    assert {word for word in map(str, State) if word in done.stdout} >= {"verified", "open", "queued", "quarantined"}
+    assert "and " in done.stdout.splitlines()[-1]
+    found = json.loads(bare_site.run("status", "--json").stdout)
+    assert set(found["counts"].values()) == {20}
+    assert sum(len(cause["runs"]) for cause in found["causes"]) == 80
 
 
 def told(site: Site, *options: str) -> dict[str, Any]:

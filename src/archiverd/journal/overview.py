@@ -35,6 +35,8 @@ STEPS = {
 }
 """By stage, the event that begins its work on a run and those that end it well."""
 
+_NUMBER = re.compile(r"\d+")
+
 EVENTS_LOOKED_AT = 4000
 RUNS_LOOKED_AT = 100
 """How far back it is looked for how long a stage takes: so many events, so many runs of a stage."""
@@ -115,13 +117,17 @@ def select_causes(db: sqlite3.Connection) -> list[Cause]:
     found: dict[tuple[str, str, str, str], list[int]] = {}
     sql = f"SELECT run, state, stage, error, remedy FROM runs WHERE state IN {listing(TROUBLE)} ORDER BY run"  # noqa: S608
     for run, state, stage, error, remedy in db.execute(sql):
-        own = re.compile(rf"(?<!\d){run}(?!\d)")
-        found.setdefault((state, stage, own.sub("N", error), own.sub("N", remedy)), []).append(run)
+        found.setdefault((state, stage, _general(error, str(run)), _general(remedy, str(run))), []).append(run)
     causes = (
         Cause(State(state), Stage(stage), error, remedy, tuple(runs))
         for (state, stage, error, remedy), runs in found.items()
     )
     return sorted(causes, key=lambda cause: -cause.runs[-1])
+
+
+def _general(text: str, run: str) -> str:
+    """Return what is said of ``run`` as it would be said of any."""
+    return _NUMBER.sub(lambda match: "N" if match[0] == run else match[0], text) if run in text else text
 
 
 def select_durations(db: sqlite3.Connection) -> dict[Stage, Durations]:

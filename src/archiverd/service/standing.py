@@ -193,14 +193,16 @@ def _source(
 ) -> Source:
     """Return what is known of one place, by whoever knows it best."""
     contact = ((daemon or {}).get("contacts") or {}).get(name)
-    told_by, at = "journal", None
-    ranges: Ranges | None = [] if db is None else overview.select_place(db, name)
-    scanned = (daemon or {}).get("filesystem")
+    scanned = (daemon or {}).get("filesystem") if name == FILESYSTEM else None
     look = next((one for one in looks or () if one.name == name), None)
+    at: float | None = None
+    ranges: Ranges | None
     if look is not None:
         told_by, at, ranges = "listing", now, look.ranges
-    elif name == FILESYSTEM and scanned:
+    elif scanned:
         told_by, at, ranges = "daemon", scanned["at"], [(first, last) for first, last in scanned["ranges"]]
+    else:
+        told_by, ranges = "journal", [] if db is None else overview.select_place(db, name)
     facts = () if look is None else tuple(look.facts)
     problems = () if look is None else tuple(Problem(f"{error.name}: {error}", error.remedy) for error in look.problems)
     return Source(name, _location(settings, name), told_by, at, ranges, contact, facts, problems)
