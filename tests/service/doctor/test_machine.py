@@ -98,7 +98,10 @@ def test_the_narrowest_control_group_counts(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_process_is_seen_from_outside() -> None:
     """Its command without its arguments' directories, its memory, its open files; nothing of one that is gone."""
-    with subprocess.Popen([sys.executable, "-c", "input()", "/x/run"], stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print(flush=True); input()", "/x/run"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # it has begun
         told = processes.command_line(child.pid)
         assert told is not None
         assert told.endswith(" run")
