@@ -281,6 +281,24 @@ async def test_a_child_killed_while_idle_is_replaced(tmp_path: Path) -> None:
         assert worker.pid != pid
 
 
+async def test_a_number_that_is_anothers_by_now_is_not_killed(tmp_path: Path) -> None:
+    """A child that ended long ago may have left its number to a stranger, who is let live."""
+    async with library(tmp_path) as worker:
+        await worker.call("echo")
+        child = worker._child
+        assert child is not None
+        os.kill(child.process.pid, signal.SIGKILL)
+        await child.process.wait()
+        stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        try:
+            child.process.pid = stranger.pid
+            assert (await worker.call("echo", b"again")).text == b"again"
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            stranger.wait()
+
+
 async def test_closing_ends_the_child(tmp_path: Path) -> None:
     """An idle child ends by itself when its stdin closes."""
     async with library(tmp_path) as worker:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from archiverd.artdaqdb.conftoolp.failures import (
     out_of_memory,
 )
 from archiverd.artdaqdb.conftoolp.frames import encode, receive
+from archiverd.artdaqdb.tools.command import kill_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -206,8 +206,7 @@ class _Child:
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await asyncio.shield(self._listening)
         finally:  # also if cancelled meanwhile
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            kill_group(self.process)
         if self.process.stdin is not None:
             self.process.stdin.close()
         code = await self.process.wait()

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT, parse_uri, without_secrets
@@ -99,13 +100,23 @@ async def run_command(
             outcome = await _attend(process, stdin)
             return replace(outcome, stderr=without_secrets(outcome.stderr, secrets))
     except BaseException as error:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         if isinstance(error, TimeoutError):
             raise _too_slow(words[0], seconds) from None
         raise
     finally:
         await _take_leave(process)
+
+
+def kill_group(process: asyncio.subprocess.Process) -> None:
+    """Kill a program that leads its session, with all it started; also what it left behind when it has ended.
+
+    Once it was waited for its number may be another's, but not while anybody of its group is alive: so if a process has
+    the number again, nobody of ours is left.
+    """
+    if process.returncode is None or not Path(f"/proc/{process.pid}").exists():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> Outcome:
