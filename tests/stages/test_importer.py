@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import pytest
 
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity, ExportedEntity
 from archiverd.artdaqdb.schema import load_schema, parse_schema
 from archiverd.config import CONVERTED
-from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
+from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.journal.rows import FileFate
 from archiverd.runrecord.prepare import prepare
 from archiverd.runrecord.reading import RecordFile, RunRecord
-from archiverd.stages.importer import Plan, plan_import, prove
+from archiverd.stages.importer import Importer, Plan, plan_import, prove
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 METADATA = b"Config name: demo\nDAQInterface start time: x\n"
 STOPPED = METADATA + b"\nDAQInterface stop time: y\n"
@@ -96,3 +103,25 @@ def test_a_rule_may_take_a_file_twice() -> None:
     schema = parse_schema(f"run_history: [{rules}]\nsystem_layout: []\n".encode(), "s")
     plan = plan_import(prepare(record(x__fcl=b"a: 1\n"), ()), schema, "archive")
     assert sorted((one.collection, one.name) for one in plan.entities if one.name == "x") == [("A", "x"), ("B", "x")]
+
+
+class Doubtful(FileSystemDB):
+    """Stores, and then says that it cannot be reached: the answer was lost."""
+
+    async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
+        """See ``ArtdaqDB.insert``."""
+        await super().insert(run, configuration, entities)
+        raise ArtdaqDBError("the answer was lost", retry=Retry.TRANSIENT)
+
+
+async def test_a_failure_after_the_fact_is_no_other_programs_run(tmp_path: Path) -> None:
+    """A run that was stored though it is said that it was not is tried again: it would miss its update for ever."""
+    database = Doubtful(f"filesystemdb://{tmp_path}/db")
+    await database.open()
+    plan = plan_import(prepare(record(metadata__txt=STOPPED), CONVERTED), load_schema(None), "archive")
+    nothing = cast("Any", None)
+    importer = Importer(nothing, database, nothing, nothing, tmp_path, CONVERTED, "archive", nothing)
+    with pytest.raises(ArtdaqDBError, match="the answer was lost"):
+        await importer._store(7, plan, ours=False)
+    assert await database.find(7) is not None
+    await database.close()

@@ -69,7 +69,8 @@ class ArtdaqDB(ArtdaqDBReader, Protocol):
         """Store a run's entities under ``<run>/<configuration>``, all or none visible, durable on return.
 
         Return True if it was stored, False if exactly this was there already. Raise ``ArtdaqDBError``
-        ``Configuration <run>/<name> is already archived.`` if something else is there for that run.
+        ``Configuration <run>/<name> is already archived.`` (``Retry.CONFLICT``, and nothing else is) if something else
+        is there for that run.
         """
 
     async def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from archiverd import fhicl
 from archiverd.artdaqdb.documents import Place, stored
 from archiverd.artdaqdb.port import ArchivedRun
-from archiverd.core.errors import ArtdaqDBError
+from archiverd.core.errors import ArtdaqDBError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -103,6 +103,7 @@ def already(configuration: str, run: int, why: str) -> ArtdaqDBError:
     """Return the error for a run under whose number something else is archived."""
     return ArtdaqDBError(
         f"Configuration {configuration} is already archived.",
+        retry=Retry.CONFLICT,
         remedy=f"{why}: a reused run number? nothing was changed; compare, then `archiverd waive {run} --reason …`",
         run=run,
         context={"difference": why},

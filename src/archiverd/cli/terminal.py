@@ -66,7 +66,9 @@ def progress_bar(text: str) -> Iterator[Progress]:
         bar = bars.add_task(text, total=None, count="", what="")
 
         def tell(done: int, of: int, what: str) -> None:
-            bars.update(bar, completed=done, total=of or None, count=f"{done}/{of}" if of else "", what=what)
+            news = what != bars.tasks[bar].fields["what"]  # shown at once, however soon something else is done
+            count = f"{done}/{of}" if of else ""
+            bars.update(bar, completed=done, total=of or None, count=count, what=what, refresh=news)
 
         STANDARD_ERROR.console = console
         try:

@@ -114,6 +114,8 @@ class Importer:
         try:
             stored = await self.artdaqdb.insert(run, configuration, plan.entities)
         except ArtdaqDBError as error:
+            if error.retry is not Retry.CONFLICT:
+                raise  # it may be stored all the same, by us: the next attempt finds that out
             found = await self.artdaqdb.find(run)
             if found is None:
                 raise
