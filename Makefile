@@ -1,9 +1,10 @@
 # Everything a developer types. `make` alone explains. Needs Python 3.11 or newer with its headers, a C++20 compiler
 # and make; scripts/setup finds them, says plainly what is missing, and does nothing when all is up to date.
-# PYTHON=… chooses the interpreter, CXX=… the compiler, WORKERS=… how many test processes, ARGS=… is passed on.
+# PYTHON=… chooses the interpreter, CXX=… the compiler, WORKERS=… how many test processes (most of their time they wait
+# for processes that they started), ARGS=… is passed on.
 
 BIN := .venv/bin
-WORKERS ?= auto
+WORKERS ?= 4
 ARGS ?=
 
 .DEFAULT_GOAL := help
