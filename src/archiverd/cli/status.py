@@ -16,7 +16,7 @@ from archiverd.cli.asking import run_now
 from archiverd.cli.terminal import progress_bar
 from archiverd.cli.words import ago, cut
 from archiverd.core import runset
-from archiverd.core.machine import State
+from archiverd.core.machine import TROUBLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +41,6 @@ TEXT_SHOWN = 120
 
 ON_THEIR_WAY = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING)
 """States that pass by themselves, in the order runs go through them."""
-TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
-"""States that are told by cause."""
 
 
 @click.command()

@@ -105,6 +105,9 @@ WAITING: dict[Stage, tuple[State, ...]] = {
 IN_HAND = (State.IMPORTING, State.UPLOADING)
 """The states in which a stage is in the middle of an effect; a restart moves them on."""
 
+TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
+"""The states of runs that could not be archived so far."""
+
 TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.OPEN, Event.ENDED): State.QUEUED,
     (State.OPEN, Event.DIED): State.QUEUED,

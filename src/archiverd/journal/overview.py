@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from archiverd.core.machine import Event, Stage, State
+from archiverd.core.machine import TROUBLE, Event, Stage, State
 from archiverd.journal.queries import listing
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ PLACES = {
     UCONDB: "verified_at IS NOT NULL",
 }
 """By place, the SQL condition for a run that the journal believes to be there."""
-
-TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
-"""States that somebody may want to look at."""
 
 STEPS = {
     Stage.IMPORT: (Event.IMPORT_BEGINS, (Event.IMPORT_DONE, Event.UPDATE_DONE)),

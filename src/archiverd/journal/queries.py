@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import Event, Stage, State
+from archiverd.core.machine import TROUBLE, Event, Stage, State
 from archiverd.journal.rows import FileFate, FirstPhaseRow, Hold, Migrated, Pace, Progress, RunRow, StoryLine
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def select_migrated(db: sqlite3.Connection, after: int) -> Migrated:
     happened = "SELECT DISTINCT events.run FROM events JOIN runs USING (run) WHERE events.id > ?"
     proven = f"SELECT count(*) FROM ({happened} AND events.event = ? AND runs.state = ?)"  # noqa: S608 - ours
     (successful,) = db.execute(proven, (after, Event.UPLOAD_PROVEN, State.VERIFIED)).fetchone()
-    states = listing((State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT))
+    states = listing(TROUBLE)
     left = f"SELECT count(*) FROM ({happened} AND runs.stage = ? AND runs.state IN {states})"  # noqa: S608 - ours
     (failed,) = db.execute(left, (after, Stage.MIGRATE)).fetchone()
     row = db.execute("SELECT run FROM runs WHERE verified_at IS NOT NULL ORDER BY verified_at DESC LIMIT 1").fetchone()

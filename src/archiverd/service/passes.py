@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ConfigurationError, UconDBError
-from archiverd.core.machine import IN_HAND, WAITING, Stage, State
+from archiverd.core.machine import IN_HAND, TROUBLE, WAITING, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
@@ -39,9 +39,6 @@ PROGRESS_SECONDS = 0.3
 
 ON_THEIR_WAY = frozenset({*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND})
 """The states of runs that a stage takes up or has in hand."""
-
-FAILED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
-"""The states in which a pass leaves a run that it could not archive."""
 
 
 def silent(_done: int, _of: int, _what: str) -> None:
@@ -145,7 +142,7 @@ async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
         held |= await find_missing(parts.journal, parts.migration.ucondb)
     logger = log.get(f"Recovery-{TAGS[stage]}")
     logger.info(f"{len(held)} runs are held", runs=len(held))
-    for row in await parts.journal.in_state(*FAILED[:-1]):
+    for row in await parts.journal.in_state(*TROUBLE[:-1]):
         if row.run in held and row.stage is stage:
             await deciding.retry(parts.journal, row.run, stage, logger)
     return held
@@ -253,7 +250,7 @@ async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, stopp
         imported=sum(row.imported_at is not None and row.imported_at >= begun for row in rows),
         verified=sum(row.verified_at is not None and row.verified_at >= begun for row in rows),
         open=sum(row.state is State.OPEN for row in rows),
-        failed=tuple(row for row in rows if row.state in FAILED or (waiting and row.state is State.IMPORTED)),
+        failed=tuple(row for row in rows if row.state in TROUBLE or (waiting and row.state is State.IMPORTED)),
         hold=gate.hold if gate is not None and waiting else None,
         stopped=stopped,
     )

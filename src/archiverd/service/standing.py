@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from archiverd.core import runset
-from archiverd.core.machine import WAITING, Stage, State
+from archiverd.core.machine import TROUBLE, WAITING, Stage, State
 from archiverd.journal import overview, queries
-from archiverd.journal.overview import ARTDAQDB, FILESYSTEM, TROUBLE, UCONDB
+from archiverd.journal.overview import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.journal.rows import Pace
 from archiverd.service.advice import Circumstances, Workload, advise, tune
 from archiverd.service.comparing import compare, read_state_file, select_imported
