@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archiverd.core.lanes import Lane
-from archiverd.core.machine import Event, State
+from archiverd.core.machine import TROUBLE, Event, State
 from archiverd.journal.journal import Journal
-from archiverd.journal.overview import TROUBLE
 from archiverd.journal.rows import Hold, Move
 from tests.e2e.conftest import PASSWORD
 from tests.e2e.test_operations import DEMO, THREE_RUNS, broken
