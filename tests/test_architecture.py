@@ -22,7 +22,7 @@ EVERYWHERE = ("src", "native", "tests", "scripts", "docs", "deploy", "requiremen
 
 LEVELS = (
     {"core"},
-    {"expansion", "fhicl", "config", "disk", "log", "logfile"},
+    {"aside", "expansion", "fhicl", "config", "disk", "log", "logfile"},
     {"runrecord", "artdaqdb", "ucondb", "journal"},
     {"stages", "notify"},
     {"service"},

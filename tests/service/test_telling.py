@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd import log
+from archiverd.aside import aside
 from archiverd.core.errors import ReportingError, Retry
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Hold, Move
-from archiverd.notify.aside import aside
 from archiverd.notify.message import Topic
 from archiverd.service import reporting, telling
 from archiverd.service.reporting import Reporting

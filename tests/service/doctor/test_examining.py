@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.aside import aside
 from archiverd.core.errors import UconDBError
-from archiverd.service.doctor.examining import Examination, examine, in_thread
+from archiverd.service.doctor.examining import Examination, examine
 from archiverd.service.doctor.finding import Finding, failed, ok
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ async def test_what_hangs_costs_its_time_and_nothing_else() -> None:
 
     async def hangs() -> AsyncGenerator[Finding]:
         yield ok("before", "fine")
-        yield await in_thread(lambda: ok("stuck", str(release.wait())))
+        yield await aside(lambda: ok("stuck", str(release.wait())))
 
     async def quick() -> AsyncGenerator[Finding]:
         yield ok("quick", "fine")
@@ -82,12 +83,5 @@ async def test_what_hangs_costs_its_time_and_nothing_else() -> None:
     assert lines(found) == [("before", "ok"), ("stuck", "failed"), ("quick", "ok")]
     assert found[1].said == "no answer within 0.2 s"
     assert time.monotonic() - begun < 20
-    assert [thread.daemon for thread in threading.enumerate() if thread.name == "check"] == [True]
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "aside"] == [True]
     release.set()
-
-
-async def test_a_thread_gives_back_what_its_work_returns_or_raises() -> None:
-    """Its result or its exception belong to the one who waits."""
-    assert await in_thread(lambda: 7) == 7
-    with pytest.raises(ZeroDivisionError):
-        await in_thread(lambda: 1 // 0)

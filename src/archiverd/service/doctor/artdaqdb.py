@@ -13,11 +13,12 @@ from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.filesystem.tree import INDEX
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.artdaqdb.schema import FILE, load_schema
+from archiverd.aside import aside
 from archiverd.core.errors import ArchiverError
 from archiverd.service import lock
 from archiverd.service.backends import chosen, make_artdaqdb
 from archiverd.service.doctor import bundled, processes
-from archiverd.service.doctor.examining import LONGEST_SECONDS, USUAL_SECONDS, Examination, in_thread
+from archiverd.service.doctor.examining import LONGEST_SECONDS, USUAL_SECONDS, Examination
 from archiverd.service.doctor.files import nearest, obstacle, permissions
 from archiverd.service.doctor.finding import Finding, Status, failed, ok, warning
 from archiverd.service.doctor.subject import user_name
@@ -78,7 +79,7 @@ async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
     """Look at a FileSystemDB's directory until something is wrong."""
     root = parse_uri(database.database_uri)
     for look in (_directory, _indexes, _group):
-        finding = await in_thread(lambda look=look: look(root))  # type: ignore[misc]
+        finding = await aside(lambda look=look: look(root))  # type: ignore[misc]
         yield finding
         if finding.status is Status.FAILED:
             return
@@ -86,7 +87,7 @@ async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
 
 async def _schema(database: ArtdaqDb) -> AsyncGenerator[Finding]:
     """Is schema.fcl there, and understood?"""
-    schema = await in_thread(lambda: load_schema(database.fcl_conf_dir))
+    schema = await aside(lambda: load_schema(database.fcl_conf_dir))
     where = "the one shipped with archiverd" if database.fcl_conf_dir is None else database.fcl_conf_dir / FILE
     yield ok(SCHEMA, f"{where}: {len(schema.rules)} rules")
 
@@ -163,7 +164,7 @@ def _group(root: Path) -> Finding:
 async def _writer(settings: Settings) -> AsyncGenerator[Finding]:
     """See whether another archiverd, of another work directory, writes to the same database."""
     root = parse_uri(settings.artdaq_db.database_uri)
-    holding, ours = await in_thread(lambda: (lock.look(root / LOCK), lock.look(lock_path(settings))))
+    holding, ours = await aside(lambda: (lock.look(root / LOCK), lock.look(lock_path(settings))))
     if holding is None or not holding.held:
         yield ok(WRITER, "nobody writes to it now")
     elif ours is not None and ours.held and ours.pid == holding.pid:

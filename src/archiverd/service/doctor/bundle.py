@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import __version__, expansion
 from archiverd.artdaqdb.tools.command import run_command
+from archiverd.aside import aside
 from archiverd.config import origins
 from archiverd.config.secrecy import HIDDEN
 from archiverd.core.errors import ArchiverError
@@ -29,7 +30,6 @@ from archiverd.journal.queries import select_counts, select_holds
 from archiverd.journal.tables import connect
 from archiverd.service import lock
 from archiverd.service.doctor import redaction
-from archiverd.service.doctor.examining import in_thread
 from archiverd.service.doctor.files import permissions
 from archiverd.service.doctor.machine import requirements
 from archiverd.service.doctor.running import stand
@@ -121,8 +121,8 @@ async def write_bundle(path: Path, subject: Subject, findings: Sequence[Finding]
 
     A part that cannot be made says why. Raise ArchiverError if ``path`` is there already.
     """
-    daemon = await in_thread(lambda: _daemon_environment(subject.settings))
-    redact = await in_thread(lambda: redaction.gather(subject.path, subject.settings, os.environ, daemon))
+    daemon = await aside(lambda: _daemon_environment(subject.settings))
+    redact = await aside(lambda: redaction.gather(subject.path, subject.settings, os.environ, daemon))
     material = Material(subject, findings, daemon, redact)
     parts = _parts(material)
     texts = await asyncio.gather(*(_made(make) for make in parts.values()))
@@ -131,7 +131,7 @@ async def write_bundle(path: Path, subject: Subject, findings: Sequence[Finding]
     readme = README.format(when=when, version=__version__, name=name, lines=LINES, hidden=HIDDEN)
     contents = {"README.txt": readme} | {part: redact(text) for part, text in zip(parts, texts, strict=True)}
     try:
-        await in_thread(lambda: RealDisk().create(path, _packed(contents), mode=0o600))
+        await aside(lambda: RealDisk().create(path, _packed(contents), mode=0o600))
     except FileExistsError:
         refuse_if_there(path)
         raise
@@ -164,7 +164,7 @@ def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
 
 
 def _threaded(work: Callable[[], str]) -> Callable[[], Awaitable[str]]:
-    return lambda: in_thread(work)
+    return lambda: aside(work)
 
 
 async def _made(make: Callable[[], Awaitable[str]]) -> str:

@@ -7,10 +7,11 @@ import stat
 from typing import TYPE_CHECKING
 
 from archiverd import expansion
+from archiverd.aside import aside
 from archiverd.config import missing_for_migration, origins, read_written
 from archiverd.config.models import ENVIRONMENT_PREFIX, SECRETS, Settings
 from archiverd.core.errors import ConfigurationError
-from archiverd.service.doctor.examining import Examination, in_thread
+from archiverd.service.doctor.examining import Examination
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.service.doctor.redaction import is_secret
 
@@ -46,12 +47,12 @@ def examinations(subject: Subject) -> list[Examination]:
         if path is None:
             yield failed(SYNTAX, str(subject.error), "" if subject.error is None else subject.error.remedy)
             return
-        written = await in_thread(lambda: read_written(path))
+        written = await aside(lambda: read_written(path))
         yield ok(SYNTAX, str(path))
         yield _values(subject)
         yield _variables(written)
         yield _names()
-        yield await in_thread(lambda: _secrecy(subject, path))
+        yield await aside(lambda: _secrecy(subject, path))
 
     return [Examination((SYNTAX, VALUES, VARIABLES, NAMES, SECRECY), look)]
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
 from archiverd.service.doctor.finding import Finding, Status, failed, skipped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
-
-T = TypeVar("T")
 
 USUAL_SECONDS = 6.0
 LONGEST_SECONDS = 14.0
@@ -47,33 +44,6 @@ async def examine(
                 on_finding(finding)
                 findings.append(finding)
     return findings
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, done in a thread of its own.
-
-    Whatever hangs in the operating system (a dead network file system, a name server) is left behind when the
-    caller's time is over, and hinders no one from leaving: such a thread is waited for by nobody.
-    """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def run() -> None:
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 - it belongs to the one who waits
-            _hand_over(loop, outcome, lambda told=error: outcome.set_exception(told))  # type: ignore[misc]
-        else:
-            _hand_over(loop, outcome, lambda: outcome.set_result(result))
-
-    threading.Thread(target=run, name="check", daemon=True).start()
-    return await outcome
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, outcome: asyncio.Future[T], settle: Callable[[], None]) -> None:
-    """Settle ``outcome`` in the loop, if anybody is still there who waits for it."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(lambda: None if outcome.done() else settle())
 
 
 async def _conduct(examination: Examination) -> list[Finding]:

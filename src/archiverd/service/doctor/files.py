@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archiverd.aside import aside
 from archiverd.core.errors import ArchiverError
 from archiverd.service import mounts
-from archiverd.service.doctor.examining import Examination, in_thread
+from archiverd.service.doctor.examining import Examination
 from archiverd.service.doctor.finding import Finding, Status, failed, ok, warning
 from archiverd.service.doctor.subject import user_name
 from archiverd.service.places import journal_path, last_exit_path, lock_path, stage_files
@@ -35,7 +36,7 @@ def examinations(settings: Settings) -> list[Examination]:
     def each(*looks: Callable[[Settings], Finding]) -> Callable[[], AsyncGenerator[Finding]]:
         async def look() -> AsyncGenerator[Finding]:
             for one in looks:
-                finding = await in_thread(lambda look_at=one: look_at(settings))  # type: ignore[misc]
+                finding = await aside(lambda look_at=one: look_at(settings))  # type: ignore[misc]
                 yield finding
                 if finding.status is Status.FAILED:
                     return

@@ -12,9 +12,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from archiverd import __version__
+from archiverd.aside import aside
 from archiverd.service import lock, memory
 from archiverd.service.doctor import processes
-from archiverd.service.doctor.examining import Examination, in_thread
+from archiverd.service.doctor.examining import Examination
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.service.doctor.space import size
 from archiverd.service.places import lock_path
@@ -43,7 +44,7 @@ def examinations(settings: Settings | None) -> list[Examination]:
 
     def each(name: str, look_at: Callable[[], Finding]) -> Examination:
         async def look() -> AsyncGenerator[Finding]:
-            yield await in_thread(look_at)
+            yield await aside(look_at)
 
         return Examination((name,), look)
 

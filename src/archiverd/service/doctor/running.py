@@ -8,6 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from archiverd.aside import aside
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
@@ -17,7 +18,7 @@ from archiverd.journal.reader import is_there, reading
 from archiverd.journal.tables import VERSION, connect
 from archiverd.service import calling, lastexit, lock, standing
 from archiverd.service.doctor import processes
-from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination, in_thread
+from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.service.places import journal_path, last_exit_path, lock_path, stage_files
 
@@ -43,13 +44,13 @@ def examinations(settings: Settings) -> list[Examination]:
 
     def each(name: str, look_at: Callable[[Settings], Finding], seconds: float = 6.0) -> Examination:
         async def look() -> AsyncGenerator[Finding]:
-            yield await in_thread(lambda: look_at(settings))
+            yield await aside(lambda: look_at(settings))
 
         return Examination((name,), look, seconds)
 
     async def look_at_failures() -> AsyncGenerator[Finding]:
         for stage in FAILURES:
-            yield await in_thread(lambda stage=stage: _failures(settings, stage))  # type: ignore[misc]
+            yield await aside(lambda stage=stage: _failures(settings, stage))  # type: ignore[misc]
 
     return [
         each(LOCK, _lock),
@@ -93,7 +94,7 @@ async def _daemon(settings: Settings) -> AsyncGenerator[Finding]:
         told = await calling.ask(settings.app.work_dir, "status", {}, seconds=DAEMON_SECONDS)
     except calling.NobodyListensError as error:
         silence = str(error)
-        yield await in_thread(lambda: _nobody(settings, silence))
+        yield await aside(lambda: _nobody(settings, silence))
         return
     except ArchiverError as error:
         yield failed(DAEMON, str(error), error.remedy)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiverd.service.doctor.examining import Examination, in_thread
+from archiverd.aside import aside
+from archiverd.service.doctor.examining import Examination
 from archiverd.service.doctor.files import nearest
 from archiverd.service.doctor.finding import Finding, failed, ok, warning
 
@@ -49,7 +50,7 @@ def _examination(place: Place) -> Examination:
 
     async def look() -> AsyncGenerator[Finding]:
         path = nearest(place.path)
-        found = await in_thread(lambda: os.statvfs(path))
+        found = await aside(lambda: os.statvfs(path))
         yield _bytes_left(bytes_name, place, path, found)
         yield _inodes_left(inodes_name, path, found)
 
@@ -106,7 +107,7 @@ def _logs(settings: Settings) -> Examination:
         if path is None:
             yield ok(name, "app.log_file is not set: the systemd journal keeps the log and bounds it")
         else:
-            yield await in_thread(lambda: measured(path))
+            yield await aside(lambda: measured(path))
 
     return Examination((name,), look)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from archiverd.aside import aside
 from archiverd.config import missing_for_migration
 from archiverd.core.errors import UconDBError
 from archiverd.service.doctor import certificate
-from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination, in_thread
+from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination
 from archiverd.service.doctor.finding import Finding, Status, failed, ok, skipped, warning
 from archiverd.service.standing import TLS_OFF
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
@@ -104,7 +105,7 @@ async def _reach(settings: Settings, server: Server) -> AsyncGenerator[Finding]:
     """Look up the name, connect, prove the certificate."""
     try:
         async with asyncio.timeout(STEP_SECONDS):
-            found = await in_thread(lambda: socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
+            found = await aside(lambda: socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
     except TimeoutError:
         yield failed(NAME, f"no name server answers within {STEP_SECONDS:g} s", "see /etc/resolv.conf and the network")
         return

@@ -1,7 +1,7 @@
 """Blocking work in a thread of its own that nobody has to wait for.
 
-The loop's own threads belong to archiving: there are few, and the process waits for them at its end. A name server or
-a peer that is silent for minutes must hold up neither.
+The loop's own threads belong to archiving: there are few, and the process waits for them at its end. A name server, a
+peer or a network file system that is silent for minutes must hold up neither.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def aside(work: Callable[[], T], seconds: float, undo: Callable[[T], None] = lambda _: None) -> T:
+async def aside(work: Callable[[], T], seconds: float | None = None, undo: Callable[[T], None] = lambda _: None) -> T:
     """Return what ``work`` returns, or raise what it raises; ``undo`` gets a result that comes too late.
 
-    Raise TimeoutError after ``seconds``; the thread then ends whenever ``work`` does, and does not hold up the process.
+    Raise TimeoutError after ``seconds``, if given. Then, and when the caller is cancelled, the thread ends whenever
+    ``work`` does, and does not hold up the process.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
@@ -46,7 +47,7 @@ async def aside(work: Callable[[], T], seconds: float, undo: Callable[[T], None]
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(deliver)
 
-    threading.Thread(target=serve, name="notify", daemon=True).start()
+    threading.Thread(target=serve, name="aside", daemon=True).start()
     async with asyncio.timeout(seconds):
         return await answer
 

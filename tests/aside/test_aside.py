@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from archiverd.notify.aside import aside, dial
+from archiverd.aside import aside, dial
 
 
 async def test_results_and_errors_come_back() -> None:
@@ -18,6 +18,9 @@ async def test_results_and_errors_come_back() -> None:
     assert await aside(lambda: 7, 30) == 7
     with pytest.raises(ValueError, match="no"):
         await aside(lambda: int("no"), 30)
+    assert await aside(lambda: 7) == 7, "no limit is needed"
+    with pytest.raises(ZeroDivisionError):
+        await aside(lambda: 1 // 0)
 
 
 async def test_a_result_that_comes_too_late_is_undone() -> None:
@@ -35,7 +38,7 @@ def test_the_process_does_not_wait_for_it() -> None:
     """A name server that is silent for minutes does not keep a daemon from ending."""
     program = """
 import asyncio, threading
-from archiverd.notify.aside import aside
+from archiverd.aside import aside
 async def main():
     try:
         await aside(lambda: threading.Event().wait(600), 0.1)
