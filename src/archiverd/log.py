@@ -190,11 +190,10 @@ class _Fork:
 
     def __call__(self, _logger: object, method: str, event: Event) -> Event:
         shown = event.pop("shown", True) or event["level"] == "debug"
-        line = _as_line(None, method, dict(event))
         if _state.file is not None:
-            _state.file.write(line)
+            _state.file.write(_as_line(None, method, dict(event)))
         elif len(_state.early) < EARLY_LIMIT:
-            _state.early.append(line)
+            _state.early.append(_as_line(None, method, dict(event)))
         if not shown or LEVELS[event["level"].upper()] < LEVELS[self.level]:
             raise structlog.DropEvent
         return event

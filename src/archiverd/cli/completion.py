@@ -58,7 +58,7 @@ class RunNumber(click.IntRange):
 
     def _known(self, ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
         from archiverd import config  # noqa: PLC0415 - lazily, for a quick --help
-        from archiverd.journal.reader import reading  # noqa: PLC0415
+        from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
 
         path = config.find_config(ctx.find_root().params.get("config"))
         work_dir = config.read_work_dir(path) or config.load(path, migrating=False).app.work_dir
@@ -66,7 +66,7 @@ class RunNumber(click.IntRange):
             f"SELECT run, state FROM runs WHERE {self.condition} AND CAST(run AS TEXT) LIKE ? || '%' "  # noqa: S608 - ours
             "ORDER BY run DESC LIMIT ?"
         )
-        with reading(work_dir / "journal.sqlite") as db:
+        with reading(journal_in(work_dir)) as db:
             for run, state in db.execute(sql, (incomplete if incomplete.isdecimal() else "", MOST)):
                 yield CompletionItem(str(run), help=state)
 

@@ -152,6 +152,6 @@ def _tell_story(story: Sequence[StoryLine]) -> None:
 
 def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:
     """Open the journal named by the configuration, read-only."""
-    from archiverd.journal.reader import reading  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415 - lazily, for a quick --help
 
-    return reading(globals_.work_dir() / "journal.sqlite")
+    return reading(journal_in(globals_.work_dir()))

@@ -109,9 +109,9 @@ def _stand_alone(globals_: Globals, daemon: Told | None, *, looking: bool, compa
 @contextlib.contextmanager
 def _reading(settings: Settings) -> Iterator[Any]:
     """Open the journal read-only; None if there is none yet, which a new installation may well ask about."""
-    from archiverd.journal.reader import is_there, reading  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.reader import is_there, journal_in, reading  # noqa: PLC0415 - lazily, for a quick --help
 
-    path = settings.app.work_dir / "journal.sqlite"
+    path = journal_in(settings.app.work_dir)
     if not is_there(path):
         yield None
         return

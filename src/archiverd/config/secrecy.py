@@ -16,9 +16,9 @@ _LOGIN = re.compile(r"://[^/\s]*@")
 _TELLING = re.compile(r"PASSW|SECRET|TOKEN", re.IGNORECASE)
 
 
-def without_login(text: str) -> str:
-    """Return ``text`` with user and password of every URL hidden."""
-    return _LOGIN.sub(f"://{HIDDEN}@", text)
+def without_login(text: str, shown: str = f"{HIDDEN}@") -> str:
+    """Return ``text`` with user and password of every URL hidden; ``shown`` stands in their place."""
+    return _LOGIN.sub(f"://{shown}", text)
 
 
 def is_secret(value: Expanded) -> bool:

@@ -15,6 +15,7 @@ from rich.table import Table
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.demo import processes, runs, summary
+from archiverd.journal.reader import journal_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ async def _play(site: processes.Site, count: int, rate: float, console: Console)
             f"The demo cannot work in {site.root}: {error}", remedy="name a directory you may write to with --keep"
         ) from error
     plans = runs.plan(count, FIRST_RUN, seed=1, rate=rate)
-    journal = site.work_dir / "journal.sqlite"
+    journal = journal_in(site.work_dir)
     async with processes.ucondb_server(site) as url:
         site.configure(url)
         console.print(f"UconDB server at {url}; run records in {site.records}")

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def journal_in(work_dir: Path) -> Path:
+    """Return where the journal of a work directory is."""
+    return work_dir / "journal.sqlite"
+
+
 def is_there(path: Path) -> bool:
     """Tell whether there is a journal at ``path``; one that is just being made is not there yet."""
     if not path.exists():

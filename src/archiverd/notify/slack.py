@@ -111,7 +111,7 @@ class SlackNotifier:
         return ReportingError(
             f"Slack refused what was to be told in {self._channel}: {code}",
             retry=Retry.TRANSIENT if passing else Retry.PERMANENT,
-            remedy=_TOKEN_REMEDY if code in _TOKEN_ERRORS else remedy,
+            remedy=remedy,
             context={"retry_after": int(wait)} if wait.isdecimal() and len(wait) < 6 else {},
         )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.machine import Stage
 from archiverd.journal.books import StageFiles
+from archiverd.journal.reader import journal_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def journal_path(settings: Settings) -> Path:
     """Return where the journal is."""
-    return settings.app.work_dir / "journal.sqlite"
+    return journal_in(settings.app.work_dir)
 
 
 def lock_path(settings: Settings) -> Path:

@@ -6,11 +6,11 @@ Light to import: `status` is to be quick. What asks the databases is in ``lookin
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from archiverd.config.secrecy import without_login
 from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, WAITING, Stage, State
 from archiverd.journal import overview, queries
@@ -214,7 +214,7 @@ def _location(settings: Settings, name: str) -> str:
         return str(settings.source_files.run_records_dir)
     if name == ARTDAQDB:
         host = settings.artdaq_db.remote_host if settings.artdaq_db.use_tools else ""
-        return (f"{host}: " if host else "") + re.sub(r"://[^/\s]*@", "://", settings.artdaq_db.database_uri)
+        return (f"{host}: " if host else "") + without_login(settings.artdaq_db.database_uri, "")
     u = settings.ucon_db
     return f"{u.server_url} folder {u.folder_name} object {u.object_name}" if u.server_url else ""
 

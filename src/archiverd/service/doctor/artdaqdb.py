@@ -19,7 +19,7 @@ from archiverd.service import lock
 from archiverd.service.backends import chosen, make_artdaqdb
 from archiverd.service.doctor import bundled, processes
 from archiverd.service.doctor.examining import LONGEST_SECONDS, USUAL_SECONDS, Examination
-from archiverd.service.doctor.files import nearest, obstacle, permissions
+from archiverd.service.doctor.files import can_be_made, nearest, obstacle, permissions
 from archiverd.service.doctor.finding import Finding, Status, failed, ok, warning
 from archiverd.service.doctor.subject import user_name
 from archiverd.service.places import lock_path
@@ -95,12 +95,12 @@ async def _schema(database: ArtdaqDb) -> AsyncGenerator[Finding]:
 def _directory(root: Path) -> Finding:
     """May the database's directory be read and written, its collections too?"""
     if not os.path.lexists(root):
-        above = nearest(root)
-        if above.is_dir() and os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+        if can_be_made(root):
             return ok(DIRECTORY, f"{root} is not there yet; the first import makes it")
+        why = obstacle(nearest(root))
         return failed(
             DIRECTORY,
-            f"Failed to get configurations: {root} is not there and {user_name()} cannot make it{obstacle(above)}",
+            f"Failed to get configurations: {root} is not there and {user_name()} cannot make it{why}",
             f"correct artdaq_db.database_uri, or mkdir -p {root} && chown {user_name()} {root} (as root)",
         )
     remedy = f"chown -R {user_name()} {root} and chmod -R u+rwX {root} (as root)"

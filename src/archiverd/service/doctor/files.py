@@ -80,8 +80,7 @@ def _work_dir(settings: Settings) -> Finding:
     """May we make, change and remove files in the work directory?"""
     path = settings.app.work_dir
     if not os.path.lexists(path):
-        above = nearest(path)
-        if above.is_dir() and os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+        if can_be_made(path):
             return ok(WORK_DIR, f"{path} is not there yet; the first start makes it")
         return failed(
             WORK_DIR,
@@ -229,6 +228,12 @@ def nearest(path: Path) -> Path:
     while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return path
+
+
+def can_be_made(path: Path) -> bool:
+    """Tell whether we may make a directory that is not there, with those above it."""
+    above = nearest(path)
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def permissions(path: Path) -> str:
