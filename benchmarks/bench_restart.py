@@ -22,6 +22,7 @@ from pathlib import Path
 
 from bench_artdaqdb import prefill
 
+from archiverd import log
 from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event
 from archiverd.demo import processes
@@ -88,6 +89,7 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=5, help="the first is not after a kill")
     parser.add_argument("--empty-archive", action="store_true", help="artdaqDB holds nothing yet")
     options = parser.parse_args()
+    log.configure("WARNING")
     root = Path(tempfile.mkdtemp(prefix="archiverd-bench-"))
     try:
         return measure(processes.Site(root), options)

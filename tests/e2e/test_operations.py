@@ -143,13 +143,15 @@ def test_import_only_and_migrate_only_are_halves(bare_site: Site) -> None:
 
 
 def test_a_lost_journal_is_rebuilt_without_a_single_upload(site: Site) -> None:
-    """From directories, artdaqDB and UconDB: also for a run whose directory is gone; nothing is stored twice."""
+    """From directories, artdaqDB and UconDB: also for a run whose directory is gone; who may not write can do it."""
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
     before = site.rows()
     for left in site.work.glob("journal.sqlite*"):
         left.unlink()
     shutil.rmtree(site.records / "8")
+    site.password = "not-the-password"  # an upload tried would be refused, and its run fail
+    site.configure()
     done = site.run("once", "--json")
     assert (done.returncode, json.loads(done.stdout)["verified"]) == (0, 3)
     after = site.rows()
@@ -321,6 +323,24 @@ def test_drills_fail_runs_on_purpose_and_say_so(site: Site) -> None:
     assert numbers(site, "import_failures.log") == [7, 8]
     config.write_text(plain)
     assert site.run("retry", "import").returncode == 0
+
+
+def test_drills_leave_updates_alone(site: Site) -> None:
+    """A stop line that came later is stored though every import would fail on purpose, as in the older tool."""
+    site.make(*THREE_RUNS)
+    unstop(site, 7)
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\n")
+    assert site.run("once").returncode == 0
+    assert site.rows()[7].dead
+    config.write_text(config.read_text() + "[app_fuzz]\nrandom_error_percent = 100\nrandom_error_retry = true\n")
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    assert site.run("once").returncode == 1
+    rows = site.rows()
+    assert (rows[7].state, rows[7].superseded, rows[20].state) == (State.VERIFIED, True, FAILED)
+    assert "failed on purpose" not in site.run("why", "7").stdout
 
 
 def test_a_started_run_goes_to_the_pending_folder_at_once(site: Site) -> None:

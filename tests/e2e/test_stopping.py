@@ -76,6 +76,43 @@ def test_a_pass_whose_lock_file_is_removed_finishes_what_it_has_and_leaves_with_
     assert site.versions() == dict.fromkeys((7, *range(20, 50)), 1)
 
 
+@pytest.mark.parametrize(
+    "how", [("once",), ("once", "--incremental"), ("retry", "import", "20"), ("recover", "migrate")]
+)
+def test_a_pass_that_waits_for_a_frozen_server_leaves_in_time(site: Site, how: tuple[str, ...]) -> None:
+    """What cron started is stopped as the daemon is: 130 after drain_timeout_seconds, whatever it waits for."""
+    site.settings = "timeout_seconds = 60\n"
+    site.configure(drain_timeout_seconds=1)
+    site.make(*ONE_RUN)
+    assert site.run("once").returncode == 0
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    assert site.run("once", "--import-only").returncode == 0
+    site.children[0].send_signal(signal.SIGSTOP)
+    assert site.stop(site.start(*how)) == 130
+    assert "the drain took longer than drain_timeout_seconds (1 s); runs left to the next start: none" in site.log
+    finish(site)
+
+
+@pytest.mark.parametrize(("way", "code"), [("interrupt", 130), ("lock", 1)])
+def test_a_comparison_is_broken_off_at_once(site: Site, way: str, code: int) -> None:
+    """`reconcile` only looks: an interrupt does not wait for a server, and says that not every run was compared."""
+    site.settings = "timeout_seconds = 60\n"
+    site.configure()
+    site.make(*ONE_RUN)
+    assert site.run("once").returncode == 0
+    site.children[0].send_signal(signal.SIGSTOP)
+    running = site.start("reconcile", "--deep")
+    if way == "interrupt":
+        assert site.stop(running) == code
+    else:
+        site.wait(lambda _: (site.work / ".archiver.lock").exists())
+        (site.work / ".archiver.lock").unlink()
+        assert running.wait(30) == code
+    assert "stopped before every run was compared" in site.log
+    site.children[0].send_signal(signal.SIGCONT)
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
 def test_sigterm_is_an_interrupt(site: Site) -> None:
     """A service manager that stops the daemon gets a drain and 130."""
     site.make(*ONE_RUN)

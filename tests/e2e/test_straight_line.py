@@ -124,21 +124,6 @@ def test_once_archives_everything_that_has_ended(site: Site) -> None:
     assert set(site.versions().values()) == {1}
 
 
-def test_a_lost_journal_is_rebuilt_without_uploading_again(site: Site) -> None:
-    """Without a journal the runs found in artdaqDB and UconDB are recognised, not stored twice (I5)."""
-    site.make("--runs", "3", "--profile", "demo", "--crash", "0", "--first", "20", "--no-chmod")
-    assert site.run("once").returncode == 0
-    before = {run: site.blob(run) for run in site.versions()}
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
-    again = site.run("once")
-    assert again.returncode == 0, again.stderr
-    assert site.versions() == dict.fromkeys(before, 1)
-    for row in site.rows().values():
-        site.assert_proven(row)
-        assert site.blob(row.run) == before[row.run]
-
-
 def test_status_and_why_tell_the_story(site: Site) -> None:
     """`status` and `why` tell, for people and machines, how we stand and what became of a run."""
     site.make("--runs", "2", "--profile", "demo", "--crash", "0", "--first", "20", "--gaps", "0", "--no-chmod")

@@ -55,32 +55,22 @@ def _reopen_log() -> None:
 
 async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping: Stopping) -> None:
     """Run every task until the drain is done, or its time is over."""
-    drain_seconds = parts.settings.app.drain_timeout_seconds
-    try:
-        async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
-            lock_watch = group.create_task(drain_when_removed(parts.lock, stopping), name="lock")
-            group.create_task(watcher.run(), name="watch")
-            stages = [
-                *(group.create_task(runner.run(), name=runner.stage) for runner in parts.runners),
-                group.create_task(parts.first_phases(stopping), name="first phases"),
-            ]
-            attending = [
-                group.create_task(parts.attend(), name="gate"),
-                group.create_task(keep_books(parts), name="books"),
-                group.create_task(latecomers.watch(), name="latecomers"),
-            ]
-            await stopping.wait()
-            lock_watch.cancel()
-            systemd.notify(
-                "STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={int((drain_seconds + 30) * 1_000_000)}"
-            )
-            deadline.reschedule(asyncio.get_running_loop().time() + drain_seconds)
-            await asyncio.wait(stages)
-            for task in attending:
-                task.cancel()
-    except TimeoutError:
-        left = sorted(run for runner in parts.runners for run in runner.in_hand)
-        _log.warning(
-            f"the drain took longer than drain_timeout_seconds ({drain_seconds:g} s); "
-            f"runs left to the next start: {', '.join(map(str, left)) or 'none'}"
-        )
+    extended = int((parts.settings.app.drain_timeout_seconds + 30) * 1_000_000)
+    async with parts.draining_in_time(stopping), asyncio.TaskGroup() as group:
+        lock_watch = group.create_task(drain_when_removed(parts.lock, stopping), name="lock")
+        group.create_task(watcher.run(), name="watch")
+        stages = [
+            *(group.create_task(runner.run(), name=runner.stage) for runner in parts.runners),
+            group.create_task(parts.first_phases(stopping), name="first phases"),
+        ]
+        attending = [
+            group.create_task(parts.attend(), name="gate"),
+            group.create_task(keep_books(parts), name="books"),
+            group.create_task(latecomers.watch(), name="latecomers"),
+        ]
+        await stopping.wait()
+        lock_watch.cancel()
+        systemd.notify("STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={extended}")
+        await asyncio.wait(stages)
+        for task in attending:
+            task.cancel()

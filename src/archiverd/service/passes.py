@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ConfigurationError, UconDBError
+from archiverd.core.errors import ArchiverError, ConfigurationError, UconDBError
 from archiverd.core.machine import IN_HAND, TROUBLE, WAITING, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
 from archiverd.service.lock import drain_when_removed
-from archiverd.service.stopping import Stopping, signals
+from archiverd.service.stopping import Reason, Stopping, drain_limit, signals
 from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
 from archiverd.stages import deciding, reconciling
@@ -24,11 +24,10 @@ from archiverd.stages.discovering import adopt_archived, find_missing
 from archiverd.stages.reconciling import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold, RunRow
-    from archiverd.service.stopping import Reason
     from archiverd.stages.reconciling import Partition
 
     Progress = Callable[[int, int, str], None]
@@ -88,7 +87,8 @@ async def once(settings: Settings, order: Order, *, incremental: bool, on_progre
     The databases are asked what they hold, unless ``incremental``: then the journal is trusted. Raise ArchiverError
     when the pass cannot start.
     """
-    async with _passing(settings, order) as (parts, watcher, stopping):
+
+    async def prepare(parts: Parts, watcher: Watcher) -> None:
         await parts.journal.hasten()
         on_progress(0, 0, "looking at the run records")
         await watcher.look_once()
@@ -99,20 +99,24 @@ async def once(settings: Settings, order: Order, *, incremental: bool, on_progre
             on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
             await adopt_archived(parts.journal, parts.artdaqdb)
             await _find_missing(parts)
-        return await _run(parts, order, stopping, only=None, on_progress=on_progress)
+
+    return await _pass(settings, order, prepare, on_progress)
 
 
 async def retry(
     settings: Settings, order: Order, stage: Stage, runs: Collection[int], on_progress: Progress = silent
 ) -> Pass:
     """Take the runs of the failure log of ``stage``, or ``runs``, up again. Raise ArchiverError as ``once``."""
-    async with _passing(settings, order) as (parts, _, stopping):
+
+    async def prepare(parts: Parts, _: Watcher) -> frozenset[int]:
         await begin(parts)
         chosen = frozenset(runs) or await parts.journal.listed(stage)
         for run in sorted(chosen):
             await deciding.retry(parts.journal, run, stage, log.get(TAGS[stage]))
         await parts.journal.hasten(chosen)
-        return await _run(parts, order, stopping, only=chosen, on_progress=on_progress)
+        return chosen
+
+    return await _pass(settings, order, prepare, on_progress)
 
 
 async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:
@@ -121,12 +125,14 @@ async def recover(settings: Settings, order: Order, stage: Stage, on_progress: P
     Every run that the database has goes through the stage again, which finds and proves it. Raise ArchiverError as
     ``once``, UconDBError or ArtdaqDBError when the database cannot tell.
     """
-    async with _passing(settings, order) as (parts, watcher, stopping):
+
+    async def prepare(parts: Parts, watcher: Watcher) -> frozenset[int]:
         await watcher.look_once()
         await begin(parts)
         on_progress(0, 0, "asking the databases what they hold")
-        held = await take_in_held(parts, stage)
-        return await _run(parts, order, stopping, only=held, on_progress=on_progress)
+        return await take_in_held(parts, stage)
+
+    return await _pass(settings, order, prepare, on_progress)
 
 
 async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
@@ -149,9 +155,18 @@ async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
 
 
 async def reconcile(settings: Settings, *, deep: bool, on_progress: Progress) -> Partition:
-    """Compare run records, artdaqDB and UconDB, while no daemon runs. Raise ArchiverError when one cannot tell."""
-    async with _passing(settings, Order(until_idle=True)) as (parts, _, _):
-        return await compare(parts, deep=deep, on_progress=on_progress)
+    """Compare run records, artdaqDB and UconDB, while no daemon runs.
+
+    Raise ArchiverError when one cannot tell, and when it is stopped: then with the exit code of the reason.
+    """
+    async with _passing(settings, Order(until_idle=True)) as (parts, stopping):
+        async with drain_limit(stopping, 0.0) as limit:
+            found = await compare(parts, deep=deep, on_progress=on_progress)
+        if limit.expired():
+            stopped = ArchiverError("stopped before every run was compared", remedy="nothing was changed; run it again")
+            stopped.exit_code = (stopping.reason or Reason.INTERRUPTED).value
+            raise stopped
+        return found
 
 
 async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partition:
@@ -168,17 +183,36 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
 
 
 @contextlib.asynccontextmanager
-async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Parts, Watcher, Stopping]]:
+async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Parts, Stopping]]:
     """Open what a pass needs, and drain it when its lock file is removed."""
     stopping = Stopping(time.monotonic)
     with signals(stopping):
         async with opened(settings, stopping, order) as parts:
             lock_watch = asyncio.create_task(drain_when_removed(parts.lock, stopping), name="lock")
             try:
-                yield parts, Watcher(settings, parts.journal, stopping, clock=time.time), stopping
+                yield parts, stopping
             finally:
                 lock_watch.cancel()
                 await asyncio.wait([lock_watch])
+
+
+async def _pass(
+    settings: Settings,
+    order: Order,
+    prepare: Callable[[Parts, Watcher], Awaitable[frozenset[int] | None]],
+    on_progress: Progress,
+) -> Pass:
+    """Make one pass over the runs that ``prepare`` returns (None: over all), and say what became of them."""
+    only: frozenset[int] | None = frozenset()
+    async with _passing(settings, order) as (parts, stopping):
+        begun = time.time()
+        async with parts.reporting.of_pass(stopping):
+            async with parts.draining_in_time(stopping):
+                only = await prepare(parts, Watcher(settings, parts.journal, stopping, clock=time.time))
+                begun = time.time()
+                await _run(parts, order, stopping, only=only, on_progress=on_progress)
+            await finish(parts)
+        return await sum_up(parts, begun, only, stopping.reason)
 
 
 async def _find_missing(parts: Parts) -> None:
@@ -193,27 +227,23 @@ async def _find_missing(parts: Parts) -> None:
 
 async def _run(
     parts: Parts, order: Order, stopping: Stopping, *, only: frozenset[int] | None, on_progress: Progress
-) -> Pass:
-    """Run the stages until nothing is left to do, and say what became of the runs."""
-    begun = time.time()
-    async with parts.reporting.of_pass(stopping):
-        async with asyncio.TaskGroup() as group:
-            if parts.migration is not None:
-                await parts.migration.gate.probe()
-            attending = [
-                group.create_task(parts.attend(), name="gate"),
-                group.create_task(_tell_progress(parts, only, stopping, on_progress), name="progress"),
-            ]
-            if only is None and order.importing:
-                await parts.first_phases(stopping, once=True)
-            for runner in parts.runners:
-                runner.only = only
-                if runner.stage is not Stage.IMPORT or order.importing:
-                    await runner.run()
-            for task in attending:
-                task.cancel()
-        await finish(parts)
-    return await sum_up(parts, begun, only, stopping.reason)
+) -> None:
+    """Run the stages until nothing is left to do."""
+    async with asyncio.TaskGroup() as group:
+        if parts.migration is not None:
+            await parts.migration.gate.probe()
+        attending = [
+            group.create_task(parts.attend(), name="gate"),
+            group.create_task(_tell_progress(parts, only, stopping, on_progress), name="progress"),
+        ]
+        if only is None and order.importing:
+            await parts.first_phases(stopping, once=True)
+        for runner in parts.runners:
+            runner.only = only
+            if runner.stage is not Stage.IMPORT or order.importing:
+                await runner.run()
+        for task in attending:
+            task.cancel()
 
 
 async def _tell_progress(parts: Parts, only: Collection[int] | None, stopping: Stopping, on_progress: Progress) -> None:

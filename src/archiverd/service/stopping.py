@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 _log = log.get()
 
@@ -72,6 +72,28 @@ class Stopping:
         if self.reason is None:
             _log.info("interrupt: finishing what is in flight and in the queues, then leaving")
         self.ask(Reason.INTERRUPTED)
+
+
+@contextlib.asynccontextmanager
+async def drain_limit(stopping: Stopping, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel the block, and end it there, once a drain has taken ``seconds``; ``expired()`` tells whether that was."""
+    limit = asyncio.timeout(None)
+
+    async def set_it() -> None:
+        await stopping.wait()
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    try:
+        async with limit:
+            setting = asyncio.create_task(set_it(), name="drain limit")
+            try:
+                yield limit
+            finally:
+                setting.cancel()
+                await asyncio.wait([setting])
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the block's own
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from archiverd.service.lock import LockFile
 from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import PAUSE_SECONDS, StageRunner
+from archiverd.service.stopping import drain_limit
 from archiverd.stages import deciding
 from archiverd.stages.drill import Drill
 from archiverd.stages.failing import Failing
@@ -120,6 +121,19 @@ class Parts:
             if once:
                 return
             await stopping.rest(LOOK_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def draining_in_time(self, stopping: Stopping) -> AsyncIterator[None]:
+        """Cut the block short when a drain takes longer than it may, and say what is left to the next start."""
+        seconds = self.settings.app.drain_timeout_seconds
+        async with drain_limit(stopping, seconds) as limit:
+            yield
+        if limit.expired():
+            left = sorted(run for runner in self.runners for run in runner.in_hand)
+            _log.warning(
+                f"the drain took longer than drain_timeout_seconds ({seconds:g} s); "
+                f"runs left to the next start: {', '.join(map(str, left)) or 'none'}"
+            )
 
     async def attend(self) -> None:
         """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
