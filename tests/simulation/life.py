@@ -71,6 +71,10 @@ class Rates:
     """Runs whose key somebody else takes first."""
 
 
+WILD = Rates(runs=20.0, kills=6.0, outages=2.0, foreign=0.1)
+"""Days on which hardly anything works."""
+
+
 class BrokenPromiseError(AssertionError):
     """Something that must be so is not."""
 

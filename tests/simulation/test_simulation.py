@@ -19,17 +19,17 @@ from archiverd.stages.migrator import Migrator
 from archiverd.ucondb import storing
 from archiverd.ucondb.port import Outcome
 from tests.simulation.disk import ForgetfulDisk
-from tests.simulation.life import BrokenPromiseError, Detector, Rates, play
+from tests.simulation.life import WILD, BrokenPromiseError, Detector, play
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tests.simulation.life import Rates
+
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """A process that is killed closes no file."""
-
-WILD = Rates(runs=20.0, kills=6.0, outages=2.0, foreign=0.1)
 
 FAULTS = (
     *(f"journal {call} fails" for call in ("read", "write")),
