@@ -332,6 +332,11 @@ class Journal:
         sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition IS NOT NULL GROUP BY partition"
         return await self._open_writer.read(lambda db: {row["partition"]: row["run"] for row in db.execute(sql)})
 
+    async def open_runs(self) -> frozenset[int]:
+        """Return the runs whose end has not been seen."""
+        sql = "SELECT run FROM runs WHERE state = ?"
+        return await self._open_writer.read(lambda db: frozenset(row["run"] for row in db.execute(sql, (State.OPEN,))))
+
     async def known(self) -> dict[int, State]:
         """Return the state of every run the journal knows."""
         return await self._open_writer.read(

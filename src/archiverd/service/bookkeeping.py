@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError
+from archiverd.core.errors import ArchiverError, Retry
 from archiverd.stages.discovering import adopt_archived
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ async def begin(parts: Parts) -> None:
 
 
 async def keep_books(parts: Parts) -> None:
-    """Keep the books until cancelled. Trouble is said once, and tried again."""
+    """Keep the books until cancelled. Trouble that passes is said once, and tried again.
+
+    Raise ArchiverError when the journal is damaged: only a new start mends that.
+    """
     troubled = False
     while True:
         await asyncio.sleep(LOOK_SECONDS)
@@ -51,6 +54,8 @@ async def _balance(parts: Parts, *, quiet: bool = False) -> bool:
     try:
         await parts.books.balance()
     except (ArchiverError, OSError) as error:
+        if isinstance(error, ArchiverError) and error.retry is not Retry.TRANSIENT:
+            raise
         if not quiet:
             _say(error)
         return False

@@ -132,8 +132,6 @@ class Commands:
         """Put a run back to where it failed."""
         run = _number(asked, "run")
         row = await deciding.release(self.parts.journal, run, override=asked.get("override") is True)
-        if row.state is State.OPEN:
-            self.watcher.reopen(run)
         self._wake()
         return {"run": row.run, "state": str(row.state)}
 

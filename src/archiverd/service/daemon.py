@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _log = log.get()
 
+STEP_SECONDS = 120
+"""So long one step of the start may take: looking at some hundred run records, on a slow network file system."""
+
 
 async def run(settings: Settings) -> int:
     """Run the daemon; return its exit code (contract.md "Exit codes").
@@ -32,7 +35,7 @@ async def run(settings: Settings) -> int:
     with signals(stopping, on_hangup=_reopen_log):
         async with opened(settings, stopping, Order()) as parts:
             watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
-            await watcher.look_once()
+            await watcher.look_once(_ask_for_time)
             await begin(parts)
             commands = Commands(parts, watcher, stopping, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
@@ -47,6 +50,11 @@ async def run(settings: Settings) -> int:
     return reason.value
 
 
+def _ask_for_time(done: int, of: int, what: str) -> None:
+    """Tell the service manager that the start goes on: the first look at many years' runs takes minutes."""
+    systemd.notify(f"EXTEND_TIMEOUT_USEC={STEP_SECONDS * 1_000_000}", f"STATUS={what}: {done} of {of}")
+
+
 def _reopen_log() -> None:
     """Begin a new log file where somebody has moved the old one away (SIGHUP)."""
     log.reopen()
@@ -58,12 +66,12 @@ async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping
     extended = int((parts.settings.app.drain_timeout_seconds + 30) * 1_000_000)
     async with parts.draining_in_time(stopping), asyncio.TaskGroup() as group:
         lock_watch = group.create_task(drain_when_removed(parts.lock, stopping), name="lock")
-        group.create_task(watcher.run(), name="watch")
         stages = [
             *(group.create_task(runner.run(), name=runner.stage) for runner in parts.runners),
             group.create_task(parts.first_phases(stopping), name="first phases"),
         ]
         attending = [
+            group.create_task(watcher.run(), name="watch"),
             group.create_task(parts.attend(), name="gate"),
             group.create_task(keep_books(parts), name="books"),
             group.create_task(latecomers.watch(), name="latecomers"),

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import Stage, State
+from archiverd.core.machine import Event, Stage, State
 from archiverd.journal.queries import select_states
 from archiverd.journal.reader import is_there, reading
-from archiverd.runrecord.completeness import Patience, judge, time_lines
-from archiverd.runrecord.sighting import Sighting, sight
+from archiverd.service.openruns import Judge, OpenRun
 from archiverd.service.places import journal_path
-from archiverd.service.watch import ENDED, scan
+from archiverd.service.watch import scan
+from archiverd.service.workdir import read_first_start
 
 if TYPE_CHECKING:
     from archiverd.config import Settings
@@ -38,7 +38,9 @@ def look_ahead(settings: Settings, *, importing: bool, migrating: bool) -> Outlo
     """Tell what a pass over these stages would do now. Raise ArchiverError if directory or journal cannot be read."""
     rows = _rows(settings)
     found = scan(settings.source_files.run_records_dir).runs
-    ended, still_open = _judge(settings, {run for run in found if run not in rows or rows[run].state is State.OPEN})
+    ended, still_open = _judge(
+        settings, rows, {run for run in found if run not in rows or rows[run].state is State.OPEN}
+    )
     queued = {row.run for row in rows.values() if _waits(row, Stage.IMPORT, _TO_IMPORT)} | ended if importing else set()
     imported = {row.run for row in rows.values() if _waits(row, Stage.MIGRATE, _TO_UPLOAD)}
     set_aside = {row.run for row in rows.values() if row.state in (State.QUARANTINED, State.CONFLICT)}
@@ -64,21 +66,17 @@ def _waits(row: RunRow, stage: Stage, states: tuple[State, ...]) -> bool:
     return row.state in states or (row.state is State.RETRY_WAIT and row.stage is stage)
 
 
-def _judge(settings: Settings, runs: set[int]) -> tuple[set[int], set[int]]:
-    """Return which of ``runs`` have ended and which are still open, taking them as settled."""
-    root, watch = settings.source_files.run_records_dir, settings.watch
-    sightings = {run: sight(root / str(run)) for run in runs}
-    latest: dict[int, int] = {}
-    for run, seen in sightings.items():
-        if seen.partition is not None and time_lines(seen.metadata).started is not None:
-            latest[seen.partition] = max(run, latest.get(seen.partition, 0))
-    patience = Patience(watch.settle_seconds, watch.final_wait_seconds, watch.abandon_after_seconds)
-
-    def has_ended(run: int, seen: Sighting) -> bool:
-        later = seen.partition is not None and latest.get(seen.partition, 0) > run
-        now = time.time()
-        since = min(seen.changed, now - patience.settle)  # a pass gives a run its time to settle
-        return judge(seen, now, patience, later_started=later, unchanged_since=since) in ENDED
-
-    ended = {run for run, seen in sightings.items() if has_ended(run, seen)}
-    return ended, runs - ended
+def _judge(settings: Settings, rows: dict[int, RunRow], runs: set[int]) -> tuple[set[int], set[int]]:
+    """Return which of ``runs`` have ended and are taken, and which are still open, all taken as settled."""
+    judge = Judge(settings, time.time, time.monotonic, settle_seconds=0.0)  # a pass gives them their time to settle
+    first_start = read_first_start(settings.app.work_dir)
+    judge.first_start = first_start if first_start is not None else 0.0 if rows else time.time()
+    for row in rows.values():
+        if row.started and row.partition is not None:
+            judge.latest[row.partition] = max(row.run, judge.latest.get(row.partition, 0))
+    taken: set[int] = set()
+    passed_over: set[int] = set()
+    for run in sorted(runs, reverse=True):
+        for move in judge.look([OpenRun(run)]).ended:
+            (passed_over if move.event is Event.PASSED_OVER else taken).add(run)
+    return taken, runs - taken - passed_over

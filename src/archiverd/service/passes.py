@@ -16,6 +16,7 @@ from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
 from archiverd.service.lock import drain_when_removed
+from archiverd.service.progress import silent
 from archiverd.service.stopping import Reason, Stopping, drain_limit, signals
 from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
@@ -28,20 +29,14 @@ if TYPE_CHECKING:
 
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold, RunRow
+    from archiverd.service.progress import Progress
     from archiverd.stages.reconciling import Partition
-
-    Progress = Callable[[int, int, str], None]
-    """Is told how much of how much is done, and what is happening."""
 
 PROGRESS_SECONDS = 0.3
 """How often progress is told."""
 
 ON_THEIR_WAY = frozenset({*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND})
 """The states of runs that a stage takes up or has in hand."""
-
-
-def silent(_done: int, _of: int, _what: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +85,7 @@ async def once(settings: Settings, order: Order, *, incremental: bool, on_progre
 
     async def prepare(parts: Parts, watcher: Watcher) -> None:
         await parts.journal.hasten()
-        on_progress(0, 0, "looking at the run records")
-        await watcher.look_once()
+        await watcher.look_once(on_progress)
         await watcher.look_again()
         await Latecomers(settings, parts.journal, time.time).look()
         await begin(parts)

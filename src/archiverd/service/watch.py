@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.aside import aside
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError, Retry, told_as
 from archiverd.core.lanes import Lane
-from archiverd.core.machine import Event, State
-from archiverd.journal.rows import Move
-from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
+from archiverd.core.machine import ForbiddenTransitionError
 from archiverd.runrecord.reading import is_run_name
-from archiverd.runrecord.sighting import METADATA, Sighting, Stamp, metadata_stamp, sight
-from archiverd.service import hints, mounts
+from archiverd.service import hints, mounts, workdir
+from archiverd.service.openruns import Judge, OpenRun
+from archiverd.service.progress import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from archiverd.config import Settings
     from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import Move
+    from archiverd.service.progress import Progress
     from archiverd.service.stopping import Stopping
 
 _log = log.get("Import")
@@ -38,74 +42,70 @@ LOOK_SECONDS = 0.5
 RACY_SECONDS = 2.0
 """A directory changed this recently may change again within the resolution of its time stamp: scan once more."""
 
-CHUNK = 256
-"""So many ended runs are recorded in one commit."""
-
-ENDED = {Completeness.FINAL: Event.ENDED, Completeness.DEAD: Event.DIED}
-
-
-@dataclass(slots=True)
-class OpenRun:
-    """A run whose end has not been seen, as it was when last looked at."""
-
-    stamp: Stamp | None = None
-    sighting: Sighting | None = None
-    started: bool = False
-    changed_at: float = 0.0
-    """When the last change was noticed, by our clock."""
+CHUNK = 500
+"""So many open runs are looked at, and recorded if they have ended, at a time: a record seen takes some 30 kB."""
 
 
 class Watcher:
     """Finds runs and tells the journal when they have ended."""
 
-    def __init__(self, settings: Settings, journal: Journal, stopping: Stopping, clock: Callable[[], float]) -> None:
-        """``clock`` gives epoch seconds."""
-        self._settings = settings.watch
-        self._patience = Patience(
-            settings.watch.settle_seconds, settings.watch.final_wait_seconds, settings.watch.abandon_after_seconds
-        )
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        stopping: Stopping,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock`` gives epoch seconds, ``monotonic`` seconds that no change of the clock touches."""
+        self._settings = settings
+        self._watch = settings.watch
         self._root = settings.source_files.run_records_dir
         self._journal = journal
         self._stopping = stopping
         self._clock = clock
+        self._judge = Judge(settings, clock, monotonic)
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
-        self._latest: dict[int, int] = {}
         self._gone: frozenset[int] = frozenset()
         self.scanned: tuple[Found, float] | None = None
         """What the last scan found, and when it was made."""
         self._troubled = False
 
-    async def look_once(self) -> None:
+    async def look_once(self, on_progress: Progress = silent) -> None:
         """Find every run there is and record those that have ended: the first thing after a start.
 
-        Raise ArchiverError if the run-records directory cannot be read.
+        What is recorded stays so if it is cut short. Raise ArchiverError if the run-records directory cannot be read.
         """
         states = await self._journal.known()
         self._known = set(states)
-        self._open = {run: OpenRun() for run, state in states.items() if state is State.OPEN}
-        self._latest = await self._journal.latest_started()
+        self._judge.latest = await self._journal.latest_started()
+        self._judge.first_start = self._first_start(fresh=not states)
+        await self._follow()
         with told_as("Import"):
-            found = await asyncio.to_thread(scan, self._root)
-        fresh_journal = not states
+            found = await aside(partial(scan, self._root))
         await self._take_in(found, Lane.BACKLOG)
-        await self._look()
-        self._note_started()
-        await self._look()  # a run is called dead only by what it shows after its successor was seen to have started
-        passed_over = self._passed_over if fresh_journal else None
-        await self._judge(passed_over)
+        await self._look(on_progress)
+
+    def _first_start(self, *, fresh: bool) -> float:
+        """Return when archiverd was first started, noted before the first run is: a start cut short changes nothing."""
+        work_dir = self._settings.app.work_dir
+        at = workdir.read_first_start(work_dir)
+        if at is None:
+            at = self._clock() if fresh else 0.0  # a journal older than this rule: its runs were judged then
+            workdir.note_first_start(work_dir, at)
+        return at
 
     async def look_again(self) -> None:
         """Give runs that changed just now their time to settle, and record those that have ended then.
 
         For a single pass, after ``look_once``: a run that ended a moment ago is not left to the next pass.
         """
-        settle = self._settings.settle_seconds
+        settle = self._watch.settle_seconds
         now = self._clock()
         if any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values()):
             await self._stopping.rest(settle)
             await self._look()
-            await self._judge(None)
 
     async def run(self) -> None:
         """Watch until the daemon stops."""
@@ -120,13 +120,18 @@ class Watcher:
             stop.set()
 
     async def _tick(self, *, hinted: bool) -> None:
-        """Scan if there may be something new, then look at the open runs. Trouble is said once."""
+        """Scan if there may be something new, then look at the open runs. Trouble that passes is said once.
+
+        Raise ArchiverError when the journal is damaged: only a new start mends that.
+        """
         try:
-            if hinted or await asyncio.to_thread(self._scan_is_due):
-                await self._take_in(await asyncio.to_thread(scan, self._root), Lane.FRESH)
-            await self._judge(None)
+            if hinted or await aside(self._scan_is_due):
+                await self._take_in(await aside(partial(scan, self._root)), Lane.FRESH)
+            await self._follow()
             await self._look()
         except ArchiverError as error:
+            if error.retry is not Retry.TRANSIENT:
+                raise
             if not self._troubled:
                 log.failure(_log, error)
             self._troubled = True
@@ -144,17 +149,20 @@ class Watcher:
             return
         await self._journal.see(new, lane)
         self._known |= new
-        self._open.update((run, OpenRun()) for run in new)
+        self._open.update((run, OpenRun(run)) for run in new)
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
     async def look_now(self) -> None:
         """Scan now, and return once the watch has judged what was found; for a command to the daemon."""
-        await self._take_in(await asyncio.to_thread(scan, self._root), Lane.FRESH)
-        await asyncio.sleep(2 * LOOK_SECONDS + self._settings.settle_seconds)  # the watch itself looks and judges
+        await self._take_in(await aside(partial(scan, self._root)), Lane.FRESH)
+        await asyncio.sleep(2 * LOOK_SECONDS + self._watch.settle_seconds)  # the watch itself looks and judges
 
-    def reopen(self, run: int) -> None:
-        """Look at ``run`` again, which an operator put back among the open ones."""
-        self._open.setdefault(run, OpenRun())
+    async def _follow(self) -> None:
+        """Watch the runs that the journal has as open and no others: operators waive some and put others back."""
+        opened = await self._journal.open_runs()
+        for run in self._open.keys() - opened:
+            del self._open[run]
+        self._open.update((run, OpenRun(run)) for run in opened - self._open.keys())
 
     async def _note_gone(self, gone: frozenset[int]) -> None:
         """Note the open runs whose directories are gone, and those whose are there again."""
@@ -165,96 +173,41 @@ class Watcher:
         if vanished:
             _log.warning(f"gone before their end was seen: {runset.show(vanished)} (put back, or waive them)")
 
-    async def _look(self) -> None:
-        """Look at every open run; afterwards the journal knows which of them have started."""
-        started = await asyncio.to_thread(self._look_all)
-        await self._journal.note_started(started)
+    async def _look(self, on_progress: Progress = silent) -> None:
+        """Look at every open run, the greatest number first, and record what is found, a part at a time."""
+        runs = sorted(self._open, reverse=True)
+        for start in range(0, len(runs), CHUNK):
+            if self._stopping.asked:
+                return
+            on_progress(start, len(runs), "looking at the run records")
+            part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
+            found = await aside(partial(self._judge.look, part))
+            await self._journal.note_started(found.started)
+            await self._record(found.ended)
 
-    def _look_all(self) -> list[tuple[int, int | None, str]]:
-        """Read what changed of the open runs' records; in a worker thread, while nobody else touches them.
-
-        Return the runs that have started since: number, partition, start line.
-        """
-        now = self._clock()
-        started = []
-        for run, seen in self._open.items():
-            directory = self._root / str(run)
-            stamp = metadata_stamp(directory)
-            if seen.sighting is not None and stamp is not None and stamp == seen.stamp:
-                continue
-            sighting = sight(directory)
-            if sighting != seen.sighting:
-                seen.changed_at = now
-                line = time_lines(sighting.metadata).started
-                if line is not None and not seen.started:
-                    started.append((run, sighting.partition, line))
-                seen.started = line is not None
-            seen.stamp, seen.sighting = stamp, sighting
-        return started
-
-    async def _judge(self, passed_over: Callable[[int], bool] | None) -> None:
-        """Record the runs that have ended, judged by what was seen before this moment.
-
-        Whether a later run of a partition has started is taken from the look before the last one: the record of a
-        run that may be dead was then read *after* its successor's start was seen.
-        """
-        ended = await asyncio.to_thread(self._find_ended, passed_over)
-        self._note_started()
-        for start in range(0, len(ended), CHUNK):
-            for row in await self._journal.record(*ended[start : start + CHUNK]):
-                del self._open[row.run]
-                _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
-
-    def _find_ended(self, passed_over: Callable[[int], bool] | None) -> list[Move]:
-        """Return a move for each open run that has ended; in a worker thread, while nobody else touches them."""
-        now = self._clock()
-        ended = []
-        for run, seen in self._open.items():
-            if seen.sighting is None:
-                continue
-            partition = seen.sighting.partition
-            later = partition is not None and self._latest.get(partition, 0) > run
-            verdict = judge(seen.sighting, now, self._patience, later_started=later, unchanged_since=seen.changed_at)
-            if verdict in ENDED:
-                ended.append(self._ended(run, seen.sighting, ENDED[verdict], passed_over))
-        return ended
-
-    def _note_started(self) -> None:
-        """Remember, by partition, the greatest run seen to have started."""
-        for run, seen in self._open.items():
-            if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
-                partition = seen.sighting.partition
-                self._latest[partition] = max(run, self._latest.get(partition, 0))
-
-    def _ended(self, run: int, sighting: Sighting, event: Event, passed_over: Callable[[int], bool] | None) -> Move:
-        """Return the move of a run that has ended."""
-        metadata = sighting.file(METADATA)
-        lines = time_lines(sighting.metadata)
-        changes = {
-            "ended_at": self._clock(),
-            "stopped_at": None if metadata is None else metadata.mtime_ns / 1e9,
-            "partition": sighting.partition,
-            "started": int(lines.started is not None),
-            "start_line": lines.started or "",
-            "stop_line": lines.stopped or "",
-            "dead": int(event is Event.DIED),
-        }
-        if passed_over is not None and passed_over(run):
-            return Move(run, Event.PASSED_OVER, f"watch.backfill = {self._settings.backfill}", changes)
-        return Move(run, event, changes=changes)
-
-    def _passed_over(self, run: int) -> bool:
-        """Tell whether the backfill rule leaves out a run that had ended before the very first start."""
-        backfill = self._settings.backfill
-        return backfill == "none" or (isinstance(backfill, int) and run < backfill)
+    async def _record(self, ended: Sequence[Move]) -> None:
+        """Record the runs that have ended. One that an operator waived meanwhile is left alone."""
+        try:
+            rows = await self._journal.record(*ended) if ended else []
+        except ForbiddenTransitionError as error:
+            if len(ended) > 1:
+                for move in ended:
+                    await self._record([move])
+                return
+            _log.info(f"left alone: {error}", run=ended[0].run)
+            rows = []
+        for row in rows:
+            _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
+        for move in ended:
+            self._open.pop(move.run, None)
 
     def _uses_inotify(self) -> bool:
         """Tell whether the kernel is asked for hints."""
-        return self._settings.mode == "inotify" or (self._settings.mode == "auto" and not self._polls())
+        return self._watch.mode == "inotify" or (self._watch.mode == "auto" and not self._polls())
 
     def _polls(self) -> bool:
         """Tell whether the directory is only polled."""
-        return self._settings.mode == "poll" or (self._settings.mode == "auto" and mounts.is_network(self._root))
+        return self._watch.mode == "poll" or (self._watch.mode == "auto" and mounts.is_network(self._root))
 
     def _scan_is_due(self) -> bool:
         """Tell whether the directory changed since its last scan, or that scan is too old."""
@@ -262,7 +215,7 @@ class Watcher:
             return True
         mtime_ns, when = self.scanned[0].mtime_ns, self.scanned[1]
         age = self._clock() - when
-        if age >= (self._settings.poll_seconds if self._polls() else self._settings.rescan_seconds):
+        if age >= (self._watch.poll_seconds if self._polls() else self._watch.rescan_seconds):
             return True
         try:
             current = os.stat(self._root).st_mtime_ns

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
-from archiverd.core.errors import ArchiverError, ConfigurationError
+from archiverd import log
+from archiverd.core.errors import ArchiverError, ConfigurationError, Retry
+from archiverd.disk import RealDisk
 from archiverd.service import mounts
 from archiverd.service.log_file import begin_log_file
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.config import App
+
+
+FIRST_START = "first_start.json"
 
 
 def prepare(app: App) -> None:
@@ -41,4 +47,31 @@ def _make_work_dir(path: Path) -> None:
             f"Cannot make the work directory: {error}",
             remedy=f"make {path} and give it to the user archiverd runs as",
             context={"directory": str(path)},
+        ) from error
+
+
+def read_first_start(work_dir: Path) -> float | None:
+    """Return when archiverd was started here for the very first time, in epoch seconds; None if it never was.
+
+    For the backfill rule; the journal may have been lost since. 0.0, before all runs, if it cannot be read: rather a
+    run too many is archived than one too few.
+    """
+    path = work_dir / FIRST_START
+    try:
+        return float(json.loads(path.read_bytes())["at"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        log.get().warning(f"cannot read {path}: {error} (watch.backfill leaves out no run)")
+        return 0.0
+
+
+def note_first_start(work_dir: Path, at: float) -> None:
+    """Note when archiverd was started for the very first time. Raise ArchiverError if that cannot be written."""
+    path = work_dir / FIRST_START
+    try:
+        RealDisk().publish(path, [json.dumps({"version": 1, "at": at}).encode(), b"\n"])
+    except OSError as error:
+        raise ArchiverError(
+            f"Cannot write {path}: {error}", retry=Retry.TRANSIENT, remedy="free space or mend it, then start again"
         ) from error

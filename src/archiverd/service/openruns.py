@@ -1,0 +1,132 @@
+"""The runs whose end has not been seen: what their records showed when last looked at, and which of them have ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.core.machine import Event
+from archiverd.journal.rows import Move
+from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
+from archiverd.runrecord.sighting import METADATA, Sighting, Stamp, metadata_stamp, sight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from archiverd.config import Settings
+
+_ENDS = {Completeness.FINAL: Event.ENDED, Completeness.DEAD: Event.DIED}
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run whose end has not been seen, as it was when last looked at."""
+
+    run: int
+    stamp: Stamp | None = None
+    sighting: Sighting | None = None
+    started: bool = False
+    changed_at: float = 0.0
+    """When the last change was noticed, by our monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at open runs has found."""
+
+    started: list[tuple[int, int | None, str]]
+    """Runs that have started since the last look: number, partition, start line."""
+    ended: list[Move]
+
+
+class Judge:
+    """Looks at the records of open runs, and says which of them have ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        *,
+        settle_seconds: float | None = None,
+    ) -> None:
+        """``clock`` gives epoch seconds, ``monotonic`` seconds that no change of the clock touches.
+
+        ``settle_seconds`` stands for ``watch.settle_seconds``, if given.
+        """
+        watch = settings.watch
+        settle = watch.settle_seconds if settle_seconds is None else settle_seconds
+        self._patience = Patience(settle, watch.final_wait_seconds, watch.abandon_after_seconds)
+        self._backfill = watch.backfill
+        self._root = settings.source_files.run_records_dir
+        self._clock = clock
+        self._monotonic = monotonic
+        self.latest: dict[int, int] = {}
+        """By partition the greatest run known to have started."""
+        self.first_start = 0.0
+        """When archiverd was started the very first time, in epoch seconds: what had ended by then is backlog."""
+
+    def look(self, runs: Iterable[OpenRun]) -> Look:
+        """Read what changed of the records of ``runs``, the greatest number first. Blocking.
+
+        That order matters: a run is dead if a later one of its partition has started, and only what its own record
+        showed *after* that was seen may say so. A stop line cannot have come unseen in between.
+        """
+        found = Look([], [])
+        for seen in runs:
+            self._read(seen, found)
+            if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
+                partition = seen.sighting.partition
+                self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
+            if (move := self._verdict(seen)) is not None:
+                found.ended.append(move)
+        return found
+
+    def _read(self, seen: OpenRun, found: Look) -> None:
+        """Look at a run's record, if it changed."""
+        directory = self._root / str(seen.run)
+        stamp = metadata_stamp(directory)
+        if seen.sighting is not None and stamp is not None and stamp == seen.stamp:
+            return
+        sighting = sight(directory)
+        if sighting != seen.sighting:
+            seen.changed_at = self._monotonic()
+            line = time_lines(sighting.metadata).started
+            if line is not None and not seen.started:
+                found.started.append((seen.run, sighting.partition, line))
+            seen.started = line is not None
+        seen.stamp, seen.sighting = stamp, sighting
+
+    def _verdict(self, seen: OpenRun) -> Move | None:
+        """Return the move of a run that has ended, None for another."""
+        if seen.sighting is None:
+            return None
+        partition, now = seen.sighting.partition, self._clock()
+        later = partition is not None and self.latest.get(partition, 0) > seen.run
+        unchanged_since = now - (self._monotonic() - seen.changed_at)
+        verdict = judge(seen.sighting, now, self._patience, later_started=later, unchanged_since=unchanged_since)
+        return self._ended(seen.run, seen.sighting, _ENDS[verdict]) if verdict in _ENDS else None
+
+    def _ended(self, run: int, sighting: Sighting, event: Event) -> Move:
+        """Return the move of a run that has ended."""
+        metadata = sighting.file(METADATA)
+        stopped_at = None if metadata is None else metadata.mtime_ns / 1e9
+        lines = time_lines(sighting.metadata)
+        changes = {
+            "ended_at": self._clock(),
+            "stopped_at": stopped_at,
+            "partition": sighting.partition,
+            "started": int(lines.started is not None),
+            "start_line": lines.started or "",
+            "stop_line": lines.stopped or "",
+            "dead": int(event is Event.DIED),
+        }
+        if self._passed_over(run, sighting.changed if stopped_at is None else stopped_at):
+            return Move(run, Event.PASSED_OVER, f"watch.backfill = {self._backfill}", changes)
+        return Move(run, event, changes=changes)
+
+    def _passed_over(self, run: int, ended: float) -> bool:
+        """Tell whether the backfill rule leaves out a run that had ended before the very first start."""
+        if ended >= self.first_start:
+            return False
+        return self._backfill == "none" or (isinstance(self._backfill, int) and run < self._backfill)
