@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.lanes import Lane, takes_oldest
-from archiverd.core.machine import IN_HAND, WAITING, Effect, Event, Position, Stage, State, step
+from archiverd.core.machine import IN_HAND, Effect, Event, Position, Stage, State, step
 from archiverd.journal.failures import journal_error
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
-    listing,
     select_files,
     select_first_phase,
     select_migrated,
@@ -24,6 +23,7 @@ from archiverd.journal.queries import (
     select_run,
     select_states,
     select_story,
+    select_waiting,
 )
 from archiverd.journal.rows import FirstPhaseRow, Move, legible
 from archiverd.journal.tables import EVENTS_KEPT
@@ -129,17 +129,10 @@ class Journal:
         """
         now = self._clock()
         oldest = takes_oldest(self._picks[stage])
-        order = "run ASC" if oldest else "lane ASC, run DESC"
-        sql = (
-            f"SELECT run FROM runs WHERE stage = ? AND state IN {listing(WAITING[stage])} "  # noqa: S608 - constants
-            f"AND (due IS NULL OR due <= ?) AND (? IS NULL OR run IN (SELECT value FROM json_each(?))) "
-            f"ORDER BY {order} LIMIT ?"
-        )
-        wanted = None if only is None else json.dumps(sorted(only))
 
         def work(db: sqlite3.Connection) -> int | None:
-            rows = db.execute(sql, (stage, now, wanted, wanted, len(in_hand) + 1))
-            return next((row["run"] for row in rows if row["run"] not in in_hand), None)
+            waiting = select_waiting(db, stage, now, only, oldest=oldest, most=len(in_hand) + 1)
+            return next((run for run in waiting if run not in in_hand), None)
 
         run = await self._open_writer.read(work)
         if run is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import TROUBLE, Event, Stage, State
+from archiverd.core.machine import TROUBLE, WAITING, Event, Stage, State
 from archiverd.journal.rows import FileFate, FirstPhaseRow, Hold, Migrated, Pace, Progress, RunRow, StoryLine
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 _PROGRESS = {
     Stage.IMPORT: (
@@ -31,6 +33,24 @@ def select_states(db: sqlite3.Connection, states: Sequence[State]) -> list[RunRo
     """Return the rows of the runs in ``states``, ascending by run."""
     sql = f"SELECT * FROM runs WHERE state IN {listing(states)} ORDER BY run"  # noqa: S608 - members of State
     return [RunRow.of(row) for row in db.execute(sql)]
+
+
+def select_waiting(
+    db: sqlite3.Connection, stage: Stage, now: float, only: Collection[int] | None, *, oldest: bool, most: int
+) -> list[int]:
+    """Return the runs (of ``only``, if given) that ``stage`` should take up next, at most ``most`` of them.
+
+    The states are those of every stage, for an index's sake: a run's stage tells which of them it can be in.
+    """
+    order = "run ASC" if oldest else "lane ASC, run DESC"
+    states = listing(chain.from_iterable(WAITING.values()))
+    sql = (
+        f"SELECT run FROM runs WHERE stage = ? AND state IN {states} "  # noqa: S608 - constants
+        f"AND (due IS NULL OR due <= ?) AND (? IS NULL OR run IN (SELECT value FROM json_each(?))) "
+        f"ORDER BY {order} LIMIT ?"
+    )
+    wanted = None if only is None else json.dumps(sorted(only))
+    return [row["run"] for row in db.execute(sql, (stage, now, wanted, wanted, most))]
 
 
 def select_counts(db: sqlite3.Connection) -> dict[State, int]:

@@ -5,6 +5,9 @@ record (I7), ``holds`` the backends that are left alone for now, ``logs`` what t
 last written, ``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started,
 ``told`` and ``told_holds`` what people were told of. Times are epoch seconds (UTC). ``PRAGMA user_version`` holds the
 schema version.
+
+SQLite uses an index that has a condition only for a query that says the condition in the same words: who changes one
+changes the other (``tests/journal/test_indexes.py``).
 """
 
 from __future__ import annotations
@@ -115,6 +118,11 @@ MIGRATIONS: tuple[str, ...] = (
         stage TEXT PRIMARY KEY,
         texts TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    DROP INDEX runs_waiting;
+    CREATE INDEX runs_waiting ON runs (stage, lane, run DESC) WHERE state IN ('queued', 'imported', 'upload_unknown');
+    CREATE INDEX runs_oldest ON runs (stage, run) WHERE state IN ('queued', 'imported', 'upload_unknown');
     """,
 )
 

@@ -1,0 +1,64 @@
+"""What is asked again and again costs as little with 100 000 runs as with ten: SQLite answers it from an index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from archiverd.core.lanes import OLDEST_EVERY
+from archiverd.core.machine import Stage
+from archiverd.journal.journal import Journal
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+
+class Explaining:
+    """A connection that asks SQLite, before each query, how it is going to answer that very text."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.plans: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.connection, name)
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        if sql.startswith("SELECT"):
+            steps = self.connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+            self.plans.append("; ".join(step["detail"] for step in steps))
+        return self.connection.execute(sql, values)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    """An open journal without runs: SQLite plans by what the tables look like, not by how full they are."""
+    opened = Journal(tmp_path / "journal.sqlite", clock=lambda: 1_000.0)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def plans(journal: Journal) -> list[str]:
+    """How SQLite answers each query of the journal, in order."""
+    writer = journal._open_writer
+    explaining = Explaining(writer._connection)
+    writer._connection = cast("sqlite3.Connection", explaining)
+    return explaining.plans
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("only", [None, [5]])
+async def test_a_pick_sorts_nothing(journal: Journal, plans: list[str], stage: Stage, only: list[int] | None) -> None:
+    """The run to take up stands first in an index, whichever stage asks and whoever's turn it is."""
+    for picks in (0, OLDEST_EVERY - 1):
+        journal._picks[stage] = picks
+        await journal.pick(stage, (), only)
+    newest, oldest = plans
+    assert "INDEX runs_waiting (stage=?)" in newest
+    assert "INDEX runs_oldest (stage=?)" in oldest
+    assert "TEMP B-TREE" not in newest + oldest
