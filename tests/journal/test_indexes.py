@@ -62,3 +62,18 @@ async def test_a_pick_sorts_nothing(journal: Journal, plans: list[str], stage: S
     assert "INDEX runs_waiting (stage=?)" in newest
     assert "INDEX runs_oldest (stage=?)" in oldest
     assert "TEMP B-TREE" not in newest + oldest
+
+
+@pytest.mark.parametrize("stage", Stage)
+async def test_how_far_a_stage_has_come_is_read_from_the_ends_of_indexes(
+    journal: Journal, plans: list[str], stage: Stage
+) -> None:
+    """The state files ask twice a second: neither the first run left nor the last one begun is looked for."""
+    await journal.progress(stage)
+    left, begun = {
+        Stage.IMPORT: ("runs_not_imported", "runs_import_begun"),
+        Stage.MIGRATE: ("runs_not_migrated", "runs_migration_begun"),
+    }[stage]
+    assert f"INDEX {left}" in plans[0]
+    assert f"INDEX {begun}" in plans[1]
+    assert "SCAN" not in plans[0] + plans[1]

@@ -20,7 +20,7 @@ _PROGRESS = {
     ),
     Stage.MIGRATE: ("state IN ('verified', 'waived', 'ignored')", "puts > 0 OR verified_at IS NOT NULL"),
 }
-"""By stage, as SQL conditions: a run is through it; a run was taken up by it."""
+"""By stage, as SQL conditions: a run is through it; a run was taken up by it. Indexes have them in the same words."""
 
 
 def select_run(db: sqlite3.Connection, run: int) -> RunRow | None:

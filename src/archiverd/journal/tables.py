@@ -123,6 +123,12 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX runs_waiting;
     CREATE INDEX runs_waiting ON runs (stage, lane, run DESC) WHERE state IN ('queued', 'imported', 'upload_unknown');
     CREATE INDEX runs_oldest ON runs (stage, run) WHERE state IN ('queued', 'imported', 'upload_unknown');
+    CREATE INDEX runs_not_imported ON runs (run)
+        WHERE NOT (imported_at IS NOT NULL OR state IN ('verified', 'waived', 'ignored'));
+    CREATE INDEX runs_import_begun ON runs (run)
+        WHERE imported_at IS NOT NULL OR state = 'importing' OR (stage = 'import' AND (attempts > 0 OR error <> ''));
+    CREATE INDEX runs_not_migrated ON runs (run) WHERE NOT (state IN ('verified', 'waived', 'ignored'));
+    CREATE INDEX runs_migration_begun ON runs (run) WHERE puts > 0 OR verified_at IS NOT NULL;
     """,
 )
 

@@ -1,0 +1,71 @@
+"""What the journal's sums mean, told once more in Python."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiverd.core.machine import Stage, State
+from archiverd.journal.queries import select_progress, select_states
+from archiverd.journal.rows import Progress, RunRow
+from archiverd.journal.tables import connect, migrate
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+FACTS = st.fixed_dictionaries(
+    {
+        "run": st.integers(1, 30),
+        "state": st.sampled_from(State),
+        "stage": st.sampled_from(Stage),
+        "attempts": st.integers(0, 1),
+        "error": st.sampled_from(["", "UconDBError: away"]),
+        "puts": st.integers(0, 1),
+        "imported_at": st.sampled_from([None, 10.0, 20.0]),
+        "verified_at": st.sampled_from([None, 10.0, 20.0]),
+    }
+)
+JOURNALS = st.lists(FACTS, max_size=12, unique_by=lambda facts: str(facts["run"]))
+
+ENDED = (State.VERIFIED, State.WAIVED, State.IGNORED)
+
+
+def fill(facts: Sequence[dict[str, object]]) -> sqlite3.Connection:
+    """Make a journal in memory that holds runs of which ``facts`` are so."""
+    db = connect(":memory:")
+    migrate(db)
+    sql = (
+        "INSERT INTO runs (run, state, stage, attempts, error, puts, imported_at, verified_at, lane, seen_at, "
+        "changed_at) VALUES (:run, :state, :stage, :attempts, :error, :puts, :imported_at, :verified_at, 0, 1.0, 1.0)"
+    )
+    db.executemany(sql, facts)
+    return db
+
+
+def through(row: RunRow, stage: Stage) -> bool:
+    """Tell whether a run is through ``stage``."""
+    return row.state in ENDED or (stage is Stage.IMPORT and row.imported_at is not None)
+
+
+def begun(row: RunRow, stage: Stage) -> bool:
+    """Tell whether ``stage`` has taken a run up."""
+    if stage is Stage.MIGRATE:
+        return row.puts > 0 or row.verified_at is not None
+    tried = row.stage is Stage.IMPORT and (row.attempts > 0 or row.error != "")
+    return row.imported_at is not None or row.state is State.IMPORTING or tried
+
+
+@given(JOURNALS, st.sampled_from(Stage))
+def test_how_far_a_stage_has_come(facts: list[dict[str, object]], stage: Stage) -> None:
+    """The last run up to which all are through, and the greatest one taken up, whatever the journal holds."""
+    db = fill(facts)
+    rows = select_states(db, list(State))
+    done = list(takewhile(lambda row: through(row, stage), rows))
+    contiguous = done[-1].run if done else 0
+    attempted = max((row.run for row in rows if begun(row, stage)), default=0)
+    assert select_progress(db, stage) == Progress(contiguous, attempted)
+    db.close()
