@@ -77,3 +77,9 @@ async def test_how_far_a_stage_has_come_is_read_from_the_ends_of_indexes(
     assert f"INDEX {left}" in plans[0]
     assert f"INDEX {begun}" in plans[1]
     assert "SCAN" not in plans[0] + plans[1]
+
+
+async def test_dead_runs_are_not_looked_for_among_all_that_are_verified(journal: Journal, plans: list[str]) -> None:
+    """Every minute it is asked whose stop line may still come: there are few such runs."""
+    await journal.archived_as_dead()
+    assert plans == ["SEARCH runs USING INDEX runs_dead (state=?)"]

@@ -189,6 +189,18 @@ async def test_a_restart_leaves_no_run_in_hand(journal: Journal) -> None:
     assert states == {1: State.QUEUED, 2: State.UPLOAD_UNKNOWN, 3: State.QUEUED}
 
 
+async def test_whose_stop_line_may_still_come(journal: Journal) -> None:
+    """Runs archived as dead, neither those on their way nor those whose stop line has come."""
+    uploaded = (Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_PROVEN)
+    for run, dead, superseded in ((4, 1, 0), (3, 1, 1), (2, 0, 0), (1, 1, 0)):
+        await journal.see([run], Lane.FRESH)
+        await journal.record(Move(run, Event.ENDED, changes={"dead": dead, "superseded": superseded}))
+        await journal.record(*(Move(run, event) for event in uploaded))
+    await put_in(journal, 5, Event.ENDED)
+    await journal.record(Move(5, Event.IMPORT_BEGINS, changes={"dead": 1}))
+    assert await journal.archived_as_dead() == [1, 4]
+
+
 async def test_the_story_is_told_and_bounded(journal: Journal, tmp_path: Path) -> None:
     """A run's story keeps its first line and its last ones, whatever happens to it."""
     await put_in(journal, 1, Event.ENDED)

@@ -185,6 +185,11 @@ class Journal:
         """Return the rows of the runs in ``states``, ascending."""
         return await self._open_writer.read(lambda db: select_states(db, states))
 
+    async def archived_as_dead(self) -> list[int]:
+        """Return the verified runs that never got a stop line, ascending."""
+        sql = "SELECT run FROM runs WHERE dead AND NOT superseded AND state = ? ORDER BY run"
+        return await self._open_writer.read(lambda db: [row["run"] for row in db.execute(sql, (State.VERIFIED,))])
+
     async def hold(self, backend: str, hold: Hold | None) -> None:
         """Note why ``backend`` is left alone, for others to read; None if it is not."""
 

@@ -129,6 +129,7 @@ MIGRATIONS: tuple[str, ...] = (
         WHERE imported_at IS NOT NULL OR state = 'importing' OR (stage = 'import' AND (attempts > 0 OR error <> ''));
     CREATE INDEX runs_not_migrated ON runs (run) WHERE NOT (state IN ('verified', 'waived', 'ignored'));
     CREATE INDEX runs_migration_begun ON runs (run) WHERE puts > 0 OR verified_at IS NOT NULL;
+    CREATE INDEX runs_dead ON runs (state, run) WHERE dead AND NOT superseded;
     """,
 )
 

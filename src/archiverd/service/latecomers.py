@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import Event, ForbiddenTransitionError, State
+from archiverd.core.machine import Event, ForbiddenTransitionError
 from archiverd.journal.rows import Move
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
 from archiverd.runrecord.sighting import METADATA, Stamp, metadata_stamp, sight
@@ -45,7 +45,7 @@ class Latecomers:
 
     async def look(self) -> None:
         """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
-        dead = [row.run for row in await self._journal.in_state(State.VERIFIED) if row.dead and not row.superseded]
+        dead = await self._journal.archived_as_dead()
         for move in await asyncio.to_thread(self._stopped, dead):
             try:
                 await self._journal.record(move)
