@@ -162,6 +162,20 @@ def test_a_lost_journal_is_rebuilt_without_a_single_upload(site: Site) -> None:
     assert site.run("reconcile", "--deep").returncode == 0
 
 
+def test_a_first_start_that_fails_leaves_the_rebuilding_to_the_next(site: Site) -> None:
+    """A run that only artdaqDB knows is found though the first start with a new journal came to nothing."""
+    site.make(*THREE_RUNS)
+    assert site.run("once", "--import-only").returncode == 0
+    for left in site.work.glob("journal.sqlite*"):
+        left.unlink()
+    shutil.rmtree(site.records / "8")
+    away = site.records.rename(site.root / "away")
+    assert "Cannot read run records directory" in site.run("once").stderr
+    away.rename(site.records)
+    assert site.run("once", "--incremental").returncode == 0
+    assert site.versions() == {7: 1, 8: 1, 9: 1}
+
+
 @pytest.mark.parametrize("stage", ["import", "migrate"])
 def test_recover_proves_again_what_a_database_holds(site: Site, stage: str) -> None:
     """With the journal lost: state file and journal say again what they said, and nothing was stored twice."""

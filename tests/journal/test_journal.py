@@ -252,7 +252,7 @@ async def test_a_damaged_journal_is_set_aside_and_made_anew(tmp_path: Path, cloc
         path.write_bytes(junk)
         journal = Journal(path, clock=clock)
         await journal.open()
-        assert journal.is_new
+        assert not await journal.has_taken_over()
         assert await journal.known() == {}
         await journal.close()
         assert (tmp_path / f"journal.sqlite.corrupted-{number}").read_bytes() == junk
@@ -268,7 +268,7 @@ async def test_a_journal_with_a_broken_page_is_set_aside(tmp_path: Path, clock: 
     whole = path.read_bytes()
     path.write_bytes(whole[:8192] + b"\xa5" * 8192 + whole[16384:])
     await journal.open()
-    assert journal.is_new
+    assert not await journal.has_taken_over()
     assert (tmp_path / "journal.sqlite.corrupted-1").exists()
     await journal.close()
 
@@ -297,7 +297,7 @@ async def test_a_journal_of_an_older_version_is_taken_over(tmp_path: Path, clock
     db.close()
     journal = Journal(path, clock=clock)
     await journal.open()
-    assert not journal.is_new
+    assert await journal.has_taken_over()
     await journal.recover()
     states = {row.run: row.state for row in await journal.in_state(*State)}
     assert states == {1: State.VERIFIED, 2: State.RETRY_WAIT, 3: State.UPLOAD_UNKNOWN, 4: State.QUARANTINED}

@@ -171,7 +171,7 @@ class Detector:
 
     def _surroundings(self) -> Any:
         """Put the doubles in the place of the journal's file and thread, and of the wire to UconDB."""
-        opened = mock.Mock(return_value=(self.file, False))
+        opened = mock.Mock(return_value=self.file)
         stack = mock.patch.multiple(journals, open_sound=opened, Writer=functools.partial(Ledger, self.world))
         wire = mock.patch.object(ucondb_client, "Wire", mock.Mock(return_value=Line(self.world, self.server)))
         publish = mock.patch.object(artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0)

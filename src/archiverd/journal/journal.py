@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from archiverd.journal.rows import FileFate, Hold, Migrated, Progress, RunRow, StoryLine
 
+_TAKEN_OVER = "taken over"
+
 
 class Journal:
     """A row per run and a bounded story of its events, in SQLite.
@@ -57,8 +59,6 @@ class Journal:
         self._on_effect = on_effect
         self._group_limit = group_limit
         self._writer: Writer | None = None
-        self.is_new = False
-        """Whether ``open`` made the file: then the databases know more than it does."""
         self._picks = dict.fromkeys(Stage, 0)
 
     async def open(self) -> None:
@@ -68,7 +68,7 @@ class Journal:
         ArchiverError when it is unwritable or from a newer program.
         """
         try:
-            connection, self.is_new = open_sound(self._path)
+            connection = open_sound(self._path)
         except sqlite3.Error as error:
             raise journal_error(error) from error
         self._writer = Writer(connection, self._group_limit)
@@ -329,6 +329,15 @@ class Journal:
         """Return, by partition, the greatest run number known to have started."""
         sql = "SELECT partition, max(run) AS run FROM runs WHERE started AND partition IS NOT NULL GROUP BY partition"
         return await self._open_writer.read(lambda db: {row["partition"]: row["run"] for row in db.execute(sql)})
+
+    async def has_taken_over(self) -> bool:
+        """Tell whether it was noted that this journal knows what databases and older files know."""
+        sql = "SELECT 1 FROM marks WHERE name = ?"
+        return await self._open_writer.read(lambda db: db.execute(sql, (_TAKEN_OVER,)).fetchone() is not None)
+
+    async def note_taken_over(self) -> None:
+        """Note that this journal knows what databases and older files know: nobody needs to ask them again."""
+        await self._open_writer.write(lambda db: db.execute("INSERT OR IGNORE INTO marks VALUES (?)", (_TAKEN_OVER,)))
 
     async def open_runs(self) -> frozenset[int]:
         """Return the runs whose end has not been seen."""

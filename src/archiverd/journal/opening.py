@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def open_sound(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Open or make the journal at ``path``; return its connection, and whether it was made now.
+def open_sound(path: Path) -> sqlite3.Connection:
+    """Open or make the journal at ``path``.
 
     A damaged one is set aside and a new one made. Raise sqlite3.Error if it cannot be used, ArchiverError if it is of
     a newer program or cannot be set aside; then nothing is left open.
@@ -32,16 +32,16 @@ def open_sound(path: Path) -> tuple[sqlite3.Connection, bool]:
     return _open(path)
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Open the journal, checked and up to date; tell whether it was empty."""
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the journal, checked and up to date."""
     connection = connect(str(path))
     try:
         _check(connection)
-        is_new = migrate(connection)
+        migrate(connection)
     except BaseException:
         connection.close()
         raise
-    return connection, is_new
+    return connection
 
 
 def _check(connection: sqlite3.Connection) -> None:

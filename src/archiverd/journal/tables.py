@@ -3,8 +3,8 @@
 ``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
 record (I7), ``holds`` the backends that are left alone for now, ``logs`` what the failure logs said when they were
 last written, ``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started,
-``told`` and ``told_holds`` what people were told of. Times are epoch seconds (UTC). ``PRAGMA user_version`` holds the
-schema version.
+``told`` and ``told_holds`` what people were told of, ``marks`` what has been done once for all. Times are epoch seconds
+(UTC). ``PRAGMA user_version`` holds the schema version.
 
 SQLite uses an index that has a condition only for a query that says the condition in the same words: who changes one
 changes the other (``tests/journal/test_indexes.py``).
@@ -131,6 +131,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX runs_migration_begun ON runs (run) WHERE puts > 0 OR verified_at IS NOT NULL;
     CREATE INDEX runs_dead ON runs (state, run) WHERE dead AND NOT superseded;
     """,
+    """
+    CREATE TABLE marks (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    INSERT INTO marks SELECT 'taken over' WHERE EXISTS (SELECT 1 FROM runs);
+    """,
 )
 
 VERSION = len(MIGRATIONS)
@@ -139,8 +143,8 @@ EVENTS_KEPT = 200
 """At most so many events are kept of one run; the oldest but the first go."""
 
 
-def migrate(connection: sqlite3.Connection) -> bool:
-    """Bring the journal to this program's schema version, in one transaction a step; tell whether it was empty.
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the journal to this program's schema version, in one transaction a step.
 
     Raise ArchiverError when the journal was written by a newer archiverd.
     """
@@ -152,7 +156,6 @@ def migrate(connection: sqlite3.Connection) -> bool:
         )
     for number in range(version, VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")
-    return bool(version == 0)
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:

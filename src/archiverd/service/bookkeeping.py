@@ -21,15 +21,16 @@ LOOK_SECONDS = 1.0
 async def begin(parts: Parts) -> None:
     """Take in what stood in files and databases before this start; after the first scan, before the stages.
 
-    When the journal is new, artdaqDB tells of runs whose directories are gone: the journal may have been lost. Raise
-    ArchiverError.
+    To a new journal artdaqDB tells of runs whose directories are gone: the one before may have been lost. A start that
+    is cut short before that leaves it to the next. Raise ArchiverError.
     """
-    if parts.journal.is_new:
+    if not await parts.journal.has_taken_over():
         try:
             await parts.books.take_over()
         except OSError as error:
             _say(error)
         await adopt_archived(parts.journal, parts.artdaqdb)
+        await parts.journal.note_taken_over()
     await _balance(parts)
 
 
