@@ -8,6 +8,7 @@ import pytest
 
 from archiverd.core.machine import (
     IN_HAND,
+    ON_THEIR_WAY,
     TABLE,
     WAITING,
     Effect,
@@ -174,3 +175,12 @@ def test_a_waiting_state_wakes_its_stage() -> None:
             after, effects = step(Position(state, stage), event)
             for waiting_stage, states in WAITING.items():
                 assert (wakes[waiting_stage] in effects) == (after.state in states), (state, event, answer)
+
+
+def test_a_run_on_its_way_has_the_stage_that_its_state_tells() -> None:
+    """Whoever counts runs by state knows how many stages are before them."""
+    assert set(ON_THEIR_WAY) == {*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND}
+    for state, event in TABLE:
+        for stage in Stage:
+            after, _ = step(Position(state, stage), event)
+            assert ON_THEIR_WAY.get(after.state, after.stage) is after.stage

@@ -83,3 +83,14 @@ async def test_dead_runs_are_not_looked_for_among_all_that_are_verified(journal:
     """Every minute it is asked whose stop line may still come: there are few such runs."""
     await journal.archived_as_dead()
     assert plans == ["SEARCH runs USING INDEX runs_dead (state=?)"]
+
+
+@pytest.mark.parametrize("only", [None, [5]])
+async def test_runs_on_their_way_are_counted_in_an_index(
+    journal: Journal, plans: list[str], only: list[int] | None
+) -> None:
+    """While somebody waits for a pass it is asked three times a second how many there are: no run is loaded for it."""
+    await journal.on_their_way(only)
+    (plan,) = plans
+    assert plan.startswith("SEARCH runs USING COVERING INDEX runs_state (state=?")
+    assert "TEMP B-TREE" not in plan

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.core.machine import Stage, State
-from archiverd.journal.queries import select_progress, select_states
-from archiverd.journal.rows import Progress, RunRow
+from archiverd.core.machine import IN_HAND, TROUBLE, WAITING, Stage, State
+from archiverd.journal.queries import select_on_their_way, select_outcome, select_progress, select_states
+from archiverd.journal.rows import Outcome, Progress, RunRow, Stuck
 from archiverd.journal.tables import connect, migrate
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ FACTS = st.fixed_dictionaries(
     }
 )
 JOURNALS = st.lists(FACTS, max_size=12, unique_by=lambda facts: str(facts["run"]))
+
+SOME = st.none() | st.sets(st.integers(1, 30))
+"""Runs that somebody asks about; None for all."""
 
 ENDED = (State.VERIFIED, State.WAIVED, State.IGNORED)
 
@@ -68,4 +72,28 @@ def test_how_far_a_stage_has_come(facts: list[dict[str, object]], stage: Stage) 
     contiguous = done[-1].run if done else 0
     attempted = max((row.run for row in rows if begun(row, stage)), default=0)
     assert select_progress(db, stage) == Progress(contiguous, attempted)
+    db.close()
+
+
+@given(JOURNALS, SOME)
+def test_how_many_runs_are_on_their_way(facts: list[dict[str, object]], only: set[int] | None) -> None:
+    """Runs that a stage takes up or has in hand, by state; states without one are left out."""
+    db = fill(facts)
+    states = (*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND)
+    rows = [row for row in select_states(db, states) if only is None or row.run in only]
+    assert select_on_their_way(db, only) == Counter(row.state for row in rows)
+    db.close()
+
+
+@given(JOURNALS, SOME, st.sampled_from([TROUBLE, (*TROUBLE, State.IMPORTED)]))
+def test_what_became_of_runs(facts: list[dict[str, object]], only: set[int] | None, trouble: tuple[State, ...]) -> None:
+    """Who was imported and verified since then, who is still open, and the runs in trouble, ascending."""
+    db = fill(facts)
+    rows = [row for row in select_states(db, list(State)) if only is None or row.run in only]
+    assert select_outcome(db, 15.0, trouble, only) == Outcome(
+        imported=sum(row.imported_at == 20.0 for row in rows),
+        verified=sum(row.verified_at == 20.0 for row in rows),
+        open=sum(row.state is State.OPEN for row in rows),
+        stuck=tuple(Stuck(row.run, row.state, row.error) for row in rows if row.state in trouble),
+    )
     db.close()

@@ -105,6 +105,15 @@ WAITING: dict[Stage, tuple[State, ...]] = {
 IN_HAND = (State.IMPORTING, State.UPLOADING)
 """The states in which a stage is in the middle of an effect; a restart moves them on."""
 
+ON_THEIR_WAY: dict[State, Stage] = {
+    State.QUEUED: Stage.IMPORT,
+    State.IMPORTING: Stage.IMPORT,
+    State.IMPORTED: Stage.MIGRATE,
+    State.UPLOADING: Stage.MIGRATE,
+    State.UPLOAD_UNKNOWN: Stage.MIGRATE,
+}
+"""The states of runs that a stage takes up or has in hand, and which stage that is."""
+
 TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
 """The states of runs that could not be archived so far."""
 

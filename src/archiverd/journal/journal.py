@@ -19,6 +19,8 @@ from archiverd.journal.queries import (
     select_files,
     select_first_phase,
     select_migrated,
+    select_on_their_way,
+    select_outcome,
     select_progress,
     select_run,
     select_states,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from archiverd.journal.rows import FileFate, Hold, Migrated, Progress, RunRow, StoryLine
+    from archiverd.journal.rows import FileFate, Hold, Migrated, Outcome, Progress, RunRow, StoryLine
 
 _TAKEN_OVER = "taken over"
 
@@ -189,6 +191,14 @@ class Journal:
         """Return the verified runs that never got a stop line, ascending."""
         sql = "SELECT run FROM runs WHERE dead AND NOT superseded AND state = ? ORDER BY run"
         return await self._open_writer.read(lambda db: [row["run"] for row in db.execute(sql, (State.VERIFIED,))])
+
+    async def on_their_way(self, only: Collection[int] | None = None) -> dict[State, int]:
+        """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state."""
+        return await self._open_writer.read(lambda db: select_on_their_way(db, only))
+
+    async def outcome(self, since: float, trouble: Iterable[State], only: Collection[int] | None = None) -> Outcome:
+        """Return what became of runs (of ``only``, if given) since then, in epoch seconds."""
+        return await self._open_writer.read(lambda db: select_outcome(db, since, trouble, only))
 
     async def hold(self, backend: str, hold: Hold | None) -> None:
         """Note why ``backend`` is left alone, for others to read; None if it is not."""

@@ -6,8 +6,19 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import TROUBLE, WAITING, Event, Stage, State
-from archiverd.journal.rows import FileFate, FirstPhaseRow, Hold, Migrated, Pace, Progress, RunRow, StoryLine
+from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, WAITING, Event, Stage, State
+from archiverd.journal.rows import (
+    FileFate,
+    FirstPhaseRow,
+    Hold,
+    Migrated,
+    Outcome,
+    Pace,
+    Progress,
+    RunRow,
+    StoryLine,
+    Stuck,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,6 +67,33 @@ def select_waiting(
 def select_counts(db: sqlite3.Connection) -> dict[State, int]:
     """Return how many runs are in each state; states without a run are left out."""
     return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
+
+
+def select_on_their_way(db: sqlite3.Connection, only: Collection[int] | None = None) -> dict[State, int]:
+    """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state."""
+    among, values = _among(only)
+    sql = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(ON_THEIR_WAY)} {among} GROUP BY state"  # noqa: S608
+    return {State(row["state"]): row["n"] for row in db.execute(sql, values)}
+
+
+def select_outcome(
+    db: sqlite3.Connection, since: float, trouble: Iterable[State], only: Collection[int] | None = None
+) -> Outcome:
+    """Return what became of runs (of ``only``, if given) since then, in epoch seconds; ``trouble`` is to be stuck."""
+    among, values = _among(only)
+    sums = (
+        "SELECT count(*) FILTER (WHERE imported_at >= ?), count(*) FILTER (WHERE verified_at >= ?), "  # noqa: S608 - ours
+        f"count(*) FILTER (WHERE state = ?) FROM runs WHERE TRUE {among}"
+    )
+    imported, verified, still_open = db.execute(sums, (since, since, State.OPEN, *values)).fetchone()
+    sql = f"SELECT run, state, error FROM runs WHERE state IN {listing(trouble)} {among} ORDER BY run"  # noqa: S608 - ours
+    stuck = tuple(Stuck(row["run"], State(row["state"]), row["error"]) for row in db.execute(sql, values))
+    return Outcome(imported, verified, still_open, stuck)
+
+
+def _among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
+    """Return the SQL that narrows a query to ``only``, and its values."""
+    return ("", ()) if only is None else ("AND run IN (SELECT value FROM json_each(?))", (json.dumps(list(only)),))
 
 
 def select_progress(db: sqlite3.Connection, stage: Stage) -> Progress:

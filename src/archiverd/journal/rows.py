@@ -135,6 +135,28 @@ class Migrated:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """A run that could not be archived so far, and why; ``error`` is empty if nothing is wrong with it."""
+
+    run: int
+    state: State
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of runs since some moment, by how they stand at its end."""
+
+    imported: int
+    """Runs imported since then, those verified since included."""
+    verified: int
+    open: int
+    """Runs that have not ended yet."""
+    stuck: tuple[Stuck, ...]
+    """Ascending."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a stage has come: what its state file says."""
 

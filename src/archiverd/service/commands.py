@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import Stage, State
+from archiverd.core.machine import ON_THEIR_WAY, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.journal.reader import reading
 from archiverd.service import looking, memory, passes, standing
@@ -174,22 +174,18 @@ class Commands:
         begun, distance = time.time(), passes.Distance()
         self._wake()
         while not self.stopping.asked:
-            rows = [
-                row
-                for row in await self.parts.journal.in_state(*passes.ON_THEIR_WAY)
-                if only is None or row.run in only
-            ]
+            left = await self.parts.journal.on_their_way(only)
             gate = None if self.parts.migration is None else self.parts.migration.gate
             if gate is not None and gate.shut:  # those wait for UconDB, nobody knows how long
-                rows = [row for row in rows if row.stage is Stage.IMPORT]
-            progress(_told(*distance.of(rows)))
+                left = {state: runs for state, runs in left.items() if ON_THEIR_WAY[state] is Stage.IMPORT}
+            progress(_told(*distance.of(left)))
             runners = self.parts.runners
-            if rows and any(one.paused for one in runners) and not any(one.in_hand for one in runners):
+            if left and any(one.paused for one in runners) and not any(one.in_hand for one in runners):
                 raise ArchiverError(
-                    f"The daemon is paused: it does not take up the runs that wait ({len(rows)})",
+                    f"The daemon is paused: it does not take up the runs that wait ({sum(left.values())})",
                     remedy="`archiverd resume` lets it go on",
                 )
-            if not rows:
+            if not left:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         return (await passes.sum_up(self.parts, begun, only)).told()

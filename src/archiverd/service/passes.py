@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError, ConfigurationError, UconDBError
-from archiverd.core.machine import IN_HAND, TROUBLE, WAITING, Stage, State
+from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
@@ -25,18 +24,15 @@ from archiverd.stages.discovering import adopt_archived, find_missing
 from archiverd.stages.reconciling import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from archiverd.config import Settings
-    from archiverd.journal.rows import Hold, RunRow
+    from archiverd.journal.rows import Hold, Stuck
     from archiverd.service.progress import Progress
     from archiverd.stages.reconciling import Partition
 
 PROGRESS_SECONDS = 0.3
 """How often progress is told."""
-
-ON_THEIR_WAY = frozenset({*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND})
-"""The states of runs that a stage takes up or has in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class Pass:
     """Runs verified by this pass."""
     open: int
     """Runs that have not ended yet."""
-    failed: tuple[RunRow, ...]
+    failed: tuple[Stuck, ...]
     """Runs that could not be archived, or wait for UconDB."""
     hold: Hold | None
     """Why UconDB is left alone, if it is."""
@@ -244,8 +240,7 @@ async def _tell_progress(parts: Parts, only: Collection[int] | None, stopping: S
     """Tell how far the runs (of ``only``, if given) are, until cancelled."""
     distance = Distance()
     while True:
-        rows = await parts.journal.in_state(*ON_THEIR_WAY)
-        done, of, what = distance.of([row for row in rows if only is None or row.run in only])
+        done, of, what = distance.of(await parts.journal.on_their_way(only))
         on_progress(done, of, f"finishing what is in hand: {what}" if stopping.asked else what)
         await asyncio.sleep(PROGRESS_SECONDS)
 
@@ -256,25 +251,24 @@ class Distance:
 
     most: int = 0
 
-    def of(self, rows: Collection[RunRow]) -> tuple[int, int, str]:
-        """Return how many stages of how many are done if ``rows`` are still on their way, and what happens to these."""
-        left = sum(2 if row.stage is Stage.IMPORT else 1 for row in rows)
+    def of(self, runs: Mapping[State, int]) -> tuple[int, int, str]:
+        """Return how many stages of how many are done if ``runs`` are still on their way, and what happens to these."""
+        left = sum(number * (2 if ON_THEIR_WAY[state] is Stage.IMPORT else 1) for state, number in runs.items())
         self.most = max(self.most, left)
-        counts = Counter(row.state for row in rows)
-        what = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+        what = ", ".join(f"{runs[state]} {state}" for state in State if state in runs)
         return self.most - left, self.most, what
 
 
 async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, stopped: Reason | None = None) -> Pass:
     """Say what became of the runs (of ``only``, if given) since ``begun``, in epoch seconds."""
     gate = None if parts.migration is None else parts.migration.gate
-    rows = [row for row in await parts.journal.in_state(*State) if only is None or row.run in only]
     waiting = gate is not None and gate.shut
+    found = await parts.journal.outcome(begun, (*TROUBLE, State.IMPORTED) if waiting else TROUBLE, only)
     return Pass(
-        imported=sum(row.imported_at is not None and row.imported_at >= begun for row in rows),
-        verified=sum(row.verified_at is not None and row.verified_at >= begun for row in rows),
-        open=sum(row.state is State.OPEN for row in rows),
-        failed=tuple(row for row in rows if row.state in TROUBLE or (waiting and row.state is State.IMPORTED)),
+        imported=found.imported,
+        verified=found.verified,
+        open=found.open,
+        failed=found.stuck,
         hold=gate.hold if gate is not None and waiting else None,
         stopped=stopped,
     )
