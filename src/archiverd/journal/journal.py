@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.lanes import Lane, takes_oldest
-from archiverd.core.machine import IN_HAND, Effect, Event, Position, Stage, State, step
+from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
+from archiverd.journal.applying import apply, trim_story
 from archiverd.journal.failures import journal_error
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
@@ -28,7 +29,6 @@ from archiverd.journal.queries import (
     select_waiting,
 )
 from archiverd.journal.rows import FirstPhaseRow, Move, legible
-from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.journal.telling import Told
 from archiverd.journal.writer import GROUP_LIMIT, Writer
 
@@ -117,7 +117,7 @@ class Journal:
     async def _record(self, find: Callable[[sqlite3.Connection], Sequence[Move]]) -> list[RunRow]:
         """Apply the moves that ``find`` returns, found and applied in one transaction; then tell their effects."""
         now = self._clock()
-        done = await self._open_writer.write(lambda db: [_apply(db, move, now) for move in find(db)])
+        done = await self._open_writer.write(lambda db: [apply(db, move, now) for move in find(db)])
         for row, effects in done:
             log.get().debug(f"is now {row.state}", run=row.run)
             for effect in effects:
@@ -265,7 +265,7 @@ class Journal:
             if event:
                 sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs"
                 db.execute(f"{sql} WHERE run = ?", (now, event, legible(note), run))
-                _trim(db, run)
+                trim_story(db, run)
 
         await self._open_writer.write(work)
 
@@ -359,49 +359,3 @@ class Journal:
         return await self._open_writer.read(
             lambda db: {row["run"]: State(row["state"]) for row in db.execute("SELECT run, state FROM runs")}
         )
-
-
-def _apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple[Effect, ...]]:
-    """Apply one move inside the writer's transaction."""
-    row = select_run(db, move.run)
-    if row is None:
-        raise RuntimeError(f"run {move.run} is not in the journal")
-    after, effects = step(Position(row.state, row.stage), move.event)
-    changes = {
-        **move.changes,
-        **_listing(row, effects),
-        "state": str(after.state),
-        "stage": str(after.stage),
-        "changed_at": now,
-    }
-    columns = ", ".join(f"{name} = ?" for name in changes)
-    values = (*(legible(value) if isinstance(value, str) else value for value in changes.values()), move.run)
-    db.execute(f"UPDATE runs SET {columns} WHERE run = ?", values)  # noqa: S608 - our column names
-    insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
-    db.execute(insert, (move.run, now, str(move.event), str(after.state), legible(move.note)))
-    _trim(db, move.run)
-    if move.files is not None:
-        db.execute("DELETE FROM files WHERE run = ?", (move.run,))
-        fates = [(move.run, *map(legible, (fate.name, fate.entity, fate.reason))) for fate in move.files]
-        db.executemany("INSERT OR REPLACE INTO files (run, name, entity, reason) VALUES (?, ?, ?, ?)", fates)
-    changed = select_run(db, move.run)
-    if changed is None:
-        raise RuntimeError(f"run {move.run} vanished from the journal inside a transaction")
-    return changed, effects
-
-
-def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:
-    """Return how a move changes whether the run stands in its stage's failure log."""
-    if Effect.NOTE_FAILURE in effects and not row.listed:
-        return {"listed": 1}
-    if Effect.CLEAR_FAILURE in effects and row.listed:
-        return {"listed": 0}
-    return {}
-
-
-def _trim(db: sqlite3.Connection, run: int) -> None:
-    """Keep a run's story bounded: its first line and the last ones."""
-    (count,) = db.execute("SELECT count(*) FROM events WHERE run = ?", (run,)).fetchone()
-    if count > EVENTS_KEPT:
-        sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run = ? ORDER BY id LIMIT ? OFFSET 1)"
-        db.execute(sql, (run, count - EVENTS_KEPT))
