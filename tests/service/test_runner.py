@@ -18,8 +18,10 @@ from archiverd.service.runner import StageRunner
 from archiverd.service.stopping import Reason, Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
     from pathlib import Path
+
+    from archiverd.journal.rows import RunRow
 
 
 class Bench:
@@ -186,3 +188,25 @@ async def test_a_journal_that_cannot_be_written_does_not_kill_the_stage(
     async with asyncio.timeout(20):
         await bench.runner(failing_once).run()
     assert (calls, bench.worked) == (2, [5])
+
+
+async def test_a_run_stranded_while_others_are_taken_back_is_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outcome that cannot be written while the journal takes runs back is made good the next time."""
+    runner, recover = bench.runner(bench.import_it), bench.journal.recover
+    await bench.queue_up(1, 2)
+    await bench.journal.record(Move(1, Event.IMPORT_BEGINS), Move(2, Event.IMPORT_BEGINS))
+
+    async def one_more_meanwhile(only: Collection[int]) -> list[RunRow]:
+        found = await recover(only)
+        runner.stranded.add(2)
+        return found
+
+    runner.stranded.add(1)
+    monkeypatch.setattr(bench.journal, "recover", one_more_meanwhile)
+    await runner._take_back()
+    assert (runner.stranded, await bench.journal.known()) == ({2}, {1: State.QUEUED, 2: State.IMPORTING})
+    monkeypatch.setattr(bench.journal, "recover", recover)
+    await runner._take_back()
+    assert (runner.stranded, await bench.journal.known()) == (set(), {1: State.QUEUED, 2: State.QUEUED})

@@ -123,8 +123,9 @@ class StageRunner:
     async def _take_back(self) -> None:
         """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""
         if self.stranded:
-            await self.journal.recover(self.stranded)
-            self.stranded.clear()
+            taken = frozenset(self.stranded)
+            await self.journal.recover(taken)
+            self.stranded -= taken  # a worker may have added one meanwhile
 
     def _hopeless(self, gate: Gate) -> bool:
         """Tell whether one pass should end because the backend does not come back."""
