@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core import runset
-from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Patience, takes_oldest, wait_before
+from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Patience, longest_wait, takes_oldest, wait_before
 
 PATIENCE = Patience(quick=2, delay=3.0)
 
@@ -29,6 +29,13 @@ def test_later_waits_grow_and_are_bounded(attempt: int, seed: int) -> None:
     """Backoff never exceeds its cap and never falls below half of its nominal value."""
     nominal = min(BACKOFF_CAP_SECONDS, 3.0 * 2.0 ** min(attempt - 2, 32))
     assert nominal / 2 <= wait_before(attempt, PATIENCE, random.Random(seed).uniform) <= nominal
+
+
+@given(st.integers(1, 200), st.floats(0, 10_000), st.integers())
+def test_no_wait_is_longer_than_the_longest(attempt: int, delay: float, seed: int) -> None:
+    """Whatever the operator has set, and however often a run failed."""
+    patience = Patience(2, delay)
+    assert wait_before(attempt, patience, random.Random(seed).uniform) <= longest_wait(patience)
 
 
 @given(st.sets(st.integers(1, 200)))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.core.lanes import Lane
+from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Lane, Patience, longest_wait
 from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
 from archiverd.journal import tables
 from archiverd.journal.journal import Journal
@@ -166,6 +166,43 @@ async def test_a_retry_waits_until_it_is_due(journal: Journal, clock: Clock) -> 
     clock.now = 1_030.0
     await journal.wake_due()
     assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due(Stage.IMPORT)) == (5, None)
+
+
+async def test_a_clock_set_back_holds_up_no_retry(journal: Journal, clock: Clock) -> None:
+    """A wait longer than any backoff was reckoned by a clock that has been set back since: it is over."""
+    clock.now = 100_000.0
+    for run in (4, 5):
+        await put_in(journal, run, Event.ENDED, Event.IMPORT_BEGINS)
+    await journal.record(Move(4, Event.FAILED_FOR_NOW, changes={"due": clock.now + BACKOFF_CAP_SECONDS}))
+    await journal.record(Move(5, Event.IMPORT_DONE), Move(5, Event.UPLOAD_BEGINS))
+    await journal.record(Move(5, Event.UPLOAD_UNCLEAR, changes={"due": clock.now + 3.0}))
+    await journal.wake_due()
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.pick(Stage.MIGRATE, ())) == (None, None)
+    clock.now -= 7_200.0
+    await journal.wake_due()
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.pick(Stage.MIGRATE, ())) == (4, 5)
+    assert await journal.next_due(Stage.MIGRATE) == clock.now
+
+
+async def test_a_clock_set_back_holds_up_no_first_phase(journal: Journal, clock: Clock) -> None:
+    """The first phase of a running run is tried again after fifteen minutes at the latest, whatever the clock says."""
+    await journal.see([5], Lane.FRESH)
+    await journal.note_started([(5, 1, "")])
+    await journal.note_first_phase(5, {"due": clock.now + BACKOFF_CAP_SECONDS})
+    assert await journal.next_first_phase() is None
+    clock.now -= 1.0
+    assert await journal.next_first_phase() == 5
+
+
+async def test_a_retry_delay_longer_than_the_backoff_is_kept(tmp_path: Path, clock: Clock) -> None:
+    """Who configures an hour between quick retries gets an hour: that is no clock set back."""
+    journal = Journal(tmp_path / "j.sqlite", clock=clock, longest_wait=longest_wait(Patience(2, 3_600.0)))
+    await journal.open()
+    await put_in(journal, 5, Event.ENDED, Event.IMPORT_BEGINS)
+    await journal.record(Move(5, Event.FAILED_FOR_NOW, changes={"due": clock.now + 3_600.0}))
+    await journal.wake_due()
+    assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due(Stage.IMPORT)) == (None, clock.now + 3_600.0)
+    await journal.close()
 
 
 async def test_two_stages_may_wake_the_same_retries_at_once(journal: Journal, clock: Clock) -> None:

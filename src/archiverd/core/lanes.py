@@ -18,7 +18,7 @@ OLDEST_EVERY = 4
 """Every so many picks the oldest waiting run goes first."""
 
 BACKOFF_CAP_SECONDS = 900.0
-"""No failed run waits longer than this between two attempts."""
+"""No failed run waits longer than this between two attempts, unless the operator's own delay is longer."""
 
 
 class Lane(enum.IntEnum):
@@ -53,3 +53,8 @@ def wait_before(attempt: int, patience: Patience, uniform: Callable[[float, floa
     doublings = min(attempt - patience.quick, 32)
     nominal = min(BACKOFF_CAP_SECONDS, max(patience.delay, 1.0) * 2.0**doublings)
     return nominal * uniform(0.5, 1.0)
+
+
+def longest_wait(patience: Patience) -> float:
+    """Return the most seconds a failed run can have to wait."""
+    return max(BACKOFF_CAP_SECONDS, patience.delay)

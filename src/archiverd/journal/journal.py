@@ -11,7 +11,7 @@ from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.lanes import Lane, takes_oldest
+from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
 from archiverd.journal.applying import apply, trim_story
 from archiverd.journal.failures import journal_error
@@ -54,12 +54,18 @@ class Journal:
         clock: Callable[[], float],
         on_effect: Callable[[Effect], None] = lambda _: None,
         group_limit: int = GROUP_LIMIT,
+        longest_wait: float = BACKOFF_CAP_SECONDS,
     ) -> None:
-        """Name the file; ``clock`` gives epoch seconds; at most ``group_limit`` changes share a commit."""
+        """Name the file; ``clock`` gives epoch seconds; at most ``group_limit`` changes share a commit.
+
+        No retry waits longer than ``longest_wait`` seconds; one that is due later was noted before the clock was set
+        back, and is due now.
+        """
         self._path = path
         self._clock = clock
         self._on_effect = on_effect
         self._group_limit = group_limit
+        self._longest_wait = longest_wait
         self._writer: Writer | None = None
         self._picks = dict.fromkeys(Stage, 0)
 
@@ -148,11 +154,24 @@ class Journal:
         await self._open_writer.write(lambda db: db.execute(sql, (wanted, wanted)))
 
     async def wake_due(self, limit: int = 100) -> None:
-        """Let retries whose time has come wait for their stage again, at most ``limit`` at a time."""
+        """Let retries whose time has come wait for their stage again, at most ``limit`` at a time.
+
+        What is due further ahead than anything can have to wait is due now, whatever its state.
+        """
         now = self._clock()
+        ahead = now + self._longest_wait
         sql = "SELECT run FROM runs WHERE state = ? AND due <= ? ORDER BY due LIMIT ?"
         values = (State.RETRY_WAIT, now, limit)
-        if not await self._open_writer.read(lambda db: db.execute(sql, values).fetchone()):
+
+        def look(db: sqlite3.Connection) -> tuple[bool, bool]:
+            waits = db.execute("SELECT 1 FROM runs WHERE due > ? LIMIT 1", (ahead,)).fetchone()
+            return waits is not None, db.execute(sql, values).fetchone() is not None
+
+        set_back, due = await self._open_writer.read(look)
+        if set_back:
+            hasten = "UPDATE runs SET due = ? WHERE due > ?"
+            await self._open_writer.write(lambda db: db.execute(hasten, (now, ahead)))
+        elif not due:
             return
         changes = {"due": None, "lane": int(Lane.RETRY)}
         await self._record(lambda db: [Move(row["run"], Event.DUE, "", changes) for row in db.execute(sql, values)])
@@ -238,10 +257,12 @@ class Journal:
     async def next_first_phase(self) -> int | None:
         """Return the newest open run that has started and whose first phase is to be tried now, or None."""
         sql = (
-            "SELECT runs.run FROM runs LEFT JOIN pending USING (run) WHERE runs.state = ? AND runs.started "
-            "AND NOT coalesce(pending.done, 0) AND (pending.due IS NULL OR pending.due <= ?) ORDER BY run DESC LIMIT 1"
+            "SELECT runs.run FROM runs LEFT JOIN pending USING (run) WHERE runs.state = :state AND runs.started "
+            "AND NOT coalesce(pending.done, 0) "
+            "AND (pending.due IS NULL OR pending.due <= :now OR pending.due > :ahead) ORDER BY run DESC LIMIT 1"
         )
-        values = (State.OPEN, self._clock())
+        now = self._clock()
+        values = {"state": State.OPEN, "now": now, "ahead": now + self._longest_wait}
 
         def work(db: sqlite3.Connection) -> int | None:
             row = db.execute(sql, values).fetchone()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from archiverd import log
 from archiverd.artdaqdb.schema import Schema, load_schema
 from archiverd.core.errors import ArchiverError, Retry, told_as
-from archiverd.core.lanes import Patience
+from archiverd.core.lanes import Patience, longest_wait
 from archiverd.core.machine import Effect, Stage
 from archiverd.disk import RealDisk
 from archiverd.journal.books import TAGS, Books
@@ -191,7 +191,11 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
                 wakes[effect].set()
 
         journal = Journal(
-            journal_path(settings), clock=time.time, on_effect=on_effect, group_limit=settings.app.batch_size
+            journal_path(settings),
+            clock=time.time,
+            on_effect=on_effect,
+            group_limit=settings.app.batch_size,
+            longest_wait=longest_wait(_patience(settings)),
         )
         await journal.open()
         stack.push_async_callback(journal.close)
@@ -244,6 +248,11 @@ async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB
     return ucondb
 
 
+def _patience(settings: Settings) -> Patience:
+    """Return how failures are waited out."""
+    return Patience(settings.app.run_process_retries, settings.app.retry_delay_seconds)
+
+
 def make_books(settings: Settings, journal: Journal) -> Books:
     """Return the keeper of the state files and failure logs."""
 
@@ -265,8 +274,7 @@ class _Maker:
 
     @property
     def failing(self) -> Failing:
-        app = self.settings.app
-        return Failing(Patience(app.run_process_retries, app.retry_delay_seconds), time.time, random.uniform)
+        return Failing(_patience(self.settings), time.time, random.uniform)
 
     def importer(self, schema: Schema) -> Importer:
         """Make the import stage."""
