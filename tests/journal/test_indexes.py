@@ -94,3 +94,10 @@ async def test_runs_on_their_way_are_counted_in_an_index(
     (plan,) = plans
     assert plan.startswith("SEARCH runs USING COVERING INDEX runs_state (state=?")
     assert "TEMP B-TREE" not in plan
+
+
+async def test_retries_that_are_not_due_are_not_looked_through(journal: Journal, plans: list[str]) -> None:
+    """A stage asks before each pick whether one is due, and when the next will be, however many wait."""
+    await journal.wake_due()
+    await journal.next_due(Stage.IMPORT)
+    assert [plan for plan in plans if "runs_due (due" not in plan or "TEMP B-TREE" in plan] == []

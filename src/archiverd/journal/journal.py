@@ -160,7 +160,8 @@ class Journal:
         """
         now = self._clock()
         ahead = now + self._longest_wait
-        sql = "SELECT run FROM runs WHERE state = ? AND due <= ? ORDER BY due LIMIT ?"
+        # Here and below a + keeps SQLite from the index on the state, which may hold many that are not due.
+        sql = "SELECT run FROM runs WHERE +state = ? AND due <= ? ORDER BY due LIMIT ?"
         values = (State.RETRY_WAIT, now, limit)
 
         def look(db: sqlite3.Connection) -> tuple[bool, bool]:
@@ -182,7 +183,7 @@ class Journal:
         One of the other stage must not be waited for: a pass runs the stages one after the other.
         """
         sql = (
-            "SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND state IN (?, ?) AND stage = ? "
+            "SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND +state IN (?, ?) AND stage = ? "
             "AND (? IS NULL OR run IN (SELECT value FROM json_each(?)))"
         )
         wanted = None if only is None else json.dumps(sorted(only))
