@@ -196,10 +196,7 @@ def test_what_vanished_from_ucondb_is_noticed_and_uploaded_again(site: Site) -> 
     """A verified run is held to its word: `reconcile` tells, a pass mends."""
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
-    site.children[0].terminate()
-    site.children[0].wait()
-    shutil.rmtree(site.root / "ucondb")
-    site.serve()
+    lose_what_ucondb_holds(site)
     told = site.run("reconcile")
     assert (told.returncode, "missing_ucondb          3   7-9" in told.stdout) == (1, True)
     assert site.run("once", "--incremental").returncode == 0
@@ -292,6 +289,38 @@ def test_a_stop_line_that_comes_after_all_updates_artdaqdb_only(site: Site) -> N
     assert b"23:59:59" in replaced["RunHistory2.fcl"]
     assert b"23:59:59" in replaced["metadata.fcl"]
     assert site.run("reconcile", "--deep").returncode == 0
+
+
+def lose_what_ucondb_holds(site: Site) -> None:
+    """Let UconDB come back empty."""
+    site.children[0].terminate()
+    site.children[0].wait()
+    shutil.rmtree(site.root / "ucondb")
+    site.serve()
+
+
+def test_a_superseded_run_that_ucondb_lost_is_stored_as_it_is_now(site: Site) -> None:
+    """What was sent can no longer be rebuilt: nothing is sent until an operator says so, as the remedy tells."""
+    site.make(*ONE_RUN)
+    unstop(site, 7)
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\nsettle_seconds = 0.1\n")
+    assert site.run("once").returncode == 0
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+    assert site.run("once").returncode == 0
+    assert site.rows()[7].superseded
+    lose_what_ucondb_holds(site)
+    assert site.run("once").returncode == 1
+    assert site.rows()[7].state is State.QUARANTINED
+    assert "`archiverd release 7 --override`" in site.run("why", "7").stdout
+    assert site.run("release", "7", "--override").returncode == 0
+    assert site.run("once").returncode == 0
+    row = site.rows()[7]
+    assert (row.state, row.superseded, row.override) == (State.VERIFIED, False, False)
+    site.assert_proven(row)
+    assert site.versions() == {7: 1}
+    assert b"23:59:59" in dict(unpack(site.blob(7)).files)["RunHistory2.fcl"]
 
 
 def test_a_conflict_is_resolved_by_an_operator(site: Site) -> None:

@@ -36,7 +36,7 @@ def waive(globals_: Globals, run: int, reason: str, as_json: bool) -> None:
 
 @click.command(short_help="Put a run that was set aside back to work.")
 @click.argument("run", type=RunNumber(RELEASABLE))
-@click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict or superseded.")
+@click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict, superseded, changed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
 def release(globals_: Globals, run: int, override: bool, as_json: bool) -> None:

@@ -48,25 +48,26 @@ async def waive(journal: Journal, run: int, reason: str) -> RunRow:
 async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
     """Put ``run``, waiting or set aside, back to where it failed.
 
-    A run in conflict, and a superseded one, only with ``override``: that replaces UconDB's version. Raise
-    ArchiverError if it is not known, cannot be released, or needs ``override``.
+    A run in conflict, and a superseded one, only with ``override``: that replaces UconDB's version; so it does for any
+    run of which a put was sent, whose blob may no longer be what it was then. Raise ArchiverError if the run is not
+    known, cannot be released, or needs ``override``.
     """
     row = await _known(journal, run)
     if row.state is State.VERIFIED and not row.superseded:
         raise ArchiverError(
             f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
         )
-    replaces = row.state in (State.CONFLICT, State.VERIFIED)
-    if replaces and not override:
+    guarded = row.state in (State.CONFLICT, State.VERIFIED)
+    if guarded and not override:
         what = "in conflict" if row.state is State.CONFLICT else "superseded"
         raise ArchiverError(
             f"Run {run} is {what}: releasing it replaces UconDB's version",
             remedy=f"compare both (`archiverd export`), then `archiverd release {run} --override`",
             run=run,
         )
-    if row.state is State.WAIVED and row.ended_at is None:
+    if _never_ended(row):
         return await _decide(journal, row, Move(run, Event.REOPENED, "", ANEW))
-    changes = REPLACING if replaces and row.stage is Stage.MIGRATE else ANEW
+    changes = REPLACING if (guarded or (override and row.puts)) and row.stage is Stage.MIGRATE else ANEW
     note = "UconDB's version is to be replaced" if changes is REPLACING else ""
     return await _decide(journal, row, Move(run, Event.RELEASED, note, changes))
 
@@ -84,9 +85,14 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> bo
         logger.info("already verified: nothing to retry", run=run)
         return False
     if row.state in RETRIED:
-        event = Event.REOPENED if row.state is State.WAIVED and row.ended_at is None else Event.RELEASED
+        event = Event.REOPENED if _never_ended(row) else Event.RELEASED
         await journal.record(Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1}))
     return True
+
+
+def _never_ended(row: RunRow) -> bool:
+    """Tell whether a run was waived before it ended: its end is still to come, but for one known from artdaqDB only."""
+    return row.state is State.WAIVED and row.ended_at is None and row.imported_at is None
 
 
 async def _known(journal: Journal, run: int) -> RunRow:
