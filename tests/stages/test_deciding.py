@@ -103,3 +103,25 @@ async def test_a_run_waived_before_it_ended_is_open_again(journal: Restless, by:
     row = await journal.get(7)
     assert row is not None
     assert row.state is State.OPEN
+
+
+async def test_a_run_that_goes_on_by_itself_needs_no_retry(journal: Restless) -> None:
+    """One whose wait is over at that very moment is on its way: an edit of a failure log ends no daemon."""
+    await go(journal, *IMPORTED, Move(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
+    journal.meanwhile = Move(7, Event.DUE)
+    assert await deciding.retry(journal, 7, Stage.MIGRATE, log.get())
+    row = await journal.get(7)
+    assert row is not None
+    assert row.state is State.IMPORTED
+
+
+async def test_a_run_picked_at_that_moment_is_told_as_it_is(journal: Restless) -> None:
+    """Who waives or releases a run that moves on meanwhile is told where it is, not where it was."""
+    await go(journal, IMPORTED[0])
+    journal.meanwhile = IMPORTED[1]
+    with pytest.raises(ArchiverError, match="Run 7 is importing and cannot be waived"):
+        await deciding.waive(journal, 7, "x")
+    await journal.record(Move(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
+    journal.meanwhile = Move(7, Event.DUE)
+    with pytest.raises(ArchiverError, match="Run 7 is queued and cannot be released"):
+        await deciding.release(journal, 7, override=False)

@@ -86,7 +86,10 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> bo
         return False
     if row.state in RETRIED:
         event = Event.REOPENED if _never_ended(row) else Event.RELEASED
-        await journal.record(Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1}))
+        try:
+            await journal.record(Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1}))
+        except ForbiddenTransitionError:  # due, or picked, since it was looked at
+            logger.info("on its way already: nothing to retry", run=run)
     return True
 
 
@@ -110,8 +113,9 @@ async def _decide(journal: Journal, row: RunRow, move: Move) -> RunRow:
     try:
         (after,) = await journal.record(move)
     except ForbiddenTransitionError:
+        now = await journal.get(row.run) or row  # it may have moved on since it was looked at
         raise ArchiverError(
-            f"Run {row.run} is {row.state} and cannot be {move.event}",
+            f"Run {row.run} is {now.state} and cannot be {move.event}",
             remedy=f"`archiverd why {row.run}` tells what it is waiting for",
             run=row.run,
         ) from None
