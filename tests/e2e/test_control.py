@@ -6,13 +6,13 @@ import json
 import stat
 from typing import TYPE_CHECKING
 
+import pytest
+
 from archiverd.core.machine import State
 from tests.e2e.conftest import PASSWORD
-from tests.e2e.test_operations import DEMO, THREE_RUNS, broken, mend, numbers
+from tests.e2e.test_operations import DEMO, ONE_RUN, STOP_LINE, THREE_RUNS, broken, mend, numbers, unstop
 
 if TYPE_CHECKING:
-    import pytest
-
     from archiverd.journal.rows import RunRow
     from tests.e2e.conftest import Site
 
@@ -117,3 +117,23 @@ def test_an_operator_needs_no_password_for_what_the_daemon_does(site: Site, monk
     for command in commands:
         refused = site.run(*command)
         assert (refused.returncode, "writer_password is required" in refused.stderr) == (1, True), command
+
+
+@pytest.mark.parametrize("by", ["command", "failure log"])
+def test_a_run_that_is_open_again_is_watched_at_once(site: Site, by: str) -> None:
+    """A run waived while it was running and retried beside a daemon: its end is seen without a new start."""
+    site.make(*ONE_RUN)
+    unstop(site, 7)
+    assert site.run("once").returncode == 0
+    assert site.run("waive", "7", "--reason", "test").returncode == 0
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    if by == "command":
+        site.run("retry", "import", "7")
+    else:
+        (site.work / "import_failures.log").write_text("7\n")
+    site.wait(lambda rows: rows[7].state is State.OPEN)
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+    site.wait(verified(7))  # type: ignore[arg-type]
+    assert site.stop(daemon) == 130
