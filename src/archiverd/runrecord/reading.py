@@ -61,7 +61,7 @@ class RunRecord:
 
 
 def is_run_name(name: str) -> int | None:
-    """Return the run number a directory name means, or None: decimal as ``str(int)`` writes it, 1 to 18 digits, not 0.
+    """Return the run number a name or key means, or None: decimal as ``str(int)`` writes it, 1 to 18 digits, not 0.
 
     ``012345``, ``²`` and ``12345.bak`` are not runs; above 18 digits a number does not fit the journal.
     """

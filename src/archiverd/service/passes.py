@@ -133,8 +133,7 @@ async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
     held = frozenset(await parts.artdaqdb.list_runs())
     await adopt_archived(parts.journal, parts.artdaqdb)
     if stage is Stage.MIGRATE and parts.migration is not None:
-        keys = await parts.migration.ucondb.list_keys()
-        held = frozenset(int(key) for key in keys if key.isascii() and key.isdecimal() and len(key) < 19)
+        held = frozenset(reconciling.numbered(await parts.migration.ucondb.list_keys()))
         held |= await find_missing(parts.journal, parts.migration.ucondb)
     logger = log.get(f"Recovery-{TAGS[stage]}")
     logger.info(f"{len(held)} runs are held", runs=len(held))

@@ -19,6 +19,7 @@ from archiverd.core.machine import Event, State, strays
 from archiverd.journal.rows import legible
 from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.runrecord import blob as blobs
+from archiverd.runrecord.reading import is_run_name
 from archiverd.stages.migrator import pack
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, Found]:
 
 
 def numbered(listed: Mapping[str, Found]) -> dict[int, Found]:
-    """Return what UconDB lists under run numbers; other keys are none of our business."""
-    return {int(key): found for key, found in listed.items() if key.isascii() and key.isdecimal() and len(key) < 19}
+    """Return what UconDB lists under run numbers as we write them; other keys are none of our business."""
+    return {run: found for key, found in listed.items() if (run := is_run_name(key)) is not None}
 
 
 def _name(
