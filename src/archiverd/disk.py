@@ -36,7 +36,10 @@ class Disk(Protocol):
         """Cut ``path`` to its first ``length`` bytes, durably."""
 
     def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
-        """Replace ``path`` whole: temporary file beside it, sync, rename, sync of the directory."""
+        """Replace ``path`` whole: temporary file beside it, sync, rename, sync of the directory.
+
+        Not for two writers of one file at a time: whoever publishes holds the lock on what it belongs to.
+        """
 
     def move(self, path: Path, target: Path) -> None:
         """Give the file at ``path`` the name ``target`` beside it, durably; what stood there is replaced."""
@@ -89,10 +92,14 @@ class RealDisk:
             os.fsync(file.fileno())
 
     def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
-        """See ``Disk.publish``. On failure the temporary file is removed and ``path`` is as it was."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        """See ``Disk.publish``. On failure the temporary file is removed and ``path`` is as it was.
+
+        Its name is always the same, so that one left by a killed process is replaced and none pile up.
+        """
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.unlink(missing_ok=True)
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 for chunk in chunks:
                     file.write(chunk)
                 file.flush()

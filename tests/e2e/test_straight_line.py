@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
+from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.core.machine import State
 
 if TYPE_CHECKING:
@@ -162,6 +164,10 @@ def test_artdaqdb_can_be_checked_and_its_index_made_anew(site: Site) -> None:
     assert site.run("artdaqdb", "check").returncode == 1
     refused = site.run("once")
     assert (refused.returncode, "SearchIndex is corrupt and needs to be rebuilt" in refused.stderr) == (1, True)
+    lock = take_lock(site.root / "artdaqdb")
+    refused = site.run("artdaqdb", "rebuild-index", "RunHistory")
+    os.close(lock)
+    assert (refused.returncode, "one writer at a time" in refused.stderr) == (1, True)
     assert site.run("artdaqdb", "rebuild-index", "RunHistory").returncode == 0
     assert site.run("artdaqdb", "check").returncode == 0
     assert site.run("once").returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -52,6 +53,7 @@ def check(globals_: Globals, as_json: bool) -> int:
 def rebuild_index(globals_: Globals, collection: str, as_json: bool) -> None:
     """Write COLLECTION's index.json anew from its documents (while nobody writes to the database)."""
     from archiverd.artdaqdb.filesystem import check as checking  # noqa: PLC0415 - a heavy import only this needs
+    from archiverd.artdaqdb.filesystem.lock import take_lock  # noqa: PLC0415
     from archiverd.disk import RealDisk  # noqa: PLC0415
 
     directory = _root(globals_) / collection
@@ -60,7 +62,11 @@ def rebuild_index(globals_: Globals, collection: str, as_json: bool) -> None:
             f"There is no collection {collection} in {directory.parent}",
             remedy="name one of its directories, e.g. RunHistory or SystemLayout",
         )
-    left_out = checking.rebuild_index(directory, RealDisk())
+    lock = take_lock(directory.parent)
+    try:
+        left_out = checking.rebuild_index(directory, RealDisk())
+    finally:
+        os.close(lock)
     if as_json:
         click.echo(json.dumps({"version": 1, "collection": collection, "left_out": list(map(_told, left_out))}))
         return

@@ -84,7 +84,7 @@ def read(path: Path) -> LastExit | None:
 
 
 def _write(settings: Settings, command: str, code: int, reason: str, disk: Disk, now: float) -> None:
-    """Replace the record."""
+    """Replace the record. Its lock is free by now: of two processes that end in one moment one may not be recorded."""
     record = {"version": 1, **asdict(LastExit(now, command, os.getpid(), code, reason))}
     try:
         disk.publish(last_exit_path(settings), [json.dumps(record).encode(), b"\n"])
