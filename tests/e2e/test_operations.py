@@ -31,6 +31,12 @@ def unstop(site: Site, run: int) -> None:
     metadata.write_text(re.sub(r"(?m)^DAQInterface stop time:.*\n", "", metadata.read_text()))
 
 
+def lose_the_journal(site: Site) -> None:
+    """Remove the journal, as a damaged disk would."""
+    for left in site.work.glob("journal.sqlite*"):
+        left.unlink()
+
+
 def numbers(site: Site, name: str) -> list[int]:
     """Return what a failure log says."""
     return [int(line) for line in (site.work / name).read_text().split()]
@@ -147,8 +153,7 @@ def test_a_lost_journal_is_rebuilt_without_a_single_upload(site: Site) -> None:
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
     before = site.rows()
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    lose_the_journal(site)
     shutil.rmtree(site.records / "8")
     site.password = "not-the-password"  # an upload tried would be refused, and its run fail
     site.configure()
@@ -251,8 +256,7 @@ def test_artdaqdb_and_ucondb_are_compared_run_by_run_whatever_the_journal_says(s
     """With the journal lost too it is told which run's contents differ between the two."""
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    lose_the_journal(site)
     for document in site.root.glob("artdaqdb/RunHistory/*.json"):
         text = document.read_text()
         if '"8/' in text:
@@ -321,6 +325,60 @@ def test_a_superseded_run_that_ucondb_lost_is_stored_as_it_is_now(site: Site) ->
     site.assert_proven(row)
     assert site.versions() == {7: 1}
     assert b"23:59:59" in dict(unpack(site.blob(7)).files)["RunHistory2.fcl"]
+
+
+def test_a_journal_lost_in_a_first_phase_costs_no_end(site: Site) -> None:
+    """Nobody knows any more that it was us who archived the running run: its end reaches both databases."""
+    site.children[0].terminate()
+    site.children[0].wait()
+    site.serve("--folder", "pending01")
+    site.settings = 'pending_folder_name = "pending01"\n'
+    site.configure()
+    site.make(*ONE_RUN)
+    unstop(site, 7)
+    assert site.run("once").returncode == 0
+    assert (site.rows()[7].state, site.versions("pending01"), site.versions()) == (State.OPEN, {7: 1}, {})
+    lose_the_journal(site)
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+    (site.records / "7" / "rc_info_stop.txt").write_text("comment: the end\n")
+    assert site.run("once").returncode == 0
+    row = site.rows()[7]
+    assert row.state is State.VERIFIED
+    site.assert_proven(row)
+    files = dict(unpack(site.blob(7)).files)
+    assert all(b"23:59:59" in files[name] for name in ("RunHistory2.fcl", "metadata.fcl"))
+    assert "rc_info_stop.fcl" in files
+    assert (site.versions("pending01"), site.versions()) == ({7: 1}, {7: 1})
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
+def test_a_stop_line_that_comes_after_the_journal_was_lost_is_not_passed_over(site: Site) -> None:
+    """A run archived as dead gets its end in artdaqDB; UconDB's version is not called verified, nor replaced."""
+    site.make(*ONE_RUN)
+    unstop(site, 7)
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\nsettle_seconds = 0.1\n")
+    assert site.run("once").returncode == 0
+    assert site.rows()[7].state is State.VERIFIED
+    archived = site.blob(7)
+    lose_the_journal(site)
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+    for _ in range(2):
+        assert site.run("once").returncode == 1
+        assert (site.rows()[7].state, site.blob(7) == archived) == (State.CONFLICT, True)
+        assert site.run("retry", "migrate").returncode == 1
+    assert "`archiverd release 7 --override`" in site.run("why", "7").stdout
+    assert site.run("export", "7", str(site.root / "out"), "--from", "artdaqdb").returncode == 0
+    assert b"23:59:59" in (site.root / "out" / "RunHistory2.fcl").read_bytes()
+    assert site.run("release", "7", "--override").returncode == 0
+    assert site.run("once").returncode == 0
+    row = site.rows()[7]
+    assert row.state is State.VERIFIED
+    site.assert_proven(row)
+    assert b"23:59:59" in dict(unpack(site.blob(7)).files)["RunHistory2.fcl"]
+    assert site.run("reconcile", "--deep").returncode == 0
 
 
 def test_a_conflict_is_resolved_by_an_operator(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -14,7 +15,7 @@ from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
 from archiverd.journal.rows import FileFate
 from archiverd.runrecord.prepare import prepare
 from archiverd.runrecord.reading import RecordFile, RunRecord
-from archiverd.stages.importer import Importer, Plan, plan_import, prove
+from archiverd.stages.importer import Importer, Plan, _as_exported, lacks_its_end, plan_import, prove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ def test_every_file_has_a_fate() -> None:
 
 def plan_of(*entities: Entity, update: tuple[Entity, ...] = ()) -> Plan:
     """Return a plan of these entities."""
-    return Plan("demo", entities, update, None, ())
+    return Plan("demo", entities, update, None, None, ())
 
 
 def test_the_proof_holds_for_what_artdaqdb_makes_of_it() -> None:
@@ -95,6 +96,51 @@ def test_the_proof_names_what_is_missing_changed_or_too_much(held: list[Exported
     """Anything but exactly what was meant is an error that names the entity."""
     with pytest.raises(ArtdaqDBError, match=r"What artdaqDB gives back of run 7 is not what was stored: .*[CD]/[ab]"):
         prove(7, plan_of(Entity("C", "a", b"x: 1")), held)
+
+
+ENDED = record(metadata__txt=STOPPED, rc_info_stop__txt=b"comment: z\n", a__fcl=b"a: 1\n")
+
+
+def archived(run_record: RunRecord, *, update: bool = False) -> dict[str, ExportedEntity]:
+    """Return what artdaqDB would give back of a run record, by entity."""
+    plan = plan_import(prepare(run_record, CONVERTED), load_schema(None), "archive")
+    entities = (*plan.entities, *(plan.update if update else ()))
+    found = (ExportedEntity(one.collection, one.name, "7/demo", _as_exported(one.fcl, one.name)) for one in entities)
+    return {one.name: one for one in found}
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks"),
+    [
+        ({}, True),
+        ({"RunHistory2": b'\nDAQInterface_start_time: "x" \n'}, False),  # the older tool's, of a run that was running
+        ({"metadata": b'\nDAQInterface_start_time: "x"\nDAQInterface_stop_time: "y" \n'}, False),
+        ({"metadata": b'\nDAQInterface_start_time: "x" \n'}, True),
+        ({"a": b"\na: 2 \n"}, False),
+        ({"a": None}, False),
+        ({"b": b"\nb: 1 \n"}, False),
+        ({"schema": b"\nrun_history: [] \n"}, True),
+    ],
+)
+def test_only_an_archive_that_merely_lacks_the_runs_end_is_taken_for_ours(
+    changes: dict[str, bytes | None], lacks: bool
+) -> None:
+    """What tells of an end, or differs in anything an end does not bring, is another program's and left alone."""
+    held = archived(record(metadata__txt=METADATA, a__fcl=b"a: 1\n"))
+    for name, fcl in changes.items():
+        one = held.pop(name, ExportedEntity("RunHistory", name, "7/demo", b""))
+        if fcl is not None:
+            held[name] = replace(one, fcl=fcl)
+    plan = plan_import(prepare(ENDED, CONVERTED), load_schema(None), "archive")
+    assert lacks_its_end(plan, list(held.values())) is lacks
+
+
+def test_an_archive_with_the_runs_end_lacks_none_and_a_running_run_has_none() -> None:
+    """Both sides of the comparison must be there: the archive without, the record with an end."""
+    running = record(metadata__txt=METADATA, a__fcl=b"a: 1\n")
+    for run_record, held in ((ENDED, archived(ENDED, update=True)), (running, archived(running))):
+        plan = plan_import(prepare(run_record, CONVERTED), load_schema(None), "archive")
+        assert not lacks_its_end(plan, list(held.values()))
 
 
 def test_a_rule_may_take_a_file_twice() -> None:

@@ -13,7 +13,7 @@ from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import FileFate, Move
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.prepare import Cache, FclFile, PreparedRun, prepare
+from archiverd.runrecord.prepare import RUN_HISTORY_UPDATE, Cache, FclFile, PreparedRun, prepare
 from archiverd.runrecord.reading import read_run_record
 from archiverd.stages.failing import Failing, understood
 
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 HASHES = "hashes"
+METADATA = "metadata"
 RUN_HISTORY = "RunHistory"
-TELL_THE_START = ("metadata", "RunHistory2")
+TELL_THE_START = (METADATA, RUN_HISTORY_UPDATE)
 """Entities that hold a run's start time, in archives of the older tool too (run_records.md section 5)."""
+COME_WITH_THE_END = frozenset({METADATA, "rc_info_stop", HASHES})
+"""Entities that a run's end changes or brings, beside RunHistory2 (run_records.md section 2.3)."""
 
 _KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
 _OTHER = "not archivable"
@@ -54,6 +57,8 @@ class Plan:
     """What is stored as the first update, once the run has stopped; empty before."""
     started: str | None
     """When the run started, as its record says."""
+    stopped: str | None
+    """When it stopped, as its record says."""
     fates: tuple[FileFate, ...]
     """Every file of the record, archived or left out (I7)."""
 
@@ -105,9 +110,10 @@ class Importer:
     async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
         """Store a run and prove that it is there; return what was done, in words.
 
-        What we archived before (``ours``: in a first phase, or as dead) is updated where it says something else now. A
-        run that another program archived, otherwise than we would, is left as it is if its start time shows that it
-        is the same run; a reused run number is refused.
+        What we archived before (``ours``: in a first phase, or as dead) is updated where it says something else now; so
+        is what only lacks the run's end: a lost journal no longer knows that it was us. A run that another program
+        archived, otherwise than we would, is left as it is if its start time shows that it is the same run; a reused
+        run number is refused.
         """
         update = plan.update
         configuration = plan.configuration
@@ -122,7 +128,7 @@ class Importer:
             held = await self.artdaqdb.export(run)
             if not same_run(plan, held):
                 raise _reused(run, error) from error
-            if not ours:
+            if not ours and not await asyncio.to_thread(lacks_its_end, plan, held):
                 return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
             stored, configuration = False, found.configuration.partition("/")[2]
             update = (*await asyncio.to_thread(changed, plan, held), *plan.update)
@@ -186,6 +192,7 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
         entities=(*entities, Entity(RUN_HISTORY, HASHES, hashes), schema_entity),
         update=_update(prepared.update, schema_entity),
         started=prepared.started,
+        stopped=prepared.stopped,
         fates=tuple(fates),
     )
 
@@ -197,8 +204,27 @@ def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
     """
     if not plan.started:
         return False
-    started = f'"{plan.started}"'.encode()
-    return any(one.name in TELL_THE_START and started in one.fcl for one in held)
+    return _tells(plan.started, TELL_THE_START, held)
+
+
+def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
+    """Tell whether artdaqDB holds a run that has stopped as we archived it while it was running, or as dead.
+
+    It has no stop time in any of its entities, and differs from ``plan`` in nothing but what a run's end brings.
+    """
+    if not plan.update or not plan.stopped:
+        return False
+    if any(one.name == RUN_HISTORY_UPDATE for one in held) or _tells(plan.stopped, (METADATA,), held):
+        return False
+    meant = {(one.collection, one.name) for one in plan.entities}
+    strange = any((one.collection, one.name) not in meant for one in held)
+    return not strange and all(one.name in COME_WITH_THE_END for one in changed(plan, held))
+
+
+def _tells(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
+    """Tell whether one of these entities names ``time``, as a record spells it."""
+    quoted = f'"{time}"'.encode()
+    return any(one.name in entities and quoted in one.fcl for one in held)
 
 
 def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
