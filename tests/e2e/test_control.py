@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,42 @@ def test_once_recover_and_reconcile_go_through_the_daemon(site: Site) -> None:
     )
     assert site.stop(daemon) == 130
     assert site.versions() == {7: 1, 8: 1, 9: 1, 20: 1}
+
+
+def test_once_beside_a_daemon_waits_for_the_retries_it_asks_for(site: Site) -> None:
+    """A run that waits minutes for its next try is tried now, and how that ended is told."""
+    config = site.root / "archiverd.toml"
+    plain = config.read_text().replace(
+        "retry_delay_seconds = 0.2", "retry_delay_seconds = 300\nrun_process_retries = 0"
+    )
+    config.write_text(plain + "[app_fuzz]\nrandom_error_percent = 100\n")
+    site.make(*ONE_RUN)
+    assert site.run("once").returncode == 1
+    assert site.rows()[7].state is State.RETRY_WAIT
+    config.write_text(plain)
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    done = json.loads(site.run("once", "--json").stdout)
+    assert (done["exit_code"], done["verified"], done["failed"]) == (0, 1, [])
+    assert site.stop(daemon) == 130
+
+
+def test_whoever_waits_for_a_daemon_that_stops_is_told_so(site: Site) -> None:
+    """Nobody is told that all is well with a run that is left to the next start."""
+    site.settings = "timeout_seconds = 60\n"
+    site.configure(drain_timeout_seconds=1)
+    site.make(*ONE_RUN)
+    daemon = site.start("-v", "run")
+    site.wait(verified(7))  # type: ignore[arg-type]
+    site.children[0].send_signal(signal.SIGSTOP)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    site.wait(lambda rows: 20 in rows and rows[20].state is State.UPLOADING)
+    asking = site.start("retry", "migrate", "20")
+    site.wait(lambda _: "a client asks: retry" in site.log)
+    assert site.stop(daemon) == 130
+    assert asking.wait(30) == 1
+    assert "The daemon stops: runs wait that it does not take up any more (1)" in site.log
+    site.children[0].send_signal(signal.SIGCONT)
 
 
 def test_an_operator_needs_no_password_for_what_the_daemon_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,10 +90,12 @@ async def test_runs_on_their_way_are_counted_in_an_index(
     journal: Journal, plans: list[str], only: list[int] | None
 ) -> None:
     """While somebody waits for a pass it is asked three times a second how many there are: no run is loaded for it."""
-    await journal.on_their_way(only)
-    (plan,) = plans
-    assert plan.startswith("SEARCH runs USING COVERING INDEX runs_state (state=?")
-    assert "TEMP B-TREE" not in plan
+    await journal.on_their_way(1_000.0, only)
+    at_once, soon, undated = plans
+    assert at_once.startswith("SEARCH runs USING COVERING INDEX runs_state (state=?")
+    assert "TEMP B-TREE" not in at_once
+    assert ("INDEX runs_due (due" if only is None else "PRIMARY KEY (rowid=?)") in soon
+    assert "INDEX runs_state (state=?" in undated
 
 
 async def test_retries_that_are_not_due_are_not_looked_through(journal: Journal, plans: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.core.machine import IN_HAND, TROUBLE, WAITING, Stage, State
+from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
 from archiverd.journal.queries import select_on_their_way, select_outcome, select_progress, select_states
 from archiverd.journal.rows import Outcome, Progress, RunRow, Stuck
 from archiverd.journal.tables import connect, migrate
@@ -28,6 +28,7 @@ FACTS = st.fixed_dictionaries(
         "puts": st.integers(0, 1),
         "imported_at": st.sampled_from([None, 10.0, 20.0]),
         "verified_at": st.sampled_from([None, 10.0, 20.0]),
+        "due": st.sampled_from([None, 10.0, 20.0]),
     }
 )
 JOURNALS = st.lists(FACTS, max_size=12, unique_by=lambda facts: str(facts["run"]))
@@ -35,6 +36,7 @@ JOURNALS = st.lists(FACTS, max_size=12, unique_by=lambda facts: str(facts["run"]
 SOME = st.none() | st.sets(st.integers(1, 30))
 """Runs that somebody asks about; None for all."""
 
+RETRIED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN)
 ENDED = (State.VERIFIED, State.WAIVED, State.IGNORED)
 
 
@@ -43,8 +45,8 @@ def fill(facts: Sequence[dict[str, object]]) -> sqlite3.Connection:
     db = connect(":memory:")
     migrate(db)
     sql = (
-        "INSERT INTO runs (run, state, stage, attempts, error, puts, imported_at, verified_at, lane, seen_at, "
-        "changed_at) VALUES (:run, :state, :stage, :attempts, :error, :puts, :imported_at, :verified_at, 0, 1.0, 1.0)"
+        "INSERT INTO runs (run, state, stage, attempts, error, puts, imported_at, verified_at, due, lane, seen_at, "
+        "changed_at) VALUES (:run, :state, :stage, :attempts, :error, :puts, :imported_at, :verified_at, :due, 0, 1, 1)"
     )
     db.executemany(sql, facts)
     return db
@@ -77,11 +79,13 @@ def test_how_far_a_stage_has_come(facts: list[dict[str, object]], stage: Stage) 
 
 @given(JOURNALS, SOME)
 def test_how_many_runs_are_on_their_way(facts: list[dict[str, object]], only: set[int] | None) -> None:
-    """Runs that a stage takes up or has in hand, by state; states without one are left out."""
-    db = fill(facts)
-    states = (*WAITING[Stage.IMPORT], *WAITING[Stage.MIGRATE], *IN_HAND)
-    rows = [row for row in select_states(db, states) if only is None or row.run in only]
-    assert select_on_their_way(db, only) == Counter(row.state for row in rows)
+    """Runs that a stage takes up or has in hand, by state, and those that are to be retried soon."""
+    db = fill([facts | {"due": facts["due"] if facts["state"] in RETRIED else None} for facts in facts])
+    rows = [row for row in select_states(db, list(State)) if only is None or row.run in only]
+    states = [row.state for row in rows if row.state in ON_THEIR_WAY and (row.due is None or row.due <= 15.0)]
+    soon = [row.stage for row in rows if row.state is State.RETRY_WAIT and row.due == 10.0]
+    states += [State.QUEUED if stage is Stage.IMPORT else State.IMPORTED for stage in soon]
+    assert select_on_their_way(db, 15.0, only) == Counter(states)
     db.close()
 
 

@@ -212,9 +212,12 @@ class Journal:
         sql = "SELECT run FROM runs WHERE dead AND NOT superseded AND state = ? ORDER BY run"
         return await self._open_writer.read(lambda db: [row["run"] for row in db.execute(sql, (State.VERIFIED,))])
 
-    async def on_their_way(self, only: Collection[int] | None = None) -> dict[State, int]:
-        """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state."""
-        return await self._open_writer.read(lambda db: select_on_their_way(db, only))
+    async def on_their_way(self, by: float, only: Collection[int] | None = None) -> dict[State, int]:
+        """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
+
+        Those are among them that are to be retried ``by`` that time, in epoch seconds.
+        """
+        return await self._open_writer.read(lambda db: select_on_their_way(db, by, only))
 
     async def outcome(self, since: float, trouble: Iterable[State], only: Collection[int] | None = None) -> Outcome:
         """Return what became of runs (of ``only``, if given) since then, in epoch seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -69,11 +70,31 @@ def select_counts(db: sqlite3.Connection) -> dict[State, int]:
     return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
 
 
-def select_on_their_way(db: sqlite3.Connection, only: Collection[int] | None = None) -> dict[State, int]:
-    """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state."""
+_RETRIED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN)
+_AT_ONCE = tuple(state for state in ON_THEIR_WAY if state not in _RETRIED)
+_WAITS_AS = {(State.RETRY_WAIT, Stage.IMPORT): State.QUEUED, (State.RETRY_WAIT, Stage.MIGRATE): State.IMPORTED}
+"""What a run that is to be retried soon is as good as."""
+
+
+def select_on_their_way(db: sqlite3.Connection, by: float, only: Collection[int] | None = None) -> dict[State, int]:
+    """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
+
+    One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its stage; later ones do not.
+    """
     among, values = _among(only)
-    sql = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(ON_THEIR_WAY)} {among} GROUP BY state"  # noqa: S608
-    return {State(row["state"]): row["n"] for row in db.execute(sql, values)}
+    at_once = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(_AT_ONCE)} {among} GROUP BY state"  # noqa: S608
+    found = Counter({State(row["state"]): row["n"] for row in db.execute(at_once, values)})
+    # The + keeps SQLite from the index on the state, which may hold many that are not due.
+    soon = (
+        "SELECT state, stage, count(*) AS n FROM runs WHERE due IS NOT NULL AND due <= ? "  # noqa: S608 - ours
+        f"AND +state IN {listing(_RETRIED)} {among} GROUP BY +state, stage"
+    )
+    for row in db.execute(soon, (by, *values)):
+        found[_WAITS_AS.get((row["state"], row["stage"]), State.UPLOAD_UNKNOWN)] += row["n"]
+    undated = f"SELECT count(*) FROM runs WHERE state = ? AND due IS NULL {among}"  # noqa: S608 - ours
+    (left,) = db.execute(undated, (State.UPLOAD_UNKNOWN, *values)).fetchone()
+    found[State.UPLOAD_UNKNOWN] += left
+    return {state: number for state, number in found.items() if number}
 
 
 def select_outcome(

@@ -169,26 +169,34 @@ class Commands:
     async def _finish(self, only: Collection[int] | None, progress: Progress) -> object:
         """Wait until the runs (of ``only``, if given) are no longer on their way; tell how they ended.
 
-        Raise ArchiverError if the daemon is paused: nobody knows how long.
+        As in a pass of its own, a retry that is near is waited for. Raise ArchiverError if the daemon is paused, for
+        nobody knows how long, or stops.
         """
         begun, distance = time.time(), passes.Distance()
         self._wake()
-        while not self.stopping.asked:
-            left = await self.parts.journal.on_their_way(only)
-            gate = None if self.parts.migration is None else self.parts.migration.gate
-            if gate is not None and gate.shut:  # those wait for UconDB, nobody knows how long
-                left = {state: runs for state, runs in left.items() if ON_THEIR_WAY[state] is Stage.IMPORT}
+        while left := await self._left(only):
             progress(_told(*distance.of(left)))
+            if self.stopping.asked:
+                raise ArchiverError(
+                    f"The daemon stops: runs wait that it does not take up any more ({sum(left.values())})",
+                    remedy="nothing is lost: its next start takes them up; `archiverd status` tells when it runs",
+                )
             runners = self.parts.runners
-            if left and any(one.paused for one in runners) and not any(one.in_hand for one in runners):
+            if any(one.paused for one in runners) and not any(one.in_hand for one in runners):
                 raise ArchiverError(
                     f"The daemon is paused: it does not take up the runs that wait ({sum(left.values())})",
                     remedy="`archiverd resume` lets it go on",
                 )
-            if not left:
-                break
             await asyncio.sleep(LOOK_SECONDS)
         return (await passes.sum_up(self.parts, begun, only)).told()
+
+    async def _left(self, only: Collection[int] | None) -> dict[State, int]:
+        """Return how many runs (of ``only``, if given) are still waited for, by state."""
+        left = await passes.on_their_way(self.parts, only)
+        gate = None if self.parts.migration is None else self.parts.migration.gate
+        if gate is not None and gate.shut:  # those wait for UconDB, nobody knows how long
+            return {state: runs for state, runs in left.items() if ON_THEIR_WAY.get(state) is Stage.IMPORT}
+        return left
 
     def _wake(self) -> None:
         for runner in self.parts.runners:

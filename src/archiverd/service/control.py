@@ -148,6 +148,7 @@ async def _do(line: bytes, handlers: Mapping[str, Handler], outgoing: _Outgoing)
     handler = handlers.get(command) if isinstance(command, str) else None
     if handler is None:
         raise _bad_request(f"there is no command {str(command)[:80]!r}; there are {', '.join(sorted(handlers))}")
+    _log.debug(f"a client asks: {command}")
     try:
         reply = to_line({"ok": True, "result": await handler(arguments, outgoing.progress)})
     except Exception as error:  # noqa: BLE001 - the daemon outlives a command's failure, whatever it is

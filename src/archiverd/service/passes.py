@@ -235,11 +235,16 @@ async def _run(
             task.cancel()
 
 
+async def on_their_way(parts: Parts, only: Collection[int] | None) -> dict[State, int]:
+    """Return how many runs (of ``only``, if given) a pass waits for, by state: those in hand and quick retries too."""
+    return await parts.journal.on_their_way(time.time() + parts.settings.app.retry_delay_seconds, only)
+
+
 async def _tell_progress(parts: Parts, only: Collection[int] | None, stopping: Stopping, on_progress: Progress) -> None:
     """Tell how far the runs (of ``only``, if given) are, until cancelled."""
     distance = Distance()
     while True:
-        done, of, what = distance.of(await parts.journal.on_their_way(only))
+        done, of, what = distance.of(await on_their_way(parts, only))
         on_progress(done, of, f"finishing what is in hand: {what}" if stopping.asked else what)
         await asyncio.sleep(PROGRESS_SECONDS)
 
