@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 
+TOO_GREAT = "99999999999999999999"
+"""No run number: SQLite could not hold it."""
+
 
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment in which ``archiverd`` is found."""
@@ -120,7 +123,12 @@ def test_the_scripts_of_the_shells(shell: str) -> None:
         (("config", "chek"), ("Did you mean 'check'?", "`archiverd config --help` tells")),
         (("status", "--prob"), ("No such option '--prob'. Did you mean '--probe'?", "`archiverd status --help` tells")),
         (("why", "x1"), ("'x1' is not a valid run number", "`archiverd why --help` tells")),
-        (("why", "0"), ("0 is not in the range x>=1", "`archiverd why --help` tells")),
+        (("why", "0"), ("0 is not in the range 1<=x<=999999999999999999", "`archiverd why --help` tells")),
+        (("why", TOO_GREAT), (f"{TOO_GREAT} is not in the range", "`archiverd why --help` tells")),
+        (("release", TOO_GREAT), (f"{TOO_GREAT} is not in the range", "`archiverd release --help` tells")),
+        (("waive", TOO_GREAT, "--reason", "x"), (f"{TOO_GREAT} is not in the range", "`archiverd waive --help` tells")),
+        (("retry", "import", "101", TOO_GREAT), (f"{TOO_GREAT} is not in the range", "`archiverd retry --help` tells")),
+        (("export", TOO_GREAT, "there"), (f"{TOO_GREAT} is not in the range", "`archiverd export --help` tells")),
         (("why",), ("Missing argument 'RUN'", "`archiverd why --help` tells")),
         (("runs", "--state", "done"), ("'done' is not one of 'open', 'queued'", "`archiverd runs --help` tells")),
         (("why", "999"), ("run 999 is not known", "5 runs are known, 101 to 210; a directory made just now")),

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from archiverd.core.machine import TABLE, Event, State
+from archiverd.core.runset import LAST_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ class RunNumber(click.IntRange):
     name = "run number"
 
     def __init__(self, condition: str = ANY) -> None:
-        super().__init__(min=1)
+        super().__init__(min=1, max=LAST_RUN)
         self.condition = condition
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+LAST_RUN = 10**18 - 1
+"""The greatest run number there can be, of 18 digits: with one more it might not fit the journal."""
+
 
 def ranges(runs: Iterable[int]) -> list[tuple[int, int]]:
     """Return the contiguous ranges of ``runs`` as (first, last), ascending."""

@@ -125,12 +125,12 @@ class Commands:
 
     async def waive(self, asked: Mapping[str, object], _: Progress) -> object:
         """Take a run out of the reckoning."""
-        row = await deciding.waive(self.parts.journal, _number(asked, "run"), str(asked.get("reason", "")))
+        row = await deciding.waive(self.parts.journal, _run(asked.get("run")), str(asked.get("reason", "")))
         return {"run": row.run, "state": str(row.state)}
 
     async def release(self, asked: Mapping[str, object], _: Progress) -> object:
         """Put a run back to where it failed."""
-        run = _number(asked, "run")
+        run = _run(asked.get("run"))
         row = await deciding.release(self.parts.journal, run, override=asked.get("override") is True)
         self._wake()
         return {"run": row.run, "state": str(row.state)}
@@ -139,7 +139,7 @@ class Commands:
         """Take up the runs of a failure log again, or those named, and tell how they end."""
         stage = _stage(asked)
         named = asked.get("runs")
-        runs = frozenset(run for run in named if isinstance(run, int)) if isinstance(named, list) else frozenset()
+        runs = frozenset(map(_run, named)) if isinstance(named, list) else frozenset()
         chosen = runs or await self.parts.journal.listed(stage)
         for run in sorted(chosen):
             await deciding.retry(self.parts.journal, run, stage, log.get(TAGS[stage]))
@@ -208,11 +208,10 @@ def _told(done: int, of: int, what: str) -> dict[str, object]:
     return {"done": done, "of": of, "what": what}
 
 
-def _number(asked: Mapping[str, object], name: str) -> int:
+def _run(given: object) -> int:
     """Return an argument that is a run number. Raise ArchiverError if it is none."""
-    given = asked.get(name)
-    if not isinstance(given, int) or given < 1:
-        raise ArchiverError(f"The daemon does not understand the request: {name} must be a run number")
+    if not isinstance(given, int) or not 1 <= given <= runset.LAST_RUN:
+        raise ArchiverError("The daemon does not understand the request: run must be a run number")
     return given
 
 
