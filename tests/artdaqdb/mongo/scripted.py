@@ -44,6 +44,8 @@ class Scripted:
         self.hanging: set[str] = set()
         """Commands that are never answered."""
         self.hung = asyncio.Event()
+        self.gone = False
+        """Every connection is broken, greetings included."""
         self.released = asyncio.Event()
         """Ends all hanging, by breaking the connection."""
         self.room: int | None = None
@@ -75,6 +77,8 @@ class Scripted:
     async def _answer(self, command: dict[str, Any], documents: list[bytes]) -> dict[str, Any] | None:
         """Return the reply to a command; None breaks the connection."""
         name = next(iter(command))
+        if self.gone:
+            return None
         if name in ("hello", "ismaster", "isMaster"):
             return _HELLO
         self.asked.append(command)

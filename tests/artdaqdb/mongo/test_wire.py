@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import time
 import warnings
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archiverd import log
+from archiverd.artdaqdb.mongo import wire
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
@@ -207,6 +209,49 @@ async def test_a_server_that_is_not_there_is_told_within_the_limit(
         await connect(f"mongodb://u:secret@127.0.0.1:{unused_port}/runs_db", call_timeout_seconds=0.3)
     assert (caught.value.retry, caught.value.blame) == (Retry.TRANSIENT, Blame.BACKEND)
     assert "secret" not in f"{caught.value} {caught.value.context} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize("how", ["refused", "frozen"])
+async def test_a_server_is_waited_for_no_longer_than_its_own_limit(
+    connect: Callable[..., Any], unused_port: int, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Opening ends long before a call's limit: nobody listens, or somebody takes connections and says nothing."""
+    monkeypatch.setattr(wire, "SELECTION_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        port = unused_port if how == "refused" else frozen.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(ArtdaqDBError, match="Failed to get configurations: ") as caught:
+            await connect(f"mongodb://127.0.0.1:{port}/runs_db", call_timeout_seconds=30.0)
+    assert (caught.value.retry, caught.value.blame) == (Retry.TRANSIENT, Blame.BACKEND)
+    assert time.monotonic() - began < 15
+
+
+async def test_a_server_that_hangs_after_its_greeting_is_left_as_soon(
+    server: Scripted, uri: str, connect: Callable[..., Any]
+) -> None:
+    """Greeted, and then met with silence, opening ends in time too; here by the limit that the URI sets."""
+    server.hanging.add("ping")
+    began = time.monotonic()
+    with pytest.raises(ArtdaqDBError, match="Failed to get configurations: "):
+        await connect(f"{uri}?serverSelectionTimeoutMS=300", call_timeout_seconds=30.0)
+    assert time.monotonic() - began < 15
+
+
+async def test_a_call_is_not_sent_after_a_server_that_has_gone(
+    server: Scripted, uri: str, connect: Callable[..., Any]
+) -> None:
+    """A call that meets a broken connection has its whole limit; those after it wait for a server a while only."""
+    db = await connect(f"{uri}?serverSelectionTimeoutMS=1500", call_timeout_seconds=4.0)
+    server.gone = True
+    with pytest.raises(ArtdaqDBError):
+        await db.insert(7, "demo", entities("a: 1\n"))
+    began = time.monotonic()
+    with pytest.raises(ArtdaqDBError, match="Failed to") as caught:
+        await db.insert(7, "demo", entities("a: 1\n"))
+    assert caught.value.retry is Retry.TRANSIENT
+    assert time.monotonic() - began < 3
+    server.gone = False
+    assert await db.insert(7, "demo", entities("a: 1\n"))
 
 
 @pytest.mark.parametrize("option", ["tls=perhaps", "w=-1", "authMechanism=secret", "tls=true&tlsCAFile=/nowhere/ca"])

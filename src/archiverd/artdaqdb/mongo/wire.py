@@ -7,9 +7,10 @@ Motor is past its feature life; pymongo's own asyncio client takes its place by 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
@@ -20,6 +21,7 @@ from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from archiverd.artdaqdb.mongo.failures import INDEXED_OTHERWISE, UNAUTHORIZED, codes, only_duplicates, told
+from archiverd.aside import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.mongo.uri import Address
 
 SELECTION_SECONDS = 30.0
-"""How long a call waits for a server that takes it, unless the URI or the call's own limit says less."""
+"""How long is waited for a server before a call is sent, unless the URI (serverSelectionTimeoutMS) says otherwise."""
+CLOSE_SECONDS = 3.0
+"""How long a server may take to hear that our sessions end; it forgets them by itself."""
 BATCH_BYTES = 32 * 1024 * 1024
 """Bytes of documents in one insert: the server takes 48,000,000 a message."""
 
@@ -37,8 +41,9 @@ _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 class Connection:
     """A database of a MongoDB server. Every method raises ``ArtdaqDBError``, with the purpose its first words.
 
-    Each command has ``seconds`` to be done with, waiting for a server included. Reads go to the primary; writes are
-    acknowledged by a majority and its journals unless the URI says otherwise.
+    Each command has ``seconds`` to be done with. Before it a server that is not there, or does not answer, is waited
+    for no longer than SELECTION_SECONDS. Reads go to the primary; writes are acknowledged by a majority and its
+    journals unless the URI says otherwise.
     """
 
     def __init__(self, address: Address, seconds: float) -> None:
@@ -65,18 +70,19 @@ class Connection:
         """Close every socket; tells the server that our sessions end."""
         client, self._client = self._client, None
         if client is not None:
-            await asyncio.to_thread(client.close)
+            with suppress(TimeoutError):
+                await aside(client.close, CLOSE_SECONDS)
 
     async def ping(self) -> None:
         """Ask the server whether it is there."""
         with self._telling("Failed to get configurations", None):
-            await self._database.command("ping")
+            await self._ping()
 
     async def may_write(self) -> bool | None:
         """Tell whether our login may insert documents; None where the server does not tell, or asks for no login."""
         with self._telling("Failed to reach artdaqDB", None):
             try:
-                status = await self._database.command("connectionStatus", showPrivileges=True)
+                status = await (await self._served()).command("connectionStatus", showPrivileges=True)
             except OperationFailure:  # not every server that speaks MongoDB's protocol knows the command
                 return None
         told_of = status.get("authInfo", {})
@@ -90,13 +96,14 @@ class Connection:
     async def collections(self, purpose: str) -> list[str]:
         """Return the names of the collections that we may see, sorted; the server's own are left out."""
         with self._telling(purpose, None):
-            names = await self._database.list_collection_names(authorizedCollections=True)
+            names = await (await self._served()).list_collection_names(authorizedCollections=True)
         return sorted(name for name in names if not name.startswith("system."))
 
     async def find(self, collection: str, wanted: Mapping[str, object], purpose: str, run: int | None) -> list[bytes]:
         """Return the matching documents as BSON, in no particular order."""
         with self._telling(purpose, run):
-            cursor = self._database.get_collection(collection, codec_options=_RAW).find(wanted)
+            database = await self._served()
+            cursor = database.get_collection(collection, codec_options=_RAW).find(wanted)
             return [bytes(one.raw) async for one in cursor]  # a large one is a view
 
     async def project(
@@ -104,16 +111,17 @@ class Connection:
     ) -> list[dict[str, Any]]:
         """Return of each matching document only these fields."""
         with self._telling(purpose, run):
-            cursor = self._database.get_collection(collection).find(wanted, {"_id": 0, **dict.fromkeys(fields, 1)})
+            database = await self._served()
+            cursor = database.get_collection(collection).find(wanted, {"_id": 0, **dict.fromkeys(fields, 1)})
             return [one async for one in cursor]
 
     async def insert(self, collection: str, documents: Sequence[bytes], purpose: str, run: int | None) -> int:
         """Store documents that bring their ``_id``; return how many. One whose ``_id`` is there is left as it is."""
-        target = self._database.get_collection(collection, codec_options=_RAW)
         stored = 0
         for batch in _batches(documents):
             stored += len(batch)
             with self._telling(purpose, run):
+                target = (await self._served()).get_collection(collection, codec_options=_RAW)
                 try:
                     await target.insert_many([RawBSONDocument(one) for one in batch], ordered=False)
                 except BulkWriteError as error:
@@ -125,8 +133,9 @@ class Connection:
     async def index(self, collection: str, field: str) -> bool:
         """Make an index on a field if there is none, however it is called; return False if we are not allowed to."""
         with self._telling("Failed to index artdaqDB", None):
+            database = await self._served()
             try:
-                await self._database.get_collection(collection).create_index([(field, 1)])
+                await database.get_collection(collection).create_index([(field, 1)])
             except OperationFailure as error:
                 if not codes(error) & {UNAUTHORIZED, *INDEXED_OTHERWISE}:
                     raise
@@ -134,12 +143,31 @@ class Connection:
         return True
 
     @property
-    def _database(self) -> Any:
+    def _opened(self) -> Any:  # Motor's type hints take its properties for methods
         if self._client is None:
             raise RuntimeError("the connection is not open")
-        return self._client.get_database(
+        return self._client
+
+    @property
+    def _database(self) -> Any:
+        return self._opened.get_database(
             self._address.database, read_preference=ReadPreference.PRIMARY, write_concern=self._concern()
         )
+
+    async def _served(self) -> Any:
+        """Return the database once there is a server that takes writes, as far as the driver knows."""
+        if not self._opened.topology_description.has_writable_server():
+            await self._ping()
+        return self._database
+
+    async def _ping(self) -> None:
+        """Ask a server whether it is there, with a limit of its own.
+
+        For a command the driver would wait as long as ``timeoutMS`` says: beside that it ignores what else limits it.
+        """
+        options = self._opened.options
+        with pymongo.timeout(min(options.server_selection_timeout, options.timeout or float("inf"))):
+            await self._database.command("ping")
 
     def _concern(self) -> WriteConcern | None:
         """Return what a write waits for, None where the URI says it."""
