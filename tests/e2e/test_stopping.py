@@ -113,6 +113,31 @@ def test_a_comparison_is_broken_off_at_once(site: Site, way: str, code: int) -> 
     assert site.run("reconcile", "--deep").returncode == 0
 
 
+def test_who_drains_without_a_lock_file_is_not_disturbed(site: Site) -> None:
+    """The lock file is removed while an upload hangs: a second daemon is refused until the first has finished."""
+    site.settings = "timeout_seconds = 60\n"
+    site.configure()
+    site.make(*ONE_RUN)
+    daemon = site.start("run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    site.children[0].send_signal(signal.SIGSTOP)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    site.wait(lambda rows: 20 in rows and rows[20].state is State.UPLOADING)
+    (site.work / ".archiver.lock").unlink()
+    site.wait(lambda _: "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN" in site.log)
+    refused = site.run("run")
+    assert refused.returncode == 1
+    assert "LockExistsError: Another process may be running. Lock file " in refused.stderr
+    assert f"process {daemon.pid} finishes what it has in hand: start again when it has ended" in refused.stderr
+    assert site.run("status").returncode == 0
+    assert site.rows()[20].state is State.UPLOADING
+    site.children[0].send_signal(signal.SIGCONT)
+    assert daemon.wait(60) == 1
+    assert site.rows()[20].state is State.VERIFIED
+    assert "UNEXPECTED ERROR SUMMARY" not in site.log
+    finish(site)
+
+
 def test_sigterm_is_an_interrupt(site: Site) -> None:
     """A service manager that stops the daemon gets a drain and 130."""
     site.make(*ONE_RUN)

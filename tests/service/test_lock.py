@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.errors import LockExistsError
-from archiverd.service.lock import LockFile
+from archiverd.service.lock import LockFile, holding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +82,31 @@ def test_a_lock_on_a_file_that_was_just_removed_guards_nothing(path: Path, monke
     with pytest.raises(LockExistsError):
         third.acquire()
     second.release()
+
+
+def test_a_work_directory_has_one_process_though_its_lock_file_was_removed(path: Path) -> None:
+    """Who drains after the removal is not disturbed, and is named; the new lock file does not stay."""
+    first = LockFile(path)
+    with holding(first, path.parent):
+        path.unlink()
+        with pytest.raises(LockExistsError) as caught, holding(LockFile(path), path.parent):
+            pytest.fail("two processes work on one directory")
+        assert str(caught.value) == (
+            f"Another process may be running. Lock file '{path}' was removed, and who held it still drains."
+        )
+        assert f"process {os.getpid()} " in caught.value.remedy
+        assert not path.exists()
+    with holding(first, path.parent):
+        assert first.is_ours()
+    assert not path.exists()
+
+
+def test_no_child_inherits_the_work_directory(path: Path) -> None:
+    """A child that outlives us does not keep the next start out."""
+    with holding(LockFile(path), path.parent):
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False)
+    with holding(LockFile(path), path.parent):
+        child.communicate(b"")
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced", "renamed"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.journal.journal import Journal
 from archiverd.journal.reader import is_there, no_journal
-from archiverd.service.lock import LockFile
+from archiverd.service.lock import LockFile, holding
 from archiverd.service.places import journal_path, lock_path
 from archiverd.stages import deciding
 
@@ -34,12 +34,10 @@ async def _alone(settings: Settings, decide: Callable[[Journal], Awaitable[RunRo
     path = journal_path(settings)
     if not await asyncio.to_thread(is_there, path):
         raise no_journal(path)
-    lock = LockFile(lock_path(settings))
-    lock.acquire()
-    journal = Journal(path, clock=time.time)
-    try:
-        await journal.open()
-        return await decide(journal)
-    finally:
-        await journal.close()
-        lock.release()
+    with holding(LockFile(lock_path(settings)), settings.app.work_dir):
+        journal = Journal(path, clock=time.time)
+        try:
+            await journal.open()
+            return await decide(journal)
+        finally:
+            await journal.close()

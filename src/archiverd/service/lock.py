@@ -2,11 +2,15 @@
 
 The file is opened without truncation, so that a refused second instance does not disturb the first.
 "Removed" means that the path no longer leads to our inode.
+
+Who was asked to stop by removing the file still drains, and its name is free. So the work directory itself is locked
+too, which nobody removes: whoever writes to the journal in it has both.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -14,10 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.aside import aside
 from archiverd.core.errors import LockExistsError
 from archiverd.service.stopping import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archiverd.service.stopping import Stopping
 
 LOCK_TABLE = Path("/proc/locks")
@@ -87,8 +94,41 @@ class LockFile:
 
     async def removed(self) -> None:
         """Return once somebody has removed or replaced the file."""
-        while await asyncio.to_thread(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
+        while await aside(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
             await asyncio.sleep(LOOKED_AT_SECONDS)
+
+
+@contextlib.contextmanager
+def holding(lock: LockFile, work_dir: Path) -> Iterator[None]:
+    """Hold the lock file and the work directory while the block runs. Raise as ``LockFile.acquire``."""
+    lock.acquire()
+    try:
+        directory = _claim(work_dir, lock.path)
+        try:
+            yield
+        finally:
+            os.close(directory)  # before the file: who gets that gets both
+    finally:
+        lock.release()
+
+
+def _claim(work_dir: Path, lock_file: Path) -> int:
+    """Return a descriptor that keeps ``work_dir`` locked until it is closed; no child inherits it.
+
+    Raise LockExistsError if a process that has lost its lock file still has it.
+    """
+    descriptor = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _listed(LOCK_TABLE, _identity(os.fstat(descriptor))) or "unknown"
+        os.close(descriptor)
+        raise LockExistsError(
+            f"Another process may be running. Lock file '{lock_file}' was removed, and who held it still drains.",
+            remedy=f"process {holder} finishes what it has in hand: start again when it has ended",
+            context={"pid": holder, "directory": str(work_dir)},
+        ) from None
+    return descriptor
 
 
 async def drain_when_removed(lock: LockFile, stopping: Stopping) -> None:
@@ -127,8 +167,7 @@ def look(path: Path, locks: Path = LOCK_TABLE) -> Holding | None:
     try:
         text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         pid = int(text) if text.isdecimal() else None
-        there = os.fstat(descriptor)
-        listed = _listed(locks, f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}")
+        listed = _listed(locks, _identity(os.fstat(descriptor)))
         if listed is not None:
             return Holding(held=True, pid=listed if listed > 0 else pid)
         try:
@@ -138,6 +177,11 @@ def look(path: Path, locks: Path = LOCK_TABLE) -> Holding | None:
         return Holding(held=False, pid=pid)
     finally:
         os.close(descriptor)
+
+
+def _identity(file: os.stat_result) -> str:
+    """Return a file's device and inode as the kernel's table has them."""
+    return f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
 
 
 def _listed(locks: Path, identity: str) -> int | None:

@@ -22,7 +22,7 @@ from archiverd.runrecord.prepare import Cache, unknown_converters
 from archiverd.service import workdir
 from archiverd.service.backends import make_artdaqdb
 from archiverd.service.calls import Contact, listened
-from archiverd.service.lock import LockFile
+from archiverd.service.lock import LockFile, holding
 from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import PAUSE_SECONDS, StageRunner
@@ -181,8 +181,7 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         schema = load_schema(settings.artdaq_db.fcl_conf_dir)
     async with contextlib.AsyncExitStack() as stack:
         lock = LockFile(lock_path(settings))
-        lock.acquire()
-        stack.callback(lock.release)
+        stack.enter_context(holding(lock, settings.app.work_dir))
         log.own_file()
         wakes = {Effect.WAKE_IMPORT: asyncio.Event(), Effect.WAKE_MIGRATE: asyncio.Event()}
 
