@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from archiverd.core.machine import State
 from tests.artdaqdb.mongo.servers import Server, bson_server, missing, mongod
 from tests.artdaqdb.tools import standin
-from tests.e2e.test_operations import THREE_RUNS
+from tests.e2e.test_operations import DEMO, ONE_RUN, THREE_RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +62,26 @@ def test_through_the_command_line_tools(site: Site) -> None:
 def test_through_mongodb(site: Site, mongodb: Server) -> None:
     """With a mongodb:// URI its documents are in MongoDB."""
     archive(site, f'database_uri = "mongodb://127.0.0.1:{mongodb.port}/runs_db"')
+
+
+def test_a_mongodb_that_freezes_does_not_hold_up_the_end(site: Site, mongodb: Server) -> None:
+    """A call that will not be answered is left in its thread: a drain ends in time, and the next start goes on."""
+    site.configure(drain_timeout_seconds=1)
+    uri = f"mongodb://127.0.0.1:{mongodb.port}/runs_db"
+    site.config.write_text(site.config.read_text().replace(f"filesystemdb://{site.root}/artdaqdb", uri))
+    site.make(*ONE_RUN)
+    daemon = site.start("run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    mongodb.signal(signal.SIGSTOP)
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
+    site.wait(lambda rows: 20 in rows and rows[20].state is State.IMPORTING)
+    begun = time.monotonic()
+    assert site.stop(daemon) == 130
+    assert time.monotonic() - begun < 20, "the call's own limit is 300 s"
+    assert json.loads((site.work / "last_exit.json").read_text())["exit_code"] == 130
+    mongodb.signal(signal.SIGCONT)
+    assert site.run("once").returncode == 0
+    assert site.versions() == {7: 1, 20: 1}
 
 
 def test_a_mongodb_that_is_away_stops_the_start_in_words(site: Site) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,7 +97,7 @@ def test_a_pass_that_waits_for_a_frozen_server_leaves_in_time(site: Site, how: t
 
 @pytest.mark.parametrize(("way", "code"), [("interrupt", 130), ("lock", 1)])
 def test_a_comparison_is_broken_off_at_once(site: Site, way: str, code: int) -> None:
-    """`reconcile` only looks: an interrupt does not wait for a server, and says that not every run was compared."""
+    """`reconcile` only looks: an interrupt does not wait for a server, and says what was not done."""
     site.settings = "timeout_seconds = 60\n"
     site.configure()
     site.make(*ONE_RUN)
@@ -108,9 +110,27 @@ def test_a_comparison_is_broken_off_at_once(site: Site, way: str, code: int) -> 
         site.wait(lambda _: (site.work / ".archiver.lock").exists())
         (site.work / ".archiver.lock").unlink()
         assert running.wait(30) == code
-    assert "stopped before every run was compared" in site.log
+    assert "stopped before " in site.log
     site.children[0].send_signal(signal.SIGCONT)
     assert site.run("reconcile", "--deep").returncode == 0
+
+
+@pytest.mark.parametrize("how", [("run",), ("once",), ("reconcile",)])
+def test_a_start_that_waits_for_a_frozen_database_is_given_up(site: Site, how: tuple[str, ...]) -> None:
+    """MongoDB takes the connection and says nothing: an interrupt ends the start in time, in words, with 130."""
+    site.settings = "[watch]\nsettle_seconds = 0.1\n"
+    site.configure(drain_timeout_seconds=1)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        uri = f"mongodb://127.0.0.1:{frozen.getsockname()[1]}/runs_db"
+        site.config.write_text(site.config.read_text().replace(f"filesystemdb://{site.root}/artdaqdb", uri))
+        process = site.start(*how)
+        connection, _ = frozen.accept()
+        begun = time.monotonic()
+        assert site.stop(process) == 130
+        assert time.monotonic() - begun < 20, "the driver waits 30 s, and the interpreter for its threads"
+        connection.close()
+    assert "stopped before artdaqDB was open" in site.log
+    assert "Traceback" not in site.log
 
 
 def test_who_drains_without_a_lock_file_is_not_disturbed(site: Site) -> None:

@@ -12,8 +12,9 @@ from archiverd.service.bookkeeping import begin, finish, keep_books
 from archiverd.service.commands import Commands
 from archiverd.service.control import serving
 from archiverd.service.latecomers import Latecomers
+from archiverd.service.leaving import leaving_in_time
 from archiverd.service.lock import drain_when_removed
-from archiverd.service.stopping import Reason, Stopping, signals
+from archiverd.service.stopping import Reason, Stopping, signals, starting
 from archiverd.service.watch import Watcher
 from archiverd.service.wiring import Order, Parts, opened
 
@@ -32,11 +33,17 @@ async def run(settings: Settings) -> int:
     Raise ArchiverError when it cannot start.
     """
     stopping = Stopping(time.monotonic)
+    patience = settings.app.drain_timeout_seconds
     with signals(stopping, on_hangup=_reopen_log):
-        async with opened(settings, stopping, Order()) as parts:
+        async with (
+            leaving_in_time(settings, "run", stopping, patience),
+            opened(settings, stopping, Order(), patience) as parts,
+        ):
             watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
-            await watcher.look_once(_ask_for_time)
-            await begin(parts)
+            async with starting(stopping, patience, "looking at the run records", "the run records were looked at"):
+                await watcher.look_once(_ask_for_time)
+            async with starting(stopping, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
+                await begin(parts)
             commands = Commands(parts, watcher, stopping, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             systemd.notify("READY=1", "STATUS=watching")

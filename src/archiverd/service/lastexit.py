@@ -64,10 +64,9 @@ def recording(
         raise
     except BaseException as error:
         cause = leaf(error)
-        _write(settings, command, exit_code(error), f"{type(cause).__name__}: {cause}", disk or RealDisk(), clock())
+        record(settings, command, exit_code(error), f"{type(cause).__name__}: {cause}", disk, clock)
         raise
-    reason = _ENDS.get(ending.exit_code, "")
-    _write(settings, command, ending.exit_code, reason, disk or RealDisk(), clock())
+    record(settings, command, ending.exit_code, _ENDS.get(ending.exit_code, ""), disk, clock)
 
 
 def read(path: Path) -> LastExit | None:
@@ -83,10 +82,17 @@ def read(path: Path) -> LastExit | None:
         return None
 
 
-def _write(settings: Settings, command: str, code: int, reason: str, disk: Disk, now: float) -> None:
+def record(
+    settings: Settings,
+    command: str,
+    code: int,
+    reason: str,
+    disk: Disk | None = None,
+    clock: Callable[[], float] = time.time,
+) -> None:
     """Replace the record. Its lock is free by now: of two processes that end in one moment one may not be recorded."""
-    record = {"version": 1, **asdict(LastExit(now, command, os.getpid(), code, reason))}
+    told = {"version": 1, **asdict(LastExit(clock(), command, os.getpid(), code, reason))}
     try:
-        disk.publish(last_exit_path(settings), [json.dumps(record).encode(), b"\n"])
+        (disk or RealDisk()).publish(last_exit_path(settings), [json.dumps(told).encode(), b"\n"])
     except OSError as error:
         _log.debug(f"cannot record the exit code: {error}")

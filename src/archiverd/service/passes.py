@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError, ConfigurationError, UconDBError
+from archiverd.core.errors import ConfigurationError, UconDBError
 from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
+from archiverd.service.leaving import leaving_in_time
 from archiverd.service.lock import drain_when_removed
 from archiverd.service.progress import silent
-from archiverd.service.stopping import Reason, Stopping, drain_limit, signals
+from archiverd.service.stopping import Reason, Stopping, given_up, signals
 from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
 from archiverd.stages import deciding, reconciling
@@ -90,7 +91,7 @@ async def once(settings: Settings, order: Order, *, incremental: bool, on_progre
             await adopt_archived(parts.journal, parts.artdaqdb)
             await _find_missing(parts)
 
-    return await _pass(settings, order, prepare, on_progress)
+    return await _pass("once", settings, order, prepare, on_progress)
 
 
 async def retry(
@@ -106,7 +107,7 @@ async def retry(
         await parts.journal.hasten(chosen)
         return chosen
 
-    return await _pass(settings, order, prepare, on_progress)
+    return await _pass("retry", settings, order, prepare, on_progress)
 
 
 async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:
@@ -122,7 +123,7 @@ async def recover(settings: Settings, order: Order, stage: Stage, on_progress: P
         on_progress(0, 0, "asking the databases what they hold")
         return await take_in_held(parts, stage)
 
-    return await _pass(settings, order, prepare, on_progress)
+    return await _pass("recover", settings, order, prepare, on_progress)
 
 
 async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
@@ -148,14 +149,10 @@ async def reconcile(settings: Settings, *, deep: bool, on_progress: Progress) ->
 
     Raise ArchiverError when one cannot tell, and when it is stopped: then with the exit code of the reason.
     """
-    async with _passing(settings, Order(until_idle=True)) as (parts, stopping):
-        async with drain_limit(stopping, 0.0) as limit:
+    async with _passing(settings, Order(until_idle=True), patience=0.0) as (parts, stopping):
+        async with given_up(stopping, 0.0, "every run was compared"):
             found = await compare(parts, deep=deep, on_progress=on_progress)
-        if limit.expired():
-            stopped = ArchiverError("stopped before every run was compared", remedy="nothing was changed; run it again")
-            stopped.exit_code = (stopping.reason or Reason.INTERRUPTED).value
-            raise stopped
-        return found
+        return found  # noqa: RET504 - the block may have been given up
 
 
 async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partition:
@@ -172,11 +169,16 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
 
 
 @contextlib.asynccontextmanager
-async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Parts, Stopping]]:
-    """Open what a pass needs, and drain it when its lock file is removed."""
+async def _passing(
+    settings: Settings, order: Order, patience: float, command: str = ""
+) -> AsyncIterator[tuple[Parts, Stopping]]:
+    """Open what a pass needs, for at most ``patience`` seconds once it is stopped; drain it when its lock file goes."""
     stopping = Stopping(time.monotonic)
     with signals(stopping):
-        async with opened(settings, stopping, order) as parts:
+        async with (
+            leaving_in_time(settings, command, stopping, patience),
+            opened(settings, stopping, order, patience) as parts,
+        ):
             lock_watch = asyncio.create_task(drain_when_removed(parts.lock, stopping), name="lock")
             try:
                 yield parts, stopping
@@ -186,6 +188,7 @@ async def _passing(settings: Settings, order: Order) -> AsyncIterator[tuple[Part
 
 
 async def _pass(
+    command: str,
     settings: Settings,
     order: Order,
     prepare: Callable[[Parts, Watcher], Awaitable[frozenset[int] | None]],
@@ -193,7 +196,8 @@ async def _pass(
 ) -> Pass:
     """Make one pass over the runs that ``prepare`` returns (None: over all), and say what became of them."""
     only: frozenset[int] | None = frozenset()
-    async with _passing(settings, order) as (parts, stopping):
+    patience = settings.app.drain_timeout_seconds
+    async with _passing(settings, order, patience, command) as (parts, stopping):
         begun = time.time()
         async with parts.reporting.of_pass(stopping):
             async with parts.draining_in_time(stopping):

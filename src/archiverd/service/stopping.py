@@ -10,6 +10,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.core.errors import ArchiverError
+from archiverd.service import systemd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +21,9 @@ _log = log.get()
 AT_ONCE_COUNT = 3
 AT_ONCE_WITHIN_SECONDS = 2.0
 """So many SIGINT within so many seconds stop the daemon at once."""
+
+LONG_SECONDS = 30.0
+"""A start that takes longer says what it waits for: a service manager gives up after two minutes."""
 
 
 class Reason(enum.Enum):
@@ -33,8 +38,9 @@ class Stopping:
     """The daemon's one stop flag: the first reason to stop counts."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """``monotonic`` gives seconds for telling three quick SIGINT from three slow ones."""
+        """``monotonic`` gives seconds, to tell three quick SIGINT from three slow ones, and how long a drain takes."""
         self._monotonic = monotonic
+        self._asked_at = 0.0
         self._asked = asyncio.Event()
         self._interrupts: list[float] = []
         self.reason: Reason | None = None
@@ -57,7 +63,12 @@ class Stopping:
         """Begin to drain for ``reason``; later reasons change nothing."""
         if self.reason is None:
             self.reason = reason
+            self._asked_at = self._monotonic()
             self._asked.set()
+
+    def left(self, seconds: float) -> float:
+        """Return what is left of the ``seconds`` that a drain may take, from when it was asked for."""
+        return seconds - (self._monotonic() - self._asked_at) if self.asked else seconds
 
     def interrupt(self) -> None:
         """Handle SIGINT or SIGTERM: drain; the third within two seconds leaves at once.
@@ -81,7 +92,7 @@ async def drain_limit(stopping: Stopping, seconds: float) -> AsyncIterator[async
 
     async def set_it() -> None:
         await stopping.wait()
-        limit.reschedule(asyncio.get_running_loop().time() + seconds)
+        limit.reschedule(asyncio.get_running_loop().time() + stopping.left(seconds))
 
     try:
         async with limit:
@@ -94,6 +105,32 @@ async def drain_limit(stopping: Stopping, seconds: float) -> AsyncIterator[async
     except TimeoutError:
         if not limit.expired():
             raise  # the block's own
+
+
+@contextlib.asynccontextmanager
+async def given_up(stopping: Stopping, seconds: float, what: str) -> AsyncIterator[None]:
+    """Give the block up once a drain has taken ``seconds``: it has nothing in hand.
+
+    Raise ArchiverError then, "stopped before ``what``", with the exit code of the reason.
+    """
+    async with drain_limit(stopping, seconds) as limit:
+        yield
+    if limit.expired():
+        stopped = ArchiverError(f"stopped before {what}", remedy="nothing is lost; start it again")
+        stopped.exit_code = (stopping.reason or Reason.INTERRUPTED).value
+        raise stopped
+
+
+@contextlib.asynccontextmanager
+async def starting(stopping: Stopping, seconds: float, doing: str, what: str) -> AsyncIterator[None]:
+    """Give a part of the start up as ``given_up``; say, if it takes long, that archiverd is still ``doing`` it."""
+    systemd.notify(f"STATUS={doing}")
+    slow = asyncio.get_running_loop().call_later(LONG_SECONDS, _log.warning, f"takes long: still {doing}")
+    try:
+        async with given_up(stopping, seconds, what):
+            yield
+    finally:
+        slow.cancel()
 
 
 @contextlib.contextmanager

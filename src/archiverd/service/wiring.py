@@ -26,7 +26,7 @@ from archiverd.service.lock import LockFile, holding
 from archiverd.service.places import journal_path, lock_path, stage_files
 from archiverd.service.reporting import Reporting, make_carbon, make_reporting
 from archiverd.service.runner import PAUSE_SECONDS, StageRunner
-from archiverd.service.stopping import drain_limit
+from archiverd.service.stopping import drain_limit, starting
 from archiverd.stages import deciding
 from archiverd.stages.drill import Drill
 from archiverd.stages.failing import Failing
@@ -171,10 +171,11 @@ def make_gate(settings: Settings, ucondb: UconDB, on_news: Callable[[], None]) -
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncIterator[Parts]:
+async def opened(settings: Settings, stopping: Stopping, order: Order, patience: float) -> AsyncIterator[Parts]:
     """Take the lock, open everything, give the parts, and close everything in the opposite order.
 
-    Raise ArchiverError (LockExistsError, ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
+    A stop gives opening the databases up after ``patience`` seconds. Raise ArchiverError (LockExistsError,
+    ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
     workdir.prepare(settings.app)
     with told_as("Import"):
@@ -203,19 +204,21 @@ async def opened(settings: Settings, stopping: Stopping, order: Order) -> AsyncI
         contacts, carbon = {ARTDAQDB: Contact(), UCONDB: Contact()}, make_carbon(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
-        with told_as("Import"):
-            await artdaqdb.open()
+        async with starting(stopping, patience, "opening artdaqDB", "artdaqDB was open"):
+            with told_as("Import"):
+                await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
         maker = _Maker(settings, journal, artdaqdb, stopping, order)
         importer = maker.importer(schema)
         migration = None
         if order.migrating:
             _warn_of_tls(settings)
-            ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB], carbon))
             pending = None
-            if folder := settings.ucon_db.pending_folder_name:
-                client = make_ucondb(settings, folder)
-                pending = await _connected(stack, _noted(client, contacts[UCONDB], carbon))
+            async with starting(stopping, patience, "making the client of UconDB", "the client of UconDB was made"):
+                ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB], carbon))
+                if folder := settings.ucon_db.pending_folder_name:
+                    client = make_ucondb(settings, folder)
+                    pending = await _connected(stack, _noted(client, contacts[UCONDB], carbon))
             migration = maker.migration(ucondb, pending, importer, wakes[Effect.WAKE_MIGRATE])
         importing = maker.runner(Stage.IMPORT, importer, settings.app.parallel_workers, wakes[Effect.WAKE_IMPORT], None)
         books = make_books(settings, journal)
