@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,40 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("shim") / "sick_disk.so"
     subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", str(made), str(SOURCE), "-ldl"], check=True)
     return made
+
+
+@pytest.mark.parametrize(("way", "code"), [("interrupt", 130), ("lock", 1)])
+def test_a_frozen_file_system_does_not_hold_up_the_end(
+    site: Site, shim: Path, monkeypatch: pytest.MonkeyPatch, way: str, code: int
+) -> None:
+    """Run records that can be opened no more, as on a hard NFS mount: a stop is seen, and ends in time."""
+    site.configure(drain_timeout_seconds=1)
+    switch = site.root / "switch"
+    site.make(*ONE_RUN)
+    with monkeypatch.context() as sickly:
+        sickly.setenv("LD_PRELOAD", str(shim))
+        sickly.setenv("SICK_BELOW", str(site.records))
+        sickly.setenv("SICK_SWITCH", str(switch))
+        daemon = site.start("run")
+    site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
+    assert site.run("pause").returncode == 0
+    site.make(*DEMO, "--runs", "9", "--crash", "0", "--first", "20")
+    site.wait(lambda rows: len(rows) == 10 and not any(row.state is State.OPEN for row in rows.values()))
+    switch.write_text("hang")
+    assert site.run("resume").returncode == 0
+    site.wait(lambda rows: any(row.state is State.IMPORTING for row in rows.values()))
+    begun = time.monotonic()
+    if way == "lock":
+        (site.work / ".archiver.lock").unlink()
+        assert daemon.wait(60) == code
+    else:
+        assert site.stop(daemon) == code
+    assert time.monotonic() - begun < 20
+    assert json.loads((site.work / "last_exit.json").read_text())["exit_code"] == code
+    assert "the drain took longer than drain_timeout_seconds (1 s); runs left to the next start: " in site.log
+    assert "leaving without the rest" not in site.log
+    assert site.run("once").returncode == 0
+    assert site.versions() == dict.fromkeys((7, *range(20, 29)), 1)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from archiverd.journal.tables import migrate
 from archiverd.runrecord.prepare import Cache
 from archiverd.service.runner import StageRunner
 from archiverd.service.stopping import Stopping
-from archiverd.stages import deciding
+from archiverd.stages import deciding, importer
 from archiverd.stages.failing import Failing
 from archiverd.stages.gate import Gate, Surroundings
 from archiverd.stages.importer import Importer
@@ -44,7 +44,7 @@ from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 from tests.simulation.disk import ForgetfulDisk
 from tests.simulation.doubles import Ledger, Line, Server, Unreliable, sha256
 from tests.simulation.promises import check_end, check_verified
-from tests.simulation.world import DAY, Inline, World
+from tests.simulation.world import DAY, Inline, World, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,7 +175,7 @@ class Detector:
         stack = mock.patch.multiple(journals, open_sound=opened, Writer=functools.partial(Ledger, self.world))
         wire = mock.patch.object(ucondb_client, "Wire", mock.Mock(return_value=Line(self.world, self.server)))
         publish = mock.patch.object(artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0)
-        return _Together(stack, wire, publish)
+        return _Together(stack, wire, publish, mock.patch.object(importer, "aside", at_once))
 
     async def _process(self, until: float) -> None:
         """One life of the process, with the world around it."""

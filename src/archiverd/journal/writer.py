@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
+from archiverd.aside import aside
 from archiverd.journal.failures import is_damage, journal_error
 
 if TYPE_CHECKING:
@@ -62,9 +63,13 @@ class Writer:
         return await self._submit(work, writes=False)
 
     async def close(self) -> None:
-        """Finish what is queued, then close the connection."""
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        """Finish what is queued, then close the connection; needs none of the loop's threads, which may all hang."""
+
+        def end() -> None:
+            self._jobs.put(None)
+            self._thread.join()
+
+        await aside(end)
 
     async def _submit(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArchiverError
+from archiverd.aside import aside
+from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event, ForbiddenTransitionError
 from archiverd.journal.rows import Move
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
@@ -35,18 +36,20 @@ class Latecomers:
         self._stamps: dict[int, Stamp] = {}
 
     async def watch(self) -> None:
-        """Look on a slow clock until cancelled."""
+        """Look on a slow clock until cancelled. Raise ArchiverError when the journal is damaged."""
         while True:
             try:
                 await self.look()
             except ArchiverError as error:
+                if error.retry is not Retry.TRANSIENT:
+                    raise
                 log.failure(_log, error)
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:
         """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
         dead = await self._journal.archived_as_dead()
-        for move in await asyncio.to_thread(self._stopped, dead):
+        for move in await aside(lambda: self._stopped(dead)):
             try:
                 await self._journal.record(move)
             except ForbiddenTransitionError:

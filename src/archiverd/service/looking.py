@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd import config
 from archiverd.artdaqdb.schema import load_schema
+from archiverd.aside import aside
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.journal.overview import ARTDAQDB, FILESYSTEM, UCONDB
@@ -97,7 +98,7 @@ async def _guard(one: Look, asking: Coroutine[Any, Any, None]) -> None:
 
 
 async def _filesystem(settings: Settings, one: Look) -> None:
-    found = await asyncio.to_thread(scan, settings.source_files.run_records_dir)
+    found = await aside(lambda: scan(settings.source_files.run_records_dir))
     one.ranges = await asyncio.to_thread(runset.ranges, found.runs)
     one.facts.append("can be read")
 

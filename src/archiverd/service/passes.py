@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.aside import aside
 from archiverd.core.errors import ConfigurationError, UconDBError
 from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
 from archiverd.journal.books import TAGS
@@ -161,7 +162,7 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
         raise ConfigurationError("[ucon_db] is not configured: there is nothing to compare with")
     on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
     records = parts.settings.source_files.run_records_dir
-    found = await asyncio.to_thread(scan, records)
+    found = await aside(lambda: scan(records))
     sources = Sources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     return await reconciling.reconcile(
         sources, deep=deep, on_progress=lambda done, of: on_progress(done, of, "blobs compared")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.aside import aside
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError
 from archiverd.core.lanes import wait_before
 from archiverd.core.machine import State
@@ -61,7 +62,7 @@ class FirstPhase:
 
     async def _import(self, run: int) -> None:
         """Store the record as it is now. Raise ArtdaqDBError if another run stands under the number."""
-        plan = await asyncio.to_thread(self.importer.plan, run)
+        plan = await aside(lambda: self.importer.plan(run))
         artdaqdb = self.importer.artdaqdb
         await self.journal.note_first_phase(run, {})
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import fhicl, log
 from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
+from archiverd.aside import aside
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import FileFate, Move
@@ -91,7 +92,7 @@ class Importer:
         try:
             if not row.superseded:
                 self.drill()
-            plan = await asyncio.to_thread(self.plan, run)
+            plan = await aside(lambda: self.plan(run))
             ours = row.imported_at is not None or await self.journal.begun_before(run)
             note = await self._store(run, plan, ours=ours)
             await self._done(row, plan, note)

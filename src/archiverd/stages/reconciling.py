@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archiverd.aside import aside
 from archiverd.core.errors import ArtdaqDBError, BlobCreationError
 from archiverd.core.machine import Event, State, strays
 from archiverd.journal.rows import legible
@@ -213,7 +214,7 @@ async def _hold_to_its_word(sources: Sources, row: RunRow, blob: bytes, *, same:
         return UNPROVEN
     if row.run in sources.directories:
         fates = {fate.name for fate in await sources.journal.files(row.run)}
-        if await asyncio.to_thread(_unaccounted, sources.records / str(row.run), fates, row.imported_at or 0.0):
+        if await aside(lambda: _unaccounted(sources.records / str(row.run), fates, row.imported_at or 0.0)):
             return UNACCOUNTED
     return str(State.VERIFIED)
 
