@@ -4,7 +4,11 @@ The journal gets RUNS runs that stand in the middle of the stages (queued, impor
 a directory; artdaqDB an index of true size for as many runs. The daemon is started, killed and started again; ready
 is what it tells systemd (READY=1).
 
+With --unseen it is the very first start, or one after the journal was lost: nothing is known, and each directory holds
+a record of as many files as SBND's. What memory the daemon took at most is told too.
+
     python benchmarks/bench_restart.py --runs 10000 --starts 5
+    python benchmarks/bench_restart.py --runs 10000 --starts 1 --unseen
 """
 
 from __future__ import annotations
@@ -38,6 +42,13 @@ WAYS = (
 )
 """How the runs came to where they stand, turn by turn."""
 
+FILES = 86
+"""Files of a record of SBND's beside metadata.txt."""
+METADATA = (
+    "Config name: standard\nDAQInterface start time: Tue Nov 14 10:00:00 UTC 2023\n"
+    "DAQInterface stop time: Tue Nov 14 11:00:00 UTC 2023\n"
+)
+
 
 async def fill(site: processes.Site, runs: int) -> None:
     """Put ``runs`` runs in flight."""
@@ -53,32 +64,58 @@ async def fill(site: processes.Site, runs: int) -> None:
         (site.records / str(run)).mkdir(parents=True)
 
 
-def seconds_to_ready(site: processes.Site, notify: socket.socket) -> float:
-    """Start the daemon, wait for READY=1, kill it; return how long it took."""
+def write_records(site: processes.Site, runs: int) -> None:
+    """Write the records of ``runs`` runs that have ended; their files are links, for there are many."""
+    content = site.root / "content.fcl"
+    content.write_text("a: 1\n" * 500)
+    for run in range(1, runs + 1):
+        directory = site.records / str(run)
+        directory.mkdir(parents=True)
+        (directory / "metadata.txt").write_text(METADATA)
+        if run % 300 == 0:  # a file has only so many names
+            content.unlink()
+            content.write_text("a: 1\n" * 500)
+        for number in range(FILES):
+            os.link(content, directory / f"component{number:02}_hw_cfg.fcl")
+
+
+def peak(pid: int) -> int:
+    """Return how many MiB a process has had at most."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) // 1024
+
+
+def seconds_to_ready(site: processes.Site, notify: socket.socket) -> tuple[float, int]:
+    """Start the daemon, wait for READY=1, kill it; return how long it took, and its memory in MiB."""
     command = [sys.executable, "-m", "archiverd", "-q", "--config", str(site.config), "run"]
     environment = {**os.environ, "NOTIFY_SOCKET": notify.getsockname(), "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "unused"}
     begun = time.perf_counter()
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as daemon:
         while b"READY=1" not in notify.recv(4096):
             pass
-        took = time.perf_counter() - begun
+        took, memory = time.perf_counter() - begun, peak(daemon.pid)
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
-    return took
+    return took, memory
 
 
 def measure(site: processes.Site, options: argparse.Namespace) -> int:
     """Print how long each start took."""
     site.make()
     site.configure("http://127.0.0.1:9/inst/app")
-    asyncio.run(fill(site, options.runs))
+    if options.unseen:
+        write_records(site, options.runs)
+    else:
+        asyncio.run(fill(site, options.runs))
     if not options.empty_archive:
         prefill(site.root / "artdaqdb", options.runs)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(site.root / "notify"))
-        notify.settimeout(20)
-        times = [seconds_to_ready(site, notify) for _ in range(options.starts)]
-    print(f"{options.runs} runs in flight; ready after " + ", ".join(f"{took:.2f}" for took in times) + " s")
+        notify.settimeout(120)
+        starts = [seconds_to_ready(site, notify) for _ in range(options.starts)]
+    what = "never seen" if options.unseen else "in flight"
+    times, memory = ", ".join(f"{took:.2f}" for took, _ in starts), max(memory for _, memory in starts)
+    print(f"{options.runs} runs {what}; ready after {times} s, {memory} MiB at most")
     return 0
 
 
@@ -87,6 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--starts", type=int, default=5, help="the first is not after a kill")
+    parser.add_argument("--unseen", action="store_true", help="a first start: the journal knows none of the runs")
     parser.add_argument("--empty-archive", action="store_true", help="artdaqDB holds nothing yet")
     options = parser.parse_args()
     log.configure("WARNING")
