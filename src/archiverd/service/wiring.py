@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.artdaqdb.schema import Schema, load_schema
+from archiverd.aside import aside
 from archiverd.core.errors import ArchiverError, Retry, told_as
 from archiverd.core.lanes import Patience, longest_wait
 from archiverd.core.machine import Effect, Stage
@@ -178,8 +179,9 @@ async def opened(settings: Settings, stopping: Stopping, order: Order, patience:
     ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
     workdir.prepare(settings.app)
-    with told_as("Import"):
-        schema = load_schema(settings.artdaq_db.fcl_conf_dir)
+    async with starting(stopping, patience, "reading schema.fcl", "schema.fcl was read"):
+        with told_as("Import"):
+            schema = await aside(lambda: load_schema(settings.artdaq_db.fcl_conf_dir))
     async with contextlib.AsyncExitStack() as stack:
         lock = LockFile(lock_path(settings))
         stack.enter_context(holding(lock, settings.app.work_dir))
