@@ -258,6 +258,37 @@ def test_a_new_installation_can_be_probed(site: Site) -> None:
     assert sorted(os.listdir(site.root)) == before
 
 
+@pytest.mark.parametrize("command", ["status", "status --json", "status --probe", "once --import-only --dry-run"])
+def test_a_damaged_journal_is_told_in_words(bare_site: Site, command: str) -> None:
+    """Whoever asks the journal is told that it is damaged and what to do: no banner, no traceback, exit 1."""
+    bare_site.work.mkdir()
+    (bare_site.work / "journal.sqlite").write_bytes(b"garbage " * 1000)
+    told = bare_site.run(*command.split())
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "The journal is damaged: file is not a database\nRemedy: start archiverd again" in told.stderr
+    assert "UNEXPECTED" not in told.stderr
+
+
+def test_a_journal_removed_under_the_daemon_is_not_called_synchronized(bare_site: Site) -> None:
+    """The daemon cannot tell, nor can the command: it says so, and what mends it; after that all is known again."""
+    bare_site.url = "http://127.0.0.1:9/inst/app"
+    bare_site.configure()
+    bare_site.make(*THREE_RUNS)
+    daemon = bare_site.start("run")
+    bare_site.wait(lambda rows: {State.IMPORTED} == {row.state for row in rows.values()})
+    (bare_site.work / "journal.sqlite").unlink()
+    screen = bare_site.run("status").stdout
+    assert "the daemon cannot tell: There is no journal at" in screen
+    assert "1. Restart the daemon (`archiverd drain`, then start it): the journal is not at its place" in screen
+    assert "synchronized" not in screen
+    assert bare_site.run("drain").returncode == 0
+    assert daemon.wait(60) == 0
+    assert "synchronized" not in bare_site.run("status").stdout
+    daemon = bare_site.start("run")
+    bare_site.wait(lambda rows: len(rows) == 3)
+    assert bare_site.stop(daemon) == 130
+
+
 def test_importing_only_is_no_fault(bare_site: Site) -> None:
     """Where no UconDB is configured it is said so, and the rest is told."""
     config = bare_site.root / "archiverd.toml"

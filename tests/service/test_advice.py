@@ -9,13 +9,15 @@ import pytest
 from archiverd.core.machine import Stage, State
 from archiverd.journal.overview import Cause, Durations
 from archiverd.journal.rows import Hold
-from archiverd.service.advice import NOTHING, Circumstances, Workload, advise
+from archiverd.service.advice import NOTHING, UNKNOWN, Circumstances, Workload, advise
 from archiverd.service.comparing import Differences, StateFile
 
 IDLE = Workload(Stage.IMPORT, workers=2, waiting=0, in_hand=0, lately=Durations(100, 3.0, 5.0, 0.0))
 UPLOADS = Workload(Stage.MIGRATE, workers=2, waiting=0, in_hand=0, lately=Durations(100, 3.0, 5.0, 0.0))
 WELL = Circumstances(
     running=True,
+    silence=None,
+    known=True,
     paused=False,
     ranges={State.VERIFIED: [(7, 9)], State.OPEN: [(10, 10)]},
     causes=(),
@@ -43,6 +45,16 @@ def test_nothing_to_do_is_said_in_the_words_people_know() -> None:
     assert advise(WELL) == [NOTHING] == ["All systems are synchronized - no action needed"]
     assert advise(replace(WELL, differences=AGREED, state_files=[StateFile(Stage.IMPORT, "x", (9, 9), "", 9)])) == [
         NOTHING
+    ]
+
+
+def test_nothing_is_called_synchronized_that_nobody_could_tell() -> None:
+    """Without a journal, or with a daemon that cannot tell, somebody is to look."""
+    assert advise(replace(WELL, running=False, known=False)) == [UNKNOWN]
+    (told,) = advise(replace(WELL, known=False, silence="it is made by the first start"))
+    assert told.startswith("Restart the daemon (`archiverd drain`, then start it): the journal is not at its place")
+    assert advise(replace(WELL, silence="see its log")) == [
+        "See to the daemon, which cannot tell how it is: see its log"
     ]
 
 

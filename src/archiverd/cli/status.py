@@ -6,7 +6,6 @@ journal. Without a daemon, or with one that does not answer, the command reads t
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +18,7 @@ from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from archiverd.cli.main import Globals
     from archiverd.config import Settings
@@ -92,31 +91,19 @@ def _stand(globals_: Globals, *, looking: bool, comparing: bool) -> Told:
     except calling.NobodyListensError:
         pass
     except ArchiverError as error:
-        daemon = {"error": str(error)}
+        daemon = {"error": str(error), "remedy": error.remedy}
     return _stand_alone(globals_, daemon, looking=looking, comparing=comparing)
 
 
 def _stand_alone(globals_: Globals, daemon: Told | None, *, looking: bool, comparing: bool) -> Told:
-    """Put together how we stand; ``daemon`` is None if none runs, or says why it does not answer."""
-    from archiverd.service import standing  # noqa: PLC0415 - lazily, for a quick --help
+    """Put together how we stand; ``daemon`` is None if none runs, or says why it cannot tell."""
+    from archiverd.journal.reader import journal_in, reading_if_there  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.service import standing  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=False, logging=looking)
-    with _reading(settings) as db:
+    with reading_if_there(journal_in(settings.app.work_dir)) as db:
         looks = _look(settings, db) if looking else None
         return standing.gather(settings, db, daemon, looks, comparing=comparing).told()
-
-
-@contextlib.contextmanager
-def _reading(settings: Settings) -> Iterator[Any]:
-    """Open the journal read-only; None if there is none yet, which a new installation may well ask about."""
-    from archiverd.journal.reader import is_there, journal_in, reading  # noqa: PLC0415 - lazily, for a quick --help
-
-    path = journal_in(settings.app.work_dir)
-    if not is_there(path):
-        yield None
-        return
-    with reading(path) as db:
-        yield db
 
 
 def _look(settings: Settings, db: Any) -> list[Look]:
@@ -169,7 +156,7 @@ def _tell_daemon(daemon: Told | None) -> None:
         click.echo("no daemon runs")
         return
     if "error" in daemon:
-        click.echo(f"the daemon does not answer: {daemon['error']}")
+        click.echo(f"the daemon cannot tell: {daemon['error']}")
         return
     how = "draining" if daemon["draining"] else "paused" if daemon["paused"] else "running"
     busy = ", ".join(f"{len(runs)} in {stage}" for stage, runs in daemon["in_hand"].items())

@@ -13,6 +13,12 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def is_denied(error: sqlite3.Error) -> bool:
+    """Tell whether ``error`` says that the file, or what SQLite keeps beside it, may not be opened."""
+    moved = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED
+    return not moved and _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY)
+
+
 def _code(error: sqlite3.Error) -> int | None:
     """Return SQLite's primary result code; None where Python made the error itself."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -28,5 +34,8 @@ def journal_error(error: sqlite3.Error) -> ArchiverError:
     if is_damage(error):
         remedy = "start archiverd again: it sets the file aside, and finds finished runs in artdaqDB and UconDB"
         return ArchiverError(f"The journal is damaged: {error}", remedy=remedy)
+    if is_denied(error):
+        remedy = "give the files of app.work_dir to the user archiverd runs as: `archiverd check` names the command"
+        return ArchiverError(f"Cannot use the journal: {error}", retry=Retry.TRANSIENT, remedy=remedy)
     remedy = "check app.work_dir: permissions, disk, and that no other program has the journal open"
     return ArchiverError(f"Cannot use the journal: {error}", retry=Retry.TRANSIENT, remedy=remedy)

@@ -42,9 +42,22 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raise ArchiverError when there is none yet or it cannot be read.
     """
+    with reading_if_there(path) as connection:
+        if connection is None:
+            raise no_journal(path)
+        yield connection
+
+
+@contextlib.contextmanager
+def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open the journal at ``path`` read-only; None if there is none yet, which a new installation may well ask about.
+
+    Raise ArchiverError when there is one and it cannot be read.
+    """
     try:
         if not is_there(path):
-            raise no_journal(path)
+            yield None
+            return
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
             yield connection
     except sqlite3.Error as error:

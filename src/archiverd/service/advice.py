@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from archiverd.service.comparing import Differences, StateFile
 
 NOTHING = "All systems are synchronized - no action needed"
+UNKNOWN = "Nothing is known yet: the first `archiverd run` or `archiverd once` looks at every run"
+"""Said instead where there is no journal: whoever reads NOTHING goes back to bed."""
 
 MANY_WAIT = 10
 """A stage is held up if at least so many runs wait for it, and"""
@@ -51,6 +53,10 @@ class Circumstances:
 
     running: bool
     """A daemon runs, or may: one that does not answer."""
+    silence: str | None
+    """What to do about a daemon that cannot tell how it is; None if there is none such."""
+    known: bool
+    """There is a journal to tell by."""
     paused: bool
     ranges: Mapping[State, Ranges]
     causes: Sequence[Cause]
@@ -72,6 +78,7 @@ class Circumstances:
 def advise(now: Circumstances) -> list[str]:
     """Return what to do, a sentence each, the most urgent first; NOTHING if that is nothing."""
     advice = [
+        *_ask_daemon(now),
         *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.untold.items()),
         *(f"{hold.backend} is {hold.health}: {hold.remedy or hold.cause}" for hold in now.holds),
         *_run_stages(now),
@@ -80,7 +87,18 @@ def advise(now: Circumstances) -> list[str]:
         *_recover(now),
         *tune(now),
     ]
-    return advice or [NOTHING]
+    return advice or [NOTHING if now.known else UNKNOWN]
+
+
+def _ask_daemon(now: Circumstances) -> Iterator[str]:
+    """Yield what is to be done about a daemon that cannot tell; one goes on for long with a journal that is gone."""
+    if now.silence is not None and not now.known:
+        yield (
+            "Restart the daemon (`archiverd drain`, then start it): the journal is not at its place any more; it makes "
+            "a new one and proves anew what is archived"
+        )
+    elif now.silence is not None:
+        yield f"See to the daemon, which cannot tell how it is: {now.silence or '`archiverd check`'}"
 
 
 def _run_stages(now: Circumstances) -> Iterator[str]:

@@ -13,7 +13,7 @@ from archiverd.core.errors import ArchiverError, ArtdaqDBError, ConfigurationErr
 from archiverd.core.machine import State
 from archiverd.disk import RealDisk
 from archiverd.journal.queries import select_run
-from archiverd.journal.reader import is_there, reading
+from archiverd.journal.reader import reading_if_there
 from archiverd.service.backends import make_reader
 from archiverd.service.places import journal_path
 from archiverd.service.wiring import make_ucondb
@@ -102,11 +102,10 @@ async def _from_artdaqdb(settings: Settings, run: int) -> Content:
 
 def _proven(settings: Settings, run: int, content: Content) -> bool | None:
     """Tell whether what was read is what was proven when the run was verified."""
-    path = journal_path(settings)
-    if not content.blob_sha256 or not is_there(path):
+    if not content.blob_sha256:
         return None
-    with reading(path) as db:
-        row = select_run(db, run)
+    with reading_if_there(journal_path(settings)) as db:
+        row = None if db is None else select_run(db, run)
     if row is None or row.state is not State.VERIFIED or not row.blob_sha256:
         return None
     return row.blob_sha256 == content.blob_sha256

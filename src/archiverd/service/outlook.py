@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.machine import Event, Stage, State
 from archiverd.journal.queries import select_states
-from archiverd.journal.reader import is_there, reading
+from archiverd.journal.reader import reading_if_there
 from archiverd.service.openruns import Judge, OpenRun
 from archiverd.service.places import journal_path
 from archiverd.service.watch import scan
@@ -54,11 +54,8 @@ def look_ahead(settings: Settings, *, importing: bool, migrating: bool) -> Outlo
 
 def _rows(settings: Settings) -> dict[int, RunRow]:
     """Return what the journal knows, if there is one."""
-    path = journal_path(settings)
-    if not is_there(path):
-        return {}
-    with reading(path) as db:
-        return {row.run: row for row in select_states(db, list(State))}
+    with reading_if_there(journal_path(settings)) as db:
+        return {} if db is None else {row.run: row for row in select_states(db, list(State))}
 
 
 def _waits(row: RunRow, stage: Stage, states: tuple[State, ...]) -> bool:

@@ -137,7 +137,7 @@ def gather(
 ) -> Standing:
     """Put together how we stand. ``db`` is None where there is no journal yet, ``looks`` where nothing was asked.
 
-    ``daemon`` is what it says of itself, ``{"error": …}`` if it does not answer, None if none runs.
+    ``daemon`` is what it says of itself, ``{"error": …, "remedy": …}`` if it cannot tell, None if none runs.
     """
     now = time.time()
     ranges = {} if db is None else overview.select_ranges(db)
@@ -150,6 +150,8 @@ def gather(
     known = daemon or {}
     circumstances = Circumstances(
         running=daemon is not None,
+        silence=known.get("remedy", "") if "error" in known else None,
+        known=db is not None,
         paused=known.get("paused") is True,
         ranges=ranges,
         causes=causes,
@@ -168,7 +170,7 @@ def gather(
     return Standing(
         at=now,
         daemon=daemon,
-        warnings=warnings if db is not None else [*warnings, NO_JOURNAL],
+        warnings=warnings if db is not None or daemon is not None else [*warnings, NO_JOURNAL],
         ranges=ranges,
         sources=[_source(settings, name, db, daemon, looks, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
         causes=causes,

@@ -16,6 +16,8 @@ from archiverd.service import lastexit, lock, standing
 from archiverd.service.doctor.finding import Status
 from archiverd.service.lock import LockFile
 
+from .conftest import unprivileged
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -176,6 +178,24 @@ async def test_a_damaged_journal(house: House) -> None:
     assert found["backends left alone"].status is not Status.FAILED, "told once"
     assert house.run("once", "--import-only").returncode == 0
     assert (await line(house, "journal")).status is Status.OK
+
+
+def test_a_journal_of_somebody_else(house: House) -> None:
+    """One that may not be read is not called damaged: `check` says whose it is, and every command exits 1 in words."""
+    assert house.run("once", "--import-only").returncode == 0
+    journal = house.work / "journal.sqlite"
+    journal.chmod(0o000)
+    found = house.look_unprivileged()
+    assert found["journal"].status is Status.FAILED
+    assert found["journal"].said.startswith(f"{journal} may not be opened: unable to open database file (----------")
+    assert found["journal"].remedy.startswith("chown -R ")
+    for command in ("status", "runs"):
+        told = house.run(command, wrapped=unprivileged())
+        assert (told.returncode, told.stdout) == (1, "")
+        assert "Cannot use the journal: unable to open database file" in told.stderr
+        assert "`archiverd check` names the command" in told.stderr
+    journal.chmod(0o600)
+    assert house.look_unprivileged()["journal"].status is Status.OK
 
 
 async def test_a_journal_of_a_newer_archiverd(house: House) -> None:

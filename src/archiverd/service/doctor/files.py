@@ -96,7 +96,7 @@ def _work_dir(settings: Settings) -> Finding:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return failed(WORK_DIR, f"{path} cannot be written: {error.strerror}{obstacle(path)}", _give(path))
+        return failed(WORK_DIR, f"{path} cannot be written: {error.strerror}{obstacle(path)}", give(path))
     return ok(WORK_DIR, f"{path} ({permissions(path)})")
 
 
@@ -124,7 +124,7 @@ def _work_files(settings: Settings) -> Finding:
     missing = [directory for directory in sorted(directories - {settings.app.work_dir}) if not directory.is_dir()]
     wrong += [f"{directory} is not a directory" for directory in missing]
     if wrong:
-        remedy = f"mkdir -p {missing[0]}" if missing else _give(settings.app.work_dir)
+        remedy = f"mkdir -p {missing[0]}" if missing else give(settings.app.work_dir)
         return failed(WORK_FILES, "; ".join(wrong[:3]), remedy)
     return ok(WORK_FILES, "journal, lock, state files, failure logs and log file may be read and written")
 
@@ -254,6 +254,6 @@ def obstacle(path: Path) -> str:
     return f" ({shown})"
 
 
-def _give(path: Path) -> str:
+def give(path: Path) -> str:
     """Return the remedy for a directory that must be ours."""
     return f"chown -R {user_name()} {path} (as root), and chmod u+rwX where that is missing"

@@ -13,17 +13,20 @@ from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
 from archiverd.journal.books import LOG_LIMIT, parse_failures
+from archiverd.journal.failures import is_damage, is_denied, journal_error
 from archiverd.journal.queries import select_counts, select_holds
-from archiverd.journal.reader import is_there, reading
+from archiverd.journal.reader import reading_if_there
 from archiverd.journal.tables import VERSION, connect
 from archiverd.service import calling, lastexit, lock, standing
 from archiverd.service.doctor import processes
 from archiverd.service.doctor.examining import LONGEST_SECONDS, Examination
+from archiverd.service.doctor.files import give, obstacle
 from archiverd.service.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.service.places import journal_path, last_exit_path, lock_path, stage_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
 
     from archiverd.config import Settings
     from archiverd.service.standing import Standing
@@ -164,6 +167,8 @@ def _journal(settings: Settings) -> Finding:
     except sqlite3.DatabaseError as error:
         if time.monotonic() > ends:
             return warning(JOURNAL, f"{path} is too large to be checked in {JOURNAL_SECONDS:g} s", "nothing to do")
+        if not is_damage(error):
+            return _unusable(path, error)
         problems = [str(error)]
     if problems != ["ok"]:
         return failed(
@@ -172,6 +177,14 @@ def _journal(settings: Settings) -> Finding:
             "start archiverd again: it sets the journal aside, makes a new one and proves what is archived anew",
         )
     return ok(JOURNAL, f"sound, schema version {version}; {listed or 'no runs'}")
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> Finding:
+    """Say why a journal that may well be sound cannot be read: most often it is somebody else's."""
+    if is_denied(error):
+        return failed(JOURNAL, f"{path} may not be opened: {error}{obstacle(path)}", give(path.parent))
+    told = journal_error(error)
+    return failed(JOURNAL, f"{path}: {told}", told.remedy)
 
 
 def _holds(settings: Settings) -> Finding:
@@ -192,18 +205,15 @@ def _holds(settings: Settings) -> Finding:
 
 
 def stand(settings: Settings) -> Standing:
-    """Return how we stand, as `status` tells. Raise ArchiverError or sqlite3.Error if the journal cannot be read."""
+    """Return how we stand, as `status` tells. Raise ArchiverError if the journal cannot be read."""
     try:
         told = calling.ask_now(settings.app.work_dir, "status", {}, DAEMON_SECONDS)
         daemon = told if isinstance(told, dict) else None
     except calling.NobodyListensError:
         daemon = None
     except ArchiverError as error:
-        daemon = {"error": str(error)}
-    path = journal_path(settings)
-    if not is_there(path):
-        return standing.gather(settings, None, daemon, None, comparing=False)
-    with reading(path) as db:
+        daemon = {"error": str(error), "remedy": error.remedy}
+    with reading_if_there(journal_path(settings)) as db:
         return standing.gather(settings, db, daemon, None, comparing=False)
 
 
@@ -211,7 +221,7 @@ def _pace(settings: Settings) -> Finding:
     """See whether archiving keeps up, and with how much memory; `status` tells more."""
     try:
         found = stand(settings)
-    except (ArchiverError, sqlite3.DatabaseError):
+    except ArchiverError:
         return skipped(PACE, f"only when {JOURNAL} is right")
     if found.tuning:
         what, _, remedy = found.tuning[0].partition(": ")
