@@ -107,7 +107,7 @@ def _tell_row(row: RunRow) -> None:
         ("started", row.start_line),
         ("stopped", row.stop_line + _length(row)),
         ("cause", row.error),
-        ("remedy", row.remedy),
+        ("reason" if row.state is State.WAIVED else "remedy", row.remedy),
         ("attempts", str(row.attempts) if row.attempts else ""),
         ("next retry", f"in {ago(max(0.0, row.due - time.time()))}" if row.due else ""),
         ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
