@@ -46,16 +46,19 @@ def test_drain_finishes_and_leaves_with_0(site: Site) -> None:
 
 
 def test_a_paused_daemon_sees_runs_and_takes_up_none(site: Site) -> None:
-    """`status` says so; `resume` lets it go on."""
+    """`status` says so and makes no estimate, however fast it was before; `resume` lets it go on."""
+    site.make(*DEMO, "--runs", "2", "--crash", "0", "--first", "1")
     daemon = site.start("run")
-    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    site.wait(lambda rows: len(rows) == 2 and all(row.state is State.VERIFIED for row in rows.values()))
     assert site.run("pause").returncode == 0
     site.make(*THREE_RUNS)
-    site.wait(lambda rows: len(rows) == 3 and all(row.state is State.QUEUED for row in rows.values()))
+    site.wait(lambda rows: len(rows) == 5 and all(rows[run].state is State.QUEUED for run in (7, 8, 9)))
     told = json.loads(site.run("status", "--json").stdout)
     assert told["daemon"]["paused"]
     assert told["daemon"]["pid"] == daemon.pid
-    assert f"daemon {daemon.pid} paused" in site.run("status").stdout
+    screen = site.run("status").stdout
+    assert f"daemon {daemon.pid} paused" in screen
+    assert ("on their way          3   3 queued\n" in screen, "done in about" in screen) == (True, False)
     assert site.run("resume").returncode == 0
     site.wait(verified(7, 8, 9))  # type: ignore[arg-type]
     assert site.stop(daemon) == 130

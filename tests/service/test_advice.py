@@ -19,6 +19,8 @@ WELL = Circumstances(
     silence=None,
     known=True,
     paused=False,
+    migrating=True,
+    superseded=(),
     ranges={State.VERIFIED: [(7, 9)], State.OPEN: [(10, 10)]},
     causes=(),
     holds=(),
@@ -100,6 +102,22 @@ def test_runs_that_wait_for_ucondb_call_for_the_migrator() -> None:
     away, _, told = advise(replace(waiting, holds=[hold]))
     assert away == "UconDB is away: UconDBError: x"
     assert told.endswith("; they wait for UconDB, which is away")
+
+
+def test_without_ucondb_nothing_waits_for_it() -> None:
+    """Nobody is told to run what would only say that it is not configured."""
+    imported = replace(WELL, ranges={State.IMPORTED: [(20, 21)]}, differences=replace(AGREED, not_migrated=(5,)))
+    assert len(advise(imported)) == 1
+    assert advise(replace(imported, migrating=False)) == [NOTHING]
+
+
+def test_a_superseded_run_calls_for_a_decision() -> None:
+    """It is verified, and yet UconDB lacks its stop line until somebody decides."""
+    (told,) = advise(replace(WELL, superseded=(7, 8)))
+    assert told == (
+        "Decide: 2 runs (7-8) are superseded: the stop line came later; artdaqDB has it, UconDB's version has not: "
+        "`archiverd release RUN --override` replaces that"
+    )
 
 
 @pytest.mark.parametrize(

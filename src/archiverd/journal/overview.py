@@ -99,6 +99,12 @@ def select_place(db: sqlite3.Connection, place: str) -> Ranges:
     return [(first, last) for first, last in db.execute(sql)]
 
 
+def select_superseded(db: sqlite3.Connection) -> list[int]:
+    """Return the verified runs whose stop line came later and is not in UconDB, ascending."""
+    sql = "SELECT run FROM runs WHERE state = ? AND superseded ORDER BY run"
+    return [run for (run,) in db.execute(sql, (State.VERIFIED,))]
+
+
 def select_briefs(db: sqlite3.Connection, states: Sequence[State], most: int | None = None) -> list[Brief]:
     """Return what lists show of the runs in ``states``, ascending; only the newest ``most``, if that is given."""
     sql = (

@@ -58,7 +58,11 @@ class Circumstances:
     known: bool
     """There is a journal to tell by."""
     paused: bool
+    migrating: bool
+    """UconDB is configured: without it a run has come as far as it shall when it is in artdaqDB."""
     ranges: Mapping[State, Ranges]
+    superseded: Collection[int]
+    """Verified runs whose stop line came later: whether UconDB gets it is for somebody to decide."""
     causes: Sequence[Cause]
     holds: Sequence[Hold]
     workloads: Sequence[Workload]
@@ -111,7 +115,7 @@ def _run_stages(now: Circumstances) -> Iterator[str]:
     to_migrate = _waiting(now, Stage.MIGRATE, states, () if found is None else found.not_migrated) - to_import
     if to_import:
         yield f"Run IMPORTER: {_runs(to_import)} not in artdaqDB yet{_how(now, 'once --import-only')}"
-    if to_migrate:
+    if to_migrate and now.migrating:
         how = _how(now, "once --migrate-only")
         if now.holds:
             how = f"; they wait for {now.holds[0].backend}, which is {now.holds[0].health}"
@@ -149,6 +153,11 @@ def _mend(now: Circumstances) -> Iterator[str]:
                 f"Decide: {_runs(cause.runs)} in conflict: compare both (`archiverd export`), then "
                 "`archiverd release RUN --override` or `archiverd waive RUN --reason TEXT`"
             )
+    if now.superseded:
+        yield (
+            f"Decide: {_runs(now.superseded)} superseded: the stop line came later; artdaqDB has it, UconDB's version "
+            "has not: `archiverd release RUN --override` replaces that"
+        )
 
 
 def _compare(found: Differences | None) -> Iterator[str]:

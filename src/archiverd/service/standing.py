@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from archiverd.config.secrecy import without_login
@@ -148,12 +148,16 @@ def gather(
     workloads = _workloads(settings, db, ranges, daemon)
     state_files = [read_state_file(settings, stage, db, looks, ranges) for stage in Stage] if comparing else None
     known = daemon or {}
+    paused = known.get("paused") is True
+    pace = Pace(0, None, None) if db is None else queries.select_pace(db, now)
     circumstances = Circumstances(
         running=daemon is not None,
         silence=known.get("remedy", "") if "error" in known else None,
         known=db is not None,
-        paused=known.get("paused") is True,
+        paused=paused,
+        migrating=bool(settings.ucon_db.server_url),
         ranges=ranges,
+        superseded=[] if db is None else overview.select_superseded(db),
         causes=causes,
         holds=holds,
         workloads=workloads,
@@ -176,7 +180,7 @@ def gather(
         causes=causes,
         trouble=[] if db is None else overview.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         holds=holds,
-        pace=Pace(0, None, None) if db is None else queries.select_pace(db, now),
+        pace=replace(pace, per_second=None) if paused else pace,
         workloads=workloads,
         differences=differences,
         state_files=state_files,
