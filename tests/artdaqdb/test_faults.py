@@ -12,6 +12,8 @@ import pytest
 
 from archiverd.artdaqdb.documents import Place
 from archiverd.artdaqdb.filesystem import store
+from archiverd.artdaqdb.filesystem.check import rebuild_index
+from archiverd.artdaqdb.filesystem.reading import FileSystemReader
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Retry
@@ -266,6 +268,51 @@ async def test_a_committed_document_that_is_gone_is_told_at_opening(make: Make, 
     again = make()
     assert await again._write(again._tree.open) == [gone]
     await again._write(again._tree.close)
+
+
+async def test_documents_without_their_index_are_not_hidden_for_good(make: Make, tmp_path: Path) -> None:
+    """Somebody set an index.json aside: writer and reader refuse, and say how it is made anew; then all is there."""
+    db = make()
+    await db.open()
+    await db.insert(7, "demo", entities("a: 7\n"))
+    await db.close()
+    collection = tmp_path / "db" / "RunHistory"
+    (collection / "index.json").rename(tmp_path / "index.json")
+    with pytest.raises(ArtdaqDBError, match=rf"{collection}/index\.json is not there, though documents are") as refused:
+        await make().open()
+    assert "then `archiverd artdaqdb rebuild-index RunHistory`" in refused.value.remedy
+    with pytest.raises(ArtdaqDBError, match="is not there, though documents are"):
+        await FileSystemReader(f"filesystemdb://{tmp_path}/db").list_runs()
+    rebuild_index(collection, RealDisk())
+    again = make()
+    await again.open()
+    assert set(await again.list_runs()) == {7}
+    await again.close()
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+async def test_a_collection_that_is_being_made_is_not_taken_for_one_that_lost_its_index(
+    make: Make, tmp_path: Path, doubtful: bool
+) -> None:
+    """A process ended between the first documents and the first index: the redo file knows them, damaged or not."""
+    db = make()
+    await db.open()
+    for task in db._tasks:
+        task.cancel()
+    await db.insert(7, "demo", entities("a: 7\n"))
+    await db.insert(8, "demo", entities("a: 8\n"))
+    db._tree._let_go()
+    redo = tmp_path / "db" / ".archiverd.redo"
+    assert not (tmp_path / "db" / "RunHistory" / "index.json").exists()
+    runs = await FileSystemReader(f"filesystemdb://{tmp_path}/db").list_runs()
+    assert set(runs) == {7, 8}
+    if doubtful:
+        redo.write_bytes(redo.read_bytes().replace(b'"commit":1', b'"comnit":1'))
+    for _ in range(2):
+        again = make()
+        await again.open()
+        assert set(await again.list_runs()) == ({8} if doubtful else {7, 8})
+        await again.close()
 
 
 async def test_a_database_that_cannot_be_reached_is_told_in_the_runbooks_words(make: Make, tmp_path: Path) -> None:

@@ -161,6 +161,20 @@ def test_an_index_that_only_looks_whole_is_written_anew(keeper: Keeper, tmp_path
     assert indexed(collection) == there(collection)
 
 
+def test_an_index_that_is_lost_is_not_made_without_its_documents(keeper: Keeper, tmp_path: Path) -> None:
+    """Only the first documents of an intent may be without one: those of others would be invisible for good."""
+    collection = tmp_path / "db" / "New"
+    put(collection, document("7/demo", "boot"), indexed=False)
+    for intent in (None, SEVEN, Intent("8/demo", "8/demo", ("New",))):
+        if intent is not None:
+            keeper.begin(intent)
+        with pytest.raises(ArtdaqDBError, match=f"{collection}/index.json is not there, though documents are"):
+            keeper.mend()
+    keeper.begin(Intent("7/demo", "7/demo", ("New",)))
+    assert len(keeper.mend()) == 1
+    assert indexed(collection) == there(collection)
+
+
 def test_an_index_of_the_description_is_made_empty(keeper: Keeper, tmp_path: Path) -> None:
     """The index that searches make beside the database's description never holds anything."""
     path = tmp_path / "db" / "SystemMetadata" / "index.json"

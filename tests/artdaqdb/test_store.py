@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from archiverd.artdaqdb.filesystem.index import EMPTY
 from archiverd.artdaqdb.filesystem.oids import make_oid
 from archiverd.artdaqdb.filesystem.store import FileSystemDB, parse_uri
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError, FhiclError, Retry
@@ -361,6 +362,7 @@ async def test_a_full_disk_is_a_retry_and_leaves_nothing_half_visible(make: Make
 async def test_unindexed_documents_of_others_are_left_alone(make: Make, tmp_path: Path) -> None:
     """A document that stands in no index is reported and neither removed nor taken in."""
     (tmp_path / "db" / "RunHistory").mkdir(parents=True)
+    (tmp_path / "db" / "RunHistory" / "index.json").write_text(EMPTY)
     stray = tmp_path / "db" / "RunHistory" / "aaaaaaaaaaaa4abc8def0000.json"
     stray.write_text("{}")
     db = make()

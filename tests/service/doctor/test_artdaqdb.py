@@ -117,16 +117,20 @@ async def test_a_database_that_the_group_cannot_read(house: House) -> None:
     assert (await house.look())["artdaqDB group access"].status is Status.OK
 
 
-async def test_a_damaged_index(house: House) -> None:
-    """The library's own words, the collection, and the command that makes its index anew."""
+@pytest.mark.parametrize(("left", "words"), [(-20, "SearchIndex is corrupt"), (None, "is not there, though documents")])
+async def test_a_damaged_index(house: House, left: int | None, words: str) -> None:
+    """The library's own words, or that it is lost, the collection, and the command that makes its index anew."""
     await store_run(house)
     found = (await house.look())["artdaqDB indexes"]
     assert (found.status, found.said.split(";")[0]) == (Status.OK, "2 collections, 1 configurations")
     index = house.database / "RunHistory" / "index.json"
-    index.write_bytes(index.read_bytes()[:-20])
+    if left is None:
+        index.unlink()
+    else:
+        index.write_bytes(index.read_bytes()[:left])
     line = (await house.look())["artdaqDB indexes"]
     assert line.status is Status.FAILED
-    assert "SearchIndex is corrupt" in line.said
+    assert words in line.said
     assert "archiverd artdaqdb rebuild-index RunHistory" in line.remedy
     assert house.run("artdaqdb", "rebuild-index", "RunHistory").returncode == 0
     assert (await house.look())["artdaqDB indexes"].status is Status.OK

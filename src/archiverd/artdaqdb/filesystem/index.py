@@ -10,11 +10,12 @@ import bisect
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiverd.artdaqdb.documents import text
 from archiverd.artdaqdb.filesystem import oids
-from archiverd.core.errors import ArtdaqDBError
+from archiverd.core.errors import ArtdaqDBError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -169,7 +170,7 @@ class Index:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtdaqDBError(
                 f"SearchIndex is corrupt and needs to be rebuilt, path={path}: {type(error).__name__} {error}",
-                remedy=f"set {path} aside; the documents beside it are untouched and can be indexed again",
+                remedy=rebuilding(Path(path)),
                 context={"path": path},
             ) from error
 
@@ -255,6 +256,27 @@ class Index:
         for configuration, stamps in content[ASSIGNED].items():
             index._assigned[configuration] = _JOINED.join(sorted({_escaped(stamp) for stamp in stamps}))
         return index
+
+
+def lost(path: Path) -> ArtdaqDBError:
+    """Return the error for documents without their index.json at ``path``: a new one would hide them for good.
+
+    It passes by itself where another program is just making the collection.
+    """
+    return ArtdaqDBError(
+        f"{path} is not there, though documents are: without it every one of them is invisible",
+        retry=Retry.TRANSIENT,
+        remedy=rebuilding(path),
+        context={"path": str(path)},
+    )
+
+
+def rebuilding(path: Path) -> str:
+    """Return the remedy for an index.json that is lost or damaged; setting it aside would hide all it stood for."""
+    return (
+        f"`archiverd drain` if a daemon runs, then `archiverd artdaqdb rebuild-index {path.parent.name}`: it is made "
+        "anew from the documents beside it"
+    )
 
 
 def _sorted_out(listed: Iterable[object]) -> tuple[bytes, frozenset[str]]:

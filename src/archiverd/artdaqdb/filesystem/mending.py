@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.filesystem.check import documents_in, names_of, rebuild_index
-from archiverd.artdaqdb.filesystem.index import VERSION, Index
+from archiverd.artdaqdb.filesystem.check import collections_in, documents_in, names_of, rebuild_index
+from archiverd.artdaqdb.filesystem.index import VERSION, Index, lost
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.oids import make_oid
 from archiverd.artdaqdb.filesystem.redo import Redo
@@ -99,12 +99,13 @@ class Keeper:
         """Put right what a killed program left, and settle what of the intent is there; return what was done, in words.
 
         No program may be storing. What is left alone because it may be another's is told too. Raise OSError as the
-        file system gives it.
+        file system gives it, and ArtdaqDBError if an index.json is lost: the program would make one without the others.
         """
         if not self._root.is_dir():
             return []
-        told = [self._index_anew(name) for name in self._cut_short()]
         intent = self._intended()
+        self._refuse_lost(intent)
+        told = [self._index_anew(name) for name in self._cut_short()]
         if intent is not None:
             began = (self._root / INTENT).stat().st_mtime_ns
             for name in intent.collections:
@@ -114,6 +115,17 @@ class Keeper:
                     told += self._complete(directory, intent, began)
             self.settle(intent)
         return told
+
+    def _refuse_lost(self, intent: Intent | None) -> None:
+        """Raise ArtdaqDBError if a collection without index.json has documents that are not of the intent."""
+        for directory in collections_in(self._root):
+            if (directory / INDEX).exists():
+                continue
+            version = intent.version if intent is not None and directory.name in intent.collections else None
+            for document in documents_in(directory):
+                names = _read(document)
+                if names is not None and names.version != version:
+                    raise lost(directory / INDEX)
 
     def _cut_short(self) -> list[str]:
         """Return the collections whose index.json does not end as it must."""

@@ -10,13 +10,14 @@ asynchronous.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
-from archiverd.artdaqdb.filesystem.index import Index, Names
+from archiverd.artdaqdb.filesystem.index import Index, Names, lost
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
@@ -109,13 +110,16 @@ class Tree:
         """Take in what another program wrote to an index.json since we last read or wrote it.
 
         What its version lacks of ours stays in memory and is put back at the next publish. Raise ArtdaqDBError if it
-        cannot be understood: it is never written over then; while the other program is still at it, it can be later.
+        cannot be understood: it is never written over then; while the other program is still at it, it can be later. So
+        too if a collection that is new to us has documents and no index.json.
         """
         for name in self._collections():
             path = self.root / name / INDEX
             signature = _signature(path)
             if name in self.indexes and signature == self._signatures.get(name):
                 continue
+            if signature is None and name not in self.indexes:
+                refuse_lost(self.root / name, self._redo)
             found = Index() if signature is None else self._read(path, again=name in self.indexes)
             self._signatures[name] = signature
             self._take_in(name, found)
@@ -257,6 +261,9 @@ class Tree:
                 self._index(there)
             elif not left.doubtful:
                 self._remove(begun.documents)
+            else:  # they stay, and count for nobody: a collection that is new has an index without them
+                collections = {one.place.collection for one in begun.documents}
+                self._dirty |= {name for name in collections if self._signatures.get(name, ()) is None}
         self.publish()
         return lost
 
@@ -277,6 +284,18 @@ class Tree:
         if self._held is not None:
             os.close(self._held)
             self._held = None
+
+
+def refuse_lost(collection: Path, redo: Redo) -> None:
+    """Raise ArtdaqDBError if a collection without index.json has a document that no store of ours is at."""
+    with os.scandir(collection) as entries:
+        documents = (entry.name.removesuffix(".json") for entry in entries if is_document(entry.name))
+        first = next(documents, None)
+        if first is None:
+            return
+        ours = {filed.place.oid for begun in redo.read().begun for filed in begun.documents}
+        if not all(oid in ours for oid in itertools.chain([first], documents)):
+            raise lost(collection / INDEX)
 
 
 def is_document(name: str) -> bool:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.index import CONFIGURATION, Index
 from archiverd.artdaqdb.filesystem.lock import LOCK
+from archiverd.artdaqdb.filesystem.mending import INTENT
+from archiverd.artdaqdb.filesystem.redo import Redo
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
-from archiverd.artdaqdb.filesystem.tree import INDEX
+from archiverd.artdaqdb.filesystem.tree import INDEX, refuse_lost
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.artdaqdb.schema import FILE, load_schema
 from archiverd.aside import aside
-from archiverd.core.errors import ArchiverError
+from archiverd.disk import RealDisk
 from archiverd.service import lock
 from archiverd.service.backends import chosen, make_artdaqdb
 from archiverd.service.doctor import bundled, processes
@@ -123,7 +125,10 @@ def _directory(root: Path) -> Finding:
 
 
 def _indexes(root: Path) -> Finding:
-    """Can every collection's index.json be understood? The documents are what `archiverd artdaqdb check` reads."""
+    """Can every collection's index.json be understood? The documents are what `archiverd artdaqdb check` reads.
+
+    Raise ArtdaqDBError, whose remedy makes it anew, for the first that cannot be, or is lost.
+    """
     runs = collections = 0
     for collection in sorted(_collections(root)):
         path = collection / INDEX
@@ -133,10 +138,9 @@ def _indexes(root: Path) -> Finding:
                 return ok(INDEXES, f"{path} has {length} bytes: `archiverd artdaqdb check` reads it")
             index = Index.parse(path.read_bytes(), str(path))
         except FileNotFoundError:
+            if not (root / INTENT).exists():
+                refuse_lost(collection, Redo(root, RealDisk()))
             continue  # a collection that is just being made
-        except ArchiverError as error:
-            stopped = "archiverd drain, then archiverd artdaqdb rebuild-index"
-            return failed(INDEXES, str(error), f"{stopped} {collection.name}: it is made anew from the documents")
         collections += 1
         if collection.name == SYSTEM_LAYOUT:
             runs = len(index.keys(CONFIGURATION))
