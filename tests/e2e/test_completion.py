@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Site
 
 BIN = Path(sys.executable).parent
+SHELLS = ("bash", "zsh", "fish")
 
 TOO_GREAT = "99999999999999999999"
 """No run number: SQLite could not hold it."""
@@ -97,7 +98,15 @@ def test_completion_never_makes_noise(bare_site: Site, broken: str) -> None:
     assert complete(bare_site, "stat") == ["status"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_help_says_where_each_script_goes() -> None:
+    """A line for each shell, as it is to be typed."""
+    told = subprocess.run([BIN / "archiverd", "completion", "--help"], capture_output=True, text=True, check=True)
+    lines = [line for line in told.stdout.splitlines() if line.endswith(("bashrc", "compinit", ".fish"))]
+    assert [line.split()[0] for line in lines] == [f"{shell}:" for shell in SHELLS]
+    assert "\\b" not in told.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_scripts_of_the_shells(shell: str) -> None:
     """Each shell gets its own script, which that shell (where there is one) can read, and asks archiverd at a Tab."""
     done = subprocess.run(

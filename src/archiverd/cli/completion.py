@@ -25,6 +25,15 @@ VARIABLE = "_ARCHIVERD_COMPLETE"
 MOST = 200
 """So many run numbers are offered, the newest; more of the number narrows them down."""
 
+HELP = """Print the script that makes SHELL complete commands, options, states and run numbers.
+
+\b
+bash: eval "$(archiverd completion bash)"    in ~/.bashrc
+zsh:  eval "$(archiverd completion zsh)"     in ~/.zshrc, after compinit
+fish: archiverd completion fish > ~/.config/fish/completions/archiverd.fish
+"""
+"""No docstring: click wants a backspace before lines that it is to leave as they are."""
+
 ANY = "1"
 ARCHIVED = "imported_at IS NOT NULL"
 FAILED = f"state IN ('{State.RETRY_WAIT}', '{State.UPLOAD_UNKNOWN}', '{State.QUARANTINED}')"
@@ -82,17 +91,11 @@ def answer(cli: click.Group) -> int:
     return 0
 
 
-@click.command(short_help="Print the completion script for a shell.")
+@click.command(help=HELP, short_help="Print the completion script for a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the script that makes SHELL complete commands, options, states and run numbers.
-
-    \b
-    bash: eval "$(archiverd completion bash)"                       in ~/.bashrc
-    zsh:  eval "$(archiverd completion zsh)"                        in ~/.zshrc, after compinit
-    fish: archiverd completion fish > ~/.config/fish/completions/archiverd.fish
-    """
+    """Print the script that makes a shell complete our commands."""
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"{shell} is not known to this version of click")
