@@ -70,6 +70,18 @@ def test_a_log_file_that_cannot_be_written(house: House) -> None:
     assert house.look_unprivileged()["work_dir files"].status is Status.OK
 
 
+def test_a_log_file_in_a_directory_that_cannot_be_written(house: House) -> None:
+    """The remedy names that directory, not the work directory, and nothing below it."""
+    logs = house.root / "logs"
+    logs.mkdir(mode=0o500)
+    house.change("app", log_file=str(logs / "a.log"))
+    line = house.look_unprivileged()["work_dir files"]
+    assert_denied(line, logs, f" {logs} (as root)")
+    assert "-R" not in line.remedy
+    logs.chmod(0o700)
+    assert house.look_unprivileged()["work_dir files"].status is Status.OK
+
+
 async def test_a_log_file_in_a_directory_that_is_not_there(house: House) -> None:
     """Told; the remedy makes the directory."""
     house.change("app", log_file=str(house.root / "logs" / "archiver.log"))

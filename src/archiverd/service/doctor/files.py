@@ -18,7 +18,7 @@ from archiverd.service.places import journal_path, last_exit_path, lock_path, st
 from archiverd.service.watch import scan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from archiverd.config import Settings
 
@@ -107,8 +107,8 @@ def _work_files(settings: Settings) -> Finding:
     both += [path.with_name(path.name + ending) for path in both[:1] for ending in ("-wal", "-shm")]
     replaced = [path for files in stage_files(settings) for path in (files.state, files.failures)]
     directories = {path.parent for path in (*replaced, *both, *([log_file] if log_file else []))}
-    wrong = [
-        f"{path}: Permission denied{obstacle(path)}"
+    denied = [
+        path
         for path, mode in [
             *((path, os.R_OK | os.W_OK) for path in both),
             *((path, os.R_OK) for path in (*replaced, last_exit_path(settings))),
@@ -122,11 +122,21 @@ def _work_files(settings: Settings) -> Finding:
         if os.path.lexists(path) and not os.access(path, mode, effective_ids=True)
     ]
     missing = [directory for directory in sorted(directories - {settings.app.work_dir}) if not directory.is_dir()]
+    wrong = [f"{path}: Permission denied{obstacle(path)}" for path in denied]
     wrong += [f"{directory} is not a directory" for directory in missing]
     if wrong:
-        remedy = f"mkdir -p {missing[0]}" if missing else give(settings.app.work_dir)
+        remedy = f"mkdir -p {missing[0]}" if missing else _let_us(settings.app.work_dir, denied)
         return failed(WORK_FILES, "; ".join(wrong[:3]), remedy)
     return ok(WORK_FILES, "journal, lock, state files, failure logs and log file may be read and written")
+
+
+def _let_us(work_dir: Path, denied: Sequence[Path]) -> str:
+    """Return the remedy for files and directories that we may not use; what is elsewhere may serve others too."""
+    elsewhere = [path for path in denied if path.parent != work_dir]
+    if not elsewhere:
+        return give(work_dir)
+    path = elsewhere[0]
+    return f"chown {user_name()} {path} (as root), or have app.log_file and the other files of [app] elsewhere"
 
 
 def _lock_place(settings: Settings) -> Finding:
