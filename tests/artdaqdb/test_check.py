@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.filesystem.check import check_database, rebuild_index
+from archiverd.artdaqdb.filesystem.check import Rebuilt, check_database, rebuild_index
 from archiverd.disk import RealDisk
 
 from .conftest import entities, recorded
@@ -45,7 +45,8 @@ def test_what_the_library_wrote_is_sound(collection: Path) -> None:
 def test_an_index_made_anew_is_the_librarys(collection: Path) -> None:
     """An index lost and made anew from the documents is, byte for byte, the one that was lost."""
     (collection / "index.json").unlink()
-    assert rebuild_index(collection, RealDisk()) == []
+    documents = len(recorded("run_history.json")) - 1
+    assert rebuild_index(collection, RealDisk()) == Rebuilt(documents, [])
     assert (collection / "index.json").read_text() == recorded("run_history.json")["index.json"]
 
 
@@ -91,7 +92,7 @@ def test_what_is_no_document_is_left_out_of_an_index_made_anew(collection: Path,
     """A damaged file is named, and left out; the index is made of the others."""
     stray = collection / f"{'f' * 24}.json"
     stray.write_bytes(text.encode(errors="surrogateescape"))
-    assert [one.path for one in rebuild_index(collection, RealDisk())] == [stray]
+    assert [one.path for one in rebuild_index(collection, RealDisk()).left_out] == [stray]
     assert (collection / "index.json").read_text() == recorded("run_history.json")["index.json"]
 
 

@@ -164,10 +164,16 @@ def test_artdaqdb_can_be_checked_and_its_index_made_anew(site: Site) -> None:
     assert site.run("artdaqdb", "check").returncode == 1
     refused = site.run("once")
     assert (refused.returncode, "SearchIndex is corrupt and needs to be rebuilt" in refused.stderr) == (1, True)
+    assert "then `archiverd artdaqdb rebuild-index RunHistory`: it is made anew" in refused.stderr
+    index.unlink()  # as who thinks that this mends it
+    refused = site.run("once")
+    assert (refused.returncode, "index.json is not there, though documents are" in refused.stderr) == (1, True)
     lock = take_lock(site.root / "artdaqdb")
     refused = site.run("artdaqdb", "rebuild-index", "RunHistory")
     os.close(lock)
     assert (refused.returncode, "one writer at a time" in refused.stderr) == (1, True)
-    assert site.run("artdaqdb", "rebuild-index", "RunHistory").returncode == 0
+    made = site.run("artdaqdb", "rebuild-index", "RunHistory")
+    documents = len(list(index.parent.glob("*.json"))) - 1
+    assert (made.returncode, made.stdout, made.stderr) == (0, "", f"{documents} documents indexed\n")
     assert site.run("artdaqdb", "check").returncode == 0
     assert site.run("once").returncode == 0

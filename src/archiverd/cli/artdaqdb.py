@@ -64,14 +64,17 @@ def rebuild_index(globals_: Globals, collection: str, as_json: bool) -> None:
         )
     lock = take_lock(directory.parent)
     try:
-        left_out = checking.rebuild_index(directory, RealDisk())
+        made = checking.rebuild_index(directory, RealDisk())
     finally:
         os.close(lock)
     if as_json:
-        click.echo(json.dumps({"version": 1, "collection": collection, "left_out": list(map(_told, left_out))}))
+        left_out = list(map(_told, made.left_out))
+        told = {"version": 1, "collection": collection, "indexed": made.indexed, "left_out": left_out}
+        click.echo(json.dumps(told))
         return
-    for finding in left_out:
+    for finding in made.left_out:
         click.echo(f"left out: {finding.path}: {finding.what}")
+    click.echo(f"{made.indexed} documents indexed", err=True)
 
 
 def _told(finding: Finding) -> dict[str, str]:

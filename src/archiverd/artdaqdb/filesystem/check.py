@@ -34,6 +34,14 @@ class Finding:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """An index made anew: how many documents stand in it, and those that had to be left out."""
+
+    indexed: int
+    left_out: list[Finding]
+
+
 def check_database(root: Path) -> Iterator[Finding]:
     """Read every document of the database in ``root`` and yield whatever is wrong with it or with its index.
 
@@ -52,8 +60,8 @@ def check_database(root: Path) -> Iterator[Finding]:
         yield from _check_collection(collection, index)
 
 
-def rebuild_index(collection: Path, disk: Disk) -> list[Finding]:
-    """Write ``index.json`` of a collection anew from its documents; return the documents that had to be left out.
+def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
+    """Write ``index.json`` of a collection anew from its documents; return what stands in it.
 
     Keys stand in the order of their first time stamps. Raise OSError if it cannot be written; the old one stays then.
     """
@@ -70,7 +78,7 @@ def rebuild_index(collection: Path, disk: Disk) -> list[Finding]:
     for _, oid, names in sorted(documents, key=lambda one: one[:2]):
         index.add(oid, names)
     disk.publish(collection / INDEX, index.chunks())
-    return left_out
+    return Rebuilt(len(documents), left_out)
 
 
 def _check_collection(collection: Path, index: Index) -> Iterator[Finding]:
