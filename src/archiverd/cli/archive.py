@@ -9,6 +9,7 @@ import click
 
 from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
+from archiverd.cli.words import told_singly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -57,7 +58,7 @@ def run(globals_: Globals) -> int:
 @click.option("--migrate-only", is_flag=True, help="Only bring to UconDB what is in artdaqDB.")
 @click.option("--validate", is_flag=True, help="Check each blob's metadata for what validation.required names.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: imported, verified, open, failed, hold.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: imported, verified, open, failed, …")
 @click.pass_obj
 def once(
     globals_: Globals,
@@ -70,7 +71,7 @@ def once(
 ) -> int:
     """Take every run that has ended through both stages, then exit (for cron).
 
-    Exit code 0 if all went through, 1 if a run failed or waits for UconDB, 130 if interrupted.
+    Exit code 0 if all is well, 1 if a run failed, waits for UconDB or is not as it was archived, 130 if interrupted.
     """
     if import_only and migrate_only:
         raise click.UsageError("--import-only and --migrate-only exclude each other")
@@ -96,7 +97,7 @@ def once(
         return passes.once(settings, order, incremental=incremental, on_progress=on_progress)
 
     alone = _recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
-    return _tell_pass(through_daemon(settings, "once", {}, alone), as_json)
+    return _tell_pass(through_daemon(settings, "once", {"incremental": incremental}, alone), as_json)
 
 
 @click.command(short_help="Retry the runs of a failure log, or those named.")
@@ -203,7 +204,20 @@ def _tell_pass(told: Told, as_json: bool) -> int:
             click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)
         for run in failed:
             click.echo(f"  run {run['run']}: {run['state']}: {run['error'] or 'waits for UconDB'}", err=True)
+        _tell_amiss(cast("list[dict[str, object]]", told.get("amiss", [])))
     if failed:
         number = failed[-1]["run"]
         click.echo(f"Remedy: `archiverd why {number}` tells the cause and what to do; then `archiverd retry`", err=True)
     return int(cast("int", told["exit_code"]))
+
+
+def _tell_amiss(amiss: list[dict[str, object]]) -> None:
+    """Print which verified runs are not as they should be any more."""
+    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
+
+    for state in dict.fromkeys(str(one["state"]) for one in amiss):
+        those = [one for one in amiss if one["state"] == state]
+        click.echo(f"  {state}: {runset.show(cast('int', one['run']) for one in those)}", err=True)
+        for line in told_singly([one for one in those if one["error"]]):
+            click.echo(f"    {line}", err=True)
+        click.echo(f"    {those[0]['remedy']}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from archiverd.cli.asking import run_now, through_daemon
+from archiverd.cli.words import told_singly
 
 if TYPE_CHECKING:
     from archiverd.cli.asking import Told
@@ -49,10 +50,13 @@ def _tell(found: Told) -> None:
     from archiverd.stages.reconciling import FINE, REMEDIES  # noqa: PLC0415
 
     states = cast("dict[str, list[int]]", found["states"])
+    single = cast("list[dict[str, object]]", found.get("amiss", []))
     for name, runs in states.items():
         click.echo(f"{name:<17} {len(runs):>7}   {runset.show(runs)}")
         if name not in FINE:
             click.echo(f"    {REMEDIES.get(name, f'`archiverd why {runs[0]}` tells more')}")
+        for line in told_singly([one for one in single if one["state"] == name]):
+            click.echo(f"    {line}")
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(cast('list[int]', found['only_artdaqdb']))}")
     click.echo(f"in UconDB and not in artdaqDB: {runset.show(cast('list[int]', found['only_ucondb']))}")
     if found["compared"]:

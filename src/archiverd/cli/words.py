@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
 
 def ago(seconds: float) -> str:
     """Return a length of time as people say it."""
@@ -14,3 +19,11 @@ def ago(seconds: float) -> str:
 def cut(text: str, most: int) -> str:
     """Return ``text`` in at most ``most`` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def told_singly(amiss: Sequence[Mapping[str, object]], most: int = 20) -> Iterator[str]:
+    """Yield what there is to say of single runs, a line each, of the first ``most``."""
+    for one in amiss[:most]:
+        yield f"run {one['run']}: {one['error']}"
+    if len(amiss) > most:
+        yield f"and {len(amiss) - most} more (--json tells all)"

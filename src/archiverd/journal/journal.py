@@ -212,6 +212,11 @@ class Journal:
         sql = "SELECT run FROM runs WHERE dead AND NOT superseded AND state = ? ORDER BY run"
         return await self._open_writer.read(lambda db: [row["run"] for row in db.execute(sql, (State.VERIFIED,))])
 
+    async def archived_starts(self) -> dict[int, str]:
+        """Return the start lines of the verified runs whose records had one."""
+        sql = "SELECT run, start_line FROM runs WHERE state = ? AND start_line <> ''"
+        return await self._open_writer.read(lambda db: dict(map(tuple, db.execute(sql, (State.VERIFIED,)))))
+
     async def on_their_way(self, by: float, only: Collection[int] | None = None) -> dict[State, int]:
         """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
 

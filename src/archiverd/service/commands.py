@@ -15,6 +15,7 @@ from archiverd.core.machine import ON_THEIR_WAY, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.journal.reader import reading
 from archiverd.service import looking, memory, passes, standing
+from archiverd.service.passes import Task
 from archiverd.service.places import journal_path
 from archiverd.service.stopping import Reason
 from archiverd.stages import deciding
@@ -144,20 +145,23 @@ class Commands:
         for run in sorted(chosen):
             await deciding.retry(self.parts.journal, run, stage, log.get(TAGS[stage]))
         await self.parts.journal.hasten(chosen)
-        return await self._finish(chosen, progress)
+        return await self._finish(Task(chosen), progress)
 
-    async def once(self, _: Mapping[str, object], progress: Progress) -> object:
-        """Look at everything now, waiting retries included, and tell how it ends."""
+    async def once(self, asked: Mapping[str, object], progress: Progress) -> object:
+        """Look at everything now, waiting retries included, and tell how it ends; the databases unless incremental."""
         await self.parts.journal.hasten()
         progress(_told(0, 0, "looking at the run records"))
         await self.watcher.look_now()
-        return await self._finish(None, progress)
+        if asked.get("incremental") is True:
+            return await self._finish(Task(), progress)
+        progress(_told(0, 0, "asking artdaqDB and UconDB what they hold"))
+        return await self._finish(await passes.ask_around(self.parts), progress)
 
     async def recover(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Ask a database what it holds, and prove again what is not verified of it."""
         progress(_told(0, 0, "asking the databases what they hold"))
         held = await passes.take_in_held(self.parts, _stage(asked))
-        return await self._finish(held, progress)
+        return await self._finish(Task(held), progress)
 
     async def reconcile(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Compare run records, artdaqDB and UconDB."""
@@ -166,15 +170,15 @@ class Commands:
         )
         return found.told()
 
-    async def _finish(self, only: Collection[int] | None, progress: Progress) -> object:
-        """Wait until the runs (of ``only``, if given) are no longer on their way; tell how they ended.
+    async def _finish(self, task: Task, progress: Progress) -> object:
+        """Wait until the runs of ``task`` are no longer on their way; tell how they ended.
 
         As in a pass of its own, a retry that is near is waited for. Raise ArchiverError if the daemon is paused, for
         nobody knows how long, or stops.
         """
         begun, distance = time.time(), passes.Distance()
         self._wake()
-        while left := await self._left(only):
+        while left := await self._left(task.runs):
             progress(_told(*distance.of(left)))
             if self.stopping.asked:
                 raise ArchiverError(
@@ -188,7 +192,7 @@ class Commands:
                     remedy="`archiverd resume` lets it go on",
                 )
             await asyncio.sleep(LOOK_SECONDS)
-        return (await passes.sum_up(self.parts, begun, only)).told()
+        return (await passes.sum_up(self.parts, begun, task)).told()
 
     async def _left(self, only: Collection[int] | None) -> dict[State, int]:
         """Return how many runs (of ``only``, if given) are still waited for, by state."""

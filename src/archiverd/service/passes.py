@@ -22,19 +22,29 @@ from archiverd.service.stopping import Reason, Stopping, given_up, signals
 from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
 from archiverd.stages import deciding, reconciling
-from archiverd.stages.discovering import adopt_archived, find_missing
+from archiverd.stages.discovering import adopt_archived, find_amiss, find_missing
 from archiverd.stages.reconciling import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold, Stuck
     from archiverd.service.progress import Progress
+    from archiverd.stages.amiss import Amiss
     from archiverd.stages.reconciling import Partition
 
 PROGRESS_SECONDS = 0.3
 """How often progress is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a pass, or a command to the daemon, is about, and what was found before its runs were taken up."""
+
+    runs: frozenset[int] | None = None
+    """The runs it is confined to; None for all."""
+    amiss: Sequence[Amiss] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +61,16 @@ class Pass:
     """Runs that could not be archived, or wait for UconDB."""
     hold: Hold | None
     """Why UconDB is left alone, if it is."""
+    task: Task
     stopped: Reason | None
     """Why the pass ended before its time; None if it did not."""
 
     @property
     def exit_code(self) -> int:
-        """0 if every candidate went through, 1 if a run failed or the lock file was removed, 130 if interrupted."""
+        """0 if all is well, 1 if a run failed or is amiss or the lock file was removed, 130 if interrupted."""
         if self.stopped is not None:
             return self.stopped.value
-        return 1 if self.failed else 0
+        return 1 if self.failed or self.task.amiss else 0
 
     def told(self) -> dict[str, object]:
         """Return the pass as JSON has it (`once --json`)."""
@@ -69,6 +80,7 @@ class Pass:
             "verified": self.verified,
             "open": self.open,
             "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in self.failed],
+            "amiss": [one.told() for one in self.task.amiss],
             "hold": None if self.hold is None else {"cause": self.hold.cause, "remedy": self.hold.remedy},
             "exit_code": self.exit_code,
         }
@@ -81,16 +93,16 @@ async def once(settings: Settings, order: Order, *, incremental: bool, on_progre
     when the pass cannot start.
     """
 
-    async def prepare(parts: Parts, watcher: Watcher) -> None:
+    async def prepare(parts: Parts, watcher: Watcher) -> Task:
         await parts.journal.hasten()
         await watcher.look_once(on_progress)
         await watcher.look_again()
         await Latecomers(settings, parts.journal, time.time).look()
         await begin(parts)
-        if not incremental:
-            on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
-            await adopt_archived(parts.journal, parts.artdaqdb)
-            await _find_missing(parts)
+        if incremental:
+            return Task()
+        on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
+        return await ask_around(parts)
 
     return await _pass("once", settings, order, prepare, on_progress)
 
@@ -100,13 +112,13 @@ async def retry(
 ) -> Pass:
     """Take the runs of the failure log of ``stage``, or ``runs``, up again. Raise ArchiverError as ``once``."""
 
-    async def prepare(parts: Parts, _: Watcher) -> frozenset[int]:
+    async def prepare(parts: Parts, _: Watcher) -> Task:
         await begin(parts)
         chosen = frozenset(runs) or await parts.journal.listed(stage)
         for run in sorted(chosen):
             await deciding.retry(parts.journal, run, stage, log.get(TAGS[stage]))
         await parts.journal.hasten(chosen)
-        return chosen
+        return Task(chosen)
 
     return await _pass("retry", settings, order, prepare, on_progress)
 
@@ -118,11 +130,11 @@ async def recover(settings: Settings, order: Order, stage: Stage, on_progress: P
     ``once``, UconDBError or ArtdaqDBError when the database cannot tell.
     """
 
-    async def prepare(parts: Parts, watcher: Watcher) -> frozenset[int]:
+    async def prepare(parts: Parts, watcher: Watcher) -> Task:
         await watcher.look_once()
         await begin(parts)
         on_progress(0, 0, "asking the databases what they hold")
-        return await take_in_held(parts, stage)
+        return Task(await take_in_held(parts, stage))
 
     return await _pass("recover", settings, order, prepare, on_progress)
 
@@ -192,26 +204,37 @@ async def _pass(
     command: str,
     settings: Settings,
     order: Order,
-    prepare: Callable[[Parts, Watcher], Awaitable[frozenset[int] | None]],
+    prepare: Callable[[Parts, Watcher], Awaitable[Task]],
     on_progress: Progress,
 ) -> Pass:
-    """Make one pass over the runs that ``prepare`` returns (None: over all), and say what became of them."""
-    only: frozenset[int] | None = frozenset()
+    """Make one pass over the runs that ``prepare`` names, and say what became of them."""
+    task = Task(frozenset())
     patience = settings.app.drain_timeout_seconds
     async with _passing(settings, order, patience, command) as (parts, stopping):
         begun = time.time()
         async with parts.reporting.of_pass(stopping):
             async with parts.draining_in_time(stopping):
-                only = await prepare(parts, Watcher(settings, parts.journal, stopping, clock=time.time))
+                task = await prepare(parts, Watcher(settings, parts.journal, stopping, clock=time.time))
                 begun = time.time()
-                await _run(parts, order, stopping, only=only, on_progress=on_progress)
+                await _run(parts, order, stopping, only=task.runs, on_progress=on_progress)
             await finish(parts)
-        return await sum_up(parts, begun, only, stopping.reason)
+        return await sum_up(parts, begun, task, stopping.reason)
+
+
+async def ask_around(parts: Parts) -> Task:
+    """Ask directories, artdaqDB and UconDB what became of the runs that are verified.
+
+    Raise ArtdaqDBError when it cannot tell.
+    """
+    await adopt_archived(parts.journal, parts.artdaqdb)
+    amiss = await find_amiss(parts.journal, parts.settings.source_files.run_records_dir)
+    await _find_missing(parts)
+    return Task(amiss=amiss)
 
 
 async def _find_missing(parts: Parts) -> None:
     """Look for verified runs that UconDB has lost; one that does not answer stops nothing."""
-    if parts.migration is None:
+    if parts.migration is None or parts.migration.gate.shut:
         return
     try:
         await find_missing(parts.journal, parts.migration.ucondb)
@@ -268,16 +291,17 @@ class Distance:
         return self.most - left, self.most, what
 
 
-async def sum_up(parts: Parts, begun: float, only: Collection[int] | None, stopped: Reason | None = None) -> Pass:
-    """Say what became of the runs (of ``only``, if given) since ``begun``, in epoch seconds."""
+async def sum_up(parts: Parts, begun: float, task: Task, stopped: Reason | None = None) -> Pass:
+    """Say what became of the runs of ``task`` since ``begun``, in epoch seconds."""
     gate = None if parts.migration is None else parts.migration.gate
     waiting = gate is not None and gate.shut
-    found = await parts.journal.outcome(begun, (*TROUBLE, State.IMPORTED) if waiting else TROUBLE, only)
+    found = await parts.journal.outcome(begun, (*TROUBLE, State.IMPORTED) if waiting else TROUBLE, task.runs)
     return Pass(
         imported=found.imported,
         verified=found.verified,
         open=found.open,
         failed=found.stuck,
         hold=gate.hold if gate is not None and waiting else None,
+        task=task,
         stopped=stopped,
     )

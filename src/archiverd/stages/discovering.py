@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core import runset
 from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
+from archiverd.stages.amiss import REMEDIES, find_reused
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
+    from archiverd.stages.amiss import Amiss
     from archiverd.ucondb.port import UconDB
 
 CHUNK = 256
 """So many runs are recorded in one commit."""
 
+_stage_log = log.get("Import")
 _import_log = log.get("Recovery-Import")
 _migration_log = log.get("Recovery-Migration")
 
@@ -34,6 +40,14 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
         await journal.adopt(sorted(unknown), configurations)
         _import_log.info(f"in artdaqDB without a directory: {runset.show(unknown)}", runs=len(unknown))
     return frozenset(unknown)
+
+
+async def find_amiss(journal: Journal, records: Path) -> tuple[Amiss, ...]:
+    """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
+    reused = await asyncio.to_thread(find_reused, records, await journal.archived_starts())
+    for one in reused:
+        _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
+    return tuple(reused)
 
 
 async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:

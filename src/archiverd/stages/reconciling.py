@@ -21,6 +21,7 @@ from archiverd.journal.rows import legible
 from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.runrecord import blob as blobs
 from archiverd.runrecord.reading import is_run_name
+from archiverd.stages import amiss
 from archiverd.stages.migrator import pack
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow, StoryLine
+    from archiverd.stages.amiss import Amiss
     from archiverd.ucondb.port import Found, UconDB
 
 FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
@@ -45,6 +47,7 @@ ORPHAN_ARTDAQDB = "orphan_artdaqdb"
 ORPHAN_UCONDB = "orphan_ucondb"
 
 REMEDIES = {
+    **amiss.REMEDIES,
     MISSING_UCONDB: "verified before, not in UconDB any more: `archiverd once` uploads it again",
     MISSING_ARTDAQDB: "verified before, not in artdaqDB any more: ask who removed it; UconDB has its blob",
     DIFFERS: "UconDB's bytes are not those that were proven: compare them (`archiverd export`), ask its administrators",
@@ -74,6 +77,8 @@ class Partition:
     """Runs of which artdaqDB and UconDB hold different contents; superseded ones do by intention. Only when deep."""
     compared: int
     """How many blobs were read back and compared."""
+    amiss: tuple[Amiss, ...]
+    """What there is to say of single runs, ascending."""
 
     @property
     def in_order(self) -> bool:
@@ -90,6 +95,7 @@ class Partition:
             "only_ucondb": list(self.only_ucondb),
             "differing": list(self.differing),
             "compared": self.compared,
+            "amiss": [one.told() for one in self.amiss],
         }
 
 
@@ -116,6 +122,9 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
     held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
     named = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
+    starts = {run: rows[run].start_line for run in sources.directories if named[run] == State.VERIFIED}
+    found = await asyncio.to_thread(amiss.find_reused, sources.records, starts)
+    named |= {one.run: one.state for one in found}
     differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
@@ -126,6 +135,7 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
         tuple(sorted(held.keys() - archived.keys())),
         differing,
         len(both),
+        tuple(found),
     )
 
 

@@ -1,0 +1,45 @@
+"""Verified runs that are not as they should be any more: what kinds there are, and what to do about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.runrecord.identity import start_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+REUSED = "reused"
+
+REMEDIES = {
+    REUSED: "two runs cannot have one number, and nothing was overwritten: rename the directory to a free run number "
+    "and its run is archived under that, or put the archived run's directory back",
+}
+"""What to do about a state of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amiss:
+    """A verified run that is not as it should be any more; UconDB has its proven bytes all the same."""
+
+    run: int
+    state: str
+    error: str
+
+    def told(self) -> dict[str, object]:
+        """Return it as JSON has it (docs/commands.md)."""
+        return {"run": self.run, "state": self.state, "error": self.error, "remedy": REMEDIES[self.state]}
+
+
+def find_reused(records: Path, starts: Mapping[int, str]) -> list[Amiss]:
+    """Return those of the archived runs whose directories hold the record of another run now. Blocking.
+
+    ``starts`` has the start line of each as it was archived. A directory that is gone or tells no start shows nothing.
+    """
+    return [
+        Amiss(run, REUSED, f"the directory holds another run: started {found}, archived is the one started {archived}")
+        for run, archived in sorted(starts.items())
+        if archived and (found := start_line(records / str(run))) is not None and found != archived
+    ]

@@ -1,0 +1,63 @@
+"""Verified runs that are not as they should be any more: told by name, with a way out that works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from archiverd.core.machine import State
+from tests.e2e.test_operations import DEMO
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Site
+
+TWO_RUNS = (*DEMO, "--runs", "2", "--crash", "0", "--first", "7")
+
+
+def archived(site: Site, *runs: str) -> None:
+    """Archive a few runs."""
+    site.make(*(runs or TWO_RUNS))
+    assert site.run("once").returncode == 0
+
+
+def reuse(site: Site, run: int, record: int) -> None:
+    """Put another run's record where a run's was."""
+    shutil.rmtree(site.records / str(run))
+    shutil.copytree(site.records / str(record), site.records / str(run))
+
+
+def test_a_reused_run_number_is_told_by_name(site: Site) -> None:
+    """Nothing is overwritten; under a free number the other run is archived too, and with it all is in order."""
+    archived(site)
+    before = site.blob(7)
+    reuse(site, 7, 8)
+    told = site.run("reconcile")
+    assert told.returncode == 1
+    assert "reused                  1   7" in told.stdout
+    row = site.rows()[7]
+    words = f"run 7: the directory holds another run: started {site.rows()[8].start_line}, archived is the one started "
+    assert f"{words}{row.start_line}" in told.stdout
+    found = json.loads(site.run("reconcile", "--json", "--deep").stdout)
+    assert (found["states"], found["in_order"]) == ({"reused": [7], "verified": [8]}, False)
+    assert [one["run"] for one in found["amiss"]] == [7]
+    assert site.run("once", "--incremental").returncode == 0
+    done = site.run("once")
+    assert (done.returncode, words in done.stderr) == (1, True)
+    assert (site.rows()[7].state, site.blob(7)) == (State.VERIFIED, before)
+    (site.records / "7").rename(site.records / "70")
+    assert site.run("once").returncode == 0
+    assert site.run("reconcile", "--deep").returncode == 0
+    site.assert_proven(site.rows()[70])
+
+
+def test_once_tells_a_reused_run_number_beside_a_daemon_too(site: Site) -> None:
+    """It is the same question, whoever asks the databases."""
+    archived(site)
+    reuse(site, 7, 8)
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    assert site.run("once", "--incremental").returncode == 0
+    done = json.loads(site.run("once", "--json").stdout)
+    assert (done["exit_code"], [(one["run"], one["state"]) for one in done["amiss"]]) == (1, [(7, "reused")])
+    assert site.stop(daemon) == 130
