@@ -233,8 +233,8 @@ async def ask_around(parts: Parts) -> Task:
 
 
 async def _find_missing(parts: Parts) -> None:
-    """Look for verified runs that UconDB has lost; one that does not answer stops nothing."""
-    if parts.migration is None or parts.migration.gate.shut:
+    """Look for verified runs that UconDB has lost; one that is away, or does not answer, stops nothing."""
+    if parts.migration is None or parts.migration.gate.failures:
         return
     try:
         await find_missing(parts.journal, parts.migration.ucondb)
