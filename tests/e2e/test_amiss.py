@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
-from tests.e2e.test_operations import DEMO
+from tests.e2e.test_operations import DEMO, THREE_RUNS
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -61,3 +61,22 @@ def test_once_tells_a_reused_run_number_beside_a_daemon_too(site: Site) -> None:
     done = json.loads(site.run("once", "--json").stdout)
     assert (done["exit_code"], [(one["run"], one["state"]) for one in done["amiss"]]) == (1, [(7, "reused")])
     assert site.stop(daemon) == 130
+
+
+def test_damage_in_artdaqdb_is_not_laid_at_ucondbs_door(site: Site) -> None:
+    """A document that cannot be read, and one that says something else: UconDB has the proven bytes all the same."""
+    archived(site, *THREE_RUNS)
+    for document in site.root.glob("artdaqdb/RunHistory/[!i]*.json"):
+        text = document.read_text()
+        if '"7/' in text:
+            document.write_text("garbage")
+        elif '"8/' in text:
+            document.write_text(text.replace("config_name", "konfig_name"))
+    told = site.run("reconcile", "--deep")
+    assert told.returncode == 1
+    assert "differs_artdaqdb        2   7-8" in told.stdout
+    assert "UconDB has the bytes that were proven" in told.stdout
+    assert "is damaged" in told.stdout
+    found = json.loads(site.run("reconcile", "--json", "--deep").stdout)
+    assert (found["states"], found["differing"]) == ({"differs_artdaqdb": [7, 8], "verified": [9]}, [7, 8])
+    assert [one["run"] for one in found["amiss"]] == [7, 8]

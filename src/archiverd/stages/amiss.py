@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REUSED = "reused"
+DIFFERS_ARTDAQDB = "differs_artdaqdb"
 
 REMEDIES = {
     REUSED: "two runs cannot have one number, and nothing was overwritten: rename the directory to a free run number "
     "and its run is archived under that, or put the archived run's directory back",
+    DIFFERS_ARTDAQDB: "UconDB has the bytes that were proven, artdaqDB does not give them any more: its document is "
+    "damaged or was changed; restore it from a backup (`archiverd artdaqdb check` names what is unsound)",
 }
 """What to do about a state of these."""
 

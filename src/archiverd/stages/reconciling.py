@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.aside import aside
-from archiverd.core.errors import ArtdaqDBError, BlobCreationError
+from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, strays
 from archiverd.journal.rows import legible
 from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.runrecord import blob as blobs
 from archiverd.runrecord.reading import is_run_name
 from archiverd.stages import amiss
+from archiverd.stages.amiss import DIFFERS_ARTDAQDB, Amiss
 from archiverd.stages.migrator import pack
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow, StoryLine
-    from archiverd.stages.amiss import Amiss
     from archiverd.ucondb.port import Found, UconDB
 
 FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
@@ -61,6 +61,8 @@ REMEDIES = {
 
 RACY = 5.0
 """Seconds before the end of its import in which a file may have come too late for it."""
+
+_OTHER_CONTENT = "artdaqDB holds other content than UconDB"
 
 AT_ONCE = 4
 """So many blobs are read back at a time by a deep comparison."""
@@ -128,14 +130,16 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
     differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        named, differing = await _compare_all(sources, rows, named, both, on_progress)
+        named, unlike = await _compare_all(sources, rows, named, both, on_progress)
+        differing = tuple(sorted(unlike))
+        found += [Amiss(run, DIFFERS_ARTDAQDB, unlike[run]) for run in differing if named[run] == DIFFERS_ARTDAQDB]
     return Partition(
         {name: tuple(sorted(run for run in named if named[run] == name)) for name in sorted(set(named.values()))},
         tuple(sorted(archived.keys() - held.keys())),
         tuple(sorted(held.keys() - archived.keys())),
         differing,
         len(both),
-        tuple(found),
+        tuple(sorted(found, key=lambda one: one.run)),
     )
 
 
@@ -179,10 +183,10 @@ async def _compare_all(
     named: Mapping[int, str],
     both: Collection[int],
     on_progress: Callable[[int, int], None],
-) -> tuple[dict[int, str], tuple[int, ...]]:
-    """Compare every run that ``both`` databases hold; return the states as they are then, and the runs that differ."""
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Compare every run that ``both`` databases hold; return the states as they are then, and how runs differ."""
     after = dict(named)
-    differing: list[int] = []
+    differing: dict[int, str] = {}
     done = 0
     left = iter(both)
 
@@ -190,36 +194,48 @@ async def _compare_all(
         nonlocal done
         for run in left:
             blob = await sources.ucondb.read(str(run))
-            same = await _same(sources, run, blob)
-            if not same:
-                differing.append(run)
+            unlike = await _unlike(sources, run, blob)
+            if unlike:
+                differing[run] = unlike
             if named[run] == State.VERIFIED:
-                after[run] = await _hold_to_its_word(sources, rows[run], blob, same=same)
+                after[run] = await _hold_to_its_word(sources, rows[run], blob, unlike)
             done += 1
             on_progress(done, len(both))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(work())
-    return after, tuple(sorted(differing))
+    return after, differing
 
 
-async def _same(sources: Sources, run: int, blob: bytes) -> bool:
-    """Tell whether artdaqDB's export of a run, packed when the blob was, is the blob."""
+async def _unlike(sources: Sources, run: int, blob: bytes) -> str:
+    """Say in what artdaqDB's export of a run, packed when the blob was, is not the blob; empty if it is.
+
+    Raise ArtdaqDBError when artdaqDB cannot tell just now.
+    """
     try:
         packed_on = blobs.unpack(blob).packed_on
         exported = await sources.artdaqdb.export(run)
-        return (await asyncio.to_thread(pack, run, packed_on, exported)).blob == blob
-    except (BlobCreationError, ArtdaqDBError):
-        return False
+        packed = await asyncio.to_thread(pack, run, packed_on, exported)
+    except BlobCreationError as error:
+        return f"{error.name}: {error}"
+    except ArtdaqDBError as error:
+        if error.retry is Retry.TRANSIENT or error.blame is not Blame.RUN:
+            raise
+        return f"{error.name}: {error}"
+    return "" if packed.blob == blob else _OTHER_CONTENT
 
 
-async def _hold_to_its_word(sources: Sources, row: RunRow, blob: bytes, *, same: bool) -> str:
-    """Return the state of a run that is called verified; a superseded one differs from artdaqDB by intention."""
-    if row.blob_sha256 and await asyncio.to_thread(_sha256, blob) != row.blob_sha256:
+async def _hold_to_its_word(sources: Sources, row: RunRow, blob: bytes, unlike: str) -> str:
+    """Return the state of a run that is called verified; a superseded one has other content by intention.
+
+    While UconDB has the bytes that were proven it is artdaqDB that changed.
+    """
+    proven = bool(row.blob_sha256) and await asyncio.to_thread(_sha256, blob) == row.blob_sha256
+    if row.blob_sha256 and not proven:
         return DIFFERS
-    if not (same or row.superseded):
-        return DIFFERS
+    if unlike and not (row.superseded and unlike == _OTHER_CONTENT):
+        return DIFFERS_ARTDAQDB if proven else DIFFERS
     if not is_proven(row, await sources.journal.story(row.run)):
         return UNPROVEN
     if row.run in sources.directories:
