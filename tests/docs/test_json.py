@@ -128,7 +128,7 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
     (site.records / "8" / "broken01.fcl").write_text("a: {")
     told("once --dry-run")
     assert told("once")["failed"][0]["run"] == 8
-    told("retry", "import", of="once")
+    assert told("retry", "import", "8", "12345678", of="once")["skipped"]
     told("recover", "migrate", of="once")
     reuse(site, 7)
     assert told("reconcile", "--deep")["states"]["reused"] == [7]

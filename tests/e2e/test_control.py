@@ -177,3 +177,23 @@ def test_a_run_that_is_open_again_is_watched_at_once(site: Site, by: str) -> Non
         file.write(STOP_LINE)
     site.wait(verified(7))  # type: ignore[arg-type]
     assert site.stop(daemon) == 130
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["alone", "beside a daemon"])
+def test_a_run_that_a_retry_does_not_take_up_is_told_with_the_reason(site: Site, daemon: bool) -> None:
+    """One that is not known is a mistake (exit 1); where nothing is to be done it is not."""
+    site.make(*THREE_RUNS)
+    unstop(site, 9)
+    assert site.run("once").returncode == 0
+    running = site.start("run") if daemon else None
+    site.wait(lambda _: not daemon or (site.work / "archiverd.sock").exists())
+    told = site.run("retry", "import", "12345678", "7")
+    assert told.returncode == 1
+    assert "run 12345678: not taken up: not known: no directory of that number was seen" in told.stderr
+    assert "run 7: not taken up: already verified" in told.stderr
+    assert "still open" not in told.stderr
+    done = site.run("retry", "import", "7", "9", "--json")
+    assert (done.returncode, [one["run"] for one in json.loads(done.stdout)["skipped"]]) == (0, [7, 9])
+    assert "has not ended" in json.loads(done.stdout)["skipped"][1]["reason"]
+    if running is not None:
+        assert site.stop(running) == 130

@@ -86,7 +86,7 @@ async def test_a_run_known_from_artdaqdb_only_is_put_back_where_it_was(journal: 
     if by == "release":
         await deciding.release(journal, 7, override=False)
     else:
-        assert await deciding.retry(journal, 7, Stage.MIGRATE, log.get())
+        assert await deciding.retry(journal, 7, Stage.MIGRATE, log.get()) is None
     row = await journal.get(7)
     assert row is not None
     assert row.state is State.IMPORTED
@@ -99,7 +99,7 @@ async def test_a_run_waived_before_it_ended_is_open_again(journal: Restless, by:
     if by == "release":
         await deciding.release(journal, 7, override=False)
     else:
-        assert await deciding.retry(journal, 7, Stage.IMPORT, log.get())
+        assert await deciding.retry(journal, 7, Stage.IMPORT, log.get()) is None
     row = await journal.get(7)
     assert row is not None
     assert row.state is State.OPEN
@@ -109,7 +109,7 @@ async def test_a_run_that_goes_on_by_itself_needs_no_retry(journal: Restless) ->
     """One whose wait is over at that very moment is on its way: an edit of a failure log ends no daemon."""
     await go(journal, *IMPORTED, Move(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
     journal.meanwhile = Move(7, Event.DUE)
-    assert await deciding.retry(journal, 7, Stage.MIGRATE, log.get())
+    assert await deciding.retry(journal, 7, Stage.MIGRATE, log.get()) is None
     row = await journal.get(7)
     assert row is not None
     assert row.state is State.IMPORTED

@@ -124,7 +124,8 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
         return passes.retry(settings, order, Stage(stage), runs, on_progress)
 
     alone = _recorded(settings, "retry", begin, globals_.demand_migration if stage == "migrate" else None)
-    return _tell_pass(through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone), as_json)
+    told = through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone)
+    return _tell_pass(told, as_json, chosen=True)
 
 
 @click.command(short_help="Make journal and state files anew from the data sources.")
@@ -146,7 +147,7 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
         return passes.recover(settings, order, Stage(stage), on_progress)
 
     alone = _recorded(settings, "recover", begin, globals_.demand_migration if migrating else None)
-    return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json)
+    return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json, chosen=True)
 
 
 def _recorded(
@@ -189,21 +190,25 @@ def _tell_outlook(found: Outlook, as_json: bool) -> int:
     return 0
 
 
-def _tell_pass(told: Told, as_json: bool) -> int:
-    """Print what a pass did; return its exit code."""
+def _tell_pass(told: Told, as_json: bool, *, chosen: bool = False) -> int:
+    """Print what a pass did; return its exit code.
+
+    One over ``chosen`` runs says nothing of those that have not ended: it knows only of its own.
+    """
     failed, hold = cast("list[dict[str, object]]", told["failed"]), cast("dict[str, str] | None", told["hold"])
     if as_json:
         click.echo(json.dumps(told))
     else:
+        still_open = "" if chosen else f"{told['open']} still open, "
         click.echo(
-            f"{told['imported']} runs imported, {told['verified']} verified, {told['open']} still open, "
-            f"{len(failed)} failed",
-            err=True,
+            f"{told['imported']} runs imported, {told['verified']} verified, {still_open}{len(failed)} failed", err=True
         )
         if hold is not None:
             click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)
         for run in failed:
             click.echo(f"  run {run['run']}: {run['state']}: {run['error'] or 'waits for UconDB'}", err=True)
+        for one in cast("list[dict[str, object]]", told.get("skipped", [])):
+            click.echo(f"  run {one['run']}: not taken up: {one['reason']}", err=True)
         _tell_amiss(cast("list[dict[str, object]]", told.get("amiss", [])))
     if failed:
         number = failed[-1]["run"]

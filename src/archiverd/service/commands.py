@@ -12,7 +12,6 @@ from archiverd import log
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import ON_THEIR_WAY, Stage, State
-from archiverd.journal.books import TAGS
 from archiverd.journal.reader import reading
 from archiverd.service import looking, memory, passes, standing
 from archiverd.service.passes import Task
@@ -141,11 +140,7 @@ class Commands:
         stage = _stage(asked)
         named = asked.get("runs")
         runs = frozenset(map(_run, named)) if isinstance(named, list) else frozenset()
-        chosen = runs or await self.parts.journal.listed(stage)
-        for run in sorted(chosen):
-            await deciding.retry(self.parts.journal, run, stage, log.get(TAGS[stage]))
-        await self.parts.journal.hasten(chosen)
-        return await self._finish(Task(chosen), progress)
+        return await self._finish(await passes.take_up(self.parts, stage, runs), progress)
 
     async def once(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Look at everything now, waiting retries included, and tell how it ends; the databases unless incremental."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import Hold, Stuck
     from archiverd.service.progress import Progress
     from archiverd.stages.amiss import Amiss
+    from archiverd.stages.deciding import Skipped
     from archiverd.stages.reconciling import Partition
 
 PROGRESS_SECONDS = 0.3
@@ -45,6 +46,8 @@ class Task:
     runs: frozenset[int] | None = None
     """The runs it is confined to; None for all."""
     amiss: Sequence[Amiss] = ()
+    skipped: Sequence[Skipped] = ()
+    """Those of them that are not taken up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,10 @@ class Pass:
 
     @property
     def exit_code(self) -> int:
-        """0 if all is well, 1 if a run failed or is amiss or the lock file was removed, 130 if interrupted."""
+        """0 if all is well, 130 if interrupted, else 1: a run failed, is amiss or unknown, or the lock file is gone."""
         if self.stopped is not None:
             return self.stopped.value
-        return 1 if self.failed or self.task.amiss else 0
+        return 1 if self.failed or self.task.amiss or any(one.failed for one in self.task.skipped) else 0
 
     def told(self) -> dict[str, object]:
         """Return the pass as JSON has it (`once --json`)."""
@@ -81,6 +84,7 @@ class Pass:
             "open": self.open,
             "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in self.failed],
             "amiss": [one.told() for one in self.task.amiss],
+            "skipped": [one.told() for one in self.task.skipped],
             "hold": None if self.hold is None else {"cause": self.hold.cause, "remedy": self.hold.remedy},
             "exit_code": self.exit_code,
         }
@@ -114,13 +118,18 @@ async def retry(
 
     async def prepare(parts: Parts, _: Watcher) -> Task:
         await begin(parts)
-        chosen = frozenset(runs) or await parts.journal.listed(stage)
-        for run in sorted(chosen):
-            await deciding.retry(parts.journal, run, stage, log.get(TAGS[stage]))
-        await parts.journal.hasten(chosen)
-        return Task(chosen)
+        return await take_up(parts, stage, runs)
 
     return await _pass("retry", settings, order, prepare, on_progress)
+
+
+async def take_up(parts: Parts, stage: Stage, named: Collection[int]) -> Task:
+    """Take up the runs ``named``, or those of the failure log of ``stage``, again; the task says which were not."""
+    chosen = frozenset(named) or await parts.journal.listed(stage)
+    logger = log.get(TAGS[stage])
+    answers = [await deciding.retry(parts.journal, run, stage, logger) for run in sorted(chosen)]
+    await parts.journal.hasten(chosen)
+    return Task(chosen, skipped=[answer for answer in answers if answer is not None])
 
 
 async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
@@ -28,6 +29,12 @@ RETRIED = (
 
 One in conflict is only compared again, and overwrites nothing."""
 
+_LEFT_ALONE = {
+    State.VERIFIED: "already verified: nothing to retry",
+    State.OPEN: "has not ended yet: nothing to retry; taken up by itself when it has",
+}
+"""States in which there is nothing to retry, and how that is said."""
+
 REPLACING: dict[str, object] = {
     **ANEW,
     "override": 1,
@@ -37,6 +44,20 @@ REPLACING: dict[str, object] = {
     "puts": 0,
 }
 """Columns of a run whose blob is made and sent anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A run that a retry did not take up, and why."""
+
+    run: int
+    reason: str
+    failed: bool = False
+    """What was asked for cannot be done; else there is nothing to be done."""
+
+    def told(self) -> dict[str, object]:
+        """Return it as JSON has it (docs/commands.md)."""
+        return {"run": self.run, "reason": self.reason}
 
 
 async def waive(journal: Journal, run: int, reason: str) -> RunRow:
@@ -72,25 +93,28 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
     return await _decide(journal, row, Move(run, Event.RELEASED, note, changes))
 
 
-async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> bool:
-    """Take up ``run`` of the failure log of ``stage`` again, whatever it waits for; return whether it is now tried.
+async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Skipped | None:
+    """Take up ``run`` of the failure log of ``stage`` again, whatever it waits for; return None if it is now tried.
 
-    One that need not or must not be tried is left as it is, and the reason said.
+    One that need not or must not be tried is left as it is, and the reason said and returned.
     """
     row = await journal.get(run)
     if row is None:
-        logger.warning("not known: no directory of that number was seen; taken up when there is one", run=run)
-        return False
-    if row.state is State.VERIFIED:
-        logger.info("already verified: nothing to retry", run=run)
-        return False
+        unknown = Skipped(
+            run, "not known: no directory of that number was seen; taken up when there is one", failed=True
+        )
+        logger.warning(unknown.reason, run=run)
+        return unknown
+    if row.state in _LEFT_ALONE:
+        logger.info(_LEFT_ALONE[row.state], run=run)
+        return Skipped(run, _LEFT_ALONE[row.state])
     if row.state in RETRIED:
         event = Event.REOPENED if _never_ended(row) else Event.RELEASED
         try:
             await journal.record(Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1}))
         except ForbiddenTransitionError:  # due, or picked, since it was looked at
             logger.info("on its way already: nothing to retry", run=run)
-    return True
+    return None
 
 
 def _never_ended(row: RunRow) -> bool:
