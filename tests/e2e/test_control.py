@@ -197,3 +197,20 @@ def test_a_run_that_a_retry_does_not_take_up_is_told_with_the_reason(site: Site,
     assert "has not ended" in json.loads(done.stdout)["skipped"][1]["reason"]
     if running is not None:
         assert site.stop(running) == 130
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["alone", "beside a daemon"])
+@pytest.mark.parametrize("stage", ["import", "migrate"])
+def test_recover_says_what_is_held_and_what_of_it_needed_no_proof(site: Site, stage: str, daemon: bool) -> None:
+    """Runs that are verified are left as they are, and nobody is told otherwise."""
+    site.make(*THREE_RUNS)
+    unstop(site, 9)
+    assert site.run("once").returncode == 0
+    running = site.start("run") if daemon else None
+    site.wait(lambda _: not daemon or (site.work / "archiverd.sock").exists())
+    told = site.run("recover", stage)
+    assert (told.returncode, "2 held, 2 already verified; 0 runs imported" in told.stderr) == (0, True), told.stderr
+    assert "still open" not in told.stderr
+    assert json.loads(site.run("recover", stage, "--json").stdout)["held"] == {"runs": 2, "verified": 2}
+    if running is not None:
+        assert site.stop(running) == 130

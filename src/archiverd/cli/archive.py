@@ -133,7 +133,10 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, as `once --json`.")
 @click.pass_obj
 def recover(globals_: Globals, stage: str, as_json: bool) -> int:
-    """Make journal, state file and failure log of a stage anew from what its database holds, each run proven again."""
+    """Make journal, state file and failure log of a stage anew from what its database holds.
+
+    Runs that are not verified yet are proven; `archiverd reconcile --deep` proves the others.
+    """
     from archiverd.core.machine import Stage  # noqa: PLC0415 - a heavy import only this command needs
 
     migrating = stage == "migrate"
@@ -200,8 +203,11 @@ def _tell_pass(told: Told, as_json: bool, *, chosen: bool = False) -> int:
         click.echo(json.dumps(told))
     else:
         still_open = "" if chosen else f"{told['open']} still open, "
+        held = cast("dict[str, int] | None", told.get("held"))
+        holding = "" if held is None else f"{held['runs']} held, {held['verified']} already verified; "
         click.echo(
-            f"{told['imported']} runs imported, {told['verified']} verified, {still_open}{len(failed)} failed", err=True
+            f"{holding}{told['imported']} runs imported, {told['verified']} verified, {still_open}{len(failed)} failed",
+            err=True,
         )
         if hold is not None:
             click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)

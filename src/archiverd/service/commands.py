@@ -155,8 +155,7 @@ class Commands:
     async def recover(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Ask a database what it holds, and prove again what is not verified of it."""
         progress(_told(0, 0, "asking the databases what they hold"))
-        held = await passes.take_in_held(self.parts, _stage(asked))
-        return await self._finish(Task(held), progress)
+        return await self._finish(await passes.take_in_held(self.parts, _stage(asked)), progress)
 
     async def reconcile(self, asked: Mapping[str, object], progress: Progress) -> object:
         """Compare run records, artdaqDB and UconDB."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
@@ -40,6 +40,14 @@ PROGRESS_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """How many runs a database holds, and how many of them are verified already."""
+
+    runs: int
+    verified: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What a pass, or a command to the daemon, is about, and what was found before its runs were taken up."""
 
@@ -48,6 +56,8 @@ class Task:
     amiss: Sequence[Amiss] = ()
     skipped: Sequence[Skipped] = ()
     """Those of them that are not taken up."""
+    held: Held | None = None
+    """What a database holds, where it was asked for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class Pass:
             "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in self.failed],
             "amiss": [one.told() for one in self.task.amiss],
             "skipped": [one.told() for one in self.task.skipped],
+            "held": None if self.task.held is None else asdict(self.task.held),
             "hold": None if self.hold is None else {"cause": self.hold.cause, "remedy": self.hold.remedy},
             "exit_code": self.exit_code,
         }
@@ -135,35 +146,39 @@ async def take_up(parts: Parts, stage: Stage, named: Collection[int]) -> Task:
 async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:
     """Make journal, state file and failure log of ``stage`` anew from what its database holds.
 
-    Every run that the database has goes through the stage again, which finds and proves it. Raise ArchiverError as
-    ``once``, UconDBError or ArtdaqDBError when the database cannot tell.
+    Every run that the database has and that is not verified goes through the stage again, which finds and proves it.
+    Those that are verified are left as they are; ``reconcile`` proves them again. Raise ArchiverError as ``once``,
+    UconDBError or ArtdaqDBError when the database cannot tell.
     """
 
     async def prepare(parts: Parts, watcher: Watcher) -> Task:
         await watcher.look_once()
         await begin(parts)
         on_progress(0, 0, "asking the databases what they hold")
-        return Task(await take_in_held(parts, stage))
+        return await take_in_held(parts, stage)
 
     return await _pass("recover", settings, order, prepare, on_progress)
 
 
-async def take_in_held(parts: Parts, stage: Stage) -> frozenset[int]:
-    """Take in what the database of ``stage`` holds; return its runs, the failed ones among them to be tried again.
+async def take_in_held(parts: Parts, stage: Stage) -> Task:
+    """Take in what the database of ``stage`` holds; the task has its runs, the failed ones are to be tried again.
 
     Raise UconDBError or ArtdaqDBError when it cannot tell.
     """
     held = frozenset(await parts.artdaqdb.list_runs())
     await adopt_archived(parts.journal, parts.artdaqdb)
+    missing: frozenset[int] = frozenset()
     if stage is Stage.MIGRATE and parts.migration is not None:
         held = frozenset(reconciling.numbered(await parts.migration.ucondb.list_keys()))
-        held |= await find_missing(parts.journal, parts.migration.ucondb)
+        missing = await find_missing(parts.journal, parts.migration.ucondb)
+    known = await parts.journal.known()
+    verified = sum(known.get(run) is State.VERIFIED for run in held)
     logger = log.get(f"Recovery-{TAGS[stage]}")
     logger.info(f"{len(held)} runs are held", runs=len(held))
     for row in await parts.journal.in_state(*TROUBLE[:-1]):
         if row.run in held and row.stage is stage:
             await deciding.retry(parts.journal, row.run, stage, logger)
-    return held
+    return Task(held | missing, held=Held(len(held), verified))
 
 
 async def reconcile(settings: Settings, *, deep: bool, on_progress: Progress) -> Partition:
