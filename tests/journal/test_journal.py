@@ -21,7 +21,7 @@ from archiverd.journal import tables
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_counts, select_files, select_run, select_story
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import FileFate, Move
+from archiverd.journal.rows import FileFate, Move, Shown
 from archiverd.journal.tables import EVENTS_KEPT, MIGRATIONS, VERSION, connect, migrate
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ async def test_a_clock_set_back_holds_up_no_retry(journal: Journal, clock: Clock
 async def test_a_clock_set_back_holds_up_no_first_phase(journal: Journal, clock: Clock) -> None:
     """The first phase of a running run is tried again after fifteen minutes at the latest, whatever the clock says."""
     await journal.see([5], Lane.FRESH)
-    await journal.note_started([(5, 1, "")])
+    await journal.note_shown([Shown(5, 1, "")])
     await journal.note_first_phase(5, {"due": clock.now + BACKOFF_CAP_SECONDS})
     assert await journal.next_first_phase() is None
     clock.now -= 1.0
@@ -236,6 +236,22 @@ async def test_whose_stop_line_may_still_come(journal: Journal) -> None:
     await put_in(journal, 5, Event.ENDED)
     await journal.record(Move(5, Event.IMPORT_BEGINS, changes={"dead": 1}))
     assert await journal.archived_as_dead() == [1, 4]
+
+
+async def test_what_an_open_record_does_not_tell_now_is_kept(journal: Journal) -> None:
+    """One that cannot be looked at for a while loses nothing; the cause goes when it can, and is no attempt at it."""
+    await journal.see([5], Lane.FRESH)
+    await journal.note_shown([Shown(5, 2, "start", "stop")])
+    await journal.note_shown([Shown(5, error="ArchiverError: no", remedy="mend")])
+    row = await journal.get(5)
+    assert row is not None
+    assert (row.partition, row.started, row.start_line, row.stop_line) == (2, True, "start", "stop")
+    assert (row.error, row.remedy) == ("ArchiverError: no", "mend")
+    assert (await journal.progress(Stage.IMPORT)).last_attempted_run == 0
+    await journal.note_shown([Shown(5)])
+    row = await journal.get(5)
+    assert row is not None
+    assert (row.error, row.remedy, row.started) == ("", "", True)
 
 
 async def test_the_story_is_told_and_bounded(journal: Journal, tmp_path: Path) -> None:

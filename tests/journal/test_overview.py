@@ -15,7 +15,7 @@ from archiverd.journal import overview
 from archiverd.journal.journal import Journal
 from archiverd.journal.overview import ARTDAQDB, FILESYSTEM, UCONDB, Durations, durations
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import Move
+from archiverd.journal.rows import Move, Shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,21 @@ async def fill(path: Path) -> None:
         await journal.record(Move(run, event, "", {**facts, "due": 7.0}))
     await journal.note_gone([9], gone=True)
     await journal.close()
+
+
+async def test_open_runs_whose_records_cannot_be_looked_at_are_in_trouble(tmp_path: Path) -> None:
+    """One cause for all, and none for a run that is merely open."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await journal.see([7, 8, 9], Lane.FRESH)
+    await journal.note_shown(
+        Shown(run, error="ArchiverError: no" if run < 9 else "", remedy=f"see /r/{run}") for run in (7, 8, 9)
+    )
+    await journal.close()
+    with reading(tmp_path / "journal.sqlite") as db:
+        assert overview.select_causes(db) == [
+            overview.Cause(State.OPEN, Stage.IMPORT, "ArchiverError: no", "see /r/N", (7, 8))
+        ]
 
 
 async def test_the_whole_journal_in_a_few_sums(tmp_path: Path) -> None:

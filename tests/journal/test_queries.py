@@ -59,6 +59,8 @@ def through(row: RunRow, stage: Stage) -> bool:
 
 def begun(row: RunRow, stage: Stage) -> bool:
     """Tell whether ``stage`` has taken a run up."""
+    if row.state is State.OPEN:
+        return False
     if stage is Stage.MIGRATE:
         return row.puts > 0 or row.verified_at is not None
     tried = row.stage is Stage.IMPORT and (row.attempts > 0 or row.error != "")

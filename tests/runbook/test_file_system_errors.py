@@ -47,6 +47,26 @@ def test_a_run_records_directory_that_may_not_be_read(desk: Desk) -> None:
     desk.prove(7)
 
 
+def test_a_run_directory_that_may_not_be_read(desk: Desk) -> None:
+    """No failure, for it may still be running, but said everywhere; once archiverd may read it the run goes through."""
+    desk.one_run()
+    (desk.records / "7").chmod(0)
+    said = desk.archiver(unprivileged=True)
+    assert said.returncode == 0
+    cause = "ArchiverError: Cannot read run directory: [Errno 13] Permission denied"
+    assert f"[Import] [Run 7] {cause}" in said.stderr
+    assert f"Context: {{'directory': '{desk.records}/7'}}" in said.stderr
+    assert f"run 7: open: {cause}" in said.stderr
+    remedy = f"check {desk.records}/7, its mount, and that the user archiverd runs as may read it"
+    told = desk.run("why", "7").stdout
+    assert (cause in told, remedy in told, "waits for" in told) == (True, True, True)
+    assert cause in desk.run("runs", "--state", "open").stdout
+    assert cause in desk.run("status").stdout
+    (desk.records / "7").chmod(0o755)
+    assert "Cannot read" not in desk.archiver(unprivileged=True).stderr
+    desk.prove(7)
+
+
 def test_a_run_directory_that_vanishes_before_its_turn(desk: Desk) -> None:
     """The guide's words for that run alone; put back, it is taken up again."""
     desk.edit("app", run_process_retries=0, retry_delay_seconds=600)

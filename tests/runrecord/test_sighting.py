@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
 from archiverd.runrecord.sighting import Sighting, metadata_stamp, sight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAKER = str(Path(__file__).resolve().parents[1] / "tools" / "make_run_records.py")
 ENDS = {
@@ -100,6 +105,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("gone", "file", "link"):
         assert sight(tmp_path / name) == Sighting(readable=False)
+        assert sight(tmp_path / name).trouble == ""
         assert metadata_stamp(tmp_path / "gone") is None
 
 
@@ -109,16 +115,31 @@ def test_metadata_that_is_no_file(tmp_path: Path) -> None:
     assert sight(tmp_path).metadata is None
     (tmp_path / "metadata.txt").unlink()
     (tmp_path / "metadata.txt").symlink_to("/etc/hostname")
-    assert not sight(tmp_path).readable
+    seen = sight(tmp_path)
+    assert (seen.readable, seen.trouble) == (False, "[Errno 40] Too many levels of symbolic links: 'metadata.txt'")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_permission_denied(tmp_path: Path) -> None:
-    """A directory that may not be read just now is not readable; nothing is raised."""
-    locked = tmp_path / "1"
-    locked.mkdir(mode=0)
-    assert not sight(locked).readable
-    locked.chmod(0o755)
+@pytest.mark.parametrize("closed", ["", "metadata.txt", "environment.txt"])
+def test_what_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+    """Nothing is raised; the cause is kept, but is no part of what the directory shows."""
+    for name in ("metadata.txt", "environment.txt"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(os, "open", refusing(closed or str(tmp_path), errno.EACCES))
+    seen = sight(tmp_path)
+    assert seen.trouble == "[Errno 13] Permission denied" + (f": '{closed}'" if closed else "")
+    assert seen == Sighting(readable=False)
+
+
+def refusing(name: str, number: int) -> Callable[..., int]:
+    """Return an ``os.open`` that fails for the path ``name``, as for a user who is not root."""
+    really = os.open
+
+    def opened(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if str(path) == name:
+            raise OSError(number, os.strerror(number), str(path))
+        return really(path, flags, mode, dir_fd=dir_fd)
+
+    return opened
 
 
 def test_the_stamp_changes_with_each_step(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def of_a_deep_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Corou
     monkeypatch.setattr(reconciling, "_unaccounted", read)
     monkeypatch.setattr(reconciling, "is_proven", lambda *_: True)
     sources: Any = SimpleNamespace(journal=journal(story=[], files=[]), directories={7}, records=RECORDS)
-    return reconciling._hold_to_its_word(sources, ROW, b"", same=True)
+    return reconciling._hold_to_its_word(sources, ROW, b"", "")
 
 
 def of_a_probe(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:

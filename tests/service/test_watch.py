@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd import log
 from archiverd.config import Settings
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
@@ -20,8 +23,9 @@ from archiverd.service.watch import Watcher
 from archiverd.stages import deciding
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from archiverd.journal.rows import RunRow, Shown
 
 START = b"Config name: demo\nDAQInterface start time: x\n"
 STOP = b"\nDAQInterface stop time: y\n"
@@ -126,9 +130,9 @@ async def test_a_waived_run_is_no_longer_watched(site: Site) -> None:
 class Waiving(Journal):
     """An operator waives run 7 in the very moment between look and record."""
 
-    async def note_started(self, runs: Iterable[tuple[int, int | None, str]]) -> None:
-        """See ``Journal.note_started``."""
-        await super().note_started(runs)
+    async def note_shown(self, records: Iterable[Shown]) -> None:
+        """See ``Journal.note_shown``."""
+        await super().note_shown(records)
         if (await self.known())[7] is State.OPEN:
             await deciding.waive(self, 7, "lost")
 
@@ -288,3 +292,106 @@ async def test_a_directory_that_cannot_be_read_for_a_while_ends_nothing(site: Si
         site.record(7, START + STOP)
         await settled(site, watcher)
         assert await journal.known() == {7: State.QUEUED}
+
+
+@dataclass
+class Refusal:
+    """An ``os.open`` that fails for one path, as for a user who is not root."""
+
+    path: Path
+    number: int = 0
+    """The operating system's error; 0 lets everything through."""
+    really: Callable[..., int] = os.open
+
+    def __call__(self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if self.number and str(path).startswith(str(self.path)):
+            raise OSError(self.number, os.strerror(self.number), str(path))
+        return self.really(path, flags, mode, dir_fd=dir_fd)
+
+
+@pytest.fixture
+def refusal(site: Site, monkeypatch: pytest.MonkeyPatch) -> Refusal:
+    """Run 7 can be closed to archiverd."""
+    refusing = Refusal(site.root / "records" / "7")
+    monkeypatch.setattr(os, "open", refusing)
+    return refusing
+
+
+async def row_of(journal: Journal, run: int) -> RunRow:
+    """Return what the journal has of a run that it knows."""
+    row = await journal.get(run)
+    assert row is not None
+    return row
+
+
+async def test_a_run_that_cannot_be_read_says_so_until_it_can(
+    site: Site, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once in the log for each cause, in the journal as long as it lasts, and it ends as any other then."""
+    log.configure("INFO", "console")
+    site.record(7, START + STOP)
+    async with site.process() as (journal, watcher):
+        for number in (errno.EACCES, errno.EACCES, errno.EIO, errno.EACCES):
+            refusal.number = number
+            await settled(site, watcher)
+            row = await row_of(journal, 7)
+            assert row.error == f"ArchiverError: Cannot read run directory: [Errno {number}] {os.strerror(number)}"
+            assert str(refusal.path) in row.remedy
+        refusal.number = 0
+        await watcher._tick(hinted=True)
+        row = await row_of(journal, 7)
+        assert (row.state, row.error, row.remedy) == (State.QUEUED, "", "")
+    said = capsys.readouterr().err
+    assert said.count("[Import] [Run 7] ArchiverError: Cannot read run directory: [Errno 13] Permission denied") == 1
+    assert said.count("Cannot read run directory: [Errno 5]") == 1
+
+
+async def test_the_next_process_forgets_a_trouble_that_is_over(site: Site, refusal: Refusal) -> None:
+    """What an earlier process could not read and this one can is no trouble any more; what has ended has none."""
+    site.record(7, START)
+    refusal.number = errno.EACCES
+    for metadata, state in ((START, State.OPEN), (START + STOP, State.QUEUED)):
+        async with site.process() as (journal, watcher):
+            refusal.number = errno.EACCES
+            await watcher.look_once()
+            assert (await row_of(journal, 7)).error
+        site.record(7, metadata)
+        refusal.number = 0
+        site.clocks.passed += 10.0
+        async with site.process() as (journal, watcher):
+            await watcher.look_once()
+            row = await row_of(journal, 7)
+            assert (row.state, row.error, row.remedy) == (state, "", "")
+
+
+async def test_a_file_of_a_record_that_could_not_be_read_is_tried_again(site: Site, refusal: Refusal) -> None:
+    """Though neither metadata.txt nor the directory changes: a mount that failed for a moment holds up no run."""
+    site.record(7, START + STOP, partition=1)
+    refusal.path, refusal.number = Path("environment.txt"), errno.EIO
+    async with site.process() as (journal, watcher):
+        await watcher.look_once()
+        assert (await row_of(journal, 7)).error.endswith("[Errno 5] Input/output error: 'environment.txt'")
+        refusal.number = 0
+        await settled(site, watcher)
+        assert await journal.known() == {7: State.QUEUED}
+
+
+async def test_a_run_that_vanishes_before_its_end_says_so_until_it_is_back(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal has the cause and what to do, beside the flag; both are logged once."""
+    log.configure("INFO", "console")
+    site.record(7, START)
+    async with site.process() as (journal, watcher):
+        await watcher.look_once()
+        (site.root / "records" / "7").rename(site.root / "away")
+        await watcher._tick(hinted=True)
+        row = await row_of(journal, 7)
+        assert (row.source_gone, row.error) == (True, "ArchiverError: Run directory is gone before its end was seen")
+        assert "archiverd waive 7 --reason" in row.remedy
+        (site.root / "away").rename(site.root / "records" / "7")
+        await watcher._tick(hinted=True)
+        row = await row_of(journal, 7)
+        assert (row.source_gone, row.error, row.started) == (False, "", True)
+    said = capsys.readouterr().err
+    assert (said.count("gone before"), said.count("[Run 7] its directory can be read again")) == (1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,7 @@ import click
 from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
 from archiverd.cli.words import told_singly
+from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -97,7 +99,9 @@ def once(
         return passes.once(settings, order, incremental=incremental, on_progress=on_progress)
 
     alone = _recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
-    return _tell_pass(through_daemon(settings, "once", {"incremental": incremental}, alone), as_json)
+    code = _tell_pass(through_daemon(settings, "once", {"incremental": incremental}, alone), as_json)
+    _tell_unread(settings)
+    return code
 
 
 @click.command(short_help="Retry the runs of a failure log, or those named.")
@@ -232,3 +236,20 @@ def _tell_amiss(amiss: list[dict[str, object]]) -> None:
         for line in told_singly([one for one in those if one["error"]]):
             click.echo(f"    {line}", err=True)
         click.echo(f"    {those[0]['remedy']}", err=True)
+
+
+def _tell_unread(settings: Settings) -> None:
+    """Say which open runs cannot be looked at: they wait, so they are no failure, but perhaps for ever.
+
+    Who may ask the daemon for a pass may perhaps not read its journal, and then is told nothing here.
+    """
+    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.core.machine import State  # noqa: PLC0415
+    from archiverd.journal import overview  # noqa: PLC0415
+    from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
+
+    with contextlib.suppress(ArchiverError, OSError), reading(journal_in(settings.app.work_dir)) as db:
+        for cause in overview.select_causes(db):
+            if cause.state is State.OPEN:
+                what = f"run{'s' if len(cause.runs) > 1 else ''} {runset.show(cause.runs, 3)}"
+                click.echo(f"  {what}: open: {cause.error}\n    {cause.remedy}", err=True)

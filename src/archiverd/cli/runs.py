@@ -71,6 +71,7 @@ def why(globals_: Globals, run: int, as_json: bool) -> None:
         shown = {
             "version": 1,
             "run": asdict(row),
+            "waits_for": waits_for(row),
             "first_phase": None if first is None else asdict(first),
             "holds": [asdict(hold) for hold in holds],
             "story": [asdict(line) for line in story],
@@ -86,6 +87,27 @@ def why(globals_: Globals, run: int, as_json: bool) -> None:
         tell_hold(asdict(hold), time.time())
     _tell_files(files)
     _tell_story(story)
+
+
+def waits_for(row: RunRow) -> str:
+    """Return what an open run waits for; empty for any other."""
+    if row.state is not State.OPEN:
+        return ""
+    if row.source_gone:
+        return f"its directory, which is gone: put it back, or `archiverd waive {row.run} --reason TEXT`"
+    if row.error:
+        return "its directory, which cannot be read; it is tried again all the time"
+    if row.stop_line:
+        return (
+            "its record to settle: the stop line is there, but it still changes, is not read-only yet, or lacks "
+            "rc_info_stop.txt (watch.settle_seconds, watch.final_wait_seconds)"
+        )
+    if row.started:
+        return (
+            "its stop line: it is running; if it crashed, the next run of its partition ends it, or the time "
+            "(watch.abandon_after_seconds)"
+        )
+    return "its start line: it has not started, metadata.txt has none yet or is not there"
 
 
 def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
@@ -106,6 +128,8 @@ def _tell_row(row: RunRow) -> None:
         ("configuration", row.configuration),
         ("started", row.start_line),
         ("stopped", row.stop_line + _length(row)),
+        ("waits for", waits_for(row)),
+        ("first seen", f"{ago(max(0.0, time.time() - row.seen_at))} ago" if row.state is State.OPEN else ""),
         ("cause", row.error),
         ("reason" if row.state is State.WAIVED else "remedy", row.remedy),
         ("attempts", str(row.attempts) if row.attempts else ""),

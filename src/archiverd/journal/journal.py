@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from typing import TYPE_CHECKING
 
 from archiverd import log
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from archiverd.journal.rows import FileFate, Hold, Migrated, Outcome, Progress, RunRow, StoryLine
+    from archiverd.journal.rows import FileFate, Hold, Migrated, Outcome, Progress, RunRow, Shown, StoryLine
 
 _TAKEN_OVER = "taken over"
 
@@ -299,10 +299,18 @@ class Journal:
 
         await self._open_writer.write(work)
 
-    async def note_started(self, runs: Iterable[tuple[int, int | None, str]]) -> None:
-        """Note open runs that have started: run number, partition, start line."""
-        rows = [(partition, line, run, State.OPEN) for run, partition, line in runs]
-        sql = "UPDATE runs SET started = 1, partition = ?, start_line = ? WHERE run = ? AND state = ?"
+    async def note_shown(self, records: Iterable[Shown]) -> None:
+        """Note what the records of open runs show."""
+        rows = [
+            {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}
+            for shown in records
+        ]
+        sql = (
+            "UPDATE runs SET partition = coalesce(:partition, partition), "
+            "started = started OR :start_line IS NOT NULL, start_line = coalesce(:start_line, start_line), "
+            "stop_line = coalesce(:stop_line, stop_line), "
+            "error = :error, remedy = :remedy WHERE run = :run AND state = :open"
+        )
         if rows:
             await self._open_writer.write(lambda db: db.executemany(sql, rows))
 

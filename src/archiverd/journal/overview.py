@@ -54,7 +54,7 @@ class Brief(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Runs that are in trouble for one cause."""
+    """Runs that are in trouble for one cause; open ones too, if their records cannot be looked at."""
 
     state: State
     stage: Stage
@@ -116,10 +116,16 @@ def select_briefs(db: sqlite3.Connection, states: Sequence[State], most: int | N
 
 
 def select_causes(db: sqlite3.Connection) -> list[Cause]:
-    """Return why runs are in trouble, a cause each; the one with the newest run first."""
+    """Return why runs are in trouble, a cause each; the one with the newest run first.
+
+    An open run is if its record cannot be looked at.
+    """
     found: dict[tuple[str, str, str, str], list[int]] = {}
-    sql = f"SELECT run, state, stage, error, remedy FROM runs WHERE state IN {listing(TROUBLE)} ORDER BY run"  # noqa: S608
-    for run, state, stage, error, remedy in db.execute(sql):
+    sql = (
+        f"SELECT run, state, stage, error, remedy FROM runs WHERE state IN {listing((*TROUBLE, State.OPEN))} "  # noqa: S608
+        "AND (state <> ? OR error <> '') ORDER BY run"
+    )
+    for run, state, stage, error, remedy in db.execute(sql, (State.OPEN,)):
         found.setdefault((state, stage, _general(error, str(run)), _general(remedy, str(run))), []).append(run)
     causes = (
         Cause(State(state), Stage(stage), error, remedy, tuple(runs))

@@ -123,7 +123,9 @@ def select_progress(db: sqlite3.Connection, stage: Stage) -> Progress:
     first_left = f"SELECT min(run) FROM runs WHERE NOT ({finished})"  # noqa: S608 - ours
     last = f"SELECT coalesce(max(run), 0) FROM runs WHERE run < coalesce(({first_left}), 9e18)"  # noqa: S608 - ours
     (contiguous,) = db.execute(last).fetchone()
-    (attempted,) = db.execute(f"SELECT coalesce(max(run), 0) FROM runs WHERE {begun}").fetchone()  # noqa: S608 - ours
+    # What is wrong with an open run is its record, which no stage has taken up.
+    last_begun = f"SELECT coalesce(max(run), 0) FROM runs WHERE ({begun}) AND state <> 'open'"  # noqa: S608 - ours
+    (attempted,) = db.execute(last_begun).fetchone()
     return Progress(contiguous, attempted)
 
 

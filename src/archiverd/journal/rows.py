@@ -31,7 +31,7 @@ class RunRow:
     """Failed attempts in the present stage."""
     due: float | None
     error: str
-    """Why it waits or is set aside: ``ErrorName: message``; empty when nothing is wrong."""
+    """Why it waits, is set aside or cannot be looked at: ``ErrorName: message``; empty when nothing is wrong."""
     remedy: str
     configuration: str
     packed_on: str
@@ -71,6 +71,20 @@ class RunRow:
         for flag in ("dead", "started", "superseded", "source_gone", "override", "listed"):
             facts[flag] = bool(facts[flag])
         return RunRow(**facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the record of an open run shows."""
+
+    run: int
+    partition: int | None = None
+    """None, and so for the lines, if it does not tell now: then what it told before holds."""
+    start_line: str | None = None
+    stop_line: str | None = None
+    error: str = ""
+    """Why it cannot be looked at: ``ErrorName: message``; empty if it can."""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from archiverd.runrecord.converters.environment import partition_of
@@ -54,6 +54,11 @@ class Sighting:
     """The end of metadata.txt, at most 4 MiB; None if it is not there."""
     partition: int | None = None
     """DAQ partition; None where environment.txt does not tell (before v3_07_00)."""
+    trouble: str = field(default="", compare=False)
+    """Why it could not be read, as the operating system says it; empty if it is simply not there.
+
+    No part of what the directory shows: a mount that fails now so, now so, changes nothing there.
+    """
 
     def file(self, name: str) -> SeenFile | None:
         """Return what was seen of the file ``name``, or None."""
@@ -102,14 +107,21 @@ def sight(directory: Path) -> Sighting:
     """Look at a run directory. Blocking; never raises for what comes and goes: see ``Sighting.readable``."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return Sighting(readable=False)
+    except OSError as error:
+        return Sighting(readable=False, trouble=_trouble(error))
     try:
         return _look(descriptor)
-    except OSError:
-        return Sighting(readable=False)
+    except OSError as error:
+        return Sighting(readable=False, trouble=_trouble(error, error.filename))
     finally:
         os.close(descriptor)
+
+
+def _trouble(error: OSError, name: object = None) -> str:
+    """Return what went wrong, with the ``name`` of the file in the directory, if it is one; the same for the same."""
+    return str(OSError(error.errno, error.strerror, *([name] if isinstance(name, str) else [])))
 
 
 def _look(directory: int) -> Sighting:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event
-from archiverd.journal.rows import Move
+from archiverd.journal.rows import Move, Shown
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
 from archiverd.runrecord.sighting import METADATA, Sighting, Stamp, metadata_stamp, sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from archiverd.config import Settings
 
@@ -28,14 +30,22 @@ class OpenRun:
     started: bool = False
     changed_at: float = 0.0
     """When the last change was noticed, by our monotonic clock."""
+    trouble: ArchiverError | None = None
+    """Why its record could not be looked at."""
+    shown: Shown | None = None
+    """What its record showed."""
+    noted: Shown | None = None
+    """What the journal was told of that."""
+    told: set[str] = field(default_factory=set)
+    """The troubles that were logged: one that comes and goes is said once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look at open runs has found."""
 
-    started: list[tuple[int, int | None, str]]
-    """Runs that have started since the last look: number, partition, start line."""
+    news: list[OpenRun]
+    """Runs that are still open and whose records show what the journal was not told."""
     ended: list[Move]
 
 
@@ -74,27 +84,31 @@ class Judge:
         """
         found = Look([], [])
         for seen in runs:
-            self._read(seen, found)
+            self._read(seen)
             if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
                 partition = seen.sighting.partition
                 self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
             if (move := self._verdict(seen)) is not None:
                 found.ended.append(move)
+            elif seen.shown != seen.noted:
+                found.news.append(seen)
         return found
 
-    def _read(self, seen: OpenRun, found: Look) -> None:
-        """Look at a run's record, if it changed."""
+    def _read(self, seen: OpenRun) -> None:
+        """Look at a run's record, if it changed, or could not be looked at: nothing tells when it can."""
         directory = self._root / str(seen.run)
         stamp = metadata_stamp(directory)
-        if seen.sighting is not None and stamp is not None and stamp == seen.stamp:
+        known = seen.sighting is not None and seen.sighting.readable
+        if known and stamp is not None and stamp == seen.stamp:
             return
         sighting = sight(directory)
         if sighting != seen.sighting:
             seen.changed_at = self._monotonic()
-            line = time_lines(sighting.metadata).started
-            if line is not None and not seen.started:
-                found.started.append((seen.run, sighting.partition, line))
-            seen.started = line is not None
+        lines = time_lines(sighting.metadata)
+        seen.started = lines.started is not None
+        seen.trouble = None if sighting.readable else _unreadable(seen.run, directory, sighting.trouble)
+        wrong = ("", "") if seen.trouble is None else (f"{seen.trouble.name}: {seen.trouble}", seen.trouble.remedy)
+        seen.shown = Shown(seen.run, sighting.partition, lines.started, lines.stopped, *wrong)
         seen.stamp, seen.sighting = stamp, sighting
 
     def _verdict(self, seen: OpenRun) -> Move | None:
@@ -120,6 +134,8 @@ class Judge:
             "start_line": lines.started or "",
             "stop_line": lines.stopped or "",
             "dead": int(event is Event.DIED),
+            "error": "",
+            "remedy": "",
         }
         if self._passed_over(run, sighting.changed if stopped_at is None else stopped_at):
             return Move(run, Event.PASSED_OVER, f"watch.backfill = {self._backfill}", changes)
@@ -130,3 +146,21 @@ class Judge:
         if ended >= self.first_start:
             return False
         return self._backfill == "none" or (isinstance(self._backfill, int) and run < self._backfill)
+
+
+def _unreadable(run: int, directory: Path, trouble: str) -> ArchiverError:
+    """Return the error for a record that cannot be looked at; ``trouble`` is empty if it is not there any more."""
+    if not trouble:
+        return ArchiverError(
+            "Run directory is gone before its end was seen",
+            retry=Retry.TRANSIENT,
+            remedy=f"put {directory} back, or `archiverd waive {run} --reason TEXT`",
+            run=run,
+        )
+    return ArchiverError(
+        f"Cannot read run directory: {trouble}",
+        retry=Retry.TRANSIENT,
+        remedy=f"check {directory}, its mount, and that the user archiverd runs as may read it and the files in it",
+        run=run,
+        context={"directory": str(directory)},
+    )

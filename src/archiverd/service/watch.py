@@ -182,8 +182,22 @@ class Watcher:
             on_progress(start, len(runs), "looking at the run records")
             part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
             found = await aside(partial(self._judge.look, part))
-            await self._journal.note_started(found.started)
+            await self._note_shown(found.news)
             await self._record(found.ended)
+
+    async def _note_shown(self, news: Iterable[OpenRun]) -> None:
+        """Note what the records of open runs show, and say which cannot be read, once a run and cause."""
+        shown = {seen.run: seen.shown for seen in news if seen.shown is not None}
+        await self._journal.note_shown(shown.values())
+        for seen in news:
+            seen.noted, before = seen.shown, seen.noted
+            error = seen.trouble
+            if error is None:
+                if before is not None and before.error:
+                    _log.info("its directory can be read again", run=seen.run)
+            elif error.context and str(error) not in seen.told:  # the scan says which are gone
+                seen.told.add(str(error))
+                log.failure(_log, error)
 
     async def _record(self, ended: Sequence[Move]) -> None:
         """Record the runs that have ended. One that an operator waived meanwhile is left alone."""

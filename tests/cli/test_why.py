@@ -1,0 +1,41 @@
+"""What `why` says of a run that has not ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.cli.runs import waits_for
+from archiverd.core.lanes import Lane
+from archiverd.core.machine import Event
+from archiverd.journal.journal import Journal
+from archiverd.journal.rows import Move, Shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("shown", "gone", "told"),
+    [
+        (Shown(7), False, "its start line"),
+        (Shown(7, start_line="a"), False, "its stop line"),
+        (Shown(7, start_line="a", stop_line="b"), False, "its record to settle"),
+        (Shown(7, error="ArchiverError: no"), False, "its directory, which cannot be read"),
+        (Shown(7, start_line="a"), True, "its directory, which is gone: put it back, or `archiverd waive 7"),
+    ],
+)
+async def test_an_open_run_tells_what_it_waits_for(tmp_path: Path, shown: Shown, gone: bool, told: str) -> None:
+    """Whatever its record shows; a run that has ended waits for a stage, and its state says that."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await journal.see([7], Lane.FRESH)
+    await journal.note_shown([shown])
+    await journal.note_gone([7], gone=gone)
+    row = await journal.get(7)
+    assert row is not None
+    assert waits_for(row).startswith(told)
+    (ended,) = await journal.record(Move(7, Event.ENDED))
+    assert waits_for(ended) == ""
+    await journal.close()
