@@ -17,6 +17,7 @@ from archiverd.config import Settings
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.journal.journal import Journal
+from archiverd.runrecord.sighting import sight
 from archiverd.service import outlook, watch
 from archiverd.service.stopping import Reason, Stopping
 from archiverd.service.watch import Watcher
@@ -260,6 +261,19 @@ async def test_a_clock_set_back_keeps_no_run_waiting(site: Site) -> None:
         await watcher.look_once()
         assert await journal.known() == {7: State.OPEN}
         await settled(site, watcher)
+        assert await journal.known() == {7: State.QUEUED}
+
+
+async def test_a_pass_leaves_out_no_run_that_settles_while_it_looks(site: Site) -> None:
+    """Not settled when it was looked at, settled a moment later: it has ended."""
+    site.record(7, START + STOP)
+    changed = sight(site.root / "records" / "7").changed
+    async with site.process() as (journal, watcher):
+        site.clocks.ahead = changed + 0.9 - time.time()
+        await watcher.look_once()
+        assert await journal.known() == {7: State.OPEN}
+        site.clocks.ahead += 1.0
+        await watcher.look_again()
         assert await journal.known() == {7: State.QUEUED}
 
 

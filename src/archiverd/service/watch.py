@@ -105,7 +105,7 @@ class Watcher:
         now = self._clock()
         if any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values()):
             await self._stopping.rest(settle)
-            await self._look()
+        await self._look()  # also for one that had all but settled when it was looked at
 
     async def run(self) -> None:
         """Watch until the daemon stops."""
