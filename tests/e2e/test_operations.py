@@ -72,6 +72,7 @@ def test_retry_takes_the_failed_runs_up_again(broken: Site) -> None:
     """Quarantined ones too: mended, run 8 goes all the way and leaves the failure log."""
     failed = broken.run("retry", "import")
     assert (failed.returncode, "run 8: quarantined: FhiclError" in failed.stderr) == (1, True)
+    assert failed.stderr.endswith("`archiverd why 8` tells the cause and what to do; then `archiverd retry import`\n")
     mend(broken)
     retried = broken.run("retry", "import")
     assert (retried.returncode, "1 runs imported, 1 verified" in retried.stderr) == (0, True)
@@ -394,7 +395,9 @@ def test_a_conflict_is_resolved_by_an_operator(site: Site) -> None:
     assert site.run("once").returncode == 1
     assert numbers(site, "migrate_failures.log") == [7]
     assert site.run("release", "7").returncode == 1
-    assert site.run("retry", "migrate").returncode == 1
+    compared = site.run("retry", "migrate")
+    assert compared.returncode == 1
+    assert compared.stderr.endswith("Remedy: `archiverd why 7` tells the cause and what to do\n"), "it only compares"
     assert site.blob(7) == theirs
     assert site.run("release", "7", "--override").returncode == 0
     assert site.run("once").returncode == 0

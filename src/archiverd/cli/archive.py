@@ -12,9 +12,10 @@ from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
 from archiverd.cli.words import told_singly
 from archiverd.core.errors import ArchiverError
+from archiverd.core.machine import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
     from archiverd.cli.asking import Told
@@ -31,6 +32,9 @@ _OUTLOOK = {
     "set_aside": "set aside, waiting for an operator",
 }
 """What `once --dry-run` tells, by field."""
+
+LISTED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED)
+"""States that `retry` takes a run out of; one in conflict it only compares again."""
 
 STAGES = click.Choice(["import", "migrate"])
 
@@ -99,7 +103,8 @@ def once(
         return passes.once(settings, order, incremental=incremental, on_progress=on_progress)
 
     alone = _recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
-    code = _tell_pass(through_daemon(settings, "once", {"incremental": incremental}, alone), as_json)
+    told = through_daemon(settings, "once", {"incremental": incremental}, alone)
+    code = _tell_pass(settings, told, as_json)
     _tell_unread(settings)
     return code
 
@@ -129,7 +134,7 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
 
     alone = _recorded(settings, "retry", begin, globals_.demand_migration if stage == "migrate" else None)
     told = through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone)
-    return _tell_pass(told, as_json, chosen=True)
+    return _tell_pass(settings, told, as_json, chosen=True)
 
 
 @click.command(short_help="Make journal and state files anew from the data sources.")
@@ -154,7 +159,8 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
         return passes.recover(settings, order, Stage(stage), on_progress)
 
     alone = _recorded(settings, "recover", begin, globals_.demand_migration if migrating else None)
-    return _tell_pass(through_daemon(settings, "recover", {"stage": stage}, alone), as_json, chosen=True)
+    told = through_daemon(settings, "recover", {"stage": stage}, alone)
+    return _tell_pass(settings, told, as_json, chosen=True)
 
 
 def _recorded(
@@ -197,7 +203,7 @@ def _tell_outlook(found: Outlook, as_json: bool) -> int:
     return 0
 
 
-def _tell_pass(told: Told, as_json: bool, *, chosen: bool = False) -> int:
+def _tell_pass(settings: Settings, told: Told, as_json: bool, *, chosen: bool = False) -> int:
     """Print what a pass did; return its exit code.
 
     One over ``chosen`` runs says nothing of those that have not ended: it knows only of its own.
@@ -221,8 +227,7 @@ def _tell_pass(told: Told, as_json: bool, *, chosen: bool = False) -> int:
             click.echo(f"  run {one['run']}: not taken up: {one['reason']}", err=True)
         _tell_amiss(cast("list[dict[str, object]]", told.get("amiss", [])))
     if failed:
-        number = failed[-1]["run"]
-        click.echo(f"Remedy: `archiverd why {number}` tells the cause and what to do; then `archiverd retry`", err=True)
+        click.echo(f"Remedy: {_remedy(settings, failed)}", err=True)
     return int(cast("int", told["exit_code"]))
 
 
@@ -244,7 +249,6 @@ def _tell_unread(settings: Settings) -> None:
     Who may ask the daemon for a pass may perhaps not read its journal, and then is told nothing here.
     """
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.core.machine import State  # noqa: PLC0415
     from archiverd.journal import overview  # noqa: PLC0415
     from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
 
@@ -253,3 +257,29 @@ def _tell_unread(settings: Settings) -> None:
             if cause.state is State.OPEN:
                 what = f"run{'s' if len(cause.runs) > 1 else ''} {runset.show(cause.runs, 3)}"
                 click.echo(f"  {what}: open: {cause.error}\n    {cause.remedy}", err=True)
+
+
+def _remedy(settings: Settings, failed: Sequence[Mapping[str, object]]) -> str:
+    """Say what tells the cause, and which command then takes runs that stand as these up again."""
+    listed = [cast("int", run["run"]) for run in failed if run["state"] in LISTED]
+    waiting = [cast("int", run["run"]) for run in failed if run["state"] == State.IMPORTED]
+    run, command = cast("int", failed[-1]["run"]), ""
+    if listed:
+        run = listed[-1]
+        stage = _stage_of(settings, run)
+        command = f"archiverd retry {stage}" if stage else ""
+    elif waiting:
+        run, command = waiting[-1], "archiverd once"
+    return f"`archiverd why {run}` tells the cause and what to do" + (f"; then `{command}`" if command else "")
+
+
+def _stage_of(settings: Settings, run: int) -> str:
+    """Return the stage that a run failed in, by the journal; empty where that cannot tell."""
+    from archiverd.journal.queries import select_run  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
+
+    with contextlib.suppress(ArchiverError), reading(journal_in(settings.app.work_dir)) as db:
+        row = select_run(db, run)
+        if row is not None:
+            return str(row.stage)
+    return ""

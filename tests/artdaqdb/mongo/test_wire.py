@@ -115,6 +115,7 @@ async def test_a_server_that_alters_documents_is_found_out(
     with pytest.raises(ArtdaqDBError, match="is not what was stored: its entity e0 is another") as caught:
         await db.insert(7, "demo", entities('a: "kept"\n'))
     assert caught.value.retry is Retry.PERMANENT
+    assert caught.value.remedy.endswith("compare, then `archiverd retry import 7`")
     assert server.collections["SystemLayout"] == []
 
 

@@ -195,7 +195,7 @@ class MongoDB:
             raise ArtdaqDBError(
                 f"What artdaqDB holds of {version} is not what was stored: {why}",
                 remedy="another program stores this run too, or the server alters documents (MongoDB does not); "
-                f"compare, then `archiverd retry {run}`",
+                f"compare, then `archiverd retry import {run}`",
                 run=run,
                 context={"difference": why},
             )
