@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from archiverd.core.machine import State
 if TYPE_CHECKING:
     from .conftest import Site
 
+AUTHORITY = Path(__file__).parents[1] / "data" / "doctor" / "authority.pem"
 ONE_RUN = ("--runs", "1", "--profile", "demo", "--fcl", "dumped", "--crash", "0", "--first", "7", "--no-chmod")
 
 
@@ -49,6 +51,46 @@ def test_a_bad_configuration_is_named(site: Site) -> None:
     assert "did you mean work_dir?" in ended.stderr
     config.write_text("\n".join(line for line in config.read_text().splitlines() if "wrk_dir" not in line))
     assert "ConfigurationError: Configuration validation failed: work_dir is required" in site.run("run").stderr
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("foo", "artdaq_db.database_uri: this archiverd cannot write to foo:"),
+        ("filesystemdb://foo/bar", "artdaq_db.database_uri is not filesystemdb:///absolute/path"),
+        ("filesystemdb:///", "artdaq_db.database_uri is a path artdaqDB cannot take"),
+        ("mongodb://host", "artdaq_db.database_uri names no database"),
+    ],
+)
+def test_a_uri_that_no_backend_takes_is_no_valid_configuration(bare_site: Site, uri: str, words: str) -> None:
+    """`config check`, which the unit asks before it starts the daemon, refuses what the daemon would."""
+    bare_site.url = "http://127.0.0.1:9/inst/app"
+    bare_site.configure()
+    assert bare_site.run("config", "check").returncode == 0
+    config = bare_site.config.read_text()
+    bare_site.config.write_text(config.replace(f"filesystemdb://{bare_site.root}/artdaqdb", uri))
+    ended = bare_site.run("config", "check")
+    assert ended.returncode == 1
+    assert f"ConfigurationError: Configuration validation failed: {words}" in ended.stderr
+    assert "Remedy: " in ended.stderr
+    assert bare_site.run("status").returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, "no certificates"])
+def test_a_ca_file_that_cannot_be_used_is_no_valid_configuration(bare_site: Site, content: str | None) -> None:
+    """Missing or without a certificate: told before the daemon is started, by file and key."""
+    bare_site.url = "https://127.0.0.1:9/inst/app"
+    ca_file = bare_site.root / "ca.pem"
+    bare_site.settings = f'ca_file = "{ca_file}"\n'
+    bare_site.configure()
+    if content is not None:
+        ca_file.write_text(content)
+    ended = bare_site.run("config", "check")
+    assert ended.returncode == 1
+    assert f"Configuration validation failed: ucon_db.ca_file: cannot use {ca_file}: " in ended.stderr
+    assert "must be a readable PEM file" in ended.stderr
+    ca_file.write_bytes(AUTHORITY.read_bytes())
+    assert bare_site.run("config", "check").returncode == 0
 
 
 def test_a_wrong_password_is_a_retry_that_why_explains(site: Site) -> None:
@@ -181,7 +223,9 @@ def test_a_run_can_be_waived_with_a_reason(bare_site: Site) -> None:
     bare_site.make(*ONE_RUN)
     bare_site.url = "http://127.0.0.1:9/inst/app"
     bare_site.configure(run_process_retries=0)
-    assert bare_site.run("once").returncode == 1
+    waits = bare_site.run("once")
+    assert waits.returncode == 1
+    assert waits.stderr.endswith("`archiverd why 7` tells the cause and what to do; then `archiverd once`\n")
     assert bare_site.run("waive", "7", "--reason", "cosmic test").returncode == 0
     told = bare_site.run("why", "7").stdout
     assert "run 7: waived" in told

@@ -12,6 +12,7 @@ from archiverd.core.errors import ArchiverError, ConfigurationError
 
 if TYPE_CHECKING:
     from archiverd.cli.main import Globals
+    from archiverd.config import Settings
 
 
 @click.group()
@@ -23,8 +24,9 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
 def check(globals_: Globals, as_json: bool) -> None:
-    """Validate the configuration; exit 1 and say what is wrong if it is not right."""
-    _, path = globals_.settings()
+    """Validate the configuration; exit 1 and say what is wrong if it is not right, or archiverd could not start."""
+    settings, path = globals_.settings()
+    _refuse_unworkable(settings)
     click.echo(f"{path}: configuration is valid", err=True)
     if as_json:
         click.echo(json.dumps({"version": 1, "file": str(path), "valid": True}))
@@ -82,6 +84,27 @@ def migrate(globals_: Globals, old: Path, output: Path | None) -> None:
         click.echo(f"not right yet: {error}\nRemedy: {error.remedy}", err=True)
     else:
         click.echo(f"{target}: configuration is valid", err=True)
+
+
+def _refuse_unworkable(settings: Settings) -> None:
+    """Raise ConfigurationError for what can be told without asking anybody and would only fail later.
+
+    Other commands do without it: it takes imports of its own, and `status` is to work whatever UconDB's file is like.
+    """
+    from archiverd.service import backends  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.ucondb.wire import system_words, tls_context  # noqa: PLC0415
+
+    backends.refuse_unspoken(settings.artdaq_db)
+    ca_file = settings.ucon_db.ca_file
+    if ca_file is None:
+        return
+    try:
+        tls_context(verify=True, ca_file=ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Configuration validation failed: ucon_db.ca_file: cannot use {ca_file}: {system_words(error)}",
+            remedy="ucon_db.ca_file must be a readable PEM file of certificates",
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

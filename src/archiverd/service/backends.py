@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
+from archiverd.artdaqdb.mongo.uri import parse_uri as parse_mongodb_uri
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,6 +26,17 @@ def chosen(settings: ArtdaqDb) -> str:
     if settings.use_tools:
         return "tools"
     return "builtin" if settings.conftoolp_dir is None else "conftoolp"
+
+
+def refuse_unspoken(settings: ArtdaqDb) -> None:
+    """Raise ConfigurationError for a URI that the configured backend would refuse at the start; nothing is opened.
+
+    A MongoDB's is looked at without the driver, which takes its time to load.
+    """
+    if chosen(settings) == "builtin" and settings.database_uri.startswith(MONGODB):
+        parse_mongodb_uri(settings.database_uri, os.environ)
+    else:
+        make_artdaqdb(settings, workers=1)
 
 
 def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
