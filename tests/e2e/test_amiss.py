@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
-from tests.e2e.test_operations import DEMO, THREE_RUNS
+from tests.e2e.test_operations import DEMO, STOP_LINE, THREE_RUNS, lose_what_ucondb_holds, unstop
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -80,3 +80,72 @@ def test_damage_in_artdaqdb_is_not_laid_at_ucondbs_door(site: Site) -> None:
     found = json.loads(site.run("reconcile", "--json", "--deep").stdout)
     assert (found["states"], found["differing"]) == ({"differs_artdaqdb": [7, 8], "verified": [9]}, [7, 8])
     assert [one["run"] for one in found["amiss"]] == [7, 8]
+
+
+def lose_in_artdaqdb(site: Site) -> None:
+    """Let artdaqDB come back empty."""
+    shutil.rmtree(site.root / "artdaqdb")
+
+
+def test_runs_that_artdaqdb_lost_are_told_and_can_be_put_back(site: Site) -> None:
+    """From their directories, at an operator's word; UconDB's versions stay the ones that were proven."""
+    archived(site, *THREE_RUNS)
+    before = site.rows()
+    lose_in_artdaqdb(site)
+    shutil.rmtree(site.records / "9")
+    told = site.run("once")
+    assert told.returncode == 1
+    assert "missing_artdaqdb: 7-9" in told.stderr
+    assert "`archiverd retry import RUN`" in told.stderr
+    assert {row.state for row in site.rows().values()} == {State.VERIFIED}
+    done = json.loads(site.run("retry", "import", "7", "8", "9", "--json").stdout)
+    assert (done["imported"], done["verified"], done["exit_code"]) == (2, 2, 1)
+    assert [one["run"] for one in done["skipped"]] == [9]
+    assert "its directory is gone" in done["skipped"][0]["reason"]
+    found = json.loads(site.run("reconcile", "--deep", "--json").stdout)
+    assert found["states"] == {"missing_artdaqdb": [9], "verified": [7, 8]}
+    assert site.versions() == {7: 1, 8: 1, 9: 1}
+    assert site.rows()[7].blob_sha256 == before[7].blob_sha256
+
+
+def test_what_artdaqdb_lost_is_not_taken_from_another_runs_directory(site: Site) -> None:
+    """A reused number beside a loss: nothing is imported."""
+    archived(site)
+    lose_in_artdaqdb(site)
+    reuse(site, 7, 8)
+    refused = site.run("retry", "import", "7")
+    assert (refused.returncode, "the directory holds another run" in refused.stderr) == (1, True)
+    assert site.rows()[7].state is State.VERIFIED
+
+
+def test_what_both_databases_lost_is_put_back_beside_a_daemon(site: Site) -> None:
+    """The run fails, for artdaqDB has nothing to upload; retried it goes all the way once more."""
+    archived(site)
+    lose_in_artdaqdb(site)
+    lose_what_ucondb_holds(site)
+    assert site.run("once").returncode == 1
+    assert {row.state for row in site.rows().values()} == {State.QUARANTINED}
+    daemon = site.start("run")
+    site.wait(lambda _: (site.work / "archiverd.sock").exists())
+    done = site.run("retry", "import", "7", "8")
+    assert (done.returncode, "2 runs imported, 2 verified" in done.stderr) == (0, True), done.stderr
+    assert site.stop(daemon) == 130
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
+def test_a_lost_run_whose_end_came_late_is_put_back_as_it_is(site: Site) -> None:
+    """Superseded it stays: artdaqDB gets the run with its end, UconDB keeps its version."""
+    site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "7")
+    unstop(site, 7)
+    config = site.root / "archiverd.toml"
+    config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\nsettle_seconds = 0.1\n")
+    assert site.run("once").returncode == 0
+    with (site.records / "7" / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
+    assert site.run("once").returncode == 0
+    before = site.blob(7)
+    lose_in_artdaqdb(site)
+    assert site.run("retry", "import", "7").returncode == 0
+    row = site.rows()[7]
+    assert (row.state, row.superseded, site.blob(7) == before) == (State.VERIFIED, True, True)
+    assert site.run("reconcile", "--deep").returncode == 0

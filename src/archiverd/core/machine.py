@@ -73,6 +73,8 @@ class Event(enum.StrEnum):
     """The backend failed, not the run: it waits where it was, and nothing is counted against it."""
     MISSING = "missing"
     """UconDB no longer has what was proven to be there."""
+    LOST = "lost"
+    """ArtdaqDB no longer has what was imported, and an operator wants it imported again."""
     LATE_STOP = "late_stop"
     """The stop line of a run archived as dead came after all."""
     DUE = "due"
@@ -144,6 +146,9 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.UPLOADING, Event.RESTARTED): State.UPLOAD_UNKNOWN,
     (State.VERIFIED, Event.MISSING): State.IMPORTED,
     (State.VERIFIED, Event.LATE_STOP): State.QUEUED,
+    (State.VERIFIED, Event.LOST): State.QUEUED,
+    (State.RETRY_WAIT, Event.LOST): State.QUEUED,
+    (State.QUARANTINED, Event.LOST): State.QUEUED,
     (State.RETRY_WAIT, Event.DUE): {Stage.IMPORT: State.QUEUED, Stage.MIGRATE: State.IMPORTED},
     (State.OPEN, Event.WAIVED): State.WAIVED,
     (State.QUEUED, Event.WAIVED): State.WAIVED,

@@ -212,9 +212,9 @@ class Journal:
         sql = "SELECT run FROM runs WHERE dead AND NOT superseded AND state = ? ORDER BY run"
         return await self._open_writer.read(lambda db: [row["run"] for row in db.execute(sql, (State.VERIFIED,))])
 
-    async def archived_starts(self) -> dict[int, str]:
-        """Return the start lines of the verified runs whose records had one."""
-        sql = "SELECT run, start_line FROM runs WHERE state = ? AND start_line <> ''"
+    async def verified_starts(self) -> dict[int, str]:
+        """Return the start line of each verified run; empty for a record that had none, or was never seen."""
+        sql = "SELECT run, start_line FROM runs WHERE state = ?"
         return await self._open_writer.read(lambda db: dict(map(tuple, db.execute(sql, (State.VERIFIED,)))))
 
     async def on_their_way(self, by: float, only: Collection[int] | None = None) -> dict[State, int]:

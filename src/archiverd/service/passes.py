@@ -22,7 +22,7 @@ from archiverd.service.stopping import Reason, Stopping, given_up, signals
 from archiverd.service.watch import Watcher, scan
 from archiverd.service.wiring import Order, Parts, opened
 from archiverd.stages import deciding, reconciling
-from archiverd.stages.discovering import adopt_archived, find_amiss, find_missing
+from archiverd.stages.discovering import adopt_archived, find_amiss, find_missing, import_again
 from archiverd.stages.reconciling import Sources
 
 if TYPE_CHECKING:
@@ -137,10 +137,19 @@ async def retry(
 async def take_up(parts: Parts, stage: Stage, named: Collection[int]) -> Task:
     """Take up the runs ``named``, or those of the failure log of ``stage``, again; the task says which were not."""
     chosen = frozenset(named) or await parts.journal.listed(stage)
-    logger = log.get(TAGS[stage])
-    answers = [await deciding.retry(parts.journal, run, stage, logger) for run in sorted(chosen)]
+    answers = [await _take_up(parts, stage, run) for run in sorted(chosen)]
     await parts.journal.hasten(chosen)
     return Task(chosen, skipped=[answer for answer in answers if answer is not None])
+
+
+async def _take_up(parts: Parts, stage: Stage, run: int) -> Skipped | None:
+    """Take up ``run`` again: from its directory, if ``stage`` is the import and artdaqDB has lost it."""
+    if stage is Stage.IMPORT:
+        records = parts.settings.source_files.run_records_dir
+        answer = await import_again(parts.journal, parts.artdaqdb, records, run)
+        if answer is not False:
+            return None if answer is True else answer
+    return await deciding.retry(parts.journal, run, stage, log.get(TAGS[stage]))
 
 
 async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:
@@ -251,7 +260,7 @@ async def ask_around(parts: Parts) -> Task:
     Raise ArtdaqDBError when it cannot tell.
     """
     await adopt_archived(parts.journal, parts.artdaqdb)
-    amiss = await find_amiss(parts.journal, parts.settings.source_files.run_records_dir)
+    amiss = await find_amiss(parts.journal, parts.artdaqdb, parts.settings.source_files.run_records_dir)
     await _find_missing(parts)
     return Task(amiss=amiss)
 

@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core import runset
-from archiverd.core.machine import Event, State
+from archiverd.core.machine import Event, ForbiddenTransitionError, State
 from archiverd.journal.rows import Move
-from archiverd.stages.amiss import REMEDIES, find_reused
+from archiverd.stages.amiss import MISSING_ARTDAQDB, REMEDIES, Amiss, find_reused, holds_another
+from archiverd.stages.deciding import ANEW, Skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
-    from archiverd.stages.amiss import Amiss
     from archiverd.ucondb.port import UconDB
 
 CHUNK = 256
 """So many runs are recorded in one commit."""
+
+_PERHAPS_LOST = (State.VERIFIED, State.RETRY_WAIT, State.QUARANTINED)
+"""States in which a run that was imported may turn out to be lost."""
+_NO_DIRECTORY = (
+    "artdaqDB has lost it and its directory is gone: put one of them back; "
+    "`archiverd export {run} DEST` writes what UconDB has of it"
+)
 
 _stage_log = log.get("Import")
 _import_log = log.get("Recovery-Import")
@@ -42,12 +49,36 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
     return frozenset(unknown)
 
 
-async def find_amiss(journal: Journal, records: Path) -> tuple[Amiss, ...]:
+async def find_amiss(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Amiss, ...]:
     """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
-    reused = await asyncio.to_thread(find_reused, records, await journal.archived_starts())
+    starts = await journal.verified_starts()
+    lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
+    reused = await asyncio.to_thread(find_reused, records, starts)
     for one in reused:
         _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
-    return tuple(reused)
+    if lost:
+        _stage_log.error(f"{REMEDIES[MISSING_ARTDAQDB]}: {runset.show(lost)}", runs=len(lost))
+    return (*reused, *(Amiss(run, MISSING_ARTDAQDB, "") for run in lost))
+
+
+async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> Skipped | bool:
+    """Send ``run`` on its way to artdaqDB again if that has lost it; return whether it has, or why that cannot be done.
+
+    UconDB's version is only compared then (I5). Raise ArtdaqDBError when artdaqDB cannot tell.
+    """
+    row = await journal.get(run)
+    if row is None or row.state not in _PERHAPS_LOST or row.imported_at is None or await artdaqdb.find(run) is not None:
+        return False
+    directory = records / str(run)
+    if not await asyncio.to_thread(directory.is_dir):
+        return Skipped(run, _NO_DIRECTORY.format(run=run), failed=True)
+    if another := await asyncio.to_thread(holds_another, directory, row.start_line):
+        return Skipped(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
+    try:
+        await journal.record(Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW))
+    except ForbiddenTransitionError:  # it has moved on by itself since it was looked at
+        return False
+    return True
 
 
 async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:

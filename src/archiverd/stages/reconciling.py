@@ -22,7 +22,7 @@ from archiverd.journal.tables import EVENTS_KEPT
 from archiverd.runrecord import blob as blobs
 from archiverd.runrecord.reading import is_run_name
 from archiverd.stages import amiss
-from archiverd.stages.amiss import DIFFERS_ARTDAQDB, Amiss
+from archiverd.stages.amiss import DIFFERS_ARTDAQDB, MISSING_ARTDAQDB, Amiss
 from archiverd.stages.migrator import pack
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
 """The states in which a run may stand when everything is in order."""
 
 MISSING_UCONDB = "missing_ucondb"
-MISSING_ARTDAQDB = "missing_artdaqdb"
 DIFFERS = "differs"
 UNPROVEN = "unproven"
 UNACCOUNTED = "unaccounted"
@@ -49,7 +48,6 @@ ORPHAN_UCONDB = "orphan_ucondb"
 REMEDIES = {
     **amiss.REMEDIES,
     MISSING_UCONDB: "verified before, not in UconDB any more: `archiverd once` uploads it again",
-    MISSING_ARTDAQDB: "verified before, not in artdaqDB any more: ask who removed it; UconDB has its blob",
     DIFFERS: "UconDB's bytes are not those that were proven: compare them (`archiverd export`), ask its administrators",
     UNPROVEN: "the journal does not tell how it was verified: `archiverd why RUN`, then report it with the journal",
     UNACCOUNTED: "its directory holds a file that was neither archived nor left out by name: report it",
