@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
-from tests.e2e.test_operations import DEMO, STOP_LINE, THREE_RUNS, lose_what_ucondb_holds, unstop
+from tests.e2e.test_operations import DEMO, STOP_LINE, THREE_RUNS, lose_the_journal, lose_what_ucondb_holds, unstop
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -149,3 +149,16 @@ def test_a_lost_run_whose_end_came_late_is_put_back_as_it_is(site: Site) -> None
     row = site.rows()[7]
     assert (row.state, row.superseded, site.blob(7) == before) == (State.VERIFIED, True, True)
     assert site.run("reconcile", "--deep").returncode == 0
+
+
+def test_every_state_that_a_comparison_finds_says_what_to_do(site: Site) -> None:
+    """Also of a run that is in UconDB only, which archiverd neither takes up nor takes away."""
+    archived(site)
+    lose_the_journal(site)
+    shutil.rmtree(site.records / "7")
+    shutil.rmtree(site.root / "artdaqdb")
+    told = site.run("reconcile")
+    assert "orphan_ucondb           1   7" in told.stdout
+    assert "`archiverd export RUN DEST --from ucondb` reads it" in told.stdout
+    done = site.run("export", "7", str(site.root / "out"), "--from", "ucondb")
+    assert (done.returncode, (site.root / "out" / "boot.fcl").exists()) == (0, True)
