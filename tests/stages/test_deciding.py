@@ -125,3 +125,11 @@ async def test_a_run_picked_at_that_moment_is_told_as_it_is(journal: Restless) -
     journal.meanwhile = Move(7, Event.DUE)
     with pytest.raises(ArchiverError, match="Run 7 is queued and cannot be released"):
         await deciding.release(journal, 7, override=False)
+
+
+async def test_a_verified_run_needs_no_waiving(journal: Restless) -> None:
+    """It waits for nothing, and nobody is sent to look what for."""
+    await go(journal, *UPLOADING, Move(7, Event.UPLOAD_PROVEN))
+    with pytest.raises(ArchiverError, match="Run 7 is verified and needs no waiving") as caught:
+        await deciding.waive(journal, 7, "x")
+    assert "nothing is left to be done" in caught.value.remedy

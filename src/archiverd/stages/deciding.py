@@ -63,6 +63,10 @@ class Skipped:
 async def waive(journal: Journal, run: int, reason: str) -> RunRow:
     """Take ``run`` out of the reckoning. Raise ArchiverError if it is not known or cannot be waived."""
     row = await _known(journal, run)
+    if row.state is State.VERIFIED:
+        raise ArchiverError(
+            f"Run {run} is verified and needs no waiving", remedy="nothing is left to be done for it", run=run
+        )
     return await _decide(journal, row, Move(run, Event.WAIVED, reason, {"due": None, "error": "", "remedy": reason}))
 
 
