@@ -67,6 +67,7 @@ class Globals:
                 path,
                 migrating=migrating,
                 log_file=self.work_dir_log,
+                environment=self.environment,
                 tell=lambda severity, text: told.append((severity, text)),
             )
             level = settings.app.log_level
@@ -82,7 +83,7 @@ class Globals:
         """
         from archiverd import config  # noqa: PLC0415 - lazily: see above
 
-        config.load(config.find_config(self.config), migrating=True)
+        config.load(config.find_config(self.config), migrating=True, environment=self.environment)
 
     def work_dir(self) -> Path:
         """Return ``app.work_dir`` of the configuration without looking at the rest of it: for a quick `status`."""

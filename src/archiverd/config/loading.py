@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from archiverd.config.older_tool import modernised
+from archiverd.config.older_tool import modernised, new_path
 from archiverd.config.secrecy import HIDDEN, is_secret, without_login
+from archiverd.config.sources import Sources
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.config.validating import validated
 from archiverd.expansion import expand
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from archiverd.config.environment_file import EnvironmentFile
     from archiverd.config.models import Settings
     from archiverd.expansion import Expanded
 
@@ -27,14 +29,22 @@ def silent(_level: str, _text: str) -> None:
     """Tell nobody."""
 
 
-def load(path: Path, *, migrating: bool = True, log_file: bool = False, tell: Tell = silent) -> Settings:
+def load(
+    path: Path,
+    *,
+    migrating: bool = True,
+    log_file: bool = False,
+    environment: EnvironmentFile | None = None,
+    tell: Tell = silent,
+) -> Settings:
     """Read, expand and validate the configuration at ``path``; ``tell`` hears what a log should say about it.
 
     ``migrating`` demands what the migration stage needs. ``log_file``: app.log_file is archiver.log in the work
-    directory unless it is set, as for every YAML configuration. Raise ConfigurationError that names file, key, cause.
+    directory unless it is set, as for every YAML configuration. ``environment`` is the file whose variables stand in
+    the process's environment. Raise ConfigurationError that names file or variable, key, cause.
     """
-    values, _ = read_traced(path, tell)
-    settings = validated(values, path, migrating=migrating)
+    values, references = read_traced(path, tell)
+    settings = validated(values, Sources(path, references, environment), migrating=migrating)
     return _with_log_file(settings) if log_file or is_yaml(path) else settings
 
 
@@ -49,8 +59,8 @@ def read_written(path: Path) -> dict[str, Any]:
     return modernised(tables, lambda _: None) if is_yaml(path) else tables
 
 
-def read_traced(path: Path, tell: Tell = silent) -> tuple[dict[str, Any], list[Expanded]]:
-    """Return what the file says, the older tool's forms put into ours, and which of it came from references.
+def read_traced(path: Path, tell: Tell = silent) -> tuple[dict[str, Any], dict[tuple[str, ...], Expanded]]:
+    """Return what the file says, the older tool's forms put into ours, and by setting what came from references.
 
     Raise ConfigurationError with file, line and column for text that is not TOML, or not YAML.
     """
@@ -61,7 +71,7 @@ def read_traced(path: Path, tell: Tell = silent) -> tuple[dict[str, Any], list[E
         tell("debug", f"{path}: {'.'.join(one.path)}: {shown}")
     if is_yaml(path):
         values = modernised(values, lambda text: tell("warning", f"{path}: {text}"))
-    return values, expanded
+    return values, {new_path(one.path): one for one in expanded}
 
 
 def _with_log_file(settings: Settings) -> Settings:

@@ -17,8 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from archiverd.config.loading import LOG_FILE_NAME
 from archiverd.config.models import CONVERTED, Section, Settings
 from archiverd.config.older_tool import modernised, new_path
+from archiverd.config.sources import Sources
 from archiverd.config.tables import is_yaml, read_tables
-from archiverd.config.validating import refuse_unknown, validated
+from archiverd.config.unknown import refuse_unknown
+from archiverd.config.validating import validated
 from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand, variables
 
@@ -88,7 +90,7 @@ def check(migrated: Migrated, path: Path) -> Settings:
 
     ``path`` is named in the error.
     """
-    return validated(expand(tomllib.loads(migrated.text), os.environ), path)
+    return validated(expand(tomllib.loads(migrated.text), os.environ), Sources(path))
 
 
 def _moved_references(value: Any) -> Any:

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from archiverd.core.errors import ConfigurationError
 
@@ -244,6 +250,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: environment, credentials, file (given as init values)."""
         return env_settings, _Credentials(settings_cls), init_settings
+
+
+def from_environment() -> dict[str, Any]:
+    """Return what the environment's variables give, by section and key, known or not.
+
+    Raise ConfigurationError for a section or list that is not JSON; it shows no value.
+    """
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        raise ConfigurationError(f"Configuration validation failed: {error}") from None
 
 
 def credential(name: str) -> str | None:

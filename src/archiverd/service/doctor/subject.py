@@ -44,7 +44,7 @@ def read_subject(
     except ArchiverError as error:
         return Subject(None, None, migrating, error, environment)
     try:
-        settings = config.load(path, migrating=migrating, log_file=log_file)
+        settings = config.load(path, migrating=migrating, log_file=log_file, environment=environment)
         return Subject(path, settings, migrating, None, environment)
     except ArchiverError as error:
         try:
