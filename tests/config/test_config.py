@@ -122,6 +122,20 @@ def test_archiverd_never_works_below_the_run_records(tmp_path: Path) -> None:
         load(written(tmp_path, GOOD.replace("/daq/run_records", str(tmp_path))))
 
 
+def test_a_web_page_that_this_version_does_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is to believe that it listens; off, as by default, is right, and shown."""
+    for off in ("", "[web]", '[web]\nlisten = ""'):
+        path = written(tmp_path, GOOD + off)
+        assert [one.value for one in origins(load(path), path) if one.section == "web"] == [""]
+    with pytest.raises(ConfigurationError, match=r"web\.listen .* this version has no web page") as caught:
+        load(written(tmp_path, GOOD + '[web]\nlisten = "127.0.0.1:9477"'))
+    assert str(tmp_path / "archiverd.toml") in caught.value.remedy
+    monkeypatch.setenv("ARCHIVERD_WEB__LISTEN", ":9477")
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(tmp_path, GOOD))
+    assert "$ARCHIVERD_WEB__LISTEN" in caught.value.remedy
+
+
 TELLING = {
     "reporting.email": {"recipient_email": "a@b", "sender_email": "c@d", "smtp_host": "mail"},
     "reporting.slack": {"bot_token": "xoxb-1", "channel": "#daq"},

@@ -197,6 +197,13 @@ class Validation(Section):
     required: tuple[str, ...] = ("components", "config_name")
 
 
+class Web(Section):
+    """``[web]``: a page for browsers and monitoring, which this version does not have."""
+
+    listen: str = ""
+    """Empty for none; anything else is refused."""
+
+
 class _Credentials(PydanticBaseSettingsSource):
     """Secrets that systemd put into ``$CREDENTIALS_DIRECTORY`` as files named ``section_key``."""
 
@@ -237,6 +244,7 @@ class Settings(BaseSettings):
     reporting: Reporting = Reporting()
     carbon: Carbon = Carbon()
     app_fuzz: AppFuzz = AppFuzz()
+    web: Web = Web()
     fhiclize_generate: tuple[str, ...] = CONVERTED
 
     @classmethod

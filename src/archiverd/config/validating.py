@@ -136,11 +136,16 @@ def _demand_reporting(settings: Settings, sources: Sources) -> None:
 
 
 def _refuse_impossible(settings: Settings, sources: Sources) -> None:
-    """Raise ConfigurationError for settings that are each right but cannot stand together."""
+    """Raise ConfigurationError for settings that cannot stand together, or that this version cannot follow."""
     work, records = settings.app.work_dir.absolute(), settings.source_files.run_records_dir.absolute()
     if work == records or records in work.parents:
         place = sources.place(("app", "work_dir"))
         raise ConfigurationError(
             f"Configuration validation failed: work_dir {work} lies below run_records_dir {records}",
             remedy=f"archiverd never writes below the run records; choose another app.work_dir in {place}",
+        )
+    if settings.web.listen.strip():
+        raise ConfigurationError(
+            "Configuration validation failed: web.listen is set, but this version has no web page yet: nothing listens",
+            remedy=f"take web.listen out of {sources.place(('web', 'listen'))}, or let it be empty",
         )
