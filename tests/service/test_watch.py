@@ -409,3 +409,44 @@ async def test_a_run_that_vanishes_before_its_end_says_so_until_it_is_back(
         assert (row.source_gone, row.error, row.started) == (False, "", True)
     said = capsys.readouterr().err
     assert (said.count("gone before"), said.count("[Run 7] its directory can be read again")) == (1, 1)
+
+
+class Counting(Journal):
+    """Counts the runs whose directories are noted as gone, or there again."""
+
+    noted = 0
+
+    async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
+        """See ``Journal.note_gone``."""
+        changed = list(runs)
+        self.noted += len(changed)
+        await super().note_gone(changed, gone=gone)
+
+
+async def test_a_directory_that_vanishes_after_its_run_has_ended_is_noted(site: Site) -> None:
+    """Whatever became of the run, and whichever process sees it go or come back; only what changed is written."""
+    for run in (1, 2, 3):
+        site.record(run, START + STOP)
+    site.clocks.passed = 10.0
+    moved = site.root / "away"
+
+    async def gone(journal: Journal) -> set[int]:
+        return {run for run in (1, 2, 3) if (await row_of(journal, run)).source_gone}
+
+    async with site.process(Counting) as (journal, watcher):
+        await watcher.look_once()
+        (site.root / "records" / "2").rename(moved)
+        for _ in range(3):
+            await watcher._tick(hinted=True)
+        assert (await gone(journal), journal.noted) == ({2}, 1)
+    async with site.process(Counting) as (journal, watcher):
+        await watcher.look_once()
+        assert (await gone(journal), journal.noted) == ({2}, 0)
+        moved.rename(site.root / "records" / "2")
+        (site.root / "records" / "3").rename(moved)
+    async with site.process(Counting) as (journal, watcher):
+        await watcher.look_once()
+        assert (await gone(journal), journal.noted) == ({3}, 2)
+        moved.rename(site.root / "records" / "3")
+        await watcher._tick(hinted=True)
+        assert (await gone(journal), journal.noted) == (set(), 3)

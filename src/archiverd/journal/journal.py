@@ -315,12 +315,17 @@ class Journal:
             await self._open_writer.write(lambda db: db.executemany(sql, rows))
 
     async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
-        """Note that the directories of open runs are gone, or there again."""
+        """Note that the directories of ``runs`` are gone, or there again."""
         rows = [(int(gone), run) for run in runs]
         if rows:
             await self._open_writer.write(
                 lambda db: db.executemany("UPDATE runs SET source_gone = ? WHERE run = ?", rows)
             )
+
+    async def gone(self) -> set[int]:
+        """Return the runs whose directories were not there when last looked for."""
+        sql = "SELECT run FROM runs WHERE source_gone"
+        return await self._open_writer.read(lambda db: {row["run"] for row in db.execute(sql)})
 
     async def listed(self, stage: Stage) -> frozenset[int]:
         """Return the runs that stand in the failure log of ``stage``."""

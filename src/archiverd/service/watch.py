@@ -67,7 +67,8 @@ class Watcher:
         self._judge = Judge(settings, clock, monotonic)
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
-        self._gone: frozenset[int] = frozenset()
+        self._gone: set[int] = set()
+        """Known runs whose directories are not there, as the journal has it."""
         self.scanned: tuple[Found, float] | None = None
         """What the last scan found, and when it was made."""
         self._troubled = False
@@ -79,6 +80,7 @@ class Watcher:
         """
         states = await self._journal.known()
         self._known = set(states)
+        self._gone = await self._journal.gone()
         self._judge.latest = await self._journal.latest_started()
         self._judge.first_start = self._first_start(fresh=not states)
         await self._follow()
@@ -143,7 +145,7 @@ class Watcher:
     async def _take_in(self, found: Found, lane: Lane) -> None:
         """Note runs that were not known."""
         self.scanned = (found, self._clock())
-        await self._note_gone(frozenset(self._open) - found.runs)
+        await self._note_gone(self._known - found.runs)
         new = found.runs - self._known
         if not new:
             return
@@ -164,14 +166,17 @@ class Watcher:
             del self._open[run]
         self._open.update((run, OpenRun(run)) for run in opened - self._open.keys())
 
-    async def _note_gone(self, gone: frozenset[int]) -> None:
-        """Note the open runs whose directories are gone, and those whose are there again."""
-        vanished, back = gone - self._gone, self._gone & frozenset(self._open) - gone
+    async def _note_gone(self, gone: set[int]) -> None:
+        """Note the runs whose directories have gone since the last scan, and those whose are there again."""
+        vanished, back = gone - self._gone, self._gone - gone
         await self._journal.note_gone(vanished, gone=True)
         await self._journal.note_gone(back, gone=False)
         self._gone = gone
-        if vanished:
-            _log.warning(f"gone before their end was seen: {runset.show(vanished)} (put back, or waive them)")
+        unseen = vanished & self._open.keys()
+        if unseen:
+            _log.warning(f"gone before their end was seen: {runset.show(unseen)} (put back, or waive them)")
+        if vanished - unseen:
+            _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
 
     async def _look(self, on_progress: Progress = silent) -> None:
         """Look at every open run, the greatest number first, and record what is found, a part at a time."""
