@@ -54,8 +54,8 @@ REMEDIES = {
     UNSEEN: "has a directory and was not looked at yet: `archiverd run` or `archiverd once` does",
     ORPHAN_ARTDAQDB: "in artdaqDB, without a directory and not known: `archiverd recover import` takes it up",
     ORPHAN_UCONDB: "in UconDB only: uploaded by somebody else, or directory and artdaqDB's documents were lost; "
-    "`archiverd export RUN DEST --from ucondb` reads it; put its directory back and it is archived and compared, or let "
-    "UconDB's administrators remove what should not be there: archiverd leaves it alone",
+    "`archiverd export RUN DEST --from ucondb` reads it; put its directory back and it is archived and compared, or "
+    "let UconDB's administrators remove what should not be there: archiverd leaves it alone",
 }
 """What to do about a state that only a comparison finds."""
 
