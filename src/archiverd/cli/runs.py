@@ -102,12 +102,10 @@ def waits_for(row: RunRow) -> str:
             "its record to settle: the stop line is there, but it still changes, is not read-only yet, or lacks "
             "rc_info_stop.txt (watch.settle_seconds, watch.final_wait_seconds)"
         )
+    dead = "it counts as dead once a later run of its partition has started, or after watch.abandon_after_seconds"
     if row.started:
-        return (
-            "its stop line: it is running; if it crashed, the next run of its partition ends it, or the time "
-            "(watch.abandon_after_seconds)"
-        )
-    return "its start line: it has not started, metadata.txt has none yet or is not there"
+        return f"its stop line: it is running; if it crashed, {dead}"
+    return f"its start line: metadata.txt has none yet, or is not there; if none comes, {dead}"
 
 
 def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
