@@ -1,19 +1,20 @@
-"""What a move changes in the journal, inside the writer's transaction."""
+"""What a move, and what an open run shows, changes in the journal, inside the writer's transaction."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import Effect, Position, step
+from archiverd.core.machine import Effect, Position, State, step
 from archiverd.journal.queries import select_run
 from archiverd.journal.rows import legible
 from archiverd.journal.tables import EVENTS_KEPT
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
-    from archiverd.journal.rows import Move, RunRow
+    from archiverd.journal.rows import Move, RunRow, Shown
 
 
 def apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple[Effect, ...]]:
@@ -46,6 +47,21 @@ def apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple
     if changed is None:
         raise RuntimeError(f"run {move.run} vanished from the journal inside a transaction")
     return changed, effects
+
+
+def apply_shown(db: sqlite3.Connection, records: Iterable[Shown]) -> None:
+    """Note what the records of open runs show; a run that is open no longer is left alone."""
+    rows = [
+        {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}
+        for shown in records
+    ]
+    sql = (
+        "UPDATE runs SET partition = coalesce(:partition, partition), "
+        "started = started OR :start_line IS NOT NULL, start_line = coalesce(:start_line, start_line), "
+        "stop_line = coalesce(:stop_line, stop_line), error = :error, remedy = :remedy "
+        "WHERE run = :run AND state = :open"
+    )
+    db.executemany(sql, rows)
 
 
 def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:

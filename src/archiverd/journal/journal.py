@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict, astuple, replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
-from archiverd.journal.applying import apply, trim_story
+from archiverd.journal.applying import apply, apply_shown, trim_story
 from archiverd.journal.failures import journal_error
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
@@ -301,18 +301,9 @@ class Journal:
 
     async def note_shown(self, records: Iterable[Shown]) -> None:
         """Note what the records of open runs show."""
-        rows = [
-            {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}
-            for shown in records
-        ]
-        sql = (
-            "UPDATE runs SET partition = coalesce(:partition, partition), "
-            "started = started OR :start_line IS NOT NULL, start_line = coalesce(:start_line, start_line), "
-            "stop_line = coalesce(:stop_line, stop_line), "
-            "error = :error, remedy = :remedy WHERE run = :run AND state = :open"
-        )
-        if rows:
-            await self._open_writer.write(lambda db: db.executemany(sql, rows))
+        shown = list(records)
+        if shown:
+            await self._open_writer.write(lambda db: apply_shown(db, shown))
 
     async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
         """Note that the directories of ``runs`` are gone, or there again."""
