@@ -4,7 +4,7 @@
 # for processes that they started), ARGS=… is passed on.
 
 BIN := .venv/bin
-WORKERS ?= 4
+WORKERS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ demo: setup  ## see the main job run: made-up runs, the real daemon, a real Ucon
 	@$(BIN)/archiverd demo $(ARGS)
 
 test: setup  ## the whole test suite
-	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 runbook: setup  ## the troubleshooting guide as a test suite; writes docs/troubleshooting.md, docs/runbook-coverage.md
 	@$(BIN)/python scripts/troubleshooting.py --coverage

@@ -50,6 +50,13 @@ def test_nothing_to_do_is_said_in_the_words_people_know() -> None:
     ]
 
 
+def test_an_open_run_that_cannot_be_read_is_to_be_looked_at() -> None:
+    """It would stay open for ever, and a mount that timed out is not UconDB's fault."""
+    error = "ArchiverError: Cannot read run directory: [Errno 110] Connection timed out"
+    (told,) = advise(replace(WELL, causes=[cause(State.OPEN, error, 7)]))
+    assert told == "Look at: run 7 is open and cannot be read: `archiverd why 7` says why"
+
+
 def test_nothing_is_called_synchronized_that_nobody_could_tell() -> None:
     """Without a journal, or with a daemon that cannot tell, somebody is to look."""
     assert advise(replace(WELL, running=False, known=False)) == [UNKNOWN]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.errors import LockExistsError
-from archiverd.service.lock import LockFile, holding
+from archiverd.service.lock import Holding, LockFile, holding, look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,18 @@ def test_a_second_process_is_refused_and_the_first_is_not_disturbed(path: Path) 
     assert str(caught.value) == f"Another process may be running. Lock file '{path}' is held."
     assert path.read_text() == f"{holder.pid}\n"
     holder.communicate("")
+
+
+def test_somebody_who_looks_is_no_holder(path: Path) -> None:
+    """Two looks at once see a free lock, and whoever takes it just then is not refused."""
+    path.write_text("99999\n")
+    looking = os.open(path, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    assert look(path) == Holding(held=False, pid=99999)
+    lock = LockFile(path, pause=lambda _: os.close(looking))
+    lock.acquire()
+    assert look(path) == Holding(held=True, pid=os.getpid())
+    lock.release()
 
 
 def test_a_stale_lock_file_of_a_killed_process_is_no_obstacle(path: Path) -> None:

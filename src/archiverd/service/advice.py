@@ -143,8 +143,10 @@ def _how(now: Circumstances, command: str) -> str:
 
 
 def _mend(now: Circumstances) -> Iterator[str]:
-    """Yield what is to be done about runs that were set aside."""
+    """Yield what is to be done about runs that were set aside, or cannot be looked at."""
     for cause in now.causes:
+        if cause.state is State.OPEN:
+            yield f"Look at: {_runs(cause.runs)} open and cannot be read: `archiverd why {cause.runs[-1]}` says why"
         if cause.state is State.QUARANTINED:
             what = f"{_runs(cause.runs)} quarantined: `archiverd why {cause.runs[-1]}` tells the cause"
             yield f"Mend: {what}; then `archiverd retry {cause.stage}`"
@@ -169,12 +171,12 @@ def _compare(found: Differences | None) -> Iterator[str]:
     if found.lost_artdaqdb:
         yield (
             f"Ask who removed them: {_runs(found.lost_artdaqdb)} imported and not in artdaqDB any more; "
-            "`archiverd reconcile` tells which of them UconDB has"
+            "is it the right database? then `archiverd retry import RUN` puts them back"
         )
     if found.orphan_artdaqdb:
         yield f"Orphaned runs: {_runs(found.orphan_artdaqdb)} in artdaqDB only: `archiverd recover import`"
     if found.orphan_ucondb:
-        yield f"Orphaned runs: {_runs(found.orphan_ucondb)} in UconDB only: uploaded by others, or sources were lost"
+        yield f"Orphaned runs: {_runs(found.orphan_ucondb)} in UconDB only: `archiverd export RUN DEST` reads them"
 
 
 def _recover(now: Circumstances) -> Iterator[str]:
@@ -189,7 +191,7 @@ def _recover(now: Circumstances) -> Iterator[str]:
 
 def tune(now: Circumstances) -> Iterator[str]:
     """Yield which setting to change when archiverd runs slowly, or uses much memory."""
-    timed_out = next((cause for cause in now.causes if "timed out" in cause.error), None)
+    timed_out = next((one for one in now.causes if one.stage is Stage.MIGRATE and "timed out" in one.error), None)
     if timed_out is not None:
         yield f"Raise ucon_db.timeout_seconds: {_runs(timed_out.runs)} waiting after `{timed_out.error[:100]}`"
     if not now.holds and not now.paused and (slowest := _held_up(now.workloads)) is not None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from archiverd.core.errors import LockExistsError
 from archiverd.service.stopping import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from archiverd.service.stopping import Stopping
 
@@ -33,6 +34,9 @@ _log = log.get()
 
 _BANNER = "=" * 70
 
+LOOKERS, LOOKER_SECONDS = 5, 0.02
+"""So often, and so far apart, is tried to take a lock: `check` may just be looking whether it is held (``look``)."""
+
 LOOKED_AT_SECONDS = 0.5
 """How often the daemon looks whether its lock file is still there."""
 
@@ -40,9 +44,10 @@ LOOKED_AT_SECONDS = 0.5
 class LockFile:
     """A lock file that holds our process id while it is held."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the lock file; nothing is touched yet."""
+    def __init__(self, path: Path, pause: Callable[[float], None] = time.sleep) -> None:
+        """Name the lock file; nothing is touched yet. ``pause`` waits for so many seconds."""
         self.path = path
+        self._pause = pause
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -59,7 +64,7 @@ class LockFile:
         """Open the file and lock it; return its descriptor. Raise as ``acquire``."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._try(descriptor)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
@@ -69,6 +74,14 @@ class LockFile:
                 context={"pid": holder},
             ) from None
         return descriptor
+
+    def _try(self, descriptor: int) -> None:
+        """Lock the file. Raise BlockingIOError if another has it for longer than somebody who only looks."""
+        for _ in range(LOOKERS):
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._pause(LOOKER_SECONDS)
+        return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let go and remove the file, if it is still ours."""
@@ -185,13 +198,16 @@ def _identity(file: os.stat_result) -> str:
 
 
 def _listed(locks: Path, identity: str) -> int | None:
-    """Return the process that has the file of this device and inode locked by flock, None if none is listed."""
+    """Return the process that has the file of this device and inode locked by flock, None if none is listed.
+
+    A shared lock is that of another who looks.
+    """
     try:
         lines = locks.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return None
     for line in lines:
         words = line.split()
-        if len(words) == 8 and words[1] == "FLOCK" and words[5] == identity:
+        if len(words) == 8 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == identity:
             return int(words[4])
     return None
