@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import Effect, Position, State, step
+from archiverd.core.machine import TABLE, Effect, Position, State, step
 from archiverd.journal.queries import select_run
 from archiverd.journal.rows import legible
 from archiverd.journal.tables import EVENTS_KEPT
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from archiverd.journal.rows import Move, RunRow, Shown
+
+
+def allowed(db: sqlite3.Connection, moves: Iterable[Move]) -> list[Move]:
+    """Return those of ``moves`` that may happen to their runs now: somebody else may have moved one on."""
+    rows = ((move, select_run(db, move.run)) for move in moves)
+    return [move for move, row in rows if row is not None and (row.state, move.event) in TABLE]
 
 
 def apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple[Effect, ...]]:

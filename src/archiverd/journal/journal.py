@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
-from archiverd.journal.applying import apply, apply_shown, trim_story
+from archiverd.journal.applying import allowed, apply, apply_shown, trim_story
 from archiverd.journal.failures import journal_error
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
@@ -107,6 +107,10 @@ class Journal:
         Raise ForbiddenTransitionError, or ArchiverError when the journal cannot be written; then nothing is changed.
         """
         return await self._record(lambda _: moves)
+
+    async def record_allowed(self, *moves: Move) -> list[RunRow]:
+        """Apply those of ``moves`` that are still allowed, in one commit; return the rows of these."""
+        return await self._record(lambda db: allowed(db, moves)) if moves else []
 
     async def recover(self, only: Collection[int] | None = None) -> list[RunRow]:
         """Move on every run (or those of ``only``) that stands in the middle of an effect and that nobody works on.

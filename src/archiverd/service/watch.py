@@ -18,7 +18,6 @@ from archiverd.aside import aside
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError, Retry, told_as
 from archiverd.core.lanes import Lane
-from archiverd.core.machine import ForbiddenTransitionError
 from archiverd.runrecord.reading import is_run_name
 from archiverd.service import hints, mounts, workdir
 from archiverd.service.openruns import Judge, OpenRun
@@ -206,16 +205,7 @@ class Watcher:
 
     async def _record(self, ended: Sequence[Move]) -> None:
         """Record the runs that have ended. One that an operator waived meanwhile is left alone."""
-        try:
-            rows = await self._journal.record(*ended) if ended else []
-        except ForbiddenTransitionError as error:
-            if len(ended) > 1:
-                for move in ended:
-                    await self._record([move])
-                return
-            _log.info(f"left alone: {error}", run=ended[0].run)
-            rows = []
-        for row in rows:
+        for row in await self._journal.record_allowed(*ended):
             _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
         for move in ended:
             self._open.pop(move.run, None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from archiverd import log
+from archiverd.aside import aside
 from archiverd.core import runset
 from archiverd.core.machine import Event, ForbiddenTransitionError, State
 from archiverd.journal.rows import Move
@@ -53,7 +54,7 @@ async def find_amiss(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tup
     """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
     starts = await journal.verified_starts()
     lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
-    reused = await asyncio.to_thread(find_reused, records, starts)
+    reused = await aside(partial(find_reused, records, starts))
     for one in reused:
         _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
     if lost:
@@ -70,9 +71,9 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
     if row is None or row.state not in _PERHAPS_LOST or row.imported_at is None or await artdaqdb.find(run) is not None:
         return False
     directory = records / str(run)
-    if not await asyncio.to_thread(directory.is_dir):
+    if not await aside(directory.is_dir):
         return Skipped(run, _NO_DIRECTORY.format(run=run), failed=True)
-    if another := await asyncio.to_thread(holds_another, directory, row.start_line):
+    if another := await aside(partial(holds_another, directory, row.start_line)):
         return Skipped(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
     try:
         await journal.record(Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW))
@@ -86,13 +87,14 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
 
     Raise UconDBError when UconDB cannot tell: then nothing is believed to be missing.
     """
-    verified = [row.run for row in await journal.in_state(State.VERIFIED)]
+    verified = [run for run, state in (await journal.known()).items() if state is State.VERIFIED]
     held = await ucondb.look_up_all([str(run) for run in verified])
     missing = [run for run in verified if str(run) not in held]
+    note, changes = "UconDB has no version under its key any more", {"verified_at": None}
+    found: set[int] = set()
     for start in range(0, len(missing), CHUNK):
-        note = "UconDB has no version under its key any more"
-        changes: dict[str, object] = {"verified_at": None}
-        await journal.record(*(Move(run, Event.MISSING, note, changes) for run in missing[start : start + CHUNK]))
-    if missing:
-        _migration_log.error(f"verified before, and not in UconDB any more: {runset.show(missing)}", runs=len(missing))
-    return frozenset(missing)
+        moves = (Move(run, Event.MISSING, note, changes) for run in missing[start : start + CHUNK])
+        found |= {row.run for row in await journal.record_allowed(*moves)}
+    if found:
+        _migration_log.error(f"verified before, and not in UconDB any more: {runset.show(found)}", runs=len(found))
+    return frozenset(found)
