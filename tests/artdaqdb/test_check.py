@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.documents import Place
 from archiverd.artdaqdb.filesystem.check import Rebuilt, check_database, rebuild_index
+from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.disk import RealDisk
 
 from .conftest import entities, recorded
@@ -62,6 +64,29 @@ async def test_what_we_wrote_is_sound(make: Callable[..., FileSystemDB], tmp_pat
     before = index.read_bytes()
     rebuild_index(index.parent, RealDisk())
     assert index.read_bytes() == before
+
+
+async def test_what_a_kill_left_half_stored_gets_into_no_index(
+    make: Callable[..., FileSystemDB], tmp_path: Path
+) -> None:
+    """The next start removes those documents: an index that has them would name what is not there."""
+    db = make()
+    await db.open()
+    await db.insert(7, "demo", entities("a: 7\n"))
+    await db.close()
+    collection = tmp_path / "db" / "RunHistory"
+    before = (collection / "index.json").read_bytes()
+    place = Place("f" * 24, "RunHistory", "8/demo", "8/demo", 8, "2026-11-23T16:40:16.255-0600")
+    Redo(collection.parent, RealDisk()).begin([Filed("a", place)])
+    (document,) = (path for path in collection.glob("*.json") if path.name != "index.json")
+    (collection / f"{place.oid}.json").write_bytes(document.read_bytes().replace(b"7/demo", b"8/demo"))
+    assert rebuild_index(collection, RealDisk()) == Rebuilt(1, [])
+    assert (collection / "index.json").read_bytes() == before
+    db = make()
+    await db.open()
+    assert set(await db.list_runs()) == {7}
+    await db.close()
+    assert findings(tmp_path / "db") == {}
 
 
 def test_every_kind_of_damage_is_found(collection: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd import fhicl
 from archiverd.artdaqdb.filesystem.index import Index, Names
+from archiverd.artdaqdb.filesystem.redo import Redo
 from archiverd.artdaqdb.filesystem.tree import INDEX, is_document
 from archiverd.artdaqdb.rules import SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, FhiclError
@@ -63,11 +64,15 @@ def check_database(root: Path) -> Iterator[Finding]:
 def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
     """Write ``index.json`` of a collection anew from its documents; return what stands in it.
 
-    Keys stand in the order of their first time stamps. Raise OSError if it cannot be written; the old one stays then.
+    Keys stand in the order of their first time stamps. Documents of a store that a kill cut short stay out: the next
+    start removes them. Raise OSError if it cannot be written; the old one stays then.
     """
+    uncommitted = Redo(collection.parent, disk).read().uncommitted
     left_out: list[Finding] = []
     documents: list[tuple[str, str, Names]] = []
     for path in documents_in(collection):
+        if path.stem in uncommitted:
+            continue
         try:
             names = names_of(path)
         except (ArtdaqDBError, OSError) as error:

@@ -48,6 +48,11 @@ class Left:
     doubtful: bool
     """Whether a damaged record stands before a whole one: what looks uncommitted may have been committed."""
 
+    @property
+    def uncommitted(self) -> frozenset[str]:
+        """The documents, by object id, of stores that came to no end: they count for nobody."""
+        return frozenset(one.place.oid for begun in self.begun if not begun.committed for one in begun.documents)
+
 
 class Redo:
     """The redo file of one database."""
