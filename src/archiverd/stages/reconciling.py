@@ -125,7 +125,7 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
     named = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
     starts = {run: rows[run].start_line for run in sources.directories if named[run] == State.VERIFIED}
-    found = await asyncio.to_thread(amiss.find_reused, sources.records, starts)
+    found = await aside(lambda: amiss.find_reused(sources.records, starts))
     named |= {one.run: one.state for one in found}
     differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
