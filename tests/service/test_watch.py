@@ -19,6 +19,7 @@ from archiverd.core.machine import State
 from archiverd.journal.journal import Journal
 from archiverd.runrecord.sighting import sight
 from archiverd.service import outlook, watch
+from archiverd.service.openruns import Judge, OpenRun
 from archiverd.service.stopping import Reason, Stopping
 from archiverd.service.watch import Watcher
 from archiverd.stages import deciding
@@ -42,8 +43,11 @@ class Clocks:
     passed: float = field(default=0.0)
     """Seconds that have passed."""
 
+    stands: float | None = field(default=None)
+    """What the wall clock shows, but for the seconds that have passed; None where it goes by itself."""
+
     def wall(self) -> float:
-        return time.time() + self.ahead + self.passed
+        return (time.time() + self.ahead if self.stands is None else self.stands) + self.passed
 
     def monotonic(self) -> float:
         return self.passed
@@ -269,12 +273,27 @@ async def test_a_pass_leaves_out_no_run_that_settles_while_it_looks(site: Site) 
     site.record(7, START + STOP)
     changed = sight(site.root / "records" / "7").changed
     async with site.process() as (journal, watcher):
-        site.clocks.ahead = changed + 0.9 - time.time()
+        site.clocks.stands = changed + 0.9
         await watcher.look_once()
         assert await journal.known() == {7: State.OPEN}
-        site.clocks.ahead += 1.0
+        site.clocks.passed = 1.0
         await watcher.look_again()
         assert await journal.known() == {7: State.QUEUED}
+
+
+async def test_a_run_is_looked_at_again_as_soon_as_it_has_settled(site: Site) -> None:
+    """A stop line costs the time to settle and no more; a run that goes on is looked at as often as ever."""
+    site.record(7, START + STOP)
+    site.record(8, START)
+    changed = sight(site.root / "records" / "7").changed
+    site.clocks.stands = changed + 0.7
+    judge = Judge(site.settings, site.clocks.wall, site.clocks.monotonic)
+    both = [OpenRun(8), OpenRun(7)]
+    first = judge.look(both)
+    assert first.settles_in == pytest.approx(0.3)
+    site.clocks.passed += 1.0
+    second = judge.look(both)
+    assert ([move.run for move in second.ended], second.settles_in) == ([7], None)
 
 
 class Damaged(Journal):

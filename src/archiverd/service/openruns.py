@@ -47,6 +47,8 @@ class Look:
     news: list[OpenRun]
     """Runs that are still open and whose records show what the journal was not told."""
     ended: list[Move]
+    settles_in: float | None
+    """In so many seconds the next record with a stop line may have settled; None if there is none that has not."""
 
 
 class Judge:
@@ -82,17 +84,27 @@ class Judge:
         That order matters: a run is dead if a later one of its partition has started, and only what its own record
         showed *after* that was seen may say so. A stop line cannot have come unseen in between.
         """
-        found = Look([], [])
+        news, ended, settling = [], [], []
         for seen in runs:
             self._read(seen)
             if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
                 partition = seen.sighting.partition
                 self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
             if (move := self._verdict(seen)) is not None:
-                found.ended.append(move)
-            elif seen.shown != seen.noted:
-                found.news.append(seen)
-        return found
+                ended.append(move)
+                continue
+            if seen.shown != seen.noted:
+                news.append(seen)
+            if (seconds := self._settles_in(seen)) > 0.0:
+                settling.append(seconds)
+        return Look(news, ended, min(settling, default=None))
+
+    def _settles_in(self, seen: OpenRun) -> float:
+        """Return in how many seconds a record with a stop line will have settled; 0.0 or less for another."""
+        if seen.sighting is None or seen.shown is None or seen.shown.stop_line is None:
+            return 0.0
+        quiet = max(self._clock() - seen.sighting.changed, self._monotonic() - seen.changed_at)
+        return self._patience.settle - quiet
 
     def _read(self, seen: OpenRun) -> None:
         """Look at a run's record, if it changed, or could not be looked at: nothing tells when it can."""

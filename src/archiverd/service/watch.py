@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 LOOK_SECONDS = 0.5
-"""How often the open runs' metadata.txt is looked at."""
+"""How often the open runs' metadata.txt is looked at; sooner when a run that has stopped settles sooner."""
+
+SHORTEST_SECONDS = 0.02
+"""Between two looks at least so much passes."""
 
 RACY_SECONDS = 2.0
 """A directory changed this recently may change again within the resolution of its time stamp: scan once more."""
@@ -71,6 +74,7 @@ class Watcher:
         self.scanned: tuple[Found, float] | None = None
         """What the last scan found, and when it was made."""
         self._troubled = False
+        self._next_look = LOOK_SECONDS
 
     async def look_once(self, on_progress: Progress = silent) -> None:
         """Find every run there is and record those that have ended: the first thing after a start.
@@ -180,12 +184,15 @@ class Watcher:
     async def _look(self, on_progress: Progress = silent) -> None:
         """Look at every open run, the greatest number first, and record what is found, a part at a time."""
         runs = sorted(self._open, reverse=True)
+        self._next_look = LOOK_SECONDS
         for start in range(0, len(runs), CHUNK):
             if self._stopping.asked:
                 return
             on_progress(start, len(runs), "looking at the run records")
             part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
             found = await aside(partial(self._judge.look, part))
+            if found.settles_in is not None:
+                self._next_look = max(SHORTEST_SECONDS, min(self._next_look, found.settles_in))
             await self._note_shown(found.news)
             await self._record(found.ended)
 
@@ -236,7 +243,7 @@ class Watcher:
         """Wait for the next look, a hint, or the end."""
         waits = {asyncio.ensure_future(hint.wait()), asyncio.ensure_future(self._stopping.wait())}
         try:
-            await asyncio.wait(waits, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=self._next_look, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiting in waits:
                 waiting.cancel()
