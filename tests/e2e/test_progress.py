@@ -146,7 +146,7 @@ def test_a_daemons_progress_is_shown_too(site: Site, on_terminal: Callable[..., 
     site.wait(lambda _: (site.work / "archiverd.sock").exists())
     site.make(*TWELVE_RUNS)
     waiting = on_terminal("once")
-    waiting.read(lambda text: re.search(r"once [^\n]*\d+/\d+ [^\n]*uploading", text) is not None)
+    waiting.read(lambda text: re.search(r"once [^\n]*\d+/\d+ [^\n]*\d+ (queued|import|upload)", text) is not None)
     waiting.process.send_signal(signal.SIGINT)
     assert waiting.wait() == 130
     assert "the daemon goes on with `once`; `archiverd status` tells how far it is" in waiting.text
