@@ -94,11 +94,11 @@ def on_terminal(site: Site) -> Iterator[Callable[..., Terminal]]:
         os.close(one.master)
 
 
-def slow_down(site: Site) -> None:
-    """Let UconDB answer slowly, and one run at a time be taken up."""
+def slow_down(site: Site, seconds: float = 0.3) -> None:
+    """Let UconDB answer after so many seconds, and one run at a time be taken up."""
     site.children[0].terminate()
     site.children[0].wait()
-    site.serve("--fault", "latency=0.3")
+    site.serve("--fault", f"latency={seconds}")
     site.configure(batch_size=1)
 
 
@@ -141,16 +141,20 @@ def test_no_color_and_quiet_are_honoured(site: Site, on_terminal: Callable[..., 
 
 def test_a_daemons_progress_is_shown_too(site: Site, on_terminal: Callable[..., Terminal]) -> None:
     """The command waits for the daemon; interrupted, it says that the daemon goes on, and leaves with 130."""
-    slow_down(site)
+    slow_down(site, 1.0)  # the daemon has the runs at once, the command tells how far they are once it has looked
     daemon = site.start("run")
     site.wait(lambda _: (site.work / "archiverd.sock").exists())
     site.make(*TWELVE_RUNS)
     waiting = on_terminal("once")
-    waiting.read(lambda text: re.search(r"once [^\n]*\d+/\d+ [^\n]*\d+ (queued|import|upload)", text) is not None)
+    waiting.read(lambda text: "looking at the run records" in text)
     waiting.process.send_signal(signal.SIGINT)
     assert waiting.wait() == 130
     assert "the daemon goes on with `once`; `archiverd status` tells how far it is" in waiting.text
-    site.wait(lambda rows: len(rows) == 12 and all(row.state is State.VERIFIED for row in rows.values()))
+    shown = on_terminal("once")
+    assert shown.wait() == 0
+    assert re.search(r"once [^\n]*\d+/\d+ [^\n]*\d+ (queued|import|upload)", shown.text), shown.text
+    assert {row.state for row in site.rows().values()} == {State.VERIFIED}
+    assert set(site.versions()) == set(range(7, 19))
     assert site.stop(daemon) == 130
 
 
