@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,7 +82,13 @@ def on_terminal(site: Site) -> Iterator[Callable[..., Terminal]]:
         environment = {name: value for name, value in environment.items() if value}
         argv = [sys.executable, "-m", "archiverd", "--config", str(site.root / "archiverd.toml"), *command]
         process = subprocess.Popen(
-            argv, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env=environment, start_new_session=True
+            argv,
+            stdin=slave,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a background job ignores it
         )
         os.close(slave)
         opened.append(Terminal(process, master))
