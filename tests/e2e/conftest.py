@@ -169,6 +169,11 @@ class Site:
         assert body.startswith(f"Start of Record\nRun Number: {row.run}\nPacked on {row.packed_on}\n".encode())
         assert body.endswith(f"\nEnd of Record\nRun Number: {row.run}\nPacked on {row.packed_on}\n".encode())
 
+    def lose_the_journal(self) -> None:
+        """Remove the journal, as a damaged disk would."""
+        for left in self.work.glob("journal.sqlite*"):
+            left.unlink()
+
     def close(self) -> None:
         """End whatever still runs."""
         for child in self.children:

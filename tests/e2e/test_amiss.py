@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
-from tests.e2e.test_operations import DEMO, STOP_LINE, THREE_RUNS, lose_the_journal, lose_what_ucondb_holds, unstop
+from tests.e2e.test_operations import DEMO, THREE_RUNS, lose_what_ucondb_holds, stop, unstop
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -140,8 +140,7 @@ def test_a_lost_run_whose_end_came_late_is_put_back_as_it_is(site: Site) -> None
     config = site.root / "archiverd.toml"
     config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\nsettle_seconds = 0.1\n")
     assert site.run("once").returncode == 0
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
     assert site.run("once").returncode == 0
     before = site.blob(7)
     lose_in_artdaqdb(site)
@@ -154,7 +153,7 @@ def test_a_lost_run_whose_end_came_late_is_put_back_as_it_is(site: Site) -> None
 def test_every_state_that_a_comparison_finds_says_what_to_do(site: Site) -> None:
     """Also of a run that is in UconDB only, which archiverd neither takes up nor takes away."""
     archived(site)
-    lose_the_journal(site)
+    site.lose_the_journal()
     shutil.rmtree(site.records / "7")
     shutil.rmtree(site.root / "artdaqdb")
     told = site.run("reconcile")

@@ -43,8 +43,7 @@ def archive(site: Site, keys: str) -> None:
     done = site.run("once")
     assert done.returncode == 0, done.stderr
     assert {row.state for row in site.rows().values()} == {State.VERIFIED}
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    site.lose_the_journal()
     assert site.run("once").returncode == 0
     assert site.versions() == {7: 1, 8: 1, 9: 1}
     for row in site.rows().values():

@@ -176,8 +176,7 @@ def test_a_run_archived_by_another_program_is_recognised_by_its_start_time(site:
     assert site.run("once").returncode == 0
     assert "archived by another program and left as it is" in site.run("why", "7").stdout
     assert site.rows()[7].state is State.VERIFIED
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    site.lose_the_journal()
     (site.records / "7" / "metadata.txt").write_text(metadata.replace(start[1], "Mon Jan  1 00:00:00 UTC 2001"))
     assert site.run("once").returncode == 1
     assert site.rows()[7].state is State.CONFLICT

@@ -11,7 +11,7 @@ import pytest
 
 from archiverd.core.machine import State
 from tests.e2e.conftest import PASSWORD
-from tests.e2e.test_operations import DEMO, ONE_RUN, STOP_LINE, THREE_RUNS, broken, mend, numbers, unstop
+from tests.e2e.test_operations import DEMO, ONE_RUN, THREE_RUNS, broken, mend, numbers, stop, unstop
 
 if TYPE_CHECKING:
     from archiverd.journal.rows import RunRow
@@ -173,8 +173,7 @@ def test_a_run_that_is_open_again_is_watched_at_once(site: Site, by: str) -> Non
     else:
         (site.work / "import_failures.log").write_text("7\n")
     site.wait(lambda rows: rows[7].state is State.OPEN)
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
     site.wait(verified(7))  # type: ignore[arg-type]
     assert site.stop(daemon) == 130
 

@@ -42,8 +42,7 @@ def backlog(site: Site) -> None:
     """Prepare runs that were archived, in part by a journal that is lost, and some that were not."""
     site.make(*DEMO, "--runs", "2", "--first", "7")
     assert site.run("once").returncode == 0
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    site.lose_the_journal()
     shutil.rmtree(site.records / "7")
     site.make(*DEMO, "--runs", "2", "--first", "20")
 

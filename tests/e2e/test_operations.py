@@ -31,10 +31,10 @@ def unstop(site: Site, run: int) -> None:
     metadata.write_text(re.sub(r"(?m)^DAQInterface stop time:.*\n", "", metadata.read_text()))
 
 
-def lose_the_journal(site: Site) -> None:
-    """Remove the journal, as a damaged disk would."""
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+def stop(site: Site, run: int) -> None:
+    """Let a run's stop line come after all."""
+    with (site.records / str(run) / "metadata.txt").open("a") as file:
+        file.write(STOP_LINE)
 
 
 def numbers(site: Site, name: str) -> list[int]:
@@ -154,7 +154,7 @@ def test_a_lost_journal_is_rebuilt_without_a_single_upload(site: Site) -> None:
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
     before = site.rows()
-    lose_the_journal(site)
+    site.lose_the_journal()
     shutil.rmtree(site.records / "8")
     site.password = "not-the-password"  # an upload tried would be refused, and its run fail
     site.configure()
@@ -172,8 +172,7 @@ def test_a_first_start_that_fails_leaves_the_rebuilding_to_the_next(site: Site) 
     """A run that only artdaqDB knows is found though the first start with a new journal came to nothing."""
     site.make(*THREE_RUNS)
     assert site.run("once", "--import-only").returncode == 0
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    site.lose_the_journal()
     shutil.rmtree(site.records / "8")
     away = site.records.rename(site.root / "away")
     assert "Cannot read run records directory" in site.run("once").stderr
@@ -224,8 +223,7 @@ def test_reconcile_names_every_run_once(broken: Site) -> None:
     broken.run("once")
     found = json.loads(broken.run("reconcile", "--json", "--deep").stdout)
     assert (found["states"], found["compared"], found["in_order"]) == ({"verified": [7, 8, 9, 30]}, 4, True)
-    for left in broken.work.glob("journal.sqlite*"):
-        left.unlink()
+    broken.lose_the_journal()
     shutil.rmtree(broken.records / "9")
     shutil.rmtree(broken.root / "artdaqdb")
     found = json.loads(broken.run("reconcile", "--json").stdout)
@@ -257,7 +255,7 @@ def test_artdaqdb_and_ucondb_are_compared_run_by_run_whatever_the_journal_says(s
     """With the journal lost too it is told which run's contents differ between the two."""
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
-    lose_the_journal(site)
+    site.lose_the_journal()
     for document in site.root.glob("artdaqdb/RunHistory/*.json"):
         text = document.read_text()
         if '"8/' in text:
@@ -276,8 +274,7 @@ def test_a_stop_line_that_comes_after_all_updates_artdaqdb_only(site: Site) -> N
     rows = site.wait(lambda rows: all(rows.get(run) and rows[run].state is State.VERIFIED for run in (7, 8, 9)))
     assert rows[7].dead
     archived = site.blob(7)
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
     site.wait(lambda rows: rows[7].superseded and rows[7].state is State.VERIFIED)
     assert site.stop(daemon) == 130
     assert site.blob(7) == archived
@@ -312,8 +309,7 @@ def test_a_superseded_run_that_ucondb_lost_is_stored_as_it_is_now(site: Site) ->
     config = site.root / "archiverd.toml"
     config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\nsettle_seconds = 0.1\n")
     assert site.run("once").returncode == 0
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
     assert site.run("once").returncode == 0
     assert site.rows()[7].superseded
     lose_what_ucondb_holds(site)
@@ -340,9 +336,8 @@ def test_a_journal_lost_in_a_first_phase_costs_no_end(site: Site) -> None:
     unstop(site, 7)
     assert site.run("once").returncode == 0
     assert (site.rows()[7].state, site.versions("pending01"), site.versions()) == (State.OPEN, {7: 1}, {})
-    lose_the_journal(site)
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    site.lose_the_journal()
+    stop(site, 7)
     (site.records / "7" / "rc_info_stop.txt").write_text("comment: the end\n")
     assert site.run("once").returncode == 0
     row = site.rows()[7]
@@ -364,9 +359,8 @@ def test_a_stop_line_that_comes_after_the_journal_was_lost_is_not_passed_over(si
     assert site.run("once").returncode == 0
     assert site.rows()[7].state is State.VERIFIED
     archived = site.blob(7)
-    lose_the_journal(site)
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    site.lose_the_journal()
+    stop(site, 7)
     for _ in range(2):
         assert site.run("once").returncode == 1
         assert (site.rows()[7].state, site.blob(7) == archived) == (State.CONFLICT, True)
@@ -439,8 +433,7 @@ def test_drills_leave_updates_alone(site: Site) -> None:
     assert site.run("once").returncode == 0
     assert site.rows()[7].dead
     config.write_text(config.read_text() + "[app_fuzz]\nrandom_error_percent = 100\nrandom_error_retry = true\n")
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
     site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
     assert site.run("once").returncode == 1
     rows = site.rows()

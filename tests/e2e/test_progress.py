@@ -121,8 +121,7 @@ def test_a_pass_shows_how_far_it_is(site: Site, on_terminal: Callable[..., Termi
     )
     assert shown.text.rstrip().endswith("3 runs imported, 3 verified, 0 still open, 0 failed")
     assert re.search(r"reconcile [^\n]*3/3 [^\n]*blobs compared", _shown(on_terminal("reconcile", "--deep")))
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    site.lose_the_journal()
     assert re.search(
         r"recover [^\n]*asking the databases.*recover [^\n]*\d/\d", _shown(on_terminal("recover", "migrate")), re.DOTALL
     )

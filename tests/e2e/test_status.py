@@ -333,8 +333,7 @@ def test_what_does_not_agree_is_compared_and_told(broken: Site) -> None:
     assert "importer_state.json: last_contiguous_run 7, last_attempted_run 9: as it is" in (
         site.run("status", "--compare-state").stdout
     )
-    for left in site.work.glob("journal.sqlite*"):
-        left.unlink()
+    site.lose_the_journal()
     shutil.rmtree(site.records / "9")
     assert (
         "Orphaned runs: run 9 is in artdaqDB only: `archiverd recover import`" in site.run("status", "--probe").stdout

@@ -133,13 +133,11 @@ def test_a_run_that_is_archived_already(desk: Desk) -> None:
     """The same run is recognised, whatever was forgotten; another one under its number is refused and decided on."""
     desk.one_run()
     assert desk.archiver().returncode == 0
-    for left in desk.work.glob("journal.sqlite*"):
-        left.unlink()
+    desk.lose_the_journal()
     again = desk.archiver()
     assert (again.returncode, "already archived" in again.stderr) == (0, False)
     desk.prove(7)
-    for left in desk.work.glob("journal.sqlite*"):
-        left.unlink()
+    desk.lose_the_journal()
     metadata = desk.records / "7" / "metadata.txt"
     metadata.write_text(re.sub(r"(start time: ).*", r"\1Mon Jan  1 00:00:00 UTC 2001", metadata.read_text()))
     name = re.search(r"Config name: (\S+)", metadata.read_text())

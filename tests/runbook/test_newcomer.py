@@ -132,8 +132,7 @@ def test_five_faults_and_what_archiverd_says(desk: Desk) -> None:
     desk.prove(7, 20, 30)
 
     # A number that was used twice.
-    for left in desk.work.glob("journal.sqlite*"):
-        left.unlink()
+    desk.lose_the_journal()
     metadata = desk.records / "20" / "metadata.txt"
     metadata.write_text(re.sub(r"(start time: ).*", r"\1Mon Jan  1 00:00:00 UTC 2001", metadata.read_text()))
     assert user.types("archiverd once").returncode == 1

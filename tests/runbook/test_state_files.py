@@ -31,8 +31,7 @@ def test_whatever_becomes_of_them_they_are_written_anew(archived: Desk) -> None:
     """One cut short, the other gone, no journal either: the next pass knows what is archived."""
     (archived.work / "importer_state.json").write_text('{"last_contig')
     (archived.work / "migrator_state.json").unlink()
-    for left in archived.work.glob("journal.sqlite*"):
-        left.unlink()
+    archived.lose_the_journal()
     assert archived.archiver("--incremental").returncode == 0
     assert states(archived) == [DONE, DONE]
     assert archived.versions() == {7: 1, 8: 1, 9: 1}

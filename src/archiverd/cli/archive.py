@@ -12,7 +12,7 @@ from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
 from archiverd.cli.words import told_singly
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import State
+from archiverd.core.machine import RETRIABLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -32,9 +32,6 @@ _OUTLOOK = {
     "set_aside": "set aside, waiting for an operator",
 }
 """What `once --dry-run` tells, by field."""
-
-LISTED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED)
-"""States that `retry` takes a run out of; one in conflict it only compares again."""
 
 STAGES = click.Choice(["import", "migrate"])
 
@@ -261,7 +258,7 @@ def _tell_unread(settings: Settings) -> None:
 
 def _remedy(settings: Settings, failed: Sequence[Mapping[str, object]]) -> str:
     """Say what tells the cause, and which command then takes runs that stand as these up again."""
-    listed = [cast("int", run["run"]) for run in failed if run["state"] in LISTED]
+    listed = [cast("int", run["run"]) for run in failed if run["state"] in RETRIABLE]
     waiting = [cast("int", run["run"]) for run in failed if run["state"] == State.IMPORTED]
     run, command = cast("int", failed[-1]["run"]), ""
     if listed:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from archiverd.core.machine import TABLE, Event, State
+from archiverd.core.machine import RETRIABLE, TABLE, Event, State
 from archiverd.core.runset import LAST_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 VARIABLE = "_ARCHIVERD_COMPLETE"
 """Set by the shell's function when it asks what could come next."""
@@ -36,15 +36,20 @@ fish: archiverd completion fish > ~/.config/fish/completions/archiverd.fish
 
 ANY = "1"
 ARCHIVED = "imported_at IS NOT NULL"
-FAILED = f"state IN ('{State.RETRY_WAIT}', '{State.UPLOAD_UNKNOWN}', '{State.QUARANTINED}')"
 
 
 def _able(*events: Event) -> str:
     """Return the SQL condition for runs to which one of ``events`` can happen."""
-    states = sorted({f"'{state}'" for state, event in TABLE if event in events})
-    return f"state IN ({', '.join(states)})"
+    return _in(sorted({state for state, event in TABLE if event in events}))
 
 
+def _in(states: Iterable[State]) -> str:
+    """Return the SQL condition for runs in one of ``states``."""
+    quoted = ", ".join(f"'{state}'" for state in states)
+    return f"state IN ({quoted})"
+
+
+FAILED = _in(RETRIABLE)
 WAIVABLE = _able(Event.WAIVED)
 RELEASABLE = f"{_able(Event.RELEASED, Event.REOPENED)} AND (state <> '{State.VERIFIED}' OR superseded)"
 

@@ -116,7 +116,10 @@ ON_THEIR_WAY: dict[State, Stage] = {
 }
 """The states of runs that a stage takes up or has in hand, and which stage that is."""
 
-TROUBLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED, State.CONFLICT)
+RETRIABLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED)
+"""The states that a retry takes a run out of; one in conflict it only compares again."""
+
+TROUBLE = (*RETRIABLE, State.CONFLICT)
 """The states of runs that could not be archived so far."""
 
 TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.aside import aside
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.core.machine import Event, ForbiddenTransitionError
+from archiverd.core.machine import Event
 from archiverd.journal.rows import Move
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
 from archiverd.runrecord.sighting import METADATA, Stamp, metadata_stamp, sight
@@ -49,12 +49,8 @@ class Latecomers:
     async def look(self) -> None:
         """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
         dead = await self._journal.archived_as_dead()
-        for move in await aside(lambda: self._stopped(dead)):
-            try:
-                await self._journal.record(move)
-            except ForbiddenTransitionError:
-                continue  # an operator was quicker
-            _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=move.run)
+        for row in await self._journal.record_allowed(*await aside(lambda: self._stopped(dead))):
+            _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=row.run)
 
     def _stopped(self, runs: Iterable[int]) -> list[Move]:
         """Return a move for each of ``runs`` whose record is final now; blocking, for a worker thread."""

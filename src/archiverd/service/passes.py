@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.aside import aside
 from archiverd.core.errors import ConfigurationError, UconDBError
-from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
+from archiverd.core.machine import ON_THEIR_WAY, RETRIABLE, TROUBLE, Stage, State
 from archiverd.journal.books import TAGS
 from archiverd.service.bookkeeping import begin, finish
 from archiverd.service.latecomers import Latecomers
@@ -184,7 +184,7 @@ async def take_in_held(parts: Parts, stage: Stage) -> Task:
     verified = sum(known.get(run) is State.VERIFIED for run in held)
     logger = log.get(f"Recovery-{TAGS[stage]}")
     logger.info(f"{len(held)} runs are held", runs=len(held))
-    for row in await parts.journal.in_state(*TROUBLE[:-1]):
+    for row in await parts.journal.in_state(*RETRIABLE):
         if row.run in held and row.stage is stage:
             await deciding.retry(parts.journal, row.run, stage, logger)
     return Task(held | missing, held=Held(len(held), verified))

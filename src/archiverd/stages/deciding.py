@@ -114,9 +114,8 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Sk
         return Skipped(run, _LEFT_ALONE[row.state])
     if row.state in RETRIED:
         event = Event.REOPENED if _never_ended(row) else Event.RELEASED
-        try:
-            await journal.record(Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1}))
-        except ForbiddenTransitionError:  # due, or picked, since it was looked at
+        move = Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1})
+        if not await journal.record_allowed(move):  # due, or picked, since it was looked at
             logger.info("on its way already: nothing to retry", run=run)
     return None
 

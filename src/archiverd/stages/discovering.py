@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.aside import aside
 from archiverd.core import runset
-from archiverd.core.machine import Event, ForbiddenTransitionError, State
+from archiverd.core.machine import Event, State
 from archiverd.journal.rows import Move
 from archiverd.stages.amiss import MISSING_ARTDAQDB, REMEDIES, Amiss, find_reused, holds_another
 from archiverd.stages.deciding import ANEW, Skipped
@@ -75,11 +75,8 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
         return Skipped(run, _NO_DIRECTORY.format(run=run), failed=True)
     if another := await aside(partial(holds_another, directory, row.start_line)):
         return Skipped(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
-    try:
-        await journal.record(Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW))
-    except ForbiddenTransitionError:  # it has moved on by itself since it was looked at
-        return False
-    return True
+    move = Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW)
+    return bool(await journal.record_allowed(move))
 
 
 async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
