@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.machine import State
+from tests.e2e.test_operations import stop, unstop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,6 @@ POINTS = int(os.environ.get("ARCHIVERD_CRASH_POINTS", "6"))
 KILLS = int(os.environ.get("ARCHIVERD_DAEMON_KILLS", "8"))
 DEMO = ("--profile", "demo", "--fcl", "dumped", "--gaps", "0", "--no-chmod", "--crash", "0")
 PENDING = "pending01"
-STOP_LINE = "\nDAQInterface stop time: Tue Nov 14 23:59:59 UTC 2023\n"
 
 
 def fresh(site: Site) -> None:
@@ -60,13 +59,11 @@ def retry(site: Site) -> None:
 def update(site: Site) -> None:
     """Prepare a run that was archived as dead and has its stop line now."""
     site.make(*DEMO, "--runs", "2", "--first", "7")
-    metadata = site.records / "7" / "metadata.txt"
-    metadata.write_text(re.sub(r"(?m)^DAQInterface stop time:.*\n", "", metadata.read_text()))
+    unstop(site, 7)
     config = site.root / "archiverd.toml"
     config.write_text(config.read_text() + "[watch]\nabandon_after_seconds = 0\n")
     assert site.run("once").returncode == 0
-    with metadata.open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
 
 
 def outage(site: Site) -> None:
@@ -84,16 +81,14 @@ def first_phase(site: Site) -> None:
     site.settings = f'pending_folder_name = "{PENDING}"\n'
     site.configure()
     site.make(*DEMO, "--runs", "1", "--first", "7")
-    metadata = site.records / "7" / "metadata.txt"
-    metadata.write_text(re.sub(r"(?m)^DAQInterface stop time:.*\n", "", metadata.read_text()))
+    unstop(site, 7)
 
 
 def end(site: Site) -> None:
     """Let the run that had only started end: until then it was open, and once in the pending folder."""
     assert {row.state for row in site.rows().values()} == {State.OPEN}
     assert (site.versions(PENDING), site.versions()) == ({7: 1}, {})
-    with (site.records / "7" / "metadata.txt").open("a") as file:
-        file.write(STOP_LINE)
+    stop(site, 7)
 
 
 SCENARIOS: tuple[Callable[[Site], None], ...] = (fresh, backlog, retry, update, outage, first_phase)
