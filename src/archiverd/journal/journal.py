@@ -17,6 +17,7 @@ from archiverd.journal.applying import allowed, apply, apply_shown, trim_story
 from archiverd.journal.failures import journal_error
 from archiverd.journal.opening import open_sound
 from archiverd.journal.queries import (
+    among,
     select_files,
     select_first_phase,
     select_migrated,
@@ -153,9 +154,9 @@ class Journal:
 
     async def hasten(self, only: Collection[int] | None = None) -> None:
         """Make every waiting retry (of ``only``, if given) due now: for a pass that leaves no run out."""
-        wanted = None if only is None else json.dumps(sorted(only))
-        sql = "UPDATE runs SET due = 0 WHERE due IS NOT NULL AND (? IS NULL OR run IN (SELECT value FROM json_each(?)))"
-        await self._open_writer.write(lambda db: db.execute(sql, (wanted, wanted)))
+        condition, values = among(only)
+        sql = f"UPDATE runs SET due = 0 WHERE due IS NOT NULL {condition}"  # noqa: S608 - ours
+        await self._open_writer.write(lambda db: db.execute(sql, values))
 
     async def wake_due(self, limit: int = 100) -> None:
         """Let retries whose time has come wait for their stage again, at most ``limit`` at a time.
@@ -186,12 +187,9 @@ class Journal:
 
         One of the other stage must not be waited for: a pass runs the stages one after the other.
         """
-        sql = (
-            "SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND +state IN (?, ?) AND stage = ? "
-            "AND (? IS NULL OR run IN (SELECT value FROM json_each(?)))"
-        )
-        wanted = None if only is None else json.dumps(sorted(only))
-        values = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, stage, wanted, wanted)
+        condition, runs = among(only)
+        sql = f"SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND +state IN (?, ?) AND stage = ? {condition}"  # noqa: S608 - ours
+        values = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, stage, *runs)
         due: float | None = await self._open_writer.read(lambda db: db.execute(sql, values).fetchone()["due"])
         return due
 

@@ -52,7 +52,8 @@ def select_waiting(
 ) -> list[int]:
     """Return the runs (of ``only``, if given) that ``stage`` should take up next, at most ``most`` of them.
 
-    The states are those of every stage, for an index's sake: a run's stage tells which of them it can be in.
+    The states are those of every stage, for an index's sake: a run's stage tells which of them it can be in. For its
+    sake too ``only`` does not narrow as ``among`` does: the index has the runs in order, those named would be sorted.
     """
     order = "run ASC" if oldest else "lane ASC, run DESC"
     states = listing(chain.from_iterable(WAITING.values()))
@@ -81,17 +82,17 @@ def select_on_their_way(db: sqlite3.Connection, by: float, only: Collection[int]
 
     One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its stage; later ones do not.
     """
-    among, values = _among(only)
-    at_once = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(_AT_ONCE)} {among} GROUP BY state"  # noqa: S608
+    condition, values = among(only)
+    at_once = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(_AT_ONCE)} {condition} GROUP BY state"  # noqa: S608
     found = Counter({State(row["state"]): row["n"] for row in db.execute(at_once, values)})
     # The + keeps SQLite from the index on the state, which may hold many that are not due.
     soon = (
         "SELECT state, stage, count(*) AS n FROM runs WHERE due IS NOT NULL AND due <= ? "  # noqa: S608 - ours
-        f"AND +state IN {listing(_RETRIED)} {among} GROUP BY +state, stage"
+        f"AND +state IN {listing(_RETRIED)} {condition} GROUP BY +state, stage"
     )
     for row in db.execute(soon, (by, *values)):
         found[_WAITS_AS.get((row["state"], row["stage"]), State.UPLOAD_UNKNOWN)] += row["n"]
-    undated = f"SELECT count(*) FROM runs WHERE state = ? AND due IS NULL {among}"  # noqa: S608 - ours
+    undated = f"SELECT count(*) FROM runs WHERE state = ? AND due IS NULL {condition}"  # noqa: S608 - ours
     (left,) = db.execute(undated, (State.UPLOAD_UNKNOWN, *values)).fetchone()
     found[State.UPLOAD_UNKNOWN] += left
     return {state: number for state, number in found.items() if number}
@@ -101,18 +102,18 @@ def select_outcome(
     db: sqlite3.Connection, since: float, trouble: Iterable[State], only: Collection[int] | None = None
 ) -> Outcome:
     """Return what became of runs (of ``only``, if given) since then, in epoch seconds; ``trouble`` is to be stuck."""
-    among, values = _among(only)
+    condition, values = among(only)
     sums = (
         "SELECT count(*) FILTER (WHERE imported_at >= ?), count(*) FILTER (WHERE verified_at >= ?), "  # noqa: S608 - ours
-        f"count(*) FILTER (WHERE state = ?) FROM runs WHERE TRUE {among}"
+        f"count(*) FILTER (WHERE state = ?) FROM runs WHERE TRUE {condition}"
     )
     imported, verified, still_open = db.execute(sums, (since, since, State.OPEN, *values)).fetchone()
-    sql = f"SELECT run, state, error FROM runs WHERE state IN {listing(trouble)} {among} ORDER BY run"  # noqa: S608 - ours
+    sql = f"SELECT run, state, error FROM runs WHERE state IN {listing(trouble)} {condition} ORDER BY run"  # noqa: S608 - ours
     stuck = tuple(Stuck(row["run"], State(row["state"]), row["error"]) for row in db.execute(sql, values))
     return Outcome(imported, verified, still_open, stuck)
 
 
-def _among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
+def among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
     """Return the SQL that narrows a query to ``only``, and its values."""
     return ("", ()) if only is None else ("AND run IN (SELECT value FROM json_each(?))", (json.dumps(list(only)),))
 

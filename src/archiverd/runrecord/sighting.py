@@ -70,6 +70,12 @@ class Sighting:
         return max([self.ctime_ns, *(file.ctime_ns for file in self.files)]) / 1e9
 
     @property
+    def told_at(self) -> float | None:
+        """When metadata.txt was last written, by the file system's clock in seconds since 1970; None without one."""
+        metadata = self.file(METADATA)
+        return None if metadata is None else metadata.mtime_ns / 1e9
+
+    @property
     def locked(self) -> bool:
         """Tell whether the directory may not be written by its owner (0555)."""
         return not self.mode & 0o200

@@ -11,7 +11,7 @@ from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event
 from archiverd.journal.rows import Move
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
-from archiverd.runrecord.sighting import METADATA, Stamp, metadata_stamp, sight
+from archiverd.runrecord.sighting import Stamp, metadata_stamp, sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,11 +69,10 @@ class Latecomers:
         verdict = judge(seen, self._clock(), self._patience, later_started=False, unchanged_since=seen.changed)
         if verdict is not Completeness.FINAL:
             return None
-        metadata = seen.file(METADATA)
         changes = {
             "superseded": 1,
             "stop_line": lines.stopped,
-            "stopped_at": None if metadata is None else metadata.mtime_ns / 1e9,
+            "stopped_at": seen.told_at,
             "due": None,
         }
         return Move(run, Event.LATE_STOP, f"stopped {lines.stopped}", changes)

@@ -9,7 +9,7 @@ from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event
 from archiverd.journal.rows import Move, Shown
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
-from archiverd.runrecord.sighting import METADATA, Sighting, Stamp, metadata_stamp, sight
+from archiverd.runrecord.sighting import Sighting, Stamp, metadata_stamp, sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -135,8 +135,7 @@ class Judge:
 
     def _ended(self, run: int, sighting: Sighting, event: Event) -> Move:
         """Return the move of a run that has ended."""
-        metadata = sighting.file(METADATA)
-        stopped_at = None if metadata is None else metadata.mtime_ns / 1e9
+        stopped_at = sighting.told_at
         lines = time_lines(sighting.metadata)
         changes = {
             "ended_at": self._clock(),
