@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from archiverd.runrecord.completeness import time_lines
-from archiverd.runrecord.sighting import METADATA
+from archiverd.runrecord.sighting import METADATA, tail
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_TAIL: Final = 4 << 20
-"""Bytes of metadata.txt that are read: its end, where the watch finds the time lines too."""
-_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def start_line(directory: Path) -> str | None:
@@ -22,11 +17,6 @@ def start_line(directory: Path) -> str | None:
     Only metadata.txt is read: this is asked of every run there is.
     """
     try:
-        descriptor = os.open(directory / METADATA, _READ_FLAGS)
-        try:
-            size = os.fstat(descriptor).st_size
-            return time_lines(os.pread(descriptor, _TAIL, max(0, size - _TAIL))).started
-        finally:
-            os.close(descriptor)
+        return time_lines(tail(directory / METADATA)).started
     except OSError:
         return None

@@ -135,8 +135,8 @@ def _look(directory: int) -> Sighting:
 
     A stop line seen is then a stop line that was there when the other files were looked at.
     """
-    metadata = _tail(directory, METADATA)
-    environment = _tail(directory, ENVIRONMENT)
+    metadata = tail(METADATA, directory)
+    environment = tail(ENVIRONMENT, directory)
     status = os.fstat(directory)
     return Sighting(
         readable=True,
@@ -167,10 +167,13 @@ def _files(directory: int) -> tuple[SeenFile, ...]:
     return tuple(sorted(seen, key=lambda file: file.name))
 
 
-def _tail(directory: int, name: str) -> bytes | None:
-    """Return the end of a regular file, or None if there is none of that name. Raise OSError if it cannot be read."""
+def tail(path: Path | str, directory: int | None = None) -> bytes | None:
+    """Return the end of a regular file, at most 4 MiB; None if there is none of that name. Blocking.
+
+    ``path`` counts from the directory open as ``directory``, if given. Raise OSError if the file cannot be read.
+    """
     try:
-        descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
+        descriptor = os.open(path, _READ_FLAGS, dir_fd=directory)
     except FileNotFoundError:
         return None
     try:
