@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING
 
 from archiverd import fhicl
 from archiverd.artdaqdb.filesystem.index import Index, Names
-from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.config import CONVERTED
-from archiverd.runrecord.prepare import Cache, prepare
-from archiverd.runrecord.reading import read_run_record
-from archiverd.stages.importer import Plan, plan_import
+from archiverd.pipeline.importer import Plan, plan_import
+from archiverd.runrecord.preparation import Cache, prepare
+from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ from bench_artdaqdb import plans
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
-from archiverd.artdaqdb.tools.making import make_tools_db
+from archiverd.artdaqdb.tools.factory import make_tools_db
 from archiverd.demo.runs import remove_tree
 from tests.artdaqdb.conftoolp.conftest import STANDIN
 from tests.artdaqdb.mongo.servers import URI_VARIABLE, bson_server, mongod
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archiverd.artdaqdb.port import ArtdaqDB
-    from archiverd.stages.importer import Plan
+    from archiverd.pipeline.importer import Plan
 
 
 @contextlib.contextmanager

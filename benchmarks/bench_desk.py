@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 from archiverd import log
-from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event
+from archiverd.core.priority import Lane
 from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
 from archiverd.journal.journal import Journal

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from archiverd.config import CONVERTED
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.prepare import Cache, prepare
-from archiverd.runrecord.reading import read_run_record
+from archiverd.runrecord.preparation import Cache, prepare
+from archiverd.runrecord.record import read_run_record
 
 MAKER = Path(__file__).parents[1] / "tests" / "tools" / "make_run_records.py"
 FIRST = 1_000

@@ -22,32 +22,36 @@ EVERYWHERE = ("src", "native", "tests", "scripts", "docs", "deploy", "requiremen
 
 LEVELS = (
     {"core"},
-    {"aside", "expansion", "fhicl", "config", "disk", "log", "logfile"},
-    {"runrecord", "artdaqdb", "ucondb", "journal"},
-    {"stages", "notify"},
-    {"service"},
+    {"detached", "expansion", "fhicl", "config", "disk", "log", "log_rotation"},
+    {"runrecord", "artdaqdb", "ucondb", "journal", "control", "process"},
+    {"pipeline", "notify", "watch"},
+    {"audit"},
+    {"status"},
+    {"doctor"},
+    {"app"},
+    {"daemon"},
     {"demo"},
     {"cli"},
     {"__main__"},
 )
 """The rooms, lowest first: a room imports from itself and from lower levels only."""
 
-BESIDE = {("config", "expansion"), ("log", "logfile")}
+BESIDE = {("config", "expansion"), ("log", "log_rotation")}
 """Imports within a level that are allowed: (who, whom)."""
 
 APART = "ucondb_server"
 """Imports nothing of archiverd, so that neither client nor server hides the other's mistakes; only cli imports it."""
 
 SEAMS = {
-    "watchfiles": "service/hints.py",
-    "httpx": "ucondb/wire.py",
-    "motor": "artdaqdb/mongo/wire.py",
+    "watchfiles": "watch/inotify.py",
+    "httpx": "ucondb/http.py",
+    "motor": "artdaqdb/mongo/connection.py",
     "aiofiles": "disk.py",
     "aiosmtplib": "notify/email.py",
     "slack_sdk": "notify/slack.py",
     "pydantic_settings": "config/models.py",
     "structlog": "log.py",
-    "tomli_w": "config/migrating.py",
+    "tomli_w": "config/conversion.py",
     "yaml": "config/yaml_text.py",
 }
 """Packages a successor may be needed for, and the one module that may import each."""

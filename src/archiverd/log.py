@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 import structlog
 
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.logfile import STAMP, LogFile
+from archiverd.log_rotation import STAMP, LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from pathlib import Path
 
-    from archiverd.logfile import Rotation
+    from archiverd.log_rotation import Rotation
 
     Event = MutableMapping[str, Any]
 

@@ -13,7 +13,7 @@ import pytest
 from archiverd.artdaqdb.documents import Place
 from archiverd.artdaqdb.filesystem import store
 from archiverd.artdaqdb.filesystem.check import rebuild_index
-from archiverd.artdaqdb.filesystem.reading import FileSystemReader
+from archiverd.artdaqdb.filesystem.reader import FileSystemReader
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Retry

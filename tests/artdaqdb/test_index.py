@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiverd.artdaqdb.filesystem import oids
+from archiverd.artdaqdb.filesystem import object_ids
 from archiverd.artdaqdb.filesystem.index import SECTIONS, Index, Names
 from archiverd.core.errors import ArtdaqDBError
 
@@ -133,13 +133,13 @@ def test_versions_of_a_run_are_those_with_its_number(
 @given(st.sets(IDS), IDS)
 def test_packed_sets_are_sets(some: set[str], one: str) -> None:
     """Packing, adding, asking and uniting are those of sets."""
-    packed = oids.pack(some)
-    assert list(oids.unpack(packed)) == sorted(some)
-    assert oids.contains(packed, bytes.fromhex(one)) == (one in some)
-    assert oids.including(packed, bytes.fromhex(one)) == oids.pack(some | {one})
-    assert oids.union(packed, oids.pack([one])) == oids.pack(some | {one})
-    assert b"".join(oids.by_first_byte(packed)) == packed
-    assert oids.outside(oids.inside(packed).encode()) == packed
+    packed = object_ids.pack(some)
+    assert list(object_ids.unpack(packed)) == sorted(some)
+    assert object_ids.contains(packed, bytes.fromhex(one)) == (one in some)
+    assert object_ids.including(packed, bytes.fromhex(one)) == object_ids.pack(some | {one})
+    assert object_ids.union(packed, object_ids.pack([one])) == object_ids.pack(some | {one})
+    assert b"".join(object_ids.by_first_byte(packed)) == packed
+    assert object_ids.outside(object_ids.inside(packed).encode()) == packed
 
 
 @settings(max_examples=200)

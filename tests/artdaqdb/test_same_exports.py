@@ -13,18 +13,18 @@ from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.schema import load_schema
-from archiverd.artdaqdb.tools.making import make_tools_db
+from archiverd.artdaqdb.tools.factory import make_tools_db
 from archiverd.config import CONVERTED
-from archiverd.runrecord.prepare import prepare
-from archiverd.runrecord.reading import read_run_record
-from archiverd.stages.importer import plan_import, prove
+from archiverd.pipeline.importer import plan_import, prove
+from archiverd.runrecord.preparation import prepare
+from archiverd.runrecord.record import read_run_record
 from tests.artdaqdb.conftoolp.conftest import STANDIN
 from tests.artdaqdb.mongo.conftest import scripted
 from tests.artdaqdb.tools import standin
 
 if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
-    from archiverd.stages.importer import Plan
+    from archiverd.pipeline.importer import Plan
     from tests.artdaqdb.mongo.scripted import Scripted
 
 __all__ = ["scripted"]

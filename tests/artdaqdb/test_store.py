@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from archiverd.artdaqdb.filesystem.index import EMPTY
-from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.store import FileSystemDB, parse_uri
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError, FhiclError, Retry
 from archiverd.disk import RealDisk

@@ -293,6 +293,6 @@ def test_a_configuration_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigurationError, match=r"/nope\.toml does not exist"):
         find_config("/nope.toml")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("archiverd.config.finding.SEARCHED", ("./archiverd.toml",))
+    monkeypatch.setattr("archiverd.config.location.SEARCHED", ("./archiverd.toml",))
     with pytest.raises(ConfigurationError, match=r"looked for \./archiverd\.toml"):
         find_config(None)

@@ -17,9 +17,9 @@ from archiverd.demo import runs
 from archiverd.demo.dump import dumped, number
 from archiverd.demo.runs import Event, RunPlan, Step
 from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
-from archiverd.runrecord.prepare import prepare
-from archiverd.runrecord.reading import read_run_record
-from archiverd.runrecord.sighting import sight
+from archiverd.runrecord.preparation import prepare
+from archiverd.runrecord.record import read_run_record
+from archiverd.runrecord.snapshot import sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

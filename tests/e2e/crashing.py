@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd import disk
 from archiverd.cli.main import main
 from archiverd.journal.writer import Writer
-from archiverd.ucondb.wire import Wire
+from archiverd.ucondb.http import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

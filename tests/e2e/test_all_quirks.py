@@ -8,8 +8,8 @@ from archiverd import fhicl
 from archiverd.config import CONVERTED
 from archiverd.core.machine import State
 from archiverd.runrecord.blob import unpack
-from archiverd.runrecord.prepare import prepare
-from archiverd.runrecord.reading import read_run_record
+from archiverd.runrecord.preparation import prepare
+from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
     from .conftest import Site

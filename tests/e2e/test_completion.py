@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event
+from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
 

@@ -12,7 +12,7 @@ import pytest
 from archiverd import config
 from archiverd.core.machine import State
 from archiverd.runrecord.blob import unpack
-from archiverd.service.wiring import make_ucondb
+from archiverd.ucondb.client import make_ucondb
 from tests.e2e.test_operations import ONE_RUN, THREE_RUNS
 
 if TYPE_CHECKING:

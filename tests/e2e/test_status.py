@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archiverd.core.lanes import Lane
 from archiverd.core.machine import TROUBLE, Event, State
+from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Hold, Move
 from tests.e2e.conftest import PASSWORD

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from archiverd.core.lanes import OLDEST_EVERY
 from archiverd.core.machine import Stage
+from archiverd.core.priority import OLDEST_EVERY
 from archiverd.journal.journal import Journal
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Lane, Patience, longest_wait
 from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
-from archiverd.journal import tables
+from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, Patience, longest_wait
+from archiverd.journal import schema
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_counts, select_files, select_run, select_story
 from archiverd.journal.reader import reading
 from archiverd.journal.rows import FileFate, Move, Shown
-from archiverd.journal.tables import EVENTS_KEPT, MIGRATIONS, VERSION, connect, migrate
+from archiverd.journal.schema import EVENTS_KEPT, MIGRATIONS, VERSION, connect, migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -379,8 +379,8 @@ async def test_a_migration_that_fails_half_way_changes_nothing(tmp_path: Path, m
     db.executescript(MIGRATIONS[0])
     db.execute("PRAGMA user_version = 1")
     before = _tables(db)
-    monkeypatch.setattr(tables, "MIGRATIONS", (MIGRATIONS[0], f"{MIGRATIONS[1]}; CREATE TABLE runs (run);"))
-    monkeypatch.setattr(tables, "VERSION", 2)
+    monkeypatch.setattr(schema, "MIGRATIONS", (MIGRATIONS[0], f"{MIGRATIONS[1]}; CREATE TABLE runs (run);"))
+    monkeypatch.setattr(schema, "VERSION", 2)
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(db)
     db.close()
@@ -506,7 +506,7 @@ async def test_who_may_only_read_can_read(tmp_path: Path, clock: Clock, monkeypa
     await journal.open()
     await put_in(journal, 1, Event.ENDED)
     await journal.close()
-    monkeypatch.setattr("archiverd.journal.tables.os.access", lambda *_: False)
+    monkeypatch.setattr("archiverd.journal.schema.os.access", lambda *_: False)
     with reading(path) as db:
         assert select_counts(db) == {State.QUEUED: 1}
     assert [left.name for left in tmp_path.iterdir()] == ["journal.sqlite"]
@@ -516,7 +516,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from archiverd import log
-from archiverd.core.lanes import Lane
+from archiverd.core.priority import Lane
 from archiverd.core.machine import Event
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
 from archiverd.journal.queries import select_on_their_way, select_outcome, select_progress, select_states
 from archiverd.journal.rows import Outcome, Progress, RunRow, Stuck
-from archiverd.journal.tables import connect, migrate
+from archiverd.journal.schema import connect, migrate
 
 if TYPE_CHECKING:
     import sqlite3

@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from archiverd.core.lanes import Lane
 from archiverd.core.machine import IN_HAND, TABLE, WAITING, Event, ForbiddenTransitionError, Stage, State
+from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
 

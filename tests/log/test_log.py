@@ -14,7 +14,7 @@ import structlog
 
 from archiverd import log
 from archiverd.core.errors import ArtdaqDBError, Retry
-from archiverd.logfile import Rotation
+from archiverd.log_rotation import Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archiverd.control import client
 from archiverd.core.machine import State
-from archiverd.service import calling
 
 if TYPE_CHECKING:
     from tests.runbook.conftest import Desk
@@ -81,6 +81,6 @@ def test_how_much_memory_is_used(slow: Desk) -> None:
     assert slow.run("resume").returncode == 0
     most = 0
     while any(row.state is not State.VERIFIED for row in slow.rows().values()):
-        said: Any = calling.ask_now(slow.work, "status", {}, 30.0)
+        said: Any = client.ask_now(slow.work, "status", {}, 30.0)
         most = max(most, *(len(runs) for runs in said["in_hand"].values()))
     assert 1 <= most <= 2 + 2

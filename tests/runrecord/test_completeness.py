@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.runrecord.completeness import Completeness, Patience, TimeLines, judge, time_lines
-from archiverd.runrecord.sighting import SeenFile, Sighting
+from archiverd.runrecord.snapshot import SeenFile, Sighting
 
 NOW = 1_700_000_000.0
 PATIENCE = Patience(settle=1.0, final_wait=600.0, abandon_after=1_209_600.0)

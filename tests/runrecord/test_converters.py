@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from archiverd import fhicl
 from archiverd.runrecord.metadata import configuration_name, parse, run_history, run_history_update
-from archiverd.runrecord.prepare import KNOWN, prepare
-from archiverd.runrecord.reading import RecordFile, RunRecord
+from archiverd.runrecord.preparation import KNOWN, prepare
+from archiverd.runrecord.record import RecordFile, RunRecord
 
 RANKS_HEADER = "host                          port      label               subsystem      rank      \n\n"
 RANKS_FCL = """\

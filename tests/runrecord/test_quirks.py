@@ -11,8 +11,8 @@ import pytest
 
 from archiverd import fhicl
 from archiverd.runrecord.blob import pack, unpack
-from archiverd.runrecord.prepare import KNOWN, PreparedRun, prepare
-from archiverd.runrecord.reading import RecordFile, RunRecord, read_run_record
+from archiverd.runrecord.preparation import KNOWN, PreparedRun, prepare
+from archiverd.runrecord.record import RecordFile, RunRecord, read_run_record
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "runrecord"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from archiverd import fhicl
 from archiverd.config import CONVERTED
-from archiverd.runrecord.prepare import prepare
-from archiverd.runrecord.reading import RecordFile, RunRecord
+from archiverd.runrecord.preparation import prepare
+from archiverd.runrecord.record import RecordFile, RunRecord
 from archiverd.runrecord.respelling import respell
 
 

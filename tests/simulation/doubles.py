@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from archiverd.core.errors import ArtdaqDBError, Retry
-from archiverd.journal.failures import journal_error
-from archiverd.ucondb.wire import Answer, BrokenExchangeError, Reply
+from archiverd.journal.errors import journal_error
+from archiverd.ucondb.http import Answer, BrokenExchangeError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence

@@ -22,23 +22,25 @@ from archiverd.artdaqdb.filesystem import store as artdaqdb_store
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.config import CONVERTED
+from archiverd.config.paths import StageFiles
+from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError
-from archiverd.core.lanes import Lane, Patience
 from archiverd.core.machine import Effect, Event, Stage, State
+from archiverd.core.priority import Lane, Patience
 from archiverd.journal import journal as journals
-from archiverd.journal.books import Books, StageFiles
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_states
 from archiverd.journal.rows import Move
-from archiverd.journal.tables import migrate
-from archiverd.runrecord.prepare import Cache
-from archiverd.service.runner import StageRunner
-from archiverd.service.stopping import Stopping
-from archiverd.stages import deciding, importer
-from archiverd.stages.failing import Failing
-from archiverd.stages.gate import Gate, Surroundings
-from archiverd.stages.importer import Importer
-from archiverd.stages.migrator import Migrator
+from archiverd.journal.schema import migrate
+from archiverd.journal.state_files import Books
+from archiverd.pipeline import importer, operator_actions
+from archiverd.pipeline.failure_policy import Failing
+from archiverd.pipeline.gate import Gate
+from archiverd.pipeline.importer import Importer
+from archiverd.pipeline.migrator import Migrator
+from archiverd.pipeline.stage_runner import StageRunner
+from archiverd.process.shutdown import Stopping
+from archiverd.runrecord.preparation import Cache
 from archiverd.ucondb import client as ucondb_client
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 from tests.simulation.disk import ForgetfulDisk
@@ -233,7 +235,7 @@ class Detector:
         async def probe(*, login_only: bool) -> None:
             await (ucondb.check_login() if login_only else ucondb.check_server())
 
-        around = Surroundings(self.world.time, self.world.time, self.world.dice.uniform)
+        around = Environment(self.world.time, self.world.time, self.world.dice.uniform)
         return Gate("UconDB", 2, probe, around, log.get(), wake.set)
 
     async def _watch(self, journal: Journal) -> None:
@@ -328,7 +330,7 @@ class _Together:
 
 
 async def _retry(journal: Journal, run: int, stage: Stage) -> None:
-    await deciding.retry(journal, run, stage, log.get())
+    await operator_actions.retry(journal, run, stage, log.get())
 
 
 def play(seed: int, days: int, root: Path, rates: Rates | None = None) -> Iterator[str]:

@@ -13,10 +13,10 @@ import pytest
 
 from archiverd.artdaqdb.filesystem.redo import Redo
 from archiverd.core.errors import ArchiverError
-from archiverd.stages import importer as importing
-from archiverd.stages.importer import Importer
-from archiverd.stages.migrator import Migrator
-from archiverd.ucondb import storing
+from archiverd.pipeline import importer as importing
+from archiverd.pipeline.importer import Importer
+from archiverd.pipeline.migrator import Migrator
+from archiverd.ucondb import upload
 from archiverd.ucondb.port import Outcome
 from tests.simulation.disk import ForgetfulDisk
 from tests.simulation.life import WILD, BrokenPromiseError, Detector, play
@@ -163,7 +163,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "no intent before a put": (Migrator, "_upload", hasty_upload),
     "no intent before an import": (Importer, "__call__", hasty_import),
     "no intent before documents": (Redo, "begin", unannounced),
-    "no compare after a put": (storing, "_compare", trusting_put),
+    "no compare after a put": (upload, "_compare", trusting_put),
     "no compare after an import": (importing, "prove", trusting_import),
     "no sync of names": (ForgetfulDisk, "sync_directory", lazy_directory),
     "no sync of documents": (ForgetfulDisk, "create", lazy_create),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.ucondb_server.digest import Credentials
+from archiverd.ucondb_server.instance import Call, Site
 from archiverd.ucondb_server.replies import Refusal
-from archiverd.ucondb_server.site import Call, Site
 from archiverd.ucondb_server.spool import PIECE, Spool
 from archiverd.ucondb_server.store import Draft, KeyTakenError, Store, StoreError
 from archiverd.ucondb_server.target import Parameters
-from archiverd.ucondb_server.writing import check, locate, store
+from archiverd.ucondb_server.write_endpoints import check, locate, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

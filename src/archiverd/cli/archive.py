@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import FAILED, RunNumber
-from archiverd.cli.words import told_singly
+from archiverd.cli.daemon_client import run_now, through_daemon
+from archiverd.cli.wording import told_singly
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import RETRIABLE, State
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
-    from archiverd.cli.asking import Told
+    from archiverd.app.dry_run import Outlook
+    from archiverd.app.operations import Pass
+    from archiverd.cli.daemon_client import Told
     from archiverd.cli.main import Globals
     from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
-    from archiverd.service.outlook import Outlook
-    from archiverd.service.passes import Pass
 
 _OUTLOOK = {
     "to_import": "would import",
@@ -44,14 +44,14 @@ def run(globals_: Globals) -> int:
     Ctrl-C (SIGINT) and SIGTERM finish what is in flight and leave with 130; three within two seconds leave at once.
     Removing the lock file finishes what is in flight and leaves with 1.
     """
-    from archiverd.service import lastexit, workdir  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.process import last_exit, work_dir  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings()
-    with lastexit.recording(settings, "run") as ending:
-        workdir.prepare(settings.app)
-        from archiverd.service import daemon  # noqa: PLC0415 - after the log file is open
+    with last_exit.recording(settings, "run") as ending:
+        work_dir.prepare(settings.app)
+        from archiverd.daemon import main  # noqa: PLC0415 - after the log file is open
 
-        ending.exit_code = run_now(daemon.run(settings))
+        ending.exit_code = run_now(main.run(settings))
     return ending.exit_code
 
 
@@ -80,15 +80,13 @@ def once(
         raise click.UsageError("--import-only and --migrate-only exclude each other")
     settings, _ = globals_.settings(migrating=dry_run and not import_only)
     if dry_run:
-        from archiverd.service import outlook  # noqa: PLC0415
+        from archiverd.app.dry_run import look_ahead  # noqa: PLC0415
 
-        return _tell_outlook(
-            outlook.look_ahead(settings, importing=not migrate_only, migrating=not import_only), as_json
-        )
+        return _tell_outlook(look_ahead(settings, importing=not migrate_only, migrating=not import_only), as_json)
 
     def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
-        from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
-        from archiverd.service.wiring import Order  # noqa: PLC0415
+        from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
+        from archiverd.app.wiring import Order  # noqa: PLC0415
 
         order = Order(
             importing=not migrate_only,
@@ -97,7 +95,7 @@ def once(
             drilling=not incremental,
             until_idle=True,
         )
-        return passes.once(settings, order, incremental=incremental, on_progress=on_progress)
+        return operations.once(settings, order, incremental=incremental, on_progress=on_progress)
 
     alone = _recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
     told = through_daemon(settings, "once", {"incremental": incremental}, alone)
@@ -122,12 +120,12 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
     settings, _ = globals_.settings(migrating=False)
 
     def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
-        from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
-        from archiverd.service.wiring import Order  # noqa: PLC0415
+        from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
+        from archiverd.app.wiring import Order  # noqa: PLC0415
 
         migrating = not missing_for_migration(settings)
         order = Order(importing=stage == "import", migrating=migrating, drilling=False, until_idle=True)
-        return passes.retry(settings, order, Stage(stage), runs, on_progress)
+        return operations.retry(settings, order, Stage(stage), runs, on_progress)
 
     alone = _recorded(settings, "retry", begin, globals_.demand_migration if stage == "migrate" else None)
     told = through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone)
@@ -149,11 +147,11 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     settings, _ = globals_.settings(migrating=False)
 
     def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
-        from archiverd.service import passes  # noqa: PLC0415 - after the log file is open
-        from archiverd.service.wiring import Order  # noqa: PLC0415
+        from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
+        from archiverd.app.wiring import Order  # noqa: PLC0415
 
         order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
-        return passes.recover(settings, order, Stage(stage), on_progress)
+        return operations.recover(settings, order, Stage(stage), on_progress)
 
     alone = _recorded(settings, "recover", begin, globals_.demand_migration if migrating else None)
     told = through_daemon(settings, "recover", {"stage": stage}, alone)
@@ -170,13 +168,13 @@ def _recorded(
 
     ``demand``, if there is one, is called first: it raises ConfigurationError for what the pass lacks.
     """
-    from archiverd.service import lastexit, workdir  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.process import last_exit, work_dir  # noqa: PLC0415 - lazily, for a quick --help
 
     def alone(on_progress: Progress) -> Told:
         if demand is not None:
             demand()
-        with lastexit.recording(settings, command) as ending:
-            workdir.prepare(settings.app)
+        with last_exit.recording(settings, command) as ending:
+            work_dir.prepare(settings.app)
             did = run_now(begin(on_progress))
             ending.exit_code = did.exit_code
         return did.told()
@@ -245,12 +243,13 @@ def _tell_unread(settings: Settings) -> None:
 
     Who may ask the daemon for a pass may perhaps not read its journal, and then is told nothing here.
     """
+    from archiverd.config.paths import journal_in  # noqa: PLC0415
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal import overview  # noqa: PLC0415
-    from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
+    from archiverd.journal import summaries  # noqa: PLC0415
+    from archiverd.journal.reader import reading  # noqa: PLC0415
 
     with contextlib.suppress(ArchiverError, OSError), reading(journal_in(settings.app.work_dir)) as db:
-        for cause in overview.select_causes(db):
+        for cause in summaries.select_causes(db):
             if cause.state is State.OPEN:
                 what = f"run{'s' if len(cause.runs) > 1 else ''} {runset.show(cause.runs, 3)}"
                 click.echo(f"  {what}: open: {cause.error}\n    {cause.remedy}", err=True)
@@ -272,8 +271,9 @@ def _remedy(settings: Settings, failed: Sequence[Mapping[str, object]]) -> str:
 
 def _stage_of(settings: Settings, run: int) -> str:
     """Return the stage that a run failed in, by the journal; empty where that cannot tell."""
+    from archiverd.config.paths import journal_in  # noqa: PLC0415
     from archiverd.journal.queries import select_run  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
+    from archiverd.journal.reader import reading  # noqa: PLC0415
 
     with contextlib.suppress(ArchiverError), reading(journal_in(settings.app.work_dir)) as db:
         row = select_run(db, run)

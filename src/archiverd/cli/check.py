@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.asking import run_now
+from archiverd.cli.daemon_client import run_now
 from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
     from archiverd.cli.main import Globals
-    from archiverd.service.doctor.finding import Finding
+    from archiverd.doctor.finding import Finding
 
 WORDS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -40,9 +40,9 @@ def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | No
     from archiverd import log  # noqa: PLC0415 - lazily, for a quick --help
 
     try:
-        from archiverd.service.doctor import visit  # noqa: PLC0415 - heavy, and it may be what is broken
-        from archiverd.service.doctor.bundle import refuse_if_there, write_bundle  # noqa: PLC0415
-        from archiverd.service.doctor.subject import read_subject  # noqa: PLC0415
+        from archiverd.doctor import checkup  # noqa: PLC0415 - heavy, and it may be what is broken
+        from archiverd.doctor.subject import read_subject  # noqa: PLC0415
+        from archiverd.doctor.support_bundle import refuse_if_there, write_bundle  # noqa: PLC0415
     except ImportError as error:
         raise ArchiverError(
             f"archiverd's own parts cannot be imported: {error}",
@@ -58,10 +58,10 @@ def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | No
     log.configure(globals_.level or "ERROR", globals_.log_format)  # type: ignore[arg-type]
     if bundle is not None:
         refuse_if_there(bundle)
-    findings = run_now(visit.visit(subject, (lambda _: None) if as_json else _tell))
-    right = visit.holds(findings)
+    findings = run_now(checkup.visit(subject, (lambda _: None) if as_json else _tell))
+    right = checkup.holds(findings)
     if as_json:
-        click.echo(json.dumps(visit.told(findings)))
+        click.echo(json.dumps(checkup.told(findings)))
     else:
         _sum_up(findings)
     if bundle is not None:

@@ -73,7 +73,8 @@ class RunNumber(click.IntRange):
 
     def _known(self, ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
         from archiverd import config  # noqa: PLC0415 - lazily, for a quick --help
-        from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415
+        from archiverd.config.paths import journal_in  # noqa: PLC0415
+        from archiverd.journal.reader import reading  # noqa: PLC0415
 
         path = config.find_config(ctx.find_root().params.get("config"))
         work_dir = config.read_work_dir(path) or config.load(path, migrating=False).app.work_dir

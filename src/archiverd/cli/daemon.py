@@ -41,10 +41,10 @@ def resume(globals_: Globals, as_json: bool) -> None:
 
 def _ask(globals_: Globals, command: str) -> dict[str, object]:
     """Return the daemon's answer. Raise ArchiverError if none runs."""
-    from archiverd.service import calling  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.control import client  # noqa: PLC0415 - lazily, for a quick --help
 
     settings, _ = globals_.settings(migrating=False)
-    told = calling.ask_now(settings.app.work_dir, command, {}, SECONDS)
+    told = client.ask_now(settings.app.work_dir, command, {}, SECONDS)
     return told if isinstance(told, dict) else {}
 
 

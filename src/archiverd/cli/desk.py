@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.asking import run_now, through_daemon
 from archiverd.cli.completion import RELEASABLE, WAIVABLE, RunNumber
+from archiverd.cli.daemon_client import run_now, through_daemon
 
 if TYPE_CHECKING:
-    from archiverd.cli.asking import Told
+    from archiverd.cli.daemon_client import Told
     from archiverd.cli.main import Globals
     from archiverd.cli.terminal import Progress
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 @click.pass_obj
 def waive(globals_: Globals, run: int, reason: str, as_json: bool) -> None:
     """Take a run out of the reckoning."""
-    from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.app import operator_commands  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings(migrating=False)
 
     def alone(_: Progress) -> Told:
-        return {"run": run, "state": str(run_now(desk.waive(settings, run, reason)).state)}
+        return {"run": run, "state": str(run_now(operator_commands.waive(settings, run, reason)).state)}
 
     told = through_daemon(settings, "waive", {"run": run, "reason": reason}, alone)
     _tell(told, as_json, f"run {run} is {told['state']}")
@@ -41,12 +41,12 @@ def waive(globals_: Globals, run: int, reason: str, as_json: bool) -> None:
 @click.pass_obj
 def release(globals_: Globals, run: int, override: bool, as_json: bool) -> None:
     """Put a quarantined, waiting or waived run back to work."""
-    from archiverd.service import desk  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.app import operator_commands  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings(migrating=False)
 
     def alone(_: Progress) -> Told:
-        return {"run": run, "state": str(run_now(desk.release(settings, run, override=override)).state)}
+        return {"run": run, "state": str(run_now(operator_commands.release(settings, run, override=override)).state)}
 
     told = through_daemon(settings, "release", {"run": run, "override": override}, alone)
     _tell(told, as_json, f"run {run} is {told['state']}; the daemon, or the next `archiverd once`, takes it up")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.asking import run_now
 from archiverd.cli.completion import ARCHIVED, RunNumber
+from archiverd.cli.daemon_client import run_now
 from archiverd.core.errors import VerificationError
 
 if TYPE_CHECKING:
+    from archiverd.app.export import Export, Source
     from archiverd.cli.main import Globals
-    from archiverd.service.exporting import Export, Source
 
 SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
 
@@ -32,10 +32,10 @@ def export(globals_: Globals, run: int, destination: Path, source: Source | None
     are now, under the same names, so that the two can be compared with `diff -r`. Exit code 1 also if what was written
     is not what was proven when the run was verified.
     """
-    from archiverd.service import exporting  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.app import export as files  # noqa: PLC0415 - a heavy import only this command needs
 
     settings, _ = globals_.settings(migrating=False)
-    done = run_now(exporting.export(settings, run, destination, source))
+    done = run_now(files.export(settings, run, destination, source))
     if as_json:
         click.echo(json.dumps(done.told()))
     else:

@@ -152,14 +152,14 @@ def cli(
 
 def _environment(named: str | None, config: str | None) -> EnvironmentFile | None:
     """Put the variables of the environment file into the environment: one named, or archiver.env beside a YAML file."""
-    configuration = config or os.environ.get("ARCHIVERD_CONFIG")
-    if named is None and configuration is None:
+    config = config or os.environ.get("ARCHIVERD_CONFIG")
+    if named is None and config is None:
         return None
     from archiverd.config import ENVIRONMENT_FILE, is_yaml, take_in  # noqa: PLC0415 - lazily: see above
 
     if named is not None:
         return take_in(Path(named))
-    path = Path(configuration or "")
+    path = Path(config or "")
     beside = path.with_name(ENVIRONMENT_FILE)
     return take_in(beside) if is_yaml(path) and beside.is_file() else None
 
@@ -170,14 +170,14 @@ def _add_commands() -> None:
         archive,
         artdaqdb,
         check,
-        compare,
         completion,
-        configuration,
+        config,
         daemon,
         desk,
         export,
         fhicl,
         parts,
+        reconcile,
         runs,
         status,
     )
@@ -190,7 +190,7 @@ def _add_commands() -> None:
         archive.once,
         archive.retry,
         archive.recover,
-        compare.reconcile,
+        reconcile.reconcile,
         desk.release,
         desk.waive,
         export.export,
@@ -198,7 +198,7 @@ def _add_commands() -> None:
         daemon.pause,
         daemon.resume,
         daemon.drain,
-        configuration.config,
+        config.config,
         artdaqdb.artdaqdb,
         fhicl.fhicl,
         parts.demo,

@@ -11,7 +11,7 @@ import click
 
 from archiverd.cli.completion import RunNumber
 from archiverd.cli.status import tell_hold
-from archiverd.cli.words import ago
+from archiverd.cli.wording import ago
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import WAITING, Stage, State
 
@@ -38,10 +38,10 @@ FLAGS = {
 @click.pass_obj
 def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
     """List runs with their state."""
-    from archiverd.journal import overview  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal import summaries  # noqa: PLC0415 - lazily, for a quick --help
 
     with _journal(globals_) as db:
-        rows = overview.select_briefs(db, [State(state)] if state else list(State))
+        rows = summaries.select_briefs(db, [State(state)] if state else list(State))
     if as_json:
         click.echo(json.dumps({"version": 1, "runs": rows}))
     elif rows:
@@ -174,6 +174,7 @@ def _tell_story(story: Sequence[StoryLine]) -> None:
 
 def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:
     """Open the journal named by the configuration, read-only."""
-    from archiverd.journal.reader import journal_in, reading  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.config.paths import journal_in  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.reader import reading  # noqa: PLC0415 - lazily, for a quick --help
 
     return reading(journal_in(globals_.work_dir()))

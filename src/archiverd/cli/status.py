@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from archiverd.cli.asking import run_now
+from archiverd.cli.daemon_client import run_now
 from archiverd.cli.terminal import progress_bar
-from archiverd.cli.words import ago, cut
+from archiverd.cli.wording import ago, cut
 from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, State
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from archiverd.cli.main import Globals
     from archiverd.config import Settings
-    from archiverd.service.looking import Look
+    from archiverd.status.probe import Look
 
     Told = Mapping[str, Any]
     """A part of what `status --json` prints (docs/commands.md)."""
@@ -53,15 +53,15 @@ def status(globals_: Globals, compare_state: bool, probe: bool, as_json: bool) -
     Plain `status` asks only journal and daemon, and is quick. With --probe or --compare-state the run-records
     directory, artdaqDB and UconDB are asked what they hold; exit code 1 if one of them cannot be reached.
     """
-    looking = probe or compare_state
-    found = _stand(globals_, looking=looking, comparing=compare_state)
+    probe = probe or compare_state
+    found = _stand(globals_, looking=probe, comparing=compare_state)
     problems = [problem for source in found["sources"] for problem in source["problems"]]
     if problems:
         _log_problems(globals_, problems)
     if as_json:
         click.echo(json.dumps(found))
     else:
-        _tell(found, whole=looking)
+        _tell(found, whole=probe)
     return 1 if problems else 0
 
 
@@ -76,19 +76,19 @@ def tell_hold(hold: Told, now: float) -> None:
 
 def _stand(globals_: Globals, *, looking: bool, comparing: bool) -> Told:
     """Return how we stand, by the running daemon if it answers, else by the journal."""
+    from archiverd.control import client  # noqa: PLC0415
     from archiverd.core.errors import ArchiverError  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.service import calling  # noqa: PLC0415
 
     daemon: Told | None = None
     asked = {"looking": looking, "comparing": comparing}
     try:
         work_dir = globals_.work_dir()
         if not looking:
-            return cast("Told", calling.ask_now(work_dir, "standing", asked, DAEMON_SECONDS))
+            return cast("Told", client.ask_now(work_dir, "standing", asked, DAEMON_SECONDS))
         with progress_bar("status") as tell:
             tell(0, 0, "asking the databases what they hold")
-            return cast("Told", calling.ask_now(work_dir, "standing", asked, LOOK_SECONDS))
-    except calling.NobodyListensError:
+            return cast("Told", client.ask_now(work_dir, "standing", asked, LOOK_SECONDS))
+    except client.NobodyListensError:
         pass
     except ArchiverError as error:
         daemon = {"error": str(error), "remedy": error.remedy}
@@ -97,29 +97,30 @@ def _stand(globals_: Globals, *, looking: bool, comparing: bool) -> Told:
 
 def _stand_alone(globals_: Globals, daemon: Told | None, *, looking: bool, comparing: bool) -> Told:
     """Put together how we stand; ``daemon`` is None if none runs, or says why it cannot tell."""
-    from archiverd.journal.reader import journal_in, reading_if_there  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.service import standing  # noqa: PLC0415
+    from archiverd.config.paths import journal_in  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.journal.reader import reading_if_there  # noqa: PLC0415 - lazily, for a quick --help
+    from archiverd.status import report  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=False, logging=looking)
     with reading_if_there(journal_in(settings.app.work_dir)) as db:
         looks = _look(settings, db) if looking else None
-        return standing.gather(settings, db, daemon, looks, comparing=comparing).told()
+        return report.gather(settings, db, daemon, looks, comparing=comparing).told()
 
 
 def _look(settings: Settings, db: Any) -> list[Look]:
     """Ask the sources now."""
-    from archiverd.service import looking  # noqa: PLC0415 - heavy imports that plain `status` does without
+    from archiverd.status import probe  # noqa: PLC0415 - heavy imports that plain `status` does without
 
     verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
     with progress_bar("status") as tell:
         tell(0, 0, "asking the databases what they hold")
-        return run_now(looking.look_alone(settings, verified))
+        return run_now(probe.look_alone(settings, verified))
 
 
 def _log_problems(globals_: Globals, problems: Sequence[Told]) -> None:
     """Log what could not be reached, as the runbook has it."""
     from archiverd import log  # noqa: PLC0415 - heavy imports that plain `status` does without
-    from archiverd.service.log_file import join_log_file  # noqa: PLC0415
+    from archiverd.process.log_file import join_log_file  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=False)
     join_log_file(settings.app)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from archiverd.config.environment_file import ENVIRONMENT_FILE, EnvironmentFile, take_in
-    from archiverd.config.finding import SEARCHED, find_config, read_work_dir
-    from archiverd.config.loading import LOG_FILE_NAME, load, read_file, read_written
+    from archiverd.config.loader import LOG_FILE_NAME, load, read_file, read_written
+    from archiverd.config.location import SEARCHED, find_config, read_work_dir
     from archiverd.config.models import (
         CONVERTED,
         App,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from archiverd.config.provenance import Origin, origins
     from archiverd.config.tables import is_yaml
-    from archiverd.config.validating import missing_for_migration
+    from archiverd.config.validation import missing_for_migration
 
 __all__ = [
     "CONVERTED",
@@ -62,8 +62,8 @@ __all__ = [
 _HOMES = {
     "CONVERTED": "models",
     "ENVIRONMENT_FILE": "environment_file",
-    "LOG_FILE_NAME": "loading",
-    "SEARCHED": "finding",
+    "LOG_FILE_NAME": "loader",
+    "SEARCHED": "location",
     "App": "models",
     "AppFuzz": "models",
     "ArtdaqDb": "models",
@@ -76,14 +76,14 @@ _HOMES = {
     "Settings": "models",
     "Slack": "models",
     "credential": "models",
-    "find_config": "finding",
+    "find_config": "location",
     "is_yaml": "tables",
-    "load": "loading",
-    "missing_for_migration": "validating",
+    "load": "loader",
+    "missing_for_migration": "validation",
     "origins": "provenance",
-    "read_file": "loading",
-    "read_work_dir": "finding",
-    "read_written": "loading",
+    "read_file": "loader",
+    "read_work_dir": "location",
+    "read_written": "loader",
     "take_in": "environment_file",
 }
 """The module of each name, imported when the name is first used: finding a file must not cost what validating does."""

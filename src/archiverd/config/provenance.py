@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from archiverd.config.loading import read_traced
+from archiverd.config.loader import read_traced
 from archiverd.config.models import Section, Settings
 from archiverd.config.secrecy import HIDDEN, without_login
 from archiverd.config.sources import Sources

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from archiverd.config.paths import journal_in
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.demo import processes, runs, summary
-from archiverd.journal.reader import journal_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -11,11 +11,11 @@ from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.lanes import BACKOFF_CAP_SECONDS, Lane, takes_oldest
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
-from archiverd.journal.applying import allowed, apply, apply_shown, trim_story
-from archiverd.journal.failures import journal_error
-from archiverd.journal.opening import open_sound
+from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, takes_oldest
+from archiverd.journal.errors import journal_error
+from archiverd.journal.integrity import open_sound
+from archiverd.journal.notified import Told
 from archiverd.journal.queries import (
     among,
     select_files,
@@ -30,7 +30,7 @@ from archiverd.journal.queries import (
     select_waiting,
 )
 from archiverd.journal.rows import FirstPhaseRow, Move, legible
-from archiverd.journal.telling import Told
+from archiverd.journal.transitions import allowed, apply, apply_shown, trim_story
 from archiverd.journal.writer import GROUP_LIMIT, Writer
 
 if TYPE_CHECKING:

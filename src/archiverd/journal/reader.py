@@ -7,17 +7,12 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
-from archiverd.journal.failures import journal_error
-from archiverd.journal.tables import connect
+from archiverd.journal.errors import journal_error
+from archiverd.journal.schema import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-def journal_in(work_dir: Path) -> Path:
-    """Return where the journal of a work directory is."""
-    return work_dir / "journal.sqlite"
 
 
 def is_there(path: Path) -> bool:

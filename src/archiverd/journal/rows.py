@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from archiverd.core.lanes import Lane
 from archiverd.core.machine import Event, Stage, State
+from archiverd.core.priority import Lane
 
 if TYPE_CHECKING:
     import sqlite3

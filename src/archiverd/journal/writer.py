@@ -14,8 +14,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
-from archiverd.aside import aside
-from archiverd.journal.failures import is_damage, journal_error
+from archiverd.detached import aside
+from archiverd.journal.errors import is_damage, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,14 +11,14 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from archiverd.journal.books import TAGS
+from archiverd.journal.state_files import TAGS
 from archiverd.notify.message import Message, RunLine, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from archiverd.journal.notified import Failed, News, Repaired
     from archiverd.journal.rows import Hold
-    from archiverd.journal.telling import Failed, News, Repaired
 
 CAUSES_TOLD = 3
 """At most so many causes of a stage get messages of their own; the others share one."""

@@ -12,8 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.aside import dial
 from archiverd.core.errors import ReportingError, Retry
+from archiverd.detached import dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable

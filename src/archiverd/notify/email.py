@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import aiosmtplib
 
 from archiverd import log
-from archiverd.aside import aside, dial
 from archiverd.core.errors import ReportingError, Retry
+from archiverd.detached import aside, dial
 from archiverd.notify.message import Message, Topic, clock_text, one_line
 
 if TYPE_CHECKING:

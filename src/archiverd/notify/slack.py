@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import WebClient
 
-from archiverd.aside import aside
 from archiverd.core.errors import ReportingError, Retry
+from archiverd.detached import aside
 from archiverd.notify.message import Message, Topic, clock_text, one_line
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from archiverd.runrecord.sighting import ENVIRONMENT, METADATA
+from archiverd.runrecord.snapshot import ENVIRONMENT, METADATA
 from archiverd.runrecord.spelling import BLANKS
 
 if TYPE_CHECKING:
-    from archiverd.runrecord.sighting import Sighting
+    from archiverd.runrecord.snapshot import Sighting
 
 _TIME_LINE: Final = re.compile(rb"^[ \t]*(?:DAQInterface )?[Ss](tart|top) time:([^\r\n]*)[\r\n]", re.MULTILINE)
 _TOTAL_EVENTS: Final = re.compile(rb"^[ \t]*Total events:[^\r\n]*[\r\n]", re.MULTILINE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archiverd.runrecord.completeness import time_lines
-from archiverd.runrecord.sighting import METADATA, tail
+from archiverd.runrecord.snapshot import METADATA, tail
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,17 +14,18 @@ import secrets
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb import failures, lookup, storing
-from archiverd.ucondb.greeting import Greeting, greet
+from archiverd.ucondb import errors, lookup, upload
+from archiverd.ucondb.http import Wire, system_words, tls_context
 from archiverd.ucondb.login import Login
-from archiverd.ucondb.reading import Received, receive
+from archiverd.ucondb.readback import Received, receive
+from archiverd.ucondb.server_info import Greeting, greet
+from archiverd.ucondb.session import Site
 from archiverd.ucondb.settings import UconDBSettings
-from archiverd.ucondb.site import Site
-from archiverd.ucondb.wire import Wire, system_words, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from archiverd.config import Settings
     from archiverd.ucondb.port import Fingerprint, Found, Outcome
 
 __all__ = ["HttpUconDB", "UconDBSettings"]
@@ -50,7 +51,7 @@ class HttpUconDB:
             tls = await asyncio.to_thread(tls_context, verify=settings.verify_tls, ca_file=settings.ca_file)
         except OSError as error:
             raise UconDBError(
-                f"{failures.INITIALIZE.text}: cannot use {settings.ca_file}: {system_words(error)}",
+                f"{errors.INITIALIZE.text}: cannot use {settings.ca_file}: {system_words(error)}",
                 remedy="ucon_db.ca_file must be a readable PEM file of certificates",
             ) from error
         site = Site(settings, Wire(settings.server_url, settings.timeout_seconds, tls))
@@ -69,16 +70,16 @@ class HttpUconDB:
 
     async def check_server(self) -> None:
         """See ``port.UconDB``."""
-        purpose = failures.INITIALIZE
+        purpose = errors.INITIALIZE
         reply = await self._site.get(self._settings.probe_target(), purpose)
         if reply.status != 200:
-            raise failures.refused(purpose, reply)
+            raise errors.refused(purpose, reply)
         if reply.body.strip() != b"OK":  # status 200 even when the database is down (T17)
-            raise failures.nonsense(purpose, f"UconDB's database does not answer: {failures.detail_of(reply)}")
+            raise errors.nonsense(purpose, f"UconDB's database does not answer: {errors.detail_of(reply)}")
 
     async def check_login(self) -> None:
         """See ``port.UconDB``."""
-        await self._login.check(failures.INITIALIZE)
+        await self._login.check(errors.INITIALIZE)
 
     async def greet(self) -> Greeting:
         """Ask for the server's version and its time. Raise UconDBError if it does not answer."""
@@ -86,7 +87,7 @@ class HttpUconDB:
 
     async def look_up(self, key: str) -> Found | None:
         """See ``port.UconDB``."""
-        return await lookup.look_up(self._site, key, failures.looking_up(key))
+        return await lookup.look_up(self._site, key, errors.looking_up(key))
 
     async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
         """See ``port.UconDB``.
@@ -94,11 +95,11 @@ class HttpUconDB:
         A UconDBError says that nothing was stored, or that what stands under the key could not be read back now.
         Raise VerificationError if UconDB confirms the put and gives other bytes back all the same.
         """
-        return await storing.store(self._site, self._login, key, blob, tag=tag, look_first=look_first)
+        return await upload.store(self._site, self._login, key, blob, tag=tag, look_first=look_first)
 
     async def replace(self, key: str, blob: bytes, *, tag: str) -> Outcome:
         """See ``port.UconDB``. Raise as ``store`` does."""
-        return await storing.replace(self._site, self._login, key, blob, tag=tag)
+        return await upload.replace(self._site, self._login, key, blob, tag=tag)
 
     async def read(self, key: str) -> bytes:
         """See ``port.UconDB``. Raise UconDBError also if the key is free, or its bytes do not fit UconDB's checksum."""
@@ -118,7 +119,7 @@ class HttpUconDB:
 
     async def _receive(self, key: str, *, keep: bool) -> Received:
         """Read what is under ``key``, whose size a look-up tells first: patience hangs on it."""
-        purpose = failures.reading_back(key)
+        purpose = errors.reading_back(key)
         found = await lookup.look_up(self._site, key, purpose)
         if found is None:
             raise UconDBError(
@@ -128,7 +129,7 @@ class HttpUconDB:
             )
         received = await receive(self._site, key, found.data_size, purpose, keep=keep)
         if not received.intact:
-            raise failures.nonsense(purpose, "the bytes do not fit the checksum UconDB keeps of them")
+            raise errors.nonsense(purpose, "the bytes do not fit the checksum UconDB keeps of them")
         return received
 
     @property
@@ -144,3 +145,21 @@ class HttpUconDB:
         if self._opened is None:
             raise UconDBError("The UconDB client is not open", retry=Retry.BUG)
         return self._opened
+
+
+def make_ucondb(settings: Settings, folder: str | None = None) -> HttpUconDB:
+    """Return the UconDB client for the folder proper, or for ``folder``."""
+    u = settings.ucon_db
+    return HttpUconDB(
+        UconDBSettings(
+            server_url=u.server_url,
+            folder=folder or u.folder_name,
+            object=u.object_name,
+            user=u.writer_user,
+            password=u.writer_password.get_secret_value(),
+            timeout_seconds=u.timeout_seconds,
+            verify_tls=u.verify_tls,
+            ca_file=u.ca_file,
+            rereads=settings.app.run_process_retries,
+        )
+    )

@@ -6,15 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from archiverd.ucondb.digest import Challenge, authorization, parse_challenge
-from archiverd.ucondb.failures import detail_of, refused
-from archiverd.ucondb.site import persistently
+from archiverd.ucondb.errors import detail_of, refused
+from archiverd.ucondb.session import persistently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from archiverd.ucondb.failures import Purpose
-    from archiverd.ucondb.site import Site
-    from archiverd.ucondb.wire import Reply
+    from archiverd.ucondb.errors import Purpose
+    from archiverd.ucondb.http import Reply
+    from archiverd.ucondb.session import Site
 
 
 class Login:

@@ -7,17 +7,17 @@ import json
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import UconDBError
-from archiverd.ucondb.failures import LIST, Purpose, nonsense, refused, settled
+from archiverd.ucondb.errors import LIST, Purpose, nonsense, refused, settled
 from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
+from archiverd.ucondb.session import persistently
 from archiverd.ucondb.settings import acceptable
-from archiverd.ucondb.site import persistently
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from archiverd.ucondb.http import Reply
     from archiverd.ucondb.port import Found
-    from archiverd.ucondb.site import Site
-    from archiverd.ucondb.wire import Reply
+    from archiverd.ucondb.session import Site
 
 LISTING_LIMIT = 1 << 28
 """Bytes of a list: a record takes about 216, so this is more than a million versions."""

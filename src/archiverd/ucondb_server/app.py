@@ -10,12 +10,12 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from archiverd.ucondb_server import writing
+from archiverd.ucondb_server import write_endpoints
 from archiverd.ucondb_server.exchange import ClientLeftError, Exchange
 from archiverd.ucondb_server.faults import Drill, Fault
-from archiverd.ucondb_server.reading import READERS, lookup_versions
+from archiverd.ucondb_server.instance import Call
+from archiverd.ucondb_server.read_endpoints import READERS, lookup_versions
 from archiverd.ucondb_server.replies import PLAIN, Refusal, Reply, failure, text, unknown_endpoint
-from archiverd.ucondb_server.site import Call
 from archiverd.ucondb_server.spool import PIECE, Spool
 from archiverd.ucondb_server.target import parameters_of, take_apart
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from archiverd.ucondb_server.site import Site
+    from archiverd.ucondb_server.instance import Site
     from archiverd.ucondb_server.store import Blob
 
 _Given = ParamSpec("_Given")
@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 LARGEST_SELECTION = 1 << 24
 """Bytes of a look-up's body; 12 000 keys are about 0.2 MB."""
 
-_WRITERS = {"tag": writing.tag, "create_folder": writing.create_folder}
+_WRITERS = {"tag": write_endpoints.tag, "create_folder": write_endpoints.create_folder}
 _ENDPOINTS = frozenset({*READERS, *_WRITERS, "put", "lookup_versions"})
 _DATABASE_DOWN = 'connection to server at "127.0.0.1", port 5432 failed: Connection refused\n'
 _log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Application:
             authorization=exchange.header(b"authorization"),
             received=exchange.received,
         )
-        if writing.is_put(call):
+        if write_endpoints.is_put(call):
             return await self._put(exchange, call)
         if call.endpoint == "lookup_versions":
             return await self._look_up(exchange, call)
@@ -125,11 +125,11 @@ class Application:
         return await self._in_thread(self._reading, READERS[call.endpoint], self._site, call)
 
     async def _put(self, exchange: Exchange, call: Call) -> Reply:
-        place = await self._in_thread(self._reading, writing.locate, self._site, call)
-        with Spool(self._spool_directory, limit=writing.LARGEST_BLOB) as body:
+        place = await self._in_thread(self._reading, write_endpoints.locate, self._site, call)
+        with Spool(self._spool_directory, limit=write_endpoints.LARGEST_BLOB) as body:
             await self._receive(exchange, body)
-            draft = await self._in_thread(self._reading, writing.check, self._site, call, place, body)
-            return await self._in_thread(self._writing, writing.store, self._site, call, place, draft, body)
+            draft = await self._in_thread(self._reading, write_endpoints.check, self._site, call, place, body)
+            return await self._in_thread(self._writing, write_endpoints.store, self._site, call, place, draft, body)
 
     async def _look_up(self, exchange: Exchange, call: Call) -> Reply:
         with Spool(self._spool_directory, limit=LARGEST_SELECTION) as body:

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from archiverd.ucondb_server.app import Application
 from archiverd.ucondb_server.digest import Credentials
 from archiverd.ucondb_server.faults import Drill, parse_plan
-from archiverd.ucondb_server.site import Site
+from archiverd.ucondb_server.instance import Site
 from archiverd.ucondb_server.store import Store, StoreError
 
 if TYPE_CHECKING:

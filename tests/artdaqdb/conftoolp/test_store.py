@@ -12,7 +12,7 @@ import pytest
 
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.check import check_database
-from archiverd.artdaqdb.filesystem.mending import INTENT
+from archiverd.artdaqdb.filesystem.repair import INTENT
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, FhiclError, Retry

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.tools.making import make_tools_db
+from archiverd.artdaqdb.tools.factory import make_tools_db
 from tests.artdaqdb.tools import standin
 
 if TYPE_CHECKING:

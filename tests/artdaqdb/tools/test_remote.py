@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.tools.making import make_tools_db
+from archiverd.artdaqdb.tools.factory import make_tools_db
 from archiverd.artdaqdb.tools.remote import There
 from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry

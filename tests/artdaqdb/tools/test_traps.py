@@ -15,7 +15,7 @@ from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.artdaqdb.tools import command
 from archiverd.artdaqdb.tools.command import Outcome
-from archiverd.artdaqdb.tools.making import make_tools_db
+from archiverd.artdaqdb.tools.factory import make_tools_db
 from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry

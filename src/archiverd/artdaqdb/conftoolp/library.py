@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archiverd import fhicl
-from archiverd.artdaqdb.conftoolp.failures import NOTHING_THERE, refused, wrong_answer
+from archiverd.artdaqdb.conftoolp.errors import NOTHING_THERE, refused, wrong_answer
 from archiverd.core.errors import FhiclError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.artdaqdb.conftoolp.failures import closing
+from archiverd.artdaqdb.conftoolp.errors import closing
 from archiverd.artdaqdb.conftoolp.process import DiedError, Worker, deaths_told
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.conftoolp.failures import (
+from archiverd.artdaqdb.conftoolp.errors import (
     broken,
     cannot_start,
     crashed,

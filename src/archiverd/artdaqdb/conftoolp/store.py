@@ -17,12 +17,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import fhicl
-from archiverd.artdaqdb.conftoolp.failures import not_kept, wrong_answer
+from archiverd.artdaqdb.conftoolp.errors import not_kept, wrong_answer
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
 from archiverd.artdaqdb.conftoolp.process import Launch, Worker, deaths_told
-from archiverd.artdaqdb.filesystem.keeping import Files
-from archiverd.artdaqdb.filesystem.mending import Intent
+from archiverd.artdaqdb.filesystem.external_writer import Files
+from archiverd.artdaqdb.filesystem.repair import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
 from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB

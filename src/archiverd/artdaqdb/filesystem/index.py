@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiverd.artdaqdb.documents import text
-from archiverd.artdaqdb.filesystem import oids
+from archiverd.artdaqdb.filesystem import object_ids
 from archiverd.core.errors import ArtdaqDBError, Retry
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Index:
 
     def __init__(self) -> None:
         """Make the index of an empty collection."""
-        self._all = oids.by_first_byte(b"")
+        self._all = object_ids.by_first_byte(b"")
         self._sections: dict[str, dict[str, bytes]] = {name: {} for name in SECTIONS}
         self._assigned: dict[str, str] = {}
         """Ascending time stamps of a configuration, joined as they stand in the file."""
@@ -74,18 +74,18 @@ class Index:
         self._versions: dict[str, list[str]] | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._all)) // oids.SIZE + len(self._strange.get((OUID, ""), ()))
+        return sum(map(len, self._all)) // object_ids.SIZE + len(self._strange.get((OUID, ""), ()))
 
     def __contains__(self, oid: str) -> bool:
-        if not oids.FORM.fullmatch(oid):
+        if not object_ids.FORM.fullmatch(oid):
             return oid in self._strange.get((OUID, ""), ())
         ids = bytes.fromhex(oid)
-        return oids.contains(self._all[ids[0]], ids)
+        return object_ids.contains(self._all[ids[0]], ids)
 
     def __iter__(self) -> Iterator[str]:
         """Yield all object ids."""
         for ids in self._all:
-            yield from oids.unpack(ids)
+            yield from object_ids.unpack(ids)
         yield from sorted(self._strange.get((OUID, ""), ()))
 
     def keys(self, section: str) -> Mapping[str, object]:
@@ -94,7 +94,9 @@ class Index:
 
     def of(self, section: str, key: str) -> list[str]:
         """Return the object ids under ``key`` of a section, ascending; none if there is no such key."""
-        return sorted((*oids.unpack(self._sections[section].get(key, b"")), *self._strange.get((section, key), ())))
+        return sorted(
+            (*object_ids.unpack(self._sections[section].get(key, b"")), *self._strange.get((section, key), ()))
+        )
 
     def entries(self) -> Iterator[tuple[str, str, str]]:
         """Yield section, key and object id of every entry."""
@@ -134,11 +136,11 @@ class Index:
 
     def merge(self, other: Index) -> bool:
         """Take in whatever ``other`` has and this one has not; tell whether this one has what ``other`` has not."""
-        self._all = [oids.union(mine, theirs) for mine, theirs in zip(self._all, other._all, strict=True)]
+        self._all = [object_ids.union(mine, theirs) for mine, theirs in zip(self._all, other._all, strict=True)]
         for section, theirs in other._sections.items():
             mine = self._sections[section]
             for key, ids in theirs.items():
-                mine[key] = oids.union(mine[key], ids) if key in mine else ids
+                mine[key] = object_ids.union(mine[key], ids) if key in mine else ids
         for where, strange in other._strange.items():
             self._strange[where] = self._strange.get(where, frozenset()) | strange
         for configuration, stamps in other._assigned.items():
@@ -183,7 +185,7 @@ class Index:
     def _parts(self) -> Iterator[str]:
         """Yield the text in small parts."""
         strange = (OUID, "") in self._strange
-        every = (_quoted(sorted(self)),) if strange else map(oids.inside, filter(None, self._all))
+        every = (_quoted(sorted(self)),) if strange else map(object_ids.inside, filter(None, self._all))
         yield f'{{\n"{OUID}" : [\n'
         for number, some in enumerate(every):
             yield f",\n{some}" if number else some
@@ -198,18 +200,18 @@ class Index:
         """Return what stands in the array of a key."""
         if (section, key) in self._strange:
             return _quoted(self.of(section, key))
-        return oids.inside(self._sections[section][key])
+        return object_ids.inside(self._sections[section][key])
 
     def _include(self, section: str, key: str, oid: str) -> None:
         """Note ``oid`` under a key, or among all."""
-        if not oids.FORM.fullmatch(oid):
+        if not object_ids.FORM.fullmatch(oid):
             self._strange[section, key] = self._strange.get((section, key), frozenset()) | {oid}
             return
         ids = bytes.fromhex(oid)
         if section == OUID:
-            self._all[ids[0]] = oids.including(self._all[ids[0]], ids)
+            self._all[ids[0]] = object_ids.including(self._all[ids[0]], ids)
         else:
-            self._sections[section][key] = oids.including(self._sections[section][key], ids)
+            self._sections[section][key] = object_ids.including(self._sections[section][key], ids)
 
     @classmethod
     def _as_written(cls, data: bytes) -> Index | None:
@@ -223,9 +225,9 @@ class Index:
         index = cls()
         equal: dict[bytes, bytes] = {}
         try:
-            index._all = oids.by_first_byte(oids.outside(data[data.find(b"[") + 1 : data.find(b"]")]))
+            index._all = object_ids.by_first_byte(object_ids.outside(data[data.find(b"[") + 1 : data.find(b"]")]))
             for section, start, end in zip(SECTIONS, starts, starts[1:], strict=False):
-                members = ((match[1], oids.outside(match[2])) for match in _MEMBER.finditer(data, start, end))
+                members = ((match[1], object_ids.outside(match[2])) for match in _MEMBER.finditer(data, start, end))
                 index._sections[section] = {key.decode(): equal.setdefault(ids, ids) for key, ids in members}
             stamped = _MEMBER.finditer(data, starts[-1])
             index._assigned = {match[1].decode(): match[2][1:-1].decode() for match in stamped}
@@ -244,7 +246,7 @@ class Index:
         index = cls()
         equal: dict[bytes, bytes] = {}
         ids, strange = _sorted_out(content[OUID])
-        index._all = oids.by_first_byte(ids)
+        index._all = object_ids.by_first_byte(ids)
         if strange:
             index._strange[OUID, ""] = strange
         for section in SECTIONS:
@@ -286,8 +288,8 @@ def _sorted_out(listed: Iterable[object]) -> tuple[bytes, frozenset[str]]:
     for oid in listed:
         if not isinstance(oid, str) or not oid or "/" in oid or "\0" in oid:
             raise ValueError(f"{oid!r} is not an object id")
-        (known if oids.FORM.fullmatch(oid) else strange).add(oid)
-    return oids.pack(known), frozenset(strange)
+        (known if object_ids.FORM.fullmatch(oid) else strange).add(oid)
+    return object_ids.pack(known), frozenset(strange)
 
 
 def _escaped(stamp: str) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
-from archiverd.artdaqdb.filesystem.failures import ACCESS, LISTING, told
-from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, told
+from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.runs import Runs
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError

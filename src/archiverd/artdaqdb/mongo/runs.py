@@ -16,7 +16,7 @@ from archiverd.core.errors import ArtdaqDBError, FhiclError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from archiverd.artdaqdb.mongo.wire import Connection
+    from archiverd.artdaqdb.mongo.connection import Connection
     from archiverd.artdaqdb.port import ArchivedRun
 
 VERSION, CONFIGURATION = "version", "configurations.name"

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
+from archiverd.artdaqdb.mongo.connection import Connection
 from archiverd.artdaqdb.mongo.documents import to_bson
 from archiverd.artdaqdb.mongo.runs import CONFIGURATION, VERSION, Runs, object_id
 from archiverd.artdaqdb.mongo.uri import parse_uri
-from archiverd.artdaqdb.mongo.wire import Connection
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import (
     SYSTEM_LAYOUT,

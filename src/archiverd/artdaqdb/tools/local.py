@@ -16,7 +16,7 @@ from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from archiverd.artdaqdb.filesystem.keeping import Files
+    from archiverd.artdaqdb.filesystem.external_writer import Files
 
 
 class Here:

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from archiverd import fhicl
-from archiverd.artdaqdb.filesystem.keeping import Files
-from archiverd.artdaqdb.filesystem.mending import Intent
+from archiverd.artdaqdb.filesystem.external_writer import Files
+from archiverd.artdaqdb.filesystem.repair import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, already, checked, difference, no_run_to_export, no_run_to_update

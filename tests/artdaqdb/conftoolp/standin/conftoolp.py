@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd import fhicl
 from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
 from archiverd.artdaqdb.filesystem.index import CONFIGURATION, EMPTY, ENTITY, RUN, VERSION, Index, Names
-from archiverd.artdaqdb.filesystem.oids import make_oid
+from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.port import Entity
 from archiverd.artdaqdb.rules import SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, FhiclError

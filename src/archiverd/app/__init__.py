@@ -1,0 +1,1 @@
+"""Puts the parts together: wiring, operations, export, dry run."""

@@ -1,0 +1,79 @@
+"""What a pass would do, without doing any of it: `archiverd once --dry-run`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.config.paths import journal_path
+from archiverd.core.machine import Event, Stage, State
+from archiverd.journal.queries import select_states
+from archiverd.journal.reader import reading_if_there
+from archiverd.process.work_dir import read_first_start
+from archiverd.watch.open_runs import Judge, OpenRun
+from archiverd.watch.watcher import scan
+
+if TYPE_CHECKING:
+    from archiverd.config import Settings
+    from archiverd.journal.rows import RunRow
+
+_TO_IMPORT = (State.QUEUED, State.IMPORTING)
+_TO_UPLOAD = (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The runs a pass would take up, and those it would not; each ascending."""
+
+    to_import: tuple[int, ...]
+    to_upload: tuple[int, ...]
+    """Runs that are in artdaqDB, or would be once imported."""
+    still_open: tuple[int, ...]
+    set_aside: tuple[int, ...]
+    """Quarantined and in conflict: they wait for an operator."""
+
+
+def look_ahead(settings: Settings, *, importing: bool, migrating: bool) -> Outlook:
+    """Tell what a pass over these stages would do now. Raise ArchiverError if directory or journal cannot be read."""
+    rows = _rows(settings)
+    found = scan(settings.source_files.run_records_dir).runs
+    ended, still_open = _judge(
+        settings, rows, {run for run in found if run not in rows or rows[run].state is State.OPEN}
+    )
+    queued = {row.run for row in rows.values() if _waits(row, Stage.IMPORT, _TO_IMPORT)} | ended if importing else set()
+    imported = {row.run for row in rows.values() if _waits(row, Stage.MIGRATE, _TO_UPLOAD)}
+    set_aside = {row.run for row in rows.values() if row.state in (State.QUARANTINED, State.CONFLICT)}
+    return Outlook(
+        tuple(sorted(queued)),
+        tuple(sorted(imported | queued)) if migrating else (),
+        tuple(sorted(still_open)),
+        tuple(sorted(set_aside)),
+    )
+
+
+def _rows(settings: Settings) -> dict[int, RunRow]:
+    """Return what the journal knows, if there is one."""
+    with reading_if_there(journal_path(settings)) as db:
+        return {} if db is None else {row.run: row for row in select_states(db, list(State))}
+
+
+def _waits(row: RunRow, stage: Stage, states: tuple[State, ...]) -> bool:
+    """Tell whether a run is to go through ``stage`` next, retries included."""
+    return row.state in states or (row.state is State.RETRY_WAIT and row.stage is stage)
+
+
+def _judge(settings: Settings, rows: dict[int, RunRow], runs: set[int]) -> tuple[set[int], set[int]]:
+    """Return which of ``runs`` have ended and are taken, and which are still open, all taken as settled."""
+    judge = Judge(settings, time.time, time.monotonic, settle_seconds=0.0)  # a pass gives them their time to settle
+    first_start = read_first_start(settings.app.work_dir)
+    judge.first_start = first_start if first_start is not None else 0.0 if rows else time.time()
+    for row in rows.values():
+        if row.started and row.partition is not None:
+            judge.latest[row.partition] = max(row.run, judge.latest.get(row.partition, 0))
+    taken: set[int] = set()
+    passed_over: set[int] = set()
+    for run in sorted(runs, reverse=True):
+        for move in judge.look([OpenRun(run)]).ended:
+            (passed_over if move.event is Event.PASSED_OVER else taken).add(run)
+    return taken, runs - taken - passed_over

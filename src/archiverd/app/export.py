@@ -1,0 +1,111 @@
+"""`archiverd export`: from a database to a directory, beside a daemon or without one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from archiverd import config
+from archiverd.app import export_directory
+from archiverd.artdaqdb.backends import make_reader
+from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
+from archiverd.artdaqdb.rules import no_run_to_export
+from archiverd.config.paths import journal_path
+from archiverd.core.errors import ArchiverError, ArtdaqDBError, ConfigurationError
+from archiverd.core.machine import State
+from archiverd.disk import RealDisk
+from archiverd.journal.queries import select_run
+from archiverd.journal.reader import reading_if_there
+from archiverd.ucondb.client import make_ucondb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archiverd.app.export_directory import Content, Written
+    from archiverd.config import Settings
+
+Source = Literal["artdaqdb", "ucondb"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written."""
+
+    run: int
+    source: Source
+    directory: Path
+    files: list[Written]
+    proven: bool | None
+    """Whether these are the bytes that were read back when the run was verified; None if the journal cannot tell."""
+
+    def told(self) -> dict[str, object]:
+        """Return it as JSON has it (docs/commands.md)."""
+        files = [asdict(file) for file in self.files]
+        return {
+            "version": 1,
+            "run": self.run,
+            "source": self.source,
+            "directory": str(self.directory),
+            "proven": self.proven,
+            "files": files,
+        }
+
+
+async def export(settings: Settings, run: int, destination: Path, source: Source | None) -> Export:
+    """Write ``run``'s files to ``destination``; without a ``source`` from UconDB, or artdaqDB where there is none.
+
+    Raise UconDBError, ArtdaqDBError, BlobCreationError or ArchiverError; then nothing was written.
+    """
+    chosen: Source = source or ("ucondb" if _has_ucondb(settings) else "artdaqdb")
+    content = await (_from_ucondb(settings, run) if chosen == "ucondb" else _from_artdaqdb(settings, run))
+    uri = settings.artdaq_db.database_uri
+    closed = [settings.source_files.run_records_dir, *([parse_uri(uri)] if uri.startswith(SCHEME) else [])]
+    written = await asyncio.to_thread(export_directory.write, RealDisk(), content.files, destination, closed)
+    return Export(run, chosen, destination, written, await asyncio.to_thread(_proven, settings, run, content))
+
+
+def _has_ucondb(settings: Settings) -> bool:
+    """Tell whether blobs can be read from UconDB; reading needs no password."""
+    return not set(config.missing_for_migration(settings)) - {"writer_user", "writer_password"}
+
+
+async def _from_ucondb(settings: Settings, run: int) -> Content:
+    if not _has_ucondb(settings):
+        raise ConfigurationError(
+            "[ucon_db] is not configured: there is no UconDB to export from",
+            remedy="set server_url, folder_name and object_name, or export --from artdaqdb",
+        )
+    ucondb = make_ucondb(settings)
+    await ucondb.open()
+    try:
+        return await export_directory.read_ucondb(ucondb, run)
+    except ArchiverError as error:
+        error.remedy += f"; `archiverd why {run}` tells what is known of it; --from artdaqdb asks artdaqDB instead"
+        raise
+    finally:
+        await ucondb.close()
+
+
+async def _from_artdaqdb(settings: Settings, run: int) -> Content:
+    artdaqdb = make_reader(settings.artdaq_db)
+    await artdaqdb.open()
+    try:
+        return await export_directory.read_artdaqdb(artdaqdb, run)
+    except ArtdaqDBError as error:
+        if str(error) == str(no_run_to_export(run)):
+            error.remedy = f"`archiverd why {run}` tells what became of it; --from ucondb asks UconDB instead"
+        raise
+    finally:
+        await artdaqdb.close()
+
+
+def _proven(settings: Settings, run: int, content: Content) -> bool | None:
+    """Tell whether what was read is what was proven when the run was verified."""
+    if not content.blob_sha256:
+        return None
+    with reading_if_there(journal_path(settings)) as db:
+        row = None if db is None else select_run(db, run)
+    if row is None or row.state is not State.VERIFIED or not row.blob_sha256:
+        return None
+    return row.blob_sha256 == content.blob_sha256

@@ -1,0 +1,1 @@
+"""Whether what was archived is still so: reconcile, recovery, the anomalies and their remedies."""

@@ -1,0 +1,272 @@
+"""Every run of run records, artdaqDB and UconDB in one named state (I2), the verified ones held to their word.
+
+A deep comparison reads every blob back (I1, I5), packs artdaqDB's export anew and compares, run by run, whatever the
+journal says of the run; follows each verified run's story along the state machine (I3), with an intent before its put
+(I4) and a proof at its end (I8); and accounts for every file of its directory (I7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.audit import anomalies
+from archiverd.audit.anomalies import DIFFERS_ARTDAQDB, MISSING_ARTDAQDB, Amiss
+from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
+from archiverd.core.machine import Event, State, strays
+from archiverd.detached import aside
+from archiverd.journal.rows import legible
+from archiverd.journal.schema import EVENTS_KEPT
+from archiverd.pipeline.migrator import pack
+from archiverd.runrecord import blob as blobs
+from archiverd.runrecord.record import is_run_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow, StoryLine
+    from archiverd.ucondb.port import Found, UconDB
+
+FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
+"""The states in which a run may stand when everything is in order."""
+
+MISSING_UCONDB = "missing_ucondb"
+DIFFERS = "differs"
+UNPROVEN = "unproven"
+UNACCOUNTED = "unaccounted"
+UNSEEN = "unseen"
+ORPHAN_ARTDAQDB = "orphan_artdaqdb"
+ORPHAN_UCONDB = "orphan_ucondb"
+
+REMEDIES = {
+    **anomalies.REMEDIES,
+    MISSING_UCONDB: "verified before, not in UconDB any more: `archiverd once` uploads it again",
+    DIFFERS: "UconDB's bytes are not those that were proven: compare them (`archiverd export`), ask its administrators",
+    UNPROVEN: "the journal does not tell how it was verified: `archiverd why RUN`, then report it with the journal",
+    UNACCOUNTED: "its directory holds a file that was neither archived nor left out by name: report it",
+    UNSEEN: "has a directory and was not looked at yet: `archiverd run` or `archiverd once` does",
+    ORPHAN_ARTDAQDB: "in artdaqDB, without a directory and not known: `archiverd recover import` takes it up",
+    ORPHAN_UCONDB: "in UconDB only: uploaded by somebody else, or directory and artdaqDB's documents were lost; "
+    "`archiverd export RUN DEST --from ucondb` reads it; put its directory back and it is archived and compared, or "
+    "let UconDB's administrators remove what should not be there: archiverd leaves it alone",
+}
+"""What to do about a state that only a comparison finds."""
+
+RACY = 5.0
+"""Seconds before the end of its import in which a file may have come too late for it."""
+
+_OTHER_CONTENT = "artdaqDB holds other content than UconDB"
+
+AT_ONCE = 4
+"""So many blobs are read back at a time by a deep comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Every run there is, in exactly one named state, and how artdaqDB and UconDB compare."""
+
+    states: Mapping[str, tuple[int, ...]]
+    only_artdaqdb: tuple[int, ...]
+    only_ucondb: tuple[int, ...]
+    differing: tuple[int, ...]
+    """Runs of which artdaqDB and UconDB hold different contents; superseded ones do by intention. Only when deep."""
+    compared: int
+    """How many blobs were read back and compared."""
+    amiss: tuple[Amiss, ...]
+    """What there is to say of single runs, ascending."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every run is verified, open, ignored or waived."""
+        return all(state in FINE for state in self.states)
+
+    def told(self) -> dict[str, object]:
+        """Return the partition as JSON has it (`reconcile --json`)."""
+        return {
+            "version": 1,
+            "in_order": self.in_order,
+            "states": {name: list(runs) for name, runs in self.states.items()},
+            "only_artdaqdb": list(self.only_artdaqdb),
+            "only_ucondb": list(self.only_ucondb),
+            "differing": list(self.differing),
+            "compared": self.compared,
+            "amiss": [one.told() for one in self.amiss],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is compared."""
+
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    ucondb: UconDB
+    records: Path
+    directories: frozenset[int]
+    """The runs that have a directory now."""
+
+
+async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+    """Compare the sources run by run; ``deep`` reads every blob back.
+
+    ``on_progress`` gets how many blobs of how many were compared. Raise UconDBError or ArtdaqDBError when a source
+    cannot tell: then nothing is believed to be missing (I8).
+    """
+    rows = {row.run: row for row in await sources.journal.in_state(*State)}
+    archived = await sources.artdaqdb.list_runs()
+    held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
+    everything = rows.keys() | archived.keys() | held.keys() | sources.directories
+    named = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
+    starts = {run: rows[run].start_line for run in sources.directories if named[run] == State.VERIFIED}
+    found = await aside(lambda: anomalies.find_reused(sources.records, starts))
+    named |= {one.run: one.state for one in found}
+    differing: tuple[int, ...] = ()
+    both = sorted(archived.keys() & held.keys()) if deep else []
+    if deep:
+        named, unlike = await _compare_all(sources, rows, named, both, on_progress)
+        differing = tuple(sorted(unlike))
+        found += [Amiss(run, DIFFERS_ARTDAQDB, unlike[run]) for run in differing if named[run] == DIFFERS_ARTDAQDB]
+    return Partition(
+        {name: tuple(sorted(run for run in named if named[run] == name)) for name in sorted(set(named.values()))},
+        tuple(sorted(archived.keys() - held.keys())),
+        tuple(sorted(held.keys() - archived.keys())),
+        differing,
+        len(both),
+        tuple(sorted(found, key=lambda one: one.run)),
+    )
+
+
+async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, Found]:
+    """Return what UconDB holds under run numbers; the absence of those in ``runs`` is proven."""
+    listed = dict(await ucondb.list_keys())
+    unlisted = [str(run) for run in runs if str(run) not in listed]
+    listed |= await ucondb.look_up_all(unlisted) if unlisted else {}
+    return numbered(listed)
+
+
+def numbered(listed: Mapping[str, Found]) -> dict[int, Found]:
+    """Return what UconDB lists under run numbers as we write them; other keys are none of our business."""
+    return {run: found for key, found in listed.items() if (run := is_run_name(key)) is not None}
+
+
+def _name(
+    run: int,
+    row: RunRow | None,
+    archived: Collection[int],
+    held: Mapping[int, Found],
+    directories: frozenset[int],
+) -> str:
+    """Return the one state a run is in."""
+    if row is None:
+        if run in directories:
+            return UNSEEN
+        return ORPHAN_ARTDAQDB if run in archived else ORPHAN_UCONDB
+    if row.state is not State.VERIFIED:
+        return str(row.state)
+    if run not in held:
+        return MISSING_UCONDB
+    if row.blob_length is not None and held[run].data_size != row.blob_length:
+        return DIFFERS
+    return str(State.VERIFIED) if run in archived else MISSING_ARTDAQDB
+
+
+async def _compare_all(
+    sources: Sources,
+    rows: Mapping[int, RunRow],
+    named: Mapping[int, str],
+    both: Collection[int],
+    on_progress: Callable[[int, int], None],
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Compare every run that ``both`` databases hold; return the states as they are then, and how runs differ."""
+    after = dict(named)
+    differing: dict[int, str] = {}
+    done = 0
+    left = iter(both)
+
+    async def work() -> None:
+        nonlocal done
+        for run in left:
+            blob = await sources.ucondb.read(str(run))
+            unlike = await _unlike(sources, run, blob)
+            if unlike:
+                differing[run] = unlike
+            if named[run] == State.VERIFIED:
+                after[run] = await _hold_to_its_word(sources, rows[run], blob, unlike)
+            done += 1
+            on_progress(done, len(both))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(work())
+    return after, differing
+
+
+async def _unlike(sources: Sources, run: int, blob: bytes) -> str:
+    """Say in what artdaqDB's export of a run, packed when the blob was, is not the blob; empty if it is.
+
+    Raise ArtdaqDBError when artdaqDB cannot tell just now.
+    """
+    try:
+        packed_on = blobs.unpack(blob).packed_on
+        exported = await sources.artdaqdb.export(run)
+        packed = await asyncio.to_thread(pack, run, packed_on, exported)
+    except BlobCreationError as error:
+        return f"{error.name}: {error}"
+    except ArtdaqDBError as error:
+        if error.retry is Retry.TRANSIENT or error.blame is not Blame.RUN:
+            raise
+        return f"{error.name}: {error}"
+    return "" if packed.blob == blob else _OTHER_CONTENT
+
+
+async def _hold_to_its_word(sources: Sources, row: RunRow, blob: bytes, unlike: str) -> str:
+    """Return the state of a run that is called verified; a superseded one has other content by intention.
+
+    While UconDB has the bytes that were proven it is artdaqDB that changed.
+    """
+    proven = bool(row.blob_sha256) and await asyncio.to_thread(_sha256, blob) == row.blob_sha256
+    if row.blob_sha256 and not proven:
+        return DIFFERS
+    if unlike and not (row.superseded and unlike == _OTHER_CONTENT):
+        return DIFFERS_ARTDAQDB if proven else DIFFERS
+    if not is_proven(row, await sources.journal.story(row.run)):
+        return UNPROVEN
+    if row.run in sources.directories:
+        fates = {fate.name for fate in await sources.journal.files(row.run)}
+        if await aside(lambda: _unaccounted(sources.records / str(row.run), fates, row.imported_at or 0.0)):
+            return UNACCOUNTED
+    return str(State.VERIFIED)
+
+
+def is_proven(row: RunRow, story: Sequence[StoryLine]) -> bool:
+    """Tell whether a run's story leads to verified as it must: along the table, an intent before the proof."""
+    told = [(line.event, line.state) for line in story]
+    if len(told) >= EVENTS_KEPT:  # there is a gap after the first line
+        del told[0]
+    events = [event for event, _ in told]
+    if Event.UPLOAD_PROVEN not in events:
+        return Event.UPDATE_DONE in events and row.verified_at is not None
+    begun = Event.UPLOAD_BEGINS in events[: events.index(Event.UPLOAD_PROVEN)]
+    return begun and not strays(told) and bool(row.blob_sha256) and row.verified_at is not None
+
+
+def _unaccounted(directory: Path, fates: Collection[str], imported_at: float) -> list[str]:
+    """Return the files that were there when the run was imported and of which the journal says nothing."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if legible(entry.name) not in fates and entry.stat(follow_symlinks=False).st_ctime < imported_at - RACY
+        ]
+    return []
+
+
+def _sha256(blob: bytes) -> str:
+    return hashlib.sha256(blob).hexdigest()

@@ -1,0 +1,97 @@
+"""What the databases say that the journal does not know: after it was lost, and whenever somebody wants to be sure."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.audit.anomalies import MISSING_ARTDAQDB, REMEDIES, Amiss, find_reused, holds_another
+from archiverd.core import runset
+from archiverd.core.machine import Event, State
+from archiverd.detached import aside
+from archiverd.journal.rows import Move
+from archiverd.pipeline.operator_actions import ANEW, Skipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.journal.journal import Journal
+    from archiverd.ucondb.port import UconDB
+
+CHUNK = 256
+"""So many runs are recorded in one commit."""
+
+_PERHAPS_LOST = (State.VERIFIED, State.RETRY_WAIT, State.QUARANTINED)
+"""States in which a run that was imported may turn out to be lost."""
+_NO_DIRECTORY = (
+    "artdaqDB has lost it and its directory is gone: put one of them back; "
+    "`archiverd export {run} DEST` writes what UconDB has of it"
+)
+
+_stage_log = log.get("Import")
+_import_log = log.get("Recovery-Import")
+_migration_log = log.get("Recovery-Migration")
+
+
+async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]:
+    """Note the runs that artdaqDB has and the journal does not; return them.
+
+    Call it after the run-records directory was scanned: what is new then has no directory any more. Raise
+    ArtdaqDBError, or ArchiverError from the journal.
+    """
+    archived = await artdaqdb.list_runs()
+    unknown = archived.keys() - (await journal.known()).keys()
+    if unknown:
+        configurations = {run: archived[run].configuration.partition("/")[2] for run in unknown}
+        await journal.adopt(sorted(unknown), configurations)
+        _import_log.info(f"in artdaqDB without a directory: {runset.show(unknown)}", runs=len(unknown))
+    return frozenset(unknown)
+
+
+async def find_amiss(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Amiss, ...]:
+    """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
+    starts = await journal.verified_starts()
+    lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
+    reused = await aside(partial(find_reused, records, starts))
+    for one in reused:
+        _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
+    if lost:
+        _stage_log.error(f"{REMEDIES[MISSING_ARTDAQDB]}: {runset.show(lost)}", runs=len(lost))
+    return (*reused, *(Amiss(run, MISSING_ARTDAQDB, "") for run in lost))
+
+
+async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> Skipped | bool:
+    """Send ``run`` on its way to artdaqDB again if that has lost it; return whether it has, or why that cannot be done.
+
+    UconDB's version is only compared then (I5). Raise ArtdaqDBError when artdaqDB cannot tell.
+    """
+    row = await journal.get(run)
+    if row is None or row.state not in _PERHAPS_LOST or row.imported_at is None or await artdaqdb.find(run) is not None:
+        return False
+    directory = records / str(run)
+    if not await aside(directory.is_dir):
+        return Skipped(run, _NO_DIRECTORY.format(run=run), failed=True)
+    if another := await aside(partial(holds_another, directory, row.start_line)):
+        return Skipped(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
+    move = Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW)
+    return bool(await journal.record_allowed(move))
+
+
+async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
+    """Send the verified runs that UconDB no longer has on their way again; return them.
+
+    Raise UconDBError when UconDB cannot tell: then nothing is believed to be missing.
+    """
+    verified = [run for run, state in (await journal.known()).items() if state is State.VERIFIED]
+    held = await ucondb.look_up_all([str(run) for run in verified])
+    missing = [run for run in verified if str(run) not in held]
+    note, changes = "UconDB has no version under its key any more", {"verified_at": None}
+    found: set[int] = set()
+    for start in range(0, len(missing), CHUNK):
+        moves = (Move(run, Event.MISSING, note, changes) for run in missing[start : start + CHUNK])
+        found |= {row.run for row in await journal.record_allowed(*moves)}
+    if found:
+        _migration_log.error(f"verified before, and not in UconDB any more: {runset.show(found)}", runs=len(found))
+    return frozenset(found)

@@ -1,0 +1,58 @@
+"""Where the files of a work directory are, by configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.core.machine import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from archiverd.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StageFiles:
+    """The files of one stage."""
+
+    stage: Stage
+    state: Path
+    failures: Path
+
+
+def journal_in(work_dir: Path) -> Path:
+    """Return where the journal of a work directory is."""
+    return work_dir / "journal.sqlite"
+
+
+def journal_path(settings: Settings) -> Path:
+    """Return where the journal is."""
+    return journal_in(settings.app.work_dir)
+
+
+def lock_path(settings: Settings) -> Path:
+    """Return where the lock file is."""
+    return settings.app.lock_file or settings.app.work_dir / ".archiver.lock"
+
+
+def last_exit_path(settings: Settings) -> Path:
+    """Return where it is kept how the last process ended."""
+    return settings.app.work_dir / "last_exit.json"
+
+
+def stage_files(settings: Settings) -> tuple[StageFiles, StageFiles]:
+    """Return the state file and the failure log of each stage."""
+    app = settings.app
+    importing = StageFiles(
+        Stage.IMPORT,
+        app.import_state_file or app.work_dir / "importer_state.json",
+        app.import_failure_log or app.work_dir / "import_failures.log",
+    )
+    migrating = StageFiles(
+        Stage.MIGRATE,
+        app.migrate_state_file or app.work_dir / "migrator_state.json",
+        app.migrate_failure_log or app.work_dir / "migrate_failures.log",
+    )
+    return importing, migrating

@@ -1,0 +1,151 @@
+"""Are values a configuration: no unknown key, every required one, none impossible; errors name file, key and cause."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from archiverd.config.environment_variables import refuse_unknown_variables
+from archiverd.config.models import Section, Settings
+from archiverd.config.secrecy import without_login
+from archiverd.config.unknown_keys import refuse_unknown
+from archiverd.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from archiverd.config.sources import Sources
+
+_ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+|[\w .'()-]*<[^\s<>@]+@[^\s<>@]+>")
+"""``name@host`` or ``Name <name@host>``."""
+
+
+def validated(values: Mapping[str, Any], sources: Sources, *, migrating: bool = True) -> Settings:
+    """Return the settings that ``values``, expanded, and the environment stand for; errors name the one of ``sources``.
+
+    ``migrating`` demands what the migration stage needs. Raise ConfigurationError.
+    """
+    refuse_unknown(values, sources.path)
+    refuse_unknown_variables(sources)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems = list(_problems(error, sources))
+        places = " and ".join(dict.fromkeys(place for _, place in problems))
+        raise ConfigurationError(
+            f"Configuration validation failed: {'; '.join(told for told, _ in problems)}",
+            remedy=f"correct {places}; `archiverd config check` tells when it is right",
+            context={"file": str(sources.path)},
+        ) from None
+    if migrating:
+        _demand_ucondb(settings, sources)
+    _demand_reporting(settings, sources)
+    _refuse_impossible(settings, sources)
+    return settings
+
+
+def _problems(error: ValidationError, sources: Sources) -> Iterator[tuple[str, str]]:
+    """Yield each problem in one short clause (a missing key reads ``work_dir is required``), and what to correct."""
+    for problem in error.errors():
+        names = _setting(problem["loc"])
+        place = sources.place(names)
+        if problem["type"] == "missing":
+            model = Settings.model_fields[names[0]].annotation
+            if len(names) > 1:
+                yield f"{names[-1]} is required", place
+            elif isinstance(model, type) and issubclass(model, Section):  # the whole section: name its required keys
+                yield from ((f"{key} is required", place) for key, f in model.model_fields.items() if f.is_required())
+        else:
+            given = "given" if sources.is_secret(names) else f"given: {without_login(repr(problem['input']))}"
+            where = "" if place == str(sources.path) else f" in {place}"
+            shown = f" ({given}{where})" if where or given != "given" else ""
+            yield f"{'.'.join(names)}: {problem['msg']}{shown}", place
+
+
+def _setting(location: Sequence[object]) -> tuple[str, ...]:
+    """Return the section and key that a problem is about; what follows is a place in the value, or a kind of it."""
+    names: list[str] = []
+    model: object = Settings
+    for part in location:
+        if not (isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields):
+            break
+        names.append(str(part))
+        model = model.model_fields[str(part)].annotation
+    return tuple(names)
+
+
+def missing_for_migration(settings: Settings) -> list[str]:
+    """Return the keys of ``[ucon_db]`` that migration needs and that are not set."""
+    u = settings.ucon_db
+    given = {
+        "server_url": u.server_url,
+        "folder_name": u.folder_name,
+        "object_name": u.object_name,
+        "writer_user": u.writer_user,
+        "writer_password": u.writer_password.get_secret_value(),
+    }
+    return [key for key, value in given.items() if not value]
+
+
+def _demand_ucondb(settings: Settings, sources: Sources) -> None:
+    """Raise ConfigurationError if a key that migration needs is not set."""
+    u = settings.ucon_db
+    missing = missing_for_migration(settings)
+    if missing:
+        raise ConfigurationError(
+            "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),
+            remedy=f"set {', '.join(missing)} in [ucon_db] of {sources.path}, or import only",
+        )
+    url = u.server_url
+    if not url.startswith(("http://", "https://")) or "@" in url or not url.rstrip("/").endswith("/app"):
+        raise ConfigurationError(
+            "Configuration validation failed: ucon_db.server_url must end in /app and name no user",
+            remedy=f"correct {sources.place(('ucon_db', 'server_url'))}: the form is https://host:port/instance/app",
+        )
+
+
+def _demand_reporting(settings: Settings, sources: Sources) -> None:
+    """Raise ConfigurationError if a way to tell people is enabled and lacks what it needs, or names no address."""
+    email, slack, carbon = settings.reporting.email, settings.reporting.slack, settings.carbon
+    given = {
+        "reporting.email": {
+            "recipient_email": email.recipient_email,
+            "sender_email": email.sender_email,
+            "smtp_host": email.smtp_host,
+            **({"smtp_password": email.smtp_password.get_secret_value()} if email.smtp_user else {}),
+        },
+        "reporting.slack": {"bot_token": slack.bot_token.get_secret_value(), "channel": slack.channel},
+        "carbon": {"host": carbon.host},
+    }
+    for section, enabled in zip(given, (email.enabled, slack.enabled, carbon.enabled), strict=True):
+        missing = [key for key, value in given[section].items() if enabled and not value.strip()]
+        if missing:
+            raise ConfigurationError(
+                "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),
+                remedy=f"set {', '.join(missing)} in [{section}] of {sources.path}, or enabled = false",
+            )
+    addresses = (*filter(str.strip, email.recipient_email.split(",")), email.sender_email)
+    places = dict.fromkeys(sources.place(("reporting", "email", key)) for key in ("recipient_email", "sender_email"))
+    if email.enabled and not all(one.isascii() and _ADDRESS.fullmatch(one.strip()) for one in addresses):
+        raise ConfigurationError(
+            "Configuration validation failed: recipient_email and sender_email must be addresses, with commas between",
+            remedy=f"correct {' and '.join(places)}: name@example.org, other@example.org",
+        )
+
+
+def _refuse_impossible(settings: Settings, sources: Sources) -> None:
+    """Raise ConfigurationError for settings that cannot stand together, or that this version cannot follow."""
+    work, records = settings.app.work_dir.absolute(), settings.source_files.run_records_dir.absolute()
+    if work == records or records in work.parents:
+        place = sources.place(("app", "work_dir"))
+        raise ConfigurationError(
+            f"Configuration validation failed: work_dir {work} lies below run_records_dir {records}",
+            remedy=f"archiverd never writes below the run records; choose another app.work_dir in {place}",
+        )
+    if settings.web.listen.strip():
+        raise ConfigurationError(
+            "Configuration validation failed: web.listen is set, but this version has no web page yet: nothing listens",
+            remedy=f"take web.listen out of {sources.place(('web', 'listen'))}, or let it be empty",
+        )

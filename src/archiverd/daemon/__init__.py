@@ -1,0 +1,1 @@
+"""`archiverd run`: its main function, and what it answers through the control socket."""

@@ -1,0 +1,91 @@
+"""`archiverd run`: watch, import, migrate and verify until told to stop; then drain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from archiverd import __version__, log
+from archiverd.app.state_file_sync import begin, finish, keep_books
+from archiverd.app.wiring import Order, Parts, opened
+from archiverd.control.server import serving
+from archiverd.daemon.commands import Commands
+from archiverd.process import sd_notify
+from archiverd.process.exit_deadline import leaving_in_time
+from archiverd.process.lock import drain_when_removed
+from archiverd.process.shutdown import Reason, Stopping, signals, starting
+from archiverd.watch.late_stops import Latecomers
+from archiverd.watch.watcher import Watcher
+
+if TYPE_CHECKING:
+    from archiverd.config import Settings
+
+_log = log.get()
+
+STEP_SECONDS = 120
+"""So long one step of the start may take: looking at some hundred run records, on a slow network file system."""
+
+
+async def run(settings: Settings) -> int:
+    """Run the daemon; return its exit code (contract.md "Exit codes").
+
+    Raise ArchiverError when it cannot start.
+    """
+    stopping = Stopping(time.monotonic)
+    patience = settings.app.drain_timeout_seconds
+    with signals(stopping, on_hangup=_reopen_log):
+        async with (
+            leaving_in_time(settings, "run", stopping, patience),
+            opened(settings, stopping, Order(), patience) as parts,
+        ):
+            watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
+            async with starting(stopping, patience, "looking at the run records", "the run records were looked at"):
+                await watcher.look_once(_ask_for_time)
+            async with starting(stopping, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
+                await begin(parts)
+            commands = Commands(parts, watcher, stopping, time.time())
+            _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
+            sd_notify.notify("READY=1", "STATUS=watching")
+            async with parts.reporting.of_daemon():
+                async with serving(settings.app.work_dir, commands.handlers):
+                    await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
+                await finish(parts)
+            sd_notify.notify("STOPPING=1", "STATUS=closing")
+    reason = stopping.reason or Reason.DRAIN_ASKED
+    _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")
+    return reason.value
+
+
+def _ask_for_time(done: int, of: int, what: str) -> None:
+    """Tell the service manager that the start goes on: the first look at many years' runs takes minutes."""
+    sd_notify.notify(f"EXTEND_TIMEOUT_USEC={STEP_SECONDS * 1_000_000}", f"STATUS={what}: {done} of {of}")
+
+
+def _reopen_log() -> None:
+    """Begin a new log file where somebody has moved the old one away (SIGHUP)."""
+    log.reopen()
+    _log.info("hang-up: log file opened anew")
+
+
+async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping: Stopping) -> None:
+    """Run every task until the drain is done, or its time is over."""
+    extended = int((parts.settings.app.drain_timeout_seconds + 30) * 1_000_000)
+    async with parts.draining_in_time(stopping), asyncio.TaskGroup() as group:
+        lock_watch = group.create_task(drain_when_removed(parts.lock, stopping), name="lock")
+        stages = [
+            *(group.create_task(runner.run(), name=runner.stage) for runner in parts.runners),
+            group.create_task(parts.first_phases(stopping), name="first phases"),
+        ]
+        attending = [
+            group.create_task(watcher.run(), name="watch"),
+            group.create_task(parts.attend(), name="gate"),
+            group.create_task(keep_books(parts), name="books"),
+            group.create_task(latecomers.watch(), name="latecomers"),
+        ]
+        await stopping.wait()
+        lock_watch.cancel()
+        sd_notify.notify("STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={extended}")
+        await asyncio.wait(stages)
+        for task in attending:
+            task.cancel()

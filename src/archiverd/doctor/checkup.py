@@ -1,0 +1,66 @@
+"""The whole examination: which lines there are for a configuration, and that they are all made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archiverd.doctor import artdaqdb, configuration, files, machine, notifiers, process_state, space, ucondb
+from archiverd.doctor.configuration import SYNTAX, VALUES
+from archiverd.doctor.examination import Examination, examine
+from archiverd.doctor.finding import Finding, Status, skipped
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from archiverd.doctor.subject import Subject
+
+NEED_SETTINGS = (
+    "directories and permissions",
+    "disk space",
+    "running and last processes",
+    "artdaqDB",
+    "UconDB",
+    "notifiers",
+)
+"""What cannot be looked at without a configuration."""
+
+
+async def visit(subject: Subject, on_finding: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
+    """Look at everything, within 15 seconds; see ``examining.examine``."""
+    return await examine(_all(subject), on_finding)
+
+
+def holds(findings: Sequence[Finding]) -> bool:
+    """Tell whether all is as it should be; warnings and what was skipped do not count against it."""
+    return not any(finding.status is Status.FAILED for finding in findings)
+
+
+def told(findings: Sequence[Finding]) -> dict[str, object]:
+    """Return the report as JSON has it (docs/commands.md)."""
+    return {"version": 1, "ok": holds(findings), "checks": [finding.told() for finding in findings]}
+
+
+def _all(subject: Subject) -> list[Examination]:
+    """Return every examination, in the order of the report."""
+    settings = subject.settings
+    if settings is None:
+        right = VALUES if subject.path is not None else SYNTAX
+        left_out = [_left_out(name, f"only when {right} is right") for name in NEED_SETTINGS]
+        return [*configuration.examinations(subject), *left_out, *machine.examinations(None)]
+    return [
+        *configuration.examinations(subject),
+        *files.examinations(settings),
+        *space.examinations(settings),
+        *process_state.examinations(settings),
+        *artdaqdb.examinations(settings),
+        *ucondb.examinations(settings, migrating=subject.migrating),
+        *notifiers.examinations(settings),
+        *machine.examinations(settings),
+    ]
+
+
+def _left_out(name: str, why: str) -> Examination:
+    async def look() -> AsyncGenerator[Finding]:
+        yield skipped(name, why)
+
+    return Examination((name,), look)

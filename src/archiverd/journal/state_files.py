@@ -1,0 +1,191 @@
+"""The files operators read and edit: state files and failure logs, kept in step with the journal (contract.md).
+
+The journal is the truth. A state file is only a view of it. A failure log can be edited: a number added is retried,
+one taken out is listed again only after a new failure. What the log said when it was last written stands in the
+journal, so that an edit is noticed whenever it was made, also while no daemon ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.machine import Stage
+from archiverd.disk import read_small_file
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+    from archiverd.config.paths import StageFiles
+    from archiverd.disk import Disk
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import Progress
+
+LOG_LIMIT = 1 << 24
+"""Bytes of a failure log that are read: more than a million run numbers."""
+
+TAGS = {Stage.IMPORT: "Import", Stage.MIGRATE: "Migration"}
+
+
+def state_text(progress: Progress) -> bytes:
+    """Return the content of a state file (contract.md "Files in app.work_dir")."""
+    known = {
+        "last_contiguous_run": progress.last_contiguous_run,
+        "last_attempted_run": progress.last_attempted_run,
+    }
+    return json.dumps(known).encode() + b"\n"
+
+
+def failures_text(runs: Iterable[int]) -> bytes:
+    """Return the content of a failure log: one run number a line, ascending."""
+    return "".join(f"{run}\n" for run in sorted(runs)).encode()
+
+
+def parse_failures(data: bytes) -> frozenset[int]:
+    """Return the run numbers in a failure log; empty lines count for nothing. Raise ValueError for anything else."""
+    found = set()
+    for line in data.decode("ascii", "backslashreplace").splitlines():
+        word = line.strip()
+        if not word:
+            continue
+        if not (word.isdecimal() and len(word) < 19 and int(word) > 0):
+            raise ValueError(f"invalid literal for a run number: {word[:40]!r}")
+        found.add(int(word))
+    return frozenset(found)
+
+
+def parse_state(data: bytes) -> dict[str, int]:
+    """Return what a state file says. Raise ValueError if it is none."""
+    try:
+        told = json.loads(data)
+        return {key: int(told[key]) for key in ("last_contiguous_run", "last_attempted_run")}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no state: {error!r}") from None
+
+
+class Books:
+    """Keeps the files of both stages; ``retry`` takes up a run whose number an operator added to a failure log."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        disk: Disk,
+        files: tuple[StageFiles, ...],
+        retry: Callable[[int, Stage], Awaitable[None]],
+    ) -> None:
+        self._journal = journal
+        self._disk = disk
+        self._files = files
+        self._retry = retry
+
+    async def balance(self) -> None:
+        """Take in what operators changed, then write what the journal changed. Raise ArchiverError or OSError."""
+        for files in self._files:
+            seen = await self._read_edits(files)
+            await self._write_failures(files, seen)
+            await self._keep_state(files)
+
+    async def take_over(self) -> None:
+        """Look at state files that were there before the journal: they tell nothing the databases do not tell better.
+
+        One that cannot be read is set aside. Raise OSError.
+        """
+        for files in self._files:
+            data = await _content(files.state)
+            if data is None:
+                continue
+            try:
+                said = parse_state(data)
+            except ValueError as error:
+                await self._set_aside(files.state, error, files.stage)
+            else:
+                log.get(TAGS[files.stage]).info(f"{files.state} said {said}; what is archived is looked up instead")
+
+    async def _read_edits(self, files: StageFiles) -> bytes | None:
+        """Apply what an operator changed in a failure log since it was last written; return what it says now."""
+        data = await _content(files.failures)
+        before = await self._journal.logged(files.stage)
+        told = b"" if data is None and before else data
+        if told is None or (before is not None and told == failures_text(before)):
+            return data
+        try:
+            listed = parse_failures(told)
+        except ValueError as error:
+            # Noted first: should we be killed in between, a log that is gone must not look emptied by hand.
+            await self._journal.note_logged(files.stage, frozenset())
+            await self._set_aside(files.failures, error, files.stage)
+            return None
+        known = before or frozenset()
+        logger = log.get(TAGS[files.stage])
+        if removed := known - listed:
+            await self._journal.unlist(files.stage, removed)
+            logger.info(f"taken out of {files.failures.name} by hand", runs=len(removed))
+        for run in sorted(listed - known):
+            logger.info(f"added to {files.failures.name} by hand", run=run)
+            await self._retry(run, files.stage)
+        return data
+
+    async def _write_failures(self, files: StageFiles, seen: bytes | None) -> None:
+        """Write a failure log as the journal has it, then note in the journal what was written.
+
+        One that is no longer as it was ``seen`` is left for the next look: somebody is editing it. Should the note get
+        lost, the next look takes our own additions for an operator's: a retry too many, no loss.
+        """
+        listed = await self._journal.listed(files.stage)
+        text = failures_text(listed)
+        if seen != text:
+            if await _content(files.failures) != seen:
+                return
+            await self._publish(files.failures, text)
+        if await self._journal.logged(files.stage) != listed:
+            await self._journal.note_logged(files.stage, listed)
+
+    async def _keep_state(self, files: StageFiles) -> None:
+        """Write a state file as the journal has it; what somebody else wrote there is said, and changes nothing."""
+        data = await _content(files.state)
+        text = state_text(await self._journal.progress(files.stage))
+        if data == text:
+            return
+        ours = await self._journal.state_texts(files.stage)
+        if ours is not None and (data is None or data.decode(errors="replace") not in ours):
+            await self._say_edited(files, data)
+        before = [] if data is None else [data.decode(errors="replace")]
+        await self._journal.note_state_texts(files.stage, [*before, text.decode()])
+        await self._publish(files.state, text)
+
+    async def _say_edited(self, files: StageFiles, data: bytes | None) -> None:
+        """Say that a state file is not as we left it; one that cannot be read is set aside."""
+        logger = log.get(TAGS[files.stage])
+        if data is None:
+            logger.warning(f"{files.state} was removed: it is written anew from the journal")
+            return
+        try:
+            said = parse_state(data)
+        except ValueError as error:
+            await self._set_aside(files.state, error, files.stage)
+        else:
+            logger.warning(f"{files.state} was edited and said {said}: it is output only and written anew")
+
+    async def _publish(self, path: Path, data: bytes) -> None:
+        await asyncio.to_thread(self._disk.publish, path, [data])
+        log.get().debug(f"written: {path}", bytes=len(data))
+
+    async def _set_aside(self, path: Path, error: ValueError, stage: Stage) -> None:
+        """Rename a file that cannot be read, and say so in the runbook's words; the journal knows what it said."""
+        aside = path.with_name(f"{path.name}.corrupted")
+        message = f"Failed to parse run records file {path}: {error}"
+        log.get(TAGS[stage]).error(f"{message} (kept as {aside.name}; written anew from the journal)")
+        await asyncio.to_thread(self._disk.move, path, aside)
+
+
+async def _content(path: Path) -> bytes | None:
+    """Return the content of a small file, or None if it is not there."""
+    try:
+        return await read_small_file(path, LOG_LIMIT)
+    except FileNotFoundError:
+        return None

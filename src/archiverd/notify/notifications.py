@@ -1,0 +1,132 @@
+"""Who is told, as configured: the ways to people, the way to Carbon, and their tasks beside the daemon's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.environment import Environment
+from archiverd.notify import carbon_metrics
+from archiverd.notify.carbon import CarbonSender
+from archiverd.notify.dispatcher import Teller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from archiverd.config import Settings
+    from archiverd.journal.journal import Journal
+    from archiverd.notify.message import Notifier
+    from archiverd.process.shutdown import Stopping
+
+LAST_WORD_SECONDS = 5.0
+"""A drain waits so long for what is still to be told; the rest is told after the next start."""
+
+LAST_WORD_OF_PASS_SECONDS = 25.0
+"""A pass tells only at its end: unless it was interrupted it waits for servers that take their time."""
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_log = log.get("Report")
+
+Task = Callable[[asyncio.Event], Awaitable[None]]
+"""Goes on until the event is set, then comes to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """What tells people and Carbon, beside the work."""
+
+    tellers: tuple[Teller, ...]
+    figures: Task | None
+
+    @contextlib.asynccontextmanager
+    async def of_daemon(self) -> AsyncIterator[None]:
+        """Tell what happens while the block runs, then what is left, for a moment."""
+        async with self._running([teller.run for teller in self.tellers], lambda: LAST_WORD_SECONDS):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def of_pass(self, stopping: Stopping) -> AsyncIterator[None]:
+        """Tell after the block what came of it: one message a stage and cause."""
+
+        def seconds() -> float:
+            return LAST_WORD_SECONDS if stopping.asked else LAST_WORD_OF_PASS_SECONDS
+
+        async with self._running([teller.run_at_end for teller in self.tellers], seconds):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _running(self, tasks: list[Task], seconds: Callable[[], float]) -> AsyncIterator[None]:
+        """Have ``tasks`` and the figures go on while the block runs; they have ``seconds`` to come to their end."""
+        closing = asyncio.Event()
+        wanted = [*tasks, self.figures] if self.figures is not None else tasks
+        running = [asyncio.create_task(_kept_apart(task, closing), name="report") for task in wanted]
+        try:
+            yield
+            closing.set()
+            if running:
+                await asyncio.wait(running, timeout=seconds())
+        finally:
+            for each in running:
+                each.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _kept_apart(task: Task, closing: asyncio.Event) -> None:
+    """Run ``task``; a mistake of ours in it is logged and touches nothing else."""
+    try:
+        await task(closing)
+    except Exception as error:  # noqa: BLE001 - whatever it is, archiving goes on
+        log.unexpected(_log, error)
+
+
+def make_reporting(
+    settings: Settings, journal: Journal, carbon: CarbonSender | None, backend_works: Callable[[], bool | None]
+) -> Reporting:
+    """Return what tells, as configured; ``backend_works`` tells how UconDB stands, None where nobody looks."""
+    around = Environment(time.time, time.monotonic, random.uniform)
+    tellers = tuple(
+        Teller(
+            notifier=notifier,
+            told=journal.told(notifier.name),
+            quick_retries=settings.app.run_process_retries,
+            backend_works=backend_works,
+            around=around,
+            host=socket.gethostname(),
+        )
+        for notifier in make_notifiers(settings)
+    )
+    return Reporting(tellers, None if carbon is None else partial(carbon_metrics.feed, journal, carbon))
+
+
+def make_notifiers(settings: Settings) -> tuple[Notifier, ...]:
+    """Return the ways to people that are enabled."""
+    made: list[Notifier] = []
+    email, slack = settings.reporting.email, settings.reporting.slack
+    if email.enabled:
+        from archiverd.notify.email import IMPLICIT_TLS_PORT, EmailNotifier  # noqa: PLC0415 - only where enabled
+
+        secured = email.smtp_use_tls or email.smtp_port == IMPLICIT_TLS_PORT
+        if email.smtp_user and not secured and email.smtp_host not in _LOCAL:
+            _log.warning("the password for the mail server goes there in the clear: set reporting.email.smtp_use_tls")
+        made.append(EmailNotifier(email))
+    if slack.enabled:
+        from archiverd.notify.slack import SlackNotifier  # noqa: PLC0415 - a heavy import, only where enabled
+
+        made.append(SlackNotifier(slack))
+    return tuple(made)
+
+
+def make_carbon(settings: Settings) -> CarbonSender | None:
+    """Return the way to Carbon, if it is enabled."""
+    if not settings.carbon.enabled:
+        return None
+    return CarbonSender(settings.carbon, clock=time.time, uniform=random.uniform)

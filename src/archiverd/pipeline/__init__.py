@@ -1,0 +1,1 @@
+"""A run's way through the stages: importer, migrator, first phase, gate, failure policy, operators' actions."""

@@ -1,0 +1,116 @@
+"""The first phase of a run that has only started (``ucon_db.pending_folder_name``): archived while it is running.
+
+File transfer need not wait for the end of a run: its record is imported and its blob uploaded to the pending folder
+at once. The run stays open; when it is final artdaqDB is updated and the full blob goes to the folder proper. What
+the phase is about to do stands in the journal before it is done (I4), so a restart sends the same bytes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError
+from archiverd.core.machine import State
+from archiverd.core.priority import wait_before
+from archiverd.detached import aside
+from archiverd.pipeline.failure_policy import Failing, understood
+from archiverd.pipeline.gate import Gate, GateShutError
+from archiverd.pipeline.importer import Importer, same_run
+from archiverd.pipeline.migrator import pack
+from archiverd.runrecord import blob as blobs
+from archiverd.ucondb.port import Outcome
+
+if TYPE_CHECKING:
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import FirstPhaseRow
+    from archiverd.pipeline.migrator import Packed
+    from archiverd.ucondb.port import UconDB
+
+_log = log.get("Migration")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPhase:
+    """Carries one open run at a time through its first phase."""
+
+    journal: Journal
+    importer: Importer
+    pending: UconDB
+    """The pending folder."""
+    gate: Gate
+    failing: Failing
+
+    async def __call__(self, run: int) -> None:
+        """Archive ``run`` as it is now; whatever goes wrong is noted and tried again, unless the run ends before.
+
+        Raise ArchiverError only when the journal itself cannot be written.
+        """
+        row = await self.journal.first_phase(run)
+        try:
+            await self._import(run)
+            packed = await self._pack(row)
+            async with self.gate.slot():
+                await self._upload(row, packed)
+        except GateShutError:
+            await self.journal.note_first_phase(run, {"due": self.failing.clock() + self.failing.patience.delay})
+        except Exception as error:  # noqa: BLE001 - every failure becomes a note of that run
+            await self._fail(row, understood(error, run, _log))
+
+    async def _import(self, run: int) -> None:
+        """Store the record as it is now. Raise ArtdaqDBError if another run stands under the number."""
+        plan = await aside(lambda: self.importer.plan(run))
+        artdaqdb = self.importer.artdaqdb
+        await self.journal.note_first_phase(run, {})
+        try:
+            await artdaqdb.insert(run, plan.configuration, plan.entities)
+        except ArtdaqDBError:
+            if await artdaqdb.find(run) is None or not same_run(plan, await artdaqdb.export(run)):
+                raise
+
+    async def _pack(self, row: FirstPhaseRow) -> Packed:
+        """Pack what artdaqDB holds of the run, as it was packed before if there was an earlier attempt."""
+        text = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.failing.clock(), UTC))
+        exported = await self.importer.artdaqdb.export(row.run)
+        return await asyncio.to_thread(pack, row.run, text, exported)
+
+    async def _upload(self, row: FirstPhaseRow, packed: Packed) -> None:
+        """Store and prove the blob in the pending folder, unless the run has ended meanwhile."""
+        now = await self.journal.get(row.run)
+        if now is None or now.state is not State.OPEN:
+            return
+        identity = packed.identity
+        intent = {"packed_on": packed.packed_on, "blob_sha256": identity.sha256, "puts": row.puts + 1}
+        await self.journal.note_first_phase(row.run, intent, "first_phase_begins", f"sha256 {identity.sha256}")
+        key = str(row.run)
+        try:
+            outcome = await self.pending.store(key, packed.blob, tag=key, look_first=row.puts > 0)
+        except UconDBError as error:
+            self.gate.failed(error)
+            raise
+        if outcome is Outcome.CONFLICT:
+            raise UconDBError(
+                f"the pending folder holds other content under key {key}",
+                retry=Retry.CONFLICT,
+                remedy="nothing was overwritten; the run goes to the folder proper when it has ended",
+                run=row.run,
+            )
+        done = {"done": 1, "due": None, "error": "", "attempts": 0}
+        await self.journal.note_first_phase(row.run, done, "first_phase_done", f"{identity.length} bytes read back")
+        _log.info("first phase proven in the pending folder", run=row.run, bytes=identity.length)
+
+    async def _fail(self, row: FirstPhaseRow, error: ArchiverError) -> None:
+        """Note a failure; one that waiting cannot mend is given up: the run's end archives it anyway."""
+        attempts = row.attempts + 1
+        text = f"{error.name}: {error}"
+        changes: dict[str, object] = {"attempts": attempts, "error": text, "due": None}
+        if error.retry in (Retry.TRANSIENT, Retry.UNKNOWN):
+            wait = wait_before(attempts, self.failing.patience, self.failing.uniform)
+            changes["due"] = self.failing.clock() + wait
+        else:
+            changes["done"] = 1
+        await self.journal.note_first_phase(row.run, changes, "first_phase_failed", text)
+        log.failure(_log, error, row.run)

@@ -1,0 +1,179 @@
+"""The gate before a backend: shut while it does not work or refuses us, and never more at once than it takes well.
+
+Behind it stand `core.breaker` (when to send nothing but probes) and `core.concurrency` (how many uploads at once). A run
+that finds the gate shut is left where it stands: nothing is counted against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+from archiverd import log
+from archiverd.core import breaker as breakers
+from archiverd.core import concurrency
+from archiverd.core.breaker import Breaker, Health
+from archiverd.core.errors import ArchiverError
+from archiverd.journal.rows import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from archiverd.core.environment import Environment
+    from archiverd.core.errors import Blame
+
+
+class Probe(Protocol):
+    """Asks a backend whether it works."""
+
+    def __call__(self, *, login_only: bool) -> Awaitable[None]:
+        """Return if it does, else raise ArchiverError; with ``login_only`` ask only whether it accepts who we are."""
+
+
+class GateShutError(Exception):
+    """The backend is left alone for now; the run stays where it stands."""
+
+
+class Gate:
+    """The gate before one backend; its methods belong to one event loop."""
+
+    def __init__(
+        self, name: str, most: int, probe: Probe, around: Environment, logger: log.Log, on_news: Callable[[], None]
+    ) -> None:
+        """``most`` may pass at once; ``on_news`` is called whenever the gate opens, shuts, or a probe has failed."""
+        self.name = name
+        self._probe = probe
+        self._around = around
+        self._log = logger
+        self._on_news = on_news
+        self._breaker = Breaker()
+        self._pace = concurrency.Pace(most)
+        self._inside = 0
+        self._cause: ArchiverError | None = None
+        self._turn = asyncio.Event()
+        self._news = asyncio.Event()
+
+    @property
+    def shut(self) -> bool:
+        """Whether nothing is let through."""
+        return not self._breaker.lets_through
+
+    @property
+    def failures(self) -> int:
+        """How many probes failed in a row."""
+        return self._breaker.failures if self.shut else 0
+
+    @property
+    def allowed(self) -> int:
+        """How many may be inside at once, now."""
+        if self.shut:
+            return 0
+        return 1 if self._breaker.health is Health.TRIAL else self._pace.allowed
+
+    @property
+    def hold(self) -> Hold | None:
+        """What keeps the gate from being open to all, for people to read; None if nothing does."""
+        seen = self._breaker
+        if seen.health is Health.WORKING or (seen.since is None and self._cause is None):
+            return None
+        cause, now = self._cause, self._around.monotonic()
+        return Hold(
+            backend=self.name,
+            health=str(seen.health),
+            since=self._epoch(now if seen.since is None else seen.since),
+            cause="" if cause is None else f"{cause.name}: {cause}",
+            remedy="" if cause is None else cause.remedy,
+            probes=seen.failures,
+            probe_at=self._epoch(seen.probe_at) if self.shut else None,
+        )
+
+    def _epoch(self, monotonic: float) -> float:
+        """Return a time of the clock that never jumps as epoch seconds."""
+        return self._around.clock() + monotonic - self._around.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Let one in as soon as there is room. Raise GateShutError if the gate is shut, also while waiting."""
+        while not self.shut and self._inside >= self.allowed:
+            await self._turn.wait()
+        if self.shut:
+            raise GateShutError(self.name)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._tell()
+
+    def passed(self, seconds: float, size: int) -> None:
+        """Note that an exchange went well: ``size`` bytes in ``seconds``."""
+        self._pace = concurrency.finished(self._pace, seconds, size)
+        self._move(breakers.passed(self._breaker), None)
+
+    def failed(self, error: ArchiverError) -> bool:
+        """Note a failed exchange; return whether it counts against the run, rather than only against the backend."""
+        before = self._breaker
+        after = breakers.failed(before, error.blame, self._around.monotonic(), self._around.uniform)
+        if after.failures > before.failures:
+            self._pace = concurrency.troubled(self._pace)
+        self._move(after, error)
+        return after.lets_through or (before.health is Health.TRIAL and after.health is Health.AWAY)
+
+    async def attend(self, keep: Callable[[Hold | None], Awaitable[None]]) -> None:
+        """Probe the backend while the gate is shut, until cancelled; ``keep`` gets every change of the hold."""
+        while True:
+            self._news.clear()
+            with contextlib.suppress(ArchiverError):  # only for people to read; whoever needs the journal says so
+                await keep(self.hold)
+            if not self.shut:
+                await self._news.wait()
+                continue
+            wait = self._breaker.probe_at - self._around.monotonic()
+            if wait > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), wait)
+                continue
+            await self.probe()
+
+    async def probe(self) -> None:
+        """Probe the backend once and note the answer."""
+        refused = self._breaker.health is Health.REFUSED
+        try:
+            await self._probe(login_only=refused)
+        except ArchiverError as error:
+            self._note_probe(error, error.blame)
+        else:
+            self._note_probe(None, None)
+
+    def _note_probe(self, error: ArchiverError | None, blame: Blame | None) -> None:
+        around = self._around
+        self._move(breakers.probed(self._breaker, blame, around.monotonic(), around.uniform), error)
+
+    def _move(self, after: Breaker, error: ArchiverError | None) -> None:
+        """Take on a new state, say what people should know of it, and wake whoever waits for it."""
+        before, self._breaker = self._breaker, after
+        if error is not None and not after.lets_through:
+            if before.health is not after.health or self._cause is None or str(self._cause) != str(error):
+                log.failure(self._log, error)
+            self._cause = error
+        if after.health is not before.health:
+            self._say(before, after)
+            self._tell()
+        if (after.health, after.probe_at) != (before.health, before.probe_at):
+            self._news.set()
+            self._on_news()
+
+    def _say(self, before: Breaker, after: Breaker) -> None:
+        """Log a change of health."""
+        if before.lets_through and not after.lets_through:
+            self._log.warning(f"{self.name} is left alone and probed; runs wait, no retry is counted against them")
+        if after.health is Health.WORKING and self._cause is not None:
+            away = "" if before.since is None else f" after {self._around.monotonic() - before.since:.0f} s"
+            self._log.info(f"{self.name} works again{away}")
+            self._cause = None
+
+    def _tell(self) -> None:
+        """Let those who wait for a slot look again."""
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()

@@ -1,0 +1,296 @@
+"""The import stage: a run record → FHiCL → artdaqDB."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd import fhicl, log
+from archiverd.artdaqdb import schema as schemas
+from archiverd.artdaqdb.port import Entity
+from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
+from archiverd.core.machine import Event, State
+from archiverd.detached import aside
+from archiverd.journal.rows import FileFate, Move
+from archiverd.pipeline.failure_policy import Failing, understood
+from archiverd.runrecord.hashes import hashes_fcl
+from archiverd.runrecord.preparation import RUN_HISTORY_UPDATE, Cache, FclFile, PreparedRun, prepare
+from archiverd.runrecord.record import read_run_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Literal
+
+    from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow
+
+_log = log.get("Import")
+
+HASHES = "hashes"
+METADATA = "metadata"
+RUN_HISTORY = "RunHistory"
+TELL_THE_START = (METADATA, RUN_HISTORY_UPDATE)
+"""Entities that hold a run's start time, in archives of the older tool too (run_records.md section 5)."""
+COME_WITH_THE_END = frozenset({METADATA, "rc_info_stop", HASHES})
+"""Entities that a run's end changes or brings, beside RunHistory2 (run_records.md section 2.3)."""
+
+_KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
+_OTHER = "not archivable"
+
+GENERATED = "(generated)"
+"""Stands for the source of an entity that no file of the record was made into."""
+
+
+def no_drill() -> None:
+    """Make up no failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of a run record goes where."""
+
+    configuration: str
+    entities: tuple[Entity, ...]
+    update: tuple[Entity, ...]
+    """What is stored as the first update, once the run has stopped; empty before."""
+    started: str | None
+    """When the run started, as its record says."""
+    stopped: str | None
+    """When it stopped, as its record says."""
+    fates: tuple[FileFate, ...]
+    """Every file of the record, archived or left out (I7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """Carries one run at a time through the import stage."""
+
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    failing: Failing
+    schema: schemas.Schema
+    records: Path
+    converted: tuple[str, ...]
+    unmatched: Literal["archive", "report", "fail"]
+    cache: Cache
+    """What was converted before: files repeat exactly from run to run of one configuration."""
+    drill: Callable[[], None] = no_drill
+    """Raises ArchiverError for a failure made up on purpose."""
+
+    async def __call__(self, run: int) -> None:
+        """Import ``run``; whatever goes wrong ends as an event of the run, not as an exception.
+
+        Raise ArchiverError only when the journal itself cannot be written.
+        """
+        row = await self.journal.get(run)
+        if row is None or row.state is not State.QUEUED:
+            return
+        (row,) = await self.journal.record(Move(run, Event.IMPORT_BEGINS))
+        try:
+            if not row.superseded:
+                self.drill()
+            plan = await aside(lambda: self.plan(run))
+            ours = row.imported_at is not None or await self.journal.begun_before(run)
+            note = await self._store(run, plan, ours=ours)
+            await self._done(row, plan, note)
+        except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
+            await self._fail(row, error)
+
+    def plan(self, run: int) -> Plan:
+        """Read the run's record and decide what of it goes where; blocking, for a worker thread.
+
+        Raise FclPreperationError if that cannot be done, OSError if the record cannot be read.
+        """
+        record = read_run_record(self.records / str(run), run)
+        _log.debug(f"read: {self.records / str(run)}", run=run, files=len(record.files))
+        return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
+
+    async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
+        """Store a run and prove that it is there; return what was done, in words.
+
+        What we archived before (``ours``: in a first phase, or as dead) is updated where it says something else now; so
+        is what only lacks the run's end: a lost journal no longer knows that it was us. A run that another program
+        archived, otherwise than we would, is left as it is if its start time shows that it is the same run; a reused
+        run number is refused.
+        """
+        update = plan.update
+        configuration = plan.configuration
+        try:
+            stored = await self.artdaqdb.insert(run, configuration, plan.entities)
+        except ArtdaqDBError as error:
+            if error.retry is not Retry.CONFLICT:
+                raise  # it may be stored all the same, by us: the next attempt finds that out
+            found = await self.artdaqdb.find(run)
+            if found is None:
+                raise
+            held = await self.artdaqdb.export(run)
+            if not same_run(plan, held):
+                raise _reused(run, error) from error
+            if not ours and not await asyncio.to_thread(lacks_its_end, plan, held):
+                return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
+            stored, configuration = False, found.configuration.partition("/")[2]
+            update = (*await asyncio.to_thread(changed, plan, held), *plan.update)
+        version = await self.artdaqdb.update(run, configuration, update) if update else ""
+        held = await self.artdaqdb.export(run)
+        await asyncio.to_thread(prove, run, plan, held)
+        how = "stored" if stored else "found as it should be" if update is plan.update else "brought up to date"
+        return f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
+
+    async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
+        """Record the import and say what was left out."""
+        left_out = [fate for fate in plan.fates if not fate.entity]
+        changes = {
+            "configuration": plan.configuration,
+            "imported_at": self.failing.clock(),
+            **({"dead": 0} if plan.update and not row.superseded else {}),
+            "attempts": 0,
+            "error": "",
+            "remedy": "",
+            "due": None,
+        }
+        event = Event.UPDATE_DONE if row.superseded else Event.IMPORT_DONE
+        await self.journal.record(Move(row.run, event, note, changes, plan.fates))
+        _log.info(f"imported as {row.run}/{plan.configuration}: {note}", run=row.run)
+        for fate in left_out:
+            _log.warning(f"left out: {fate.name}: {fate.reason}", run=row.run)
+
+    async def _fail(self, row: RunRow, error: Exception) -> None:
+        """Record a failure and log it."""
+        known = understood(error, row.run, _log)
+        await self.journal.record(self.failing.move(row, known))
+        log.failure(_log, known, row.run)
+
+
+def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
+    """Decide which file becomes which entity of which collection, and account for every file (I7).
+
+    Raise FclPreperationError if ``unmatched`` is ``fail`` and a file has no place in artdaqDB.
+    """
+    fates = [FileFate(one.name, "", one.reason) for one in prepared.left_out]
+    for rejected in prepared.rejected:
+        if unmatched == "fail":
+            rejected.error.remedy = rejected.error.remedy or (
+                f'mend {rejected.name}, then `archiverd release` the run; or set artdaq_db.unmatched = "archive", '
+                "which leaves such files out by name"
+            )
+            raise rejected.error
+        fates.append(FileFate(rejected.name, "", f"{_KINDS.get(type(rejected.error), _OTHER)}: {rejected.error}"))
+    entities: list[Entity] = []
+    assigned, without_rule = schema.assign([file.name for file in prepared.files])
+    texts = {file.name: file for file in prepared.files}
+    for place in assigned:
+        file = texts[place.file]
+        entities.append(Entity(place.collection, place.entity, file.fcl))
+        fates.append(FileFate(file.source or GENERATED, place.entity, file.note))
+    fates.extend(_without_rule(texts[name], unmatched, entities) for name in without_rule)
+    hashes = hashes_fcl([(entity.name, entity.fcl) for entity in entities])
+    schema_entity = Entity(schemas.COLLECTION, schemas.ENTITY, schema.text)
+    return Plan(
+        configuration=prepared.configuration,
+        entities=(*entities, Entity(RUN_HISTORY, HASHES, hashes), schema_entity),
+        update=_update(prepared.update, schema_entity),
+        started=prepared.started,
+        stopped=prepared.stopped,
+        fates=tuple(fates),
+    )
+
+
+def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
+    """Tell whether what artdaqDB holds under our run number is this run: it names the same start time.
+
+    No two runs start at one time; a reused run number names another.
+    """
+    if not plan.started:
+        return False
+    return _tells(plan.started, TELL_THE_START, held)
+
+
+def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
+    """Tell whether artdaqDB holds a run that has stopped as we archived it while it was running, or as dead.
+
+    It has no stop time in any of its entities, and differs from ``plan`` in nothing but what a run's end brings.
+    """
+    if not plan.update or not plan.stopped:
+        return False
+    if any(one.name == RUN_HISTORY_UPDATE for one in held) or _tells(plan.stopped, (METADATA,), held):
+        return False
+    meant = {(one.collection, one.name) for one in plan.entities}
+    strange = any((one.collection, one.name) not in meant for one in held)
+    return not strange and all(one.name in COME_WITH_THE_END for one in changed(plan, held))
+
+
+def _tells(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
+    """Tell whether one of these entities names ``time``, as a record spells it."""
+    quoted = f'"{time}"'.encode()
+    return any(one.name in entities and quoted in one.fcl for one in held)
+
+
+def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
+    """Return the entities of ``plan`` that artdaqDB does not hold, or holds with another content."""
+    found = {(one.collection, one.name): one.fcl for one in held}
+    return tuple(
+        one
+        for one in plan.entities
+        if one.name != schemas.ENTITY and found.get((one.collection, one.name)) != _as_exported(one.fcl, one.name)
+    )
+
+
+def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:
+    """Return ``error`` as what it is: the number of this run belongs to another."""
+    return ArtdaqDBError(
+        error.message,
+        retry=Retry.CONFLICT,
+        remedy=f"artdaqDB holds another run under this number; after it was moved away `archiverd release {run} "
+        f"--override`, or `archiverd waive {run} --reason …`",
+        run=run,
+        context=error.context,
+    )
+
+
+def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
+    """Compare what artdaqDB gives back with what was meant, entity by entity.
+
+    Raise ArtdaqDBError naming the entities that differ, are missing or should not be there.
+    """
+    meant = {(one.collection, one.name): one.fcl for one in (*plan.entities, *plan.update)}
+    found = {(one.collection, one.name): one.fcl for one in held}
+    wrong = {key for key, fcl in meant.items() if key not in found or found[key] != _as_exported(fcl, key[1])}
+    wrong |= found.keys() - meant.keys()
+    if wrong:
+        names = ", ".join(sorted(f"{collection}/{name}" for collection, name in wrong))
+        raise ArtdaqDBError(
+            f"What artdaqDB gives back of run {run} is not what was stored: {names}",
+            remedy=f"nothing was uploaded; see what else writes to artdaqDB, then `archiverd release {run}`",
+            run=run,
+        )
+
+
+def _as_exported(fcl: bytes, name: str) -> bytes:
+    """Return a text as artdaqDB exports it: the values, written anew."""
+    return fhicl.from_json(fhicl.to_json(fcl, name, ""), name)
+
+
+def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> FileFate:
+    """Treat a FHiCL file that no rule of schema.fcl takes."""
+    reason = "no rule of schema.fcl takes it"
+    if unmatched == "fail":
+        raise FclPreperationError(
+            f"{file.source}: {reason}",
+            remedy='add a rule for it to schema.fcl, or set artdaq_db.unmatched = "archive"',
+            context={"file": file.source},
+        )
+    if unmatched == "report":
+        return FileFate(file.source, "", reason)
+    entity = file.name.removesuffix(".fcl")
+    entities.append(Entity(RUN_HISTORY, entity, file.fcl))
+    return FileFate(file.source, entity, "; ".join(filter(None, (f"{reason}, stored under its own name", file.note))))
+
+
+def _update(files: Sequence[FclFile], schema_entity: Entity) -> tuple[Entity, ...]:
+    """Return the entities of an update: RunHistory2, and the schema as the library does."""
+    if not files:
+        return ()
+    return (*(Entity(RUN_HISTORY, file.name.removesuffix(".fcl"), file.fcl) for file in files), schema_entity)

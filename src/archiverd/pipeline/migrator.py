@@ -1,0 +1,211 @@
+"""The migration stage: artdaqDB → one blob → UconDB, proven by reading it back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
+from archiverd.core.machine import Event, State
+from archiverd.core.priority import Lane
+from archiverd.journal.rows import Move
+from archiverd.pipeline.failure_policy import Failing, understood
+from archiverd.pipeline.gate import Gate, GateShutError
+from archiverd.runrecord import blob as blobs
+from archiverd.runrecord.validation import Validation, validate
+from archiverd.ucondb.port import Fingerprint, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow
+    from archiverd.ucondb.port import UconDB
+
+_log = log.get("Migration")
+_validation_log = log.get("Validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A run's blob as it is to be stored: its ``Packed on`` text, its bytes, and their identity."""
+
+    packed_on: str
+    blob: bytes
+    identity: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Migrator:
+    """Carries one run at a time through the migration stage."""
+
+    journal: Journal
+    artdaqdb: ArtdaqDB
+    ucondb: UconDB
+    gate: Gate
+    failing: Failing
+    required: tuple[str, ...] | None
+    """What metadata.fcl must hold for the blob to validate; None to leave that out."""
+    monotonic: Callable[[], float]
+    """Seconds, for how long an upload takes."""
+
+    async def __call__(self, run: int) -> None:
+        """Upload and prove ``run``; whatever goes wrong ends as an event of the run, not as an exception.
+
+        Raise ArchiverError only when the journal itself cannot be written.
+        """
+        row = await self.journal.get(run)
+        if row is None or row.state not in (State.IMPORTED, State.UPLOAD_UNKNOWN):
+            return
+        try:
+            packed_on = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.failing.clock(), UTC))
+            exported = await self.artdaqdb.export(run)
+            packed = await asyncio.to_thread(pack, run, packed_on, exported)
+            _agree(row, packed.identity)
+        except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
+            await self._fail(row, error)
+            return
+        with contextlib.suppress(GateShutError):
+            async with self.gate.slot():
+                await self._upload(row, exported, packed)
+
+    async def _upload(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> None:
+        """Store and prove a run's blob, the intent written before the first byte is sent (I4)."""
+        (row,) = await self.journal.record(_intent(row, packed))
+        begun = self.monotonic()
+        try:
+            outcome, proven = await self._store(row, exported, packed)
+        except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
+            known = understood(error, row.run, _log)
+            counts = self.gate.failed(known)
+            await self._record_failure(row, known, counts=counts)
+        else:
+            self.gate.passed(self.monotonic() - begun, packed.identity.length)
+            if outcome is Outcome.PROVEN:
+                await self._verified(row, proven)
+            else:
+                await self._record_failure(row, _other_content(row), counts=True)
+
+    async def _store(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> tuple[Outcome, Packed]:
+        """Bring a run's blob under its key; return how that ended and the blob that stands there.
+
+        A run that was there before us is looked up first: its blob need not be sent to be found.
+        """
+        key = str(row.run)
+        if row.override:
+            return await self.ucondb.replace(key, packed.blob, tag=key), packed
+        look_first = row.puts > 1 or row.lane is Lane.BACKLOG
+        outcome = await self.ucondb.store(key, packed.blob, tag=key, look_first=look_first)
+        if outcome is Outcome.CONFLICT:
+            return await self._recognise(row.run, exported, packed)
+        return outcome, packed
+
+    async def _recognise(self, run: int, exported: Sequence[ExportedEntity], ours: Packed) -> tuple[Outcome, Packed]:
+        """Tell whether the blob found under our key is this run's, packed at another time (I5).
+
+        It is when the journal was lost, or the older tool archived the run: then the recorded text is of an attempt
+        that found the key taken. So pack once more, with the found blob's own ``Packed on`` text, and compare.
+        """
+        found = await self.ucondb.read(str(run))
+        try:
+            its_text = blobs.unpack(found).packed_on
+        except BlobCreationError:
+            return Outcome.CONFLICT, ours
+        rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
+        return (Outcome.PROVEN, rebuilt) if rebuilt.blob == found else (Outcome.CONFLICT, ours)
+
+    async def _verified(self, row: RunRow, packed: Packed) -> None:
+        """Record the proof; say how long after its end the run was safe."""
+        validation = Validation() if self.required is None else validate(packed.blob, self.required)
+        now = self.failing.clock()
+        changes = {
+            "verified_at": now,
+            "validation": "; ".join((*validation.problems, *validation.warnings)),
+            **_identity(packed),
+            **(
+                {"override": 0, "superseded": 0, "dead": 0}
+                if row.override and row.superseded
+                else {"override": 0}
+                if row.override
+                else {}
+            ),
+            "attempts": 0,
+            "error": "",
+            "remedy": "",
+            "due": None,
+        }
+        note = f"{packed.identity.length} bytes read back, sha256 {packed.identity.sha256}"
+        await self.journal.record(Move(row.run, Event.UPLOAD_PROVEN, note, changes))
+        for problem in validation.problems:
+            _validation_log.error(problem, run=row.run)
+        for warning in validation.warnings:
+            _validation_log.warning(warning, run=row.run)
+        _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_since(row, now))
+
+    async def _fail(self, row: RunRow, error: Exception) -> None:
+        """Record a failure before anything was sent, and log it."""
+        await self._record_failure(row, understood(error, row.run, _log), counts=True)
+
+    async def _record_failure(self, row: RunRow, error: ArchiverError, *, counts: bool) -> None:
+        """Record a failure, and log it unless the gate speaks for all runs that meet it."""
+        await self.journal.record(self.failing.move(row, error, counts=counts))
+        if counts:
+            log.failure(_log, error, row.run)
+
+
+def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed:
+    """Pack a run's exported entities into its blob. Raise BlobCreationError if the format cannot hold them."""
+    blob = blobs.pack(run, packed_on, [(f"{entity.name}.fcl", entity.fcl) for entity in exported])
+    return Packed(packed_on, blob, Fingerprint(len(blob), hashlib.sha256(blob).hexdigest()))
+
+
+def _agree(row: RunRow, identity: Fingerprint) -> None:
+    """Raise VerificationError if a blob that may already have been sent can no longer be rebuilt (I5)."""
+    if row.puts and row.blob_sha256 and row.blob_sha256 != identity.sha256:
+        raise VerificationError(
+            f"The blob of run {row.run} can no longer be rebuilt as it was when it was first sent",
+            remedy=f"artdaqDB's content of the run changed; nothing was sent; find out why, then {_decide(row)}",
+            context={"recorded_sha256": row.blob_sha256, "rebuilt_sha256": identity.sha256},
+        )
+
+
+def _other_content(row: RunRow) -> UconDBError:
+    """Return the error for a key that somebody else has taken."""
+    return UconDBError(
+        f"UconDB holds other content under key {row.run}",
+        retry=Retry.CONFLICT,
+        remedy=f"nothing was overwritten; compare both (`archiverd export`), then {_decide(row)}",
+    )
+
+
+def _intent(row: RunRow, packed: Packed) -> Move:
+    """Return the intent of a put: what exactly will be sent, durable before a byte of it is (I4)."""
+    note = f"{packed.identity.length} bytes, sha256 {packed.identity.sha256}"
+    return Move(row.run, Event.UPLOAD_BEGINS, note, {**_identity(packed), "puts": row.puts + 1, "due": None})
+
+
+def _identity(packed: Packed) -> dict[str, object]:
+    """Return the journal's columns that identify a blob."""
+    return {
+        "packed_on": packed.packed_on,
+        "blob_length": packed.identity.length,
+        "blob_sha256": packed.identity.sha256,
+    }
+
+
+def _decide(row: RunRow) -> str:
+    """Return the commands by which an operator decides between two contents."""
+    return f"`archiverd release {row.run} --override` (ours replaces it) or `archiverd waive {row.run} --reason …`"
+
+
+def _since(row: RunRow, now: float) -> dict[str, str]:
+    """Return how long after its stop line a fresh run was verified, for the log."""
+    if row.stopped_at is None or row.lane is Lane.BACKLOG:
+        return {}
+    return {"after_stop": f"{now - row.stopped_at:.1f}s"}

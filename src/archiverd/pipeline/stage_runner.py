@@ -1,0 +1,150 @@
+"""One stage's life: a feeder that picks run numbers from the journal, a small bounded queue, a few workers.
+
+The queue carries only run numbers; the journal is the one truth. A drain stops the feeder and lets the workers
+finish what the queue holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.machine import ForbiddenTransitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from archiverd.core.machine import Stage
+    from archiverd.journal.journal import Journal
+    from archiverd.pipeline.gate import Gate
+    from archiverd.process.shutdown import Stopping
+
+SHORTEST_WAIT_SECONDS = 0.2
+"""A retry that is due but in hand must not make the feeder spin."""
+
+PAUSE_SECONDS = 5.0
+"""How long a stage rests when the journal itself cannot be used."""
+
+
+@dataclass(slots=True)
+class StageRunner:
+    """Runs one stage until the daemon stops."""
+
+    stage: Stage
+    journal: Journal
+    work: Callable[[int], Awaitable[None]]
+    workers: int
+    capacity: int
+    clock: Callable[[], float]
+    stopping: Stopping
+    logger: log.Log
+    gate: Gate | None = None
+    """Before the backend the stage works for; while it is shut no run is picked."""
+    until_idle: bool = False
+    """Stop as soon as nothing waits but retries further away than ``patience_seconds`` (one pass, for cron)."""
+    patience_seconds: float = 0.0
+    quick_retries: int = 0
+    """So many failed probes of its backend are waited for by one pass."""
+    only: frozenset[int] | None = None
+    """The runs that may be picked; None for all."""
+    paused: bool = False
+    """Nothing is picked until an operator resumes."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    in_hand: set[int] = field(default_factory=set)
+    """Runs in the queue or with a worker."""
+    stranded: set[int] = field(default_factory=set)
+    """Runs whose outcome could not be written to the journal: they still stand in the middle of an effect there."""
+
+    async def run(self) -> None:
+        """Feed and work until a drain is asked for and everything in the queue is done.
+
+        Raise ArchiverError when the journal is damaged: only a new start, which sets it aside, mends that.
+        """
+        queue: asyncio.Queue[int | None] = asyncio.Queue(self.capacity)
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.workers):
+                group.create_task(self._serve(queue), name=f"{self.stage}-{number}")
+            await self._feed(queue)
+            for _ in range(self.workers):
+                await queue.put(None)
+
+    async def _feed(self, queue: asyncio.Queue[int | None]) -> None:
+        """Fill the queue from the journal until a drain is asked for; a run is picked when there is room for it."""
+        while not self.stopping.asked:
+            self.wake.clear()
+            if queue.full():
+                await self._rest(None)
+                continue
+            try:
+                await self._take_back()
+                await self.journal.wake_due()
+                run = None if self.paused else await self.journal.pick(self.stage, self.in_hand, self.only)
+                wait = None if run is not None else await self._seconds_to_next()
+                if run is None and self._idle(wait):
+                    return
+            except ArchiverError as error:
+                self._say(error)
+                run, wait = None, PAUSE_SECONDS
+            if run is not None and self.gate is not None and self.gate.shut:
+                if self._hopeless(self.gate):
+                    return
+                run = None
+            if run is None:
+                await self._rest(wait)
+            else:
+                self.in_hand.add(run)
+                queue.put_nowait(run)
+
+    async def _serve(self, queue: asyncio.Queue[int | None]) -> None:
+        """Work on runs from the queue until told that there are no more."""
+        while (run := await queue.get()) is not None:
+            self.wake.set()
+            try:
+                await self.work(run)
+            except ArchiverError as error:  # the journal itself cannot be written
+                self._say(error, run)
+                self.stranded.add(run)
+                await self._rest(PAUSE_SECONDS)
+            except ForbiddenTransitionError as error:  # an operator was quicker
+                self.logger.warning(f"left alone: {error}", run=run)
+                self.stranded.add(run)
+            self.in_hand.discard(run)  # not when cancelled: a drain that is cut tells what it leaves
+            self.wake.set()
+
+    def _say(self, error: ArchiverError, run: int | None = None) -> None:
+        """Log that the journal cannot be used for now; raise ``error`` if waiting does not mend it."""
+        if error.retry is not Retry.TRANSIENT:
+            raise error
+        log.failure(self.logger, error, run)
+
+    async def _take_back(self) -> None:
+        """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""
+        if self.stranded:
+            taken = frozenset(self.stranded)
+            await self.journal.recover(taken)
+            self.stranded -= taken  # a worker may have added one meanwhile
+
+    def _hopeless(self, gate: Gate) -> bool:
+        """Tell whether one pass should end because the backend does not come back."""
+        return self.until_idle and gate.failures > self.quick_retries
+
+    def _idle(self, wait: float | None) -> bool:
+        """Tell whether one pass is over: nothing is in hand and no quick retry is near."""
+        return self.until_idle and not self.in_hand and (wait is None or wait > self.patience_seconds)
+
+    async def _seconds_to_next(self) -> float | None:
+        """Return the seconds until a waiting retry is due, or None if none waits."""
+        due = await self.journal.next_due(self.stage, self.only)
+        return None if due is None else max(SHORTEST_WAIT_SECONDS, due - self.clock())
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait until woken, a drain is asked for, or ``seconds`` have passed."""
+        waits = {asyncio.ensure_future(self.wake.wait()), asyncio.ensure_future(self.stopping.wait())}
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()

@@ -1,0 +1,1 @@
+"""The process: lock, work directory, shutdown, exit, memory, mounts, service manager."""

@@ -1,0 +1,213 @@
+"""The lock file: one instance a work directory, and a way to ask it to stop.
+
+The file is opened without truncation, so that a refused second instance does not disturb the first.
+"Removed" means that the path no longer leads to our inode.
+
+Who was asked to stop by removing the file still drains, and its name is free. So the work directory itself is locked
+too, which nobody removes: whoever writes to the journal in it has both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import LockExistsError
+from archiverd.detached import aside
+from archiverd.process.shutdown import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from archiverd.process.shutdown import Stopping
+
+LOCK_TABLE = Path("/proc/locks")
+
+_log = log.get()
+
+_BANNER = "=" * 70
+
+LOOKERS, LOOKER_SECONDS = 5, 0.02
+"""So often, and so far apart, is tried to take a lock: `check` may just be looking whether it is held (``look``)."""
+
+LOOKED_AT_SECONDS = 0.5
+"""How often the daemon looks whether its lock file is still there."""
+
+
+class LockFile:
+    """A lock file that holds our process id while it is held."""
+
+    def __init__(self, path: Path, pause: Callable[[float], None] = time.sleep) -> None:
+        """Name the lock file; nothing is touched yet. ``pause`` waits for so many seconds."""
+        self.path = path
+        self._pause = pause
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock. Raise LockExistsError if another process has it, OSError if the file cannot be made."""
+        while True:
+            self._descriptor = self._lock()
+            if self.is_ours():
+                break
+            os.close(self._descriptor)  # its last holder removed it between our open and our lock: it guards nothing
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _lock(self) -> int:
+        """Open the file and lock it; return its descriptor. Raise as ``acquire``."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._try(descriptor)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise LockExistsError(
+                f"Another process may be running. Lock file '{self.path}' is held.",
+                remedy=f"process {holder or 'unknown'} holds it: leave it running, or stop it with SIGINT first",
+                context={"pid": holder},
+            ) from None
+        return descriptor
+
+    def _try(self, descriptor: int) -> None:
+        """Lock the file. Raise BlockingIOError if another has it for longer than somebody who only looks."""
+        for _ in range(LOOKERS):
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._pause(LOOKER_SECONDS)
+        return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        """Let go and remove the file, if it is still ours."""
+        if self._descriptor is None:
+            return
+        if self.is_ours():
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def is_ours(self) -> bool:
+        """Tell whether the path still leads to the file we hold."""
+        if self._descriptor is None:
+            return False
+        ours = os.fstat(self._descriptor)
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:  # a work directory that cannot be looked at proves nothing
+            return True
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+    async def removed(self) -> None:
+        """Return once somebody has removed or replaced the file."""
+        while await aside(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
+            await asyncio.sleep(LOOKED_AT_SECONDS)
+
+
+@contextlib.contextmanager
+def holding(lock: LockFile, work_dir: Path) -> Iterator[None]:
+    """Hold the lock file and the work directory while the block runs. Raise as ``LockFile.acquire``."""
+    lock.acquire()
+    try:
+        directory = _claim(work_dir, lock.path)
+        try:
+            yield
+        finally:
+            os.close(directory)  # before the file: who gets that gets both
+    finally:
+        lock.release()
+
+
+def _claim(work_dir: Path, lock_file: Path) -> int:
+    """Return a descriptor that keeps ``work_dir`` locked until it is closed; no child inherits it.
+
+    Raise LockExistsError if a process that has lost its lock file still has it.
+    """
+    descriptor = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _listed(LOCK_TABLE, _identity(os.fstat(descriptor))) or "unknown"
+        os.close(descriptor)
+        raise LockExistsError(
+            f"Another process may be running. Lock file '{lock_file}' was removed, and who held it still drains.",
+            remedy=f"process {holder} finishes what it has in hand: start again when it has ended",
+            context={"pid": holder, "directory": str(work_dir)},
+        ) from None
+    return descriptor
+
+
+async def drain_when_removed(lock: LockFile, stopping: Stopping) -> None:
+    """Begin to drain once the lock file is removed, saying so in the runbook's words."""
+    await lock.removed()
+    for line in (
+        _BANNER,
+        "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN",
+        f"Lock file: {lock.path}",
+        "Process will finish current run and then exit",
+        _BANNER,
+    ):
+        _log.warning(line)
+    stopping.ask(Reason.LOCK_REMOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Whether a lock file is held, and by whom; looked at from outside."""
+
+    held: bool
+    pid: int | None
+    """Who holds it; of a file that nobody holds, who left it; None if that cannot be told."""
+
+
+def look(path: Path, locks: Path = LOCK_TABLE) -> Holding | None:
+    """Tell who holds the lock file at ``path``, None if there is no such file. Raise OSError if it cannot be read.
+
+    The kernel's table tells without touching anything (proc(5), locks). Where it does not show the holder (another
+    container, a file system whose device numbers differ there) a shared lock is tried and let go at once.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        pid = int(text) if text.isdecimal() else None
+        listed = _listed(locks, _identity(os.fstat(descriptor)))
+        if listed is not None:
+            return Holding(held=True, pid=listed if listed > 0 else pid)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Holding(held=True, pid=pid)
+        return Holding(held=False, pid=pid)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(file: os.stat_result) -> str:
+    """Return a file's device and inode as the kernel's table has them."""
+    return f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+
+
+def _listed(locks: Path, identity: str) -> int | None:
+    """Return the process that has the file of this device and inode locked by flock, None if none is listed.
+
+    A shared lock is that of another who looks.
+    """
+    try:
+        lines = locks.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        words = line.split()
+        if len(words) == 8 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == identity:
+            return int(words[4])
+    return None

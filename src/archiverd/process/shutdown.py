@@ -1,0 +1,151 @@
+"""Why and how the daemon stops: signals, the lock file, and the exit code each leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError
+from archiverd.process import sd_notify
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+_log = log.get()
+
+AT_ONCE_COUNT = 3
+AT_ONCE_WITHIN_SECONDS = 2.0
+"""So many SIGINT within so many seconds stop the daemon at once."""
+
+LONG_SECONDS = 30.0
+"""A start that takes longer says what it waits for: a service manager gives up after two minutes."""
+
+
+class Reason(enum.Enum):
+    """Why the daemon drains; the value is its exit code (contract.md)."""
+
+    INTERRUPTED = 130
+    LOCK_REMOVED = 1
+    DRAIN_ASKED = 0
+
+
+class Stopping:
+    """The daemon's one stop flag: the first reason to stop counts."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        """``monotonic`` gives seconds, to tell three quick SIGINT from three slow ones, and how long a drain takes."""
+        self._monotonic = monotonic
+        self._asked_at = 0.0
+        self._asked = asyncio.Event()
+        self._interrupts: list[float] = []
+        self.reason: Reason | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the daemon is to take up nothing new."""
+        return self._asked.is_set()
+
+    async def wait(self) -> None:
+        """Return once the daemon is to stop."""
+        await self._asked.wait()
+
+    async def rest(self, seconds: float) -> None:
+        """Return after ``seconds``, or as soon as the daemon is to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), seconds)
+
+    def ask(self, reason: Reason) -> None:
+        """Begin to drain for ``reason``; later reasons change nothing."""
+        if self.reason is None:
+            self.reason = reason
+            self._asked_at = self._monotonic()
+            self._asked.set()
+
+    def left(self, seconds: float) -> float:
+        """Return what is left of the ``seconds`` that a drain may take, from when it was asked for."""
+        return seconds - (self._monotonic() - self._asked_at) if self.asked else seconds
+
+    def interrupt(self) -> None:
+        """Handle SIGINT or SIGTERM: drain; the third within two seconds leaves at once.
+
+        Leaving at once loses nothing: whatever is in flight stands in the journal (I6).
+        """
+        now = self._monotonic()
+        self._interrupts = [when for when in self._interrupts if now - when <= AT_ONCE_WITHIN_SECONDS] + [now]
+        if len(self._interrupts) >= AT_ONCE_COUNT:
+            _log.warning("third interrupt: leaving at once; runs in flight are taken up at the next start")
+            os._exit(Reason.INTERRUPTED.value)
+        if self.reason is None:
+            _log.info("interrupt: finishing what is in flight and in the queues, then leaving")
+        self.ask(Reason.INTERRUPTED)
+
+
+@contextlib.asynccontextmanager
+async def drain_limit(stopping: Stopping, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel the block, and end it there, once a drain has taken ``seconds``; ``expired()`` tells whether that was."""
+    limit = asyncio.timeout(None)
+
+    async def set_it() -> None:
+        await stopping.wait()
+        limit.reschedule(asyncio.get_running_loop().time() + stopping.left(seconds))
+
+    try:
+        async with limit:
+            setting = asyncio.create_task(set_it(), name="drain limit")
+            try:
+                yield limit
+            finally:
+                setting.cancel()
+                await asyncio.wait([setting])
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the block's own
+
+
+@contextlib.asynccontextmanager
+async def given_up(stopping: Stopping, seconds: float, what: str) -> AsyncIterator[None]:
+    """Give the block up once a drain has taken ``seconds``: it has nothing in hand.
+
+    Raise ArchiverError then, "stopped before ``what``", with the exit code of the reason.
+    """
+    async with drain_limit(stopping, seconds) as limit:
+        yield
+    if limit.expired():
+        stopped = ArchiverError(f"stopped before {what}", remedy="nothing is lost; start it again")
+        stopped.exit_code = (stopping.reason or Reason.INTERRUPTED).value
+        raise stopped
+
+
+@contextlib.asynccontextmanager
+async def starting(stopping: Stopping, seconds: float, doing: str, what: str) -> AsyncIterator[None]:
+    """Give a part of the start up as ``given_up``; say, if it takes long, that archiverd is still ``doing`` it."""
+    sd_notify.notify(f"STATUS={doing}")
+    slow = asyncio.get_running_loop().call_later(LONG_SECONDS, _log.warning, f"takes long: still {doing}")
+    try:
+        async with given_up(stopping, seconds, what):
+            yield
+    finally:
+        slow.cancel()
+
+
+@contextlib.contextmanager
+def signals(stopping: Stopping, *, on_hangup: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let SIGINT and SIGTERM drain the daemon while the block runs, and SIGHUP do what ``on_hangup`` does, if given."""
+    handlers: dict[signal.Signals, Callable[[], None]] = dict.fromkeys(
+        (signal.SIGINT, signal.SIGTERM), stopping.interrupt
+    )
+    if on_hangup is not None:
+        handlers[signal.SIGHUP] = on_hangup
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,185 @@
+"""What a run directory shows at one moment, without reading more than it must (run_records.md 2.6 and 2.7)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from archiverd.runrecord.converters.environment import partition_of
+from archiverd.runrecord.record import junk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METADATA: Final = "metadata.txt"
+ENVIRONMENT: Final = "environment.txt"
+
+_TAIL: Final = 4 << 20
+"""Bytes of metadata.txt that are read: its end, where the time lines are."""
+_MOST_ENTRIES: Final = 8192
+_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A regular file as ``stat`` tells of it; times in nanoseconds since 1970."""
+
+    name: str
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @property
+    def locked(self) -> bool:
+        """Tell whether nobody may write it (0444)."""
+        return not self.mode & 0o222
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A run directory at one moment."""
+
+    readable: bool
+    """False if the directory, or metadata.txt in it, could not be read just now."""
+    mode: int = 0
+    """Permission bits of the directory."""
+    ctime_ns: int = 0
+    """Last change of the directory itself."""
+    files: tuple[SeenFile, ...] = ()
+    """Regular files, junk apart, sorted by name."""
+    metadata: bytes | None = None
+    """The end of metadata.txt, at most 4 MiB; None if it is not there."""
+    partition: int | None = None
+    """DAQ partition; None where environment.txt does not tell (before v3_07_00)."""
+    trouble: str = field(default="", compare=False)
+    """Why it could not be read, as the operating system says it; empty if it is simply not there.
+
+    No part of what the directory shows: a mount that fails now so, now so, changes nothing there.
+    """
+
+    def file(self, name: str) -> SeenFile | None:
+        """Return what was seen of the file ``name``, or None."""
+        return next((file for file in self.files if file.name == name), None)
+
+    @property
+    def changed(self) -> float:
+        """When anything here last changed by the file system's clock, in seconds since 1970."""
+        return max([self.ctime_ns, *(file.ctime_ns for file in self.files)]) / 1e9
+
+    @property
+    def told_at(self) -> float | None:
+        """When metadata.txt was last written, by the file system's clock in seconds since 1970; None without one."""
+        metadata = self.file(METADATA)
+        return None if metadata is None else metadata.mtime_ns / 1e9
+
+    @property
+    def locked(self) -> bool:
+        """Tell whether the directory may not be written by its owner (0555)."""
+        return not self.mode & 0o200
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What changes whenever a run goes on: metadata.txt by the time lines, the directory by rc_info files."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+    directory_ctime_ns: int
+
+
+def metadata_stamp(directory: Path) -> Stamp | None:
+    """Return the stamp of a run directory, or None if there is no metadata.txt to be seen. Blocking.
+
+    metadata.txt is opened before it is asked, so that NFS asks its server (close-to-open consistency).
+    """
+    try:
+        folder = os.stat(directory, follow_symlinks=False)
+        descriptor = os.open(directory / METADATA, _READ_FLAGS)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, folder.st_ctime_ns)
+
+
+def sight(directory: Path) -> Sighting:
+    """Look at a run directory. Blocking; never raises for what comes and goes: see ``Sighting.readable``."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return Sighting(readable=False)
+    except OSError as error:
+        return Sighting(readable=False, trouble=_trouble(error))
+    try:
+        return _look(descriptor)
+    except OSError as error:
+        return Sighting(readable=False, trouble=_trouble(error, error.filename))
+    finally:
+        os.close(descriptor)
+
+
+def _trouble(error: OSError, name: object = None) -> str:
+    """Return what went wrong, with the ``name`` of the file in the directory, if it is one; the same for the same."""
+    return str(OSError(error.errno, error.strerror, *([name] if isinstance(name, str) else [])))
+
+
+def _look(directory: int) -> Sighting:
+    """Look at the directory that is open as ``directory``; metadata.txt first, so that it is never newer than the rest.
+
+    A stop line seen is then a stop line that was there when the other files were looked at.
+    """
+    metadata = tail(METADATA, directory)
+    environment = tail(ENVIRONMENT, directory)
+    status = os.fstat(directory)
+    return Sighting(
+        readable=True,
+        mode=stat.S_IMODE(status.st_mode),
+        ctime_ns=status.st_ctime_ns,
+        files=_files(directory),
+        metadata=metadata,
+        partition=partition_of(environment) if environment is not None else None,
+    )
+
+
+def _files(directory: int) -> tuple[SeenFile, ...]:
+    """Return the regular files of a directory; one that vanishes meanwhile is not there."""
+    seen = []
+    with os.scandir(directory) as entries:
+        for count, entry in enumerate(entries):
+            if count >= _MOST_ENTRIES:
+                break
+            if junk(entry.name) is not None:
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                mode = stat.S_IMODE(status.st_mode)
+                seen.append(SeenFile(entry.name, mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(sorted(seen, key=lambda file: file.name))
+
+
+def tail(path: Path | str, directory: int | None = None) -> bytes | None:
+    """Return the end of a regular file, at most 4 MiB; None if there is none of that name. Blocking.
+
+    ``path`` counts from the directory open as ``directory``, if given. Raise OSError if the file cannot be read.
+    """
+    try:
+        descriptor = os.open(path, _READ_FLAGS, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return os.pread(descriptor, _TAIL, max(0, status.st_size - _TAIL))
+    finally:
+        os.close(descriptor)

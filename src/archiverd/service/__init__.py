@@ -1,1 +1,0 @@
-"""The daemon's life: wiring, watch, queues, lock, signals, drain."""

@@ -1,1 +1,0 @@
-"""A run's work as steps over the ports: import, migrate."""

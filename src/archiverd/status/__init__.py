@@ -1,0 +1,1 @@
+"""What `status` shows: probe, differences, advice, report."""

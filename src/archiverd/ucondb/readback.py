@@ -1,0 +1,94 @@
+"""Reading a blob back (ucondb_protocol.md section 8, step 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import UconDBError
+from archiverd.ucondb.errors import nonsense, refused
+from archiverd.ucondb.http import BrokenExchangeError
+from archiverd.ucondb.port import Fingerprint
+from archiverd.ucondb.session import ATTEMPTS, persistently
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archiverd.ucondb.errors import Purpose
+    from archiverd.ucondb.session import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A blob as it arrived: as many bytes as UconDB says it holds."""
+
+    identity: Fingerprint
+    blob: bytes
+    """The bytes, if they were to be kept; else empty."""
+    intact: bool
+    """The bytes match the Adler-32 that UconDB keeps of them."""
+
+
+async def receive(site: Site, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+    """Read the blob under ``key``; ``size``, the bytes to expect, decides how long to be patient.
+
+    Without ``keep`` memory use is constant. A reply that is short (nothing on the wire tells, T2) or does not match
+    its checksum is asked for again at once, at most ATTEMPTS times; the last one that does not match is given as not
+    intact. Raise UconDBError.
+    """
+    received = await persistently(purpose, lambda: _receive(site, key, size, purpose, keep=keep))
+    for _ in range(ATTEMPTS - 1):
+        if received.intact:
+            break
+        received = await persistently(purpose, lambda: _receive(site, key, size, purpose, keep=keep))
+    return received
+
+
+async def _receive(site: Site, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+    """Read the blob under ``key`` once. Raise UconDBError, or BrokenExchangeError if it did not come whole."""
+    target = site.settings.data_target(key=key)
+    async with site.wire.exchange("GET", target, seconds=site.settings.patience(size)) as answer:
+        if answer.status != 200:
+            raise refused(purpose, await answer.whole())
+        stored_size, stored_adler32 = _described(answer.headers, key, purpose)
+        if keep and stored_size > site.settings.max_blob_bytes:
+            raise _too_long(purpose, stored_size, site.settings.max_blob_bytes)
+        digest, adler32, length, kept = hashlib.sha256(), 1, 0, bytearray()
+        async for piece in answer.pieces:
+            length += len(piece)
+            if length > stored_size:
+                raise nonsense(purpose, f"UconDB sent more than the {stored_size} bytes it announced")
+            digest.update(piece)
+            adler32 = zlib.adler32(piece, adler32)
+            if keep:
+                kept += piece
+    if length < stored_size:
+        raise BrokenExchangeError(f"UconDB sent {length} of {stored_size} bytes", sent=True)
+    intact = stored_adler32 is None or adler32 == stored_adler32
+    return Received(Fingerprint(length, digest.hexdigest()), bytes(kept), intact)
+
+
+def _described(headers: Mapping[str, str], key: str, purpose: Purpose) -> tuple[int, int | None]:
+    """Return size and Adler-32 (None if not told) of the version that is coming. Raise UconDBError if it is another.
+
+    The checksum may be given as a negative number (ucondb_protocol.md section 5).
+    """
+    told = headers.get("x-ucondb-version-key")
+    if told != key:
+        raise nonsense(purpose, f"UconDB answered with version {told!r} instead of {key!r}")
+    try:
+        size = int(headers["x-ucondb-data-size"])
+        adler32 = headers.get("x-ucondb-adler32")
+        return size, None if adler32 is None else int(adler32) & 0xFFFFFFFF
+    except (KeyError, ValueError):
+        raise nonsense(purpose, "UconDB did not say how many bytes it holds, or not in numbers") from None
+
+
+def _too_long(purpose: Purpose, size: int, limit: int) -> UconDBError:
+    return UconDBError(
+        f"{purpose.text}: UconDB holds {size} bytes under its key, more than the {limit} archiverd takes into memory",
+        remedy="archiverd never stores such a blob: find out who did",
+        run=purpose.run,
+    )

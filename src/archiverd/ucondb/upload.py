@@ -1,0 +1,184 @@
+"""Storing a blob at most once, and proving it (ucondb_protocol.md section 8).
+
+    look up ──taken──────────────────────────────▶ compare ─▶ PROVEN | CONFLICT
+       │free (or not asked: the first attempt)        ▲
+       ▼                                              │found
+      put ──reply: stored──▶ read back ─▶ PROVEN      │
+       │                         └ not ours ─▶ VerificationError
+       ├──refused, or nothing was sent──▶ UconDBError │
+       └──anything else──▶ look up ───────────────────┘
+                              └ not found, or no answer ─▶ UconDBError: nobody knows
+
+A key is never overwritten (but by ``replace``, which an operator asks for), and no reply is taken for a proof: only
+bytes that were read back are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, TypeVar
+
+from archiverd.core.errors import Retry, UconDBError, VerificationError
+from archiverd.ucondb.errors import nonsense, reading_back, refused, unreachable, uploading
+from archiverd.ucondb.http import BrokenExchangeError
+from archiverd.ucondb.lookup import demand_key, look_up
+from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.ucondb.readback import receive
+from archiverd.ucondb.records import parse_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archiverd.ucondb.errors import Purpose
+    from archiverd.ucondb.http import Reply
+    from archiverd.ucondb.login import Login
+    from archiverd.ucondb.session import Site
+
+SMALL = 1 << 18
+"""Bytes of a blob that is summed up on the event loop: a fifth of a millisecond, little more than a thread costs."""
+
+_Result = TypeVar("_Result")
+
+
+async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+    """Store ``blob`` under ``key`` (see ``port.UconDB.store``). Raise UconDBError or VerificationError."""
+    purpose = uploading(key)
+    ours = await _accept(site, key, blob, tag, purpose)
+    if look_first and await look_up(site, key, purpose) is not None:
+        return await _compare(site, key, ours)
+    try:
+        as_sent = await _put(site, login, key, blob, tag, purpose)
+    except UconDBError as doubt:
+        if doubt.retry is not Retry.UNKNOWN:
+            raise
+        return await _settle(site, key, ours, doubt)
+    return await _prove(site, key, blob, ours, as_sent=as_sent)
+
+
+async def replace(site: Site, login: Login, key: str, blob: bytes, *, tag: str) -> Outcome:
+    """Give ``key`` to ``blob`` (see ``port.UconDB.replace``). Raise UconDBError or VerificationError.
+
+    Each override that succeeds makes a version (ucondb_protocol.md section 8, 5), so it is looked up first whether one
+    that seemed to fail has done it.
+    """
+    purpose = uploading(key)
+    ours = await _accept(site, key, blob, tag, purpose)
+    if await look_up(site, key, purpose) is not None and await _compare(site, key, ours) is Outcome.PROVEN:
+        return Outcome.PROVEN
+    as_sent = await _put(site, login, key, blob, tag, purpose, override=True)
+    return await _prove(site, key, blob, ours, as_sent=as_sent)
+
+
+async def _accept(site: Site, key: str, blob: bytes, tag: str, purpose: Purpose) -> Fingerprint:
+    """Return the identity of a blob that can be sent. Raise UconDBError (permanent) for one that cannot."""
+    demand_key(key, purpose)
+    demand_key(tag, purpose)
+    if len(blob) > site.settings.max_blob_bytes:
+        raise _too_long(purpose, len(blob), site.settings.max_blob_bytes)
+    return await _sum_up(_identify, blob)
+
+
+async def _prove(site: Site, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> Outcome:
+    """Read back what a put that was confirmed has stored; ``as_sent``: its size and checksum were confirmed too."""
+    if as_sent and (await receive(site, key, len(blob), reading_back(key), keep=False)).identity == ours:
+        return Outcome.PROVEN
+    return await _convict(site, key, blob)
+
+
+async def _put(
+    site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
+) -> bool:
+    """Send the blob; return whether UconDB says that it stored exactly this one (else: something else of ours).
+
+    Raise UconDBError: of the retry class UNKNOWN if the blob may have been stored, else nothing was.
+    """
+    parameters = {"full_meta": "yes", "key": key, "tag": tag, **({"override": "yes"} if override else {})}
+    reply = await _send(site, login, site.settings.data_target(**parameters), blob, purpose)
+    if reply.status != 200:
+        raise refused(purpose, reply, Retry.UNKNOWN)
+    stored = parse_metadata(reply.body)
+    if stored is None or stored.key != key:
+        raise nonsense(purpose, f"UconDB did not answer with the metadata of key {key}", Retry.UNKNOWN)
+    return (stored.data_size, stored.adler32) == (len(blob), await _sum_up(zlib.adler32, blob))
+
+
+async def _send(site: Site, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
+    """Send the blob with our login, once more if the server wants the login for a new challenge."""
+    for last in (False, True):
+        headers = await login.headers("POST", target, purpose)
+        try:
+            reply = await site.wire.ask(
+                "POST", target, headers=headers, body=blob, seconds=site.settings.patience(len(blob))
+            )
+        except BrokenExchangeError as broken:
+            raise unreachable(purpose, broken, Retry.UNKNOWN if broken.sent else Retry.TRANSIENT) from broken
+        if reply.status != 401:
+            break
+        if last or not login.take(reply):
+            login.forget()
+            break
+    return reply
+
+
+async def _settle(site: Site, key: str, ours: Fingerprint, doubt: UconDBError) -> Outcome:
+    """Find out what became of a put: a version that stands under the key now is compared.
+
+    One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: then
+    ``doubt``, of the retry class UNKNOWN, is raised.
+    """
+    try:
+        if await look_up(site, key, uploading(key)) is not None:
+            return await _compare(site, key, ours)
+    except UconDBError as error:
+        doubt.context["look_up"] = error.message
+    raise doubt
+
+
+async def _compare(site: Site, key: str, ours: Fingerprint) -> Outcome:
+    """Compare what stands under the key with our blob, byte for byte by SHA-256."""
+    theirs = await receive(site, key, ours.length, reading_back(key), keep=False)
+    return Outcome.PROVEN if theirs.identity == ours else Outcome.CONFLICT
+
+
+async def _convict(site: Site, key: str, blob: bytes) -> Outcome:
+    """Read again what UconDB made of the blob it stored for us; raise VerificationError if it is never the blob."""
+    for _ in range(max(1, site.settings.rereads)):
+        again = await receive(site, key, len(blob), reading_back(key), keep=True)
+        if again.blob == blob:
+            return Outcome.PROVEN
+    ours = await _sum_up(_identify, blob)
+    raise VerificationError(
+        "MD5 mismatch between generated and downloaded blobs",
+        retry=Retry.CONFLICT,
+        remedy=f"compare both (`archiverd export`); `archiverd release {key} --override` replaces UconDB's version",
+        run=reading_back(key).run,
+        context={
+            "generated_md5": await _sum_up(_md5, blob),
+            "downloaded_md5": await _sum_up(_md5, again.blob),
+            "generated_sha256": ours.sha256,
+            "downloaded_sha256": again.identity.sha256,
+        },
+    )
+
+
+async def _sum_up(work: Callable[[bytes], _Result], blob: bytes) -> _Result:
+    """Return ``work(blob)``; a long blob's is done in a thread."""
+    return work(blob) if len(blob) <= SMALL else await asyncio.to_thread(work, blob)
+
+
+def _identify(blob: bytes) -> Fingerprint:
+    return Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
+
+
+def _md5(blob: bytes) -> str:
+    return hashlib.md5(blob, usedforsecurity=False).hexdigest()
+
+
+def _too_long(purpose: Purpose, size: int, limit: int) -> UconDBError:
+    return UconDBError(
+        f"{purpose.text}: the blob has {size} bytes, more than the {limit} that UconDB can store",
+        remedy="nothing was sent; make the run's files smaller, then `archiverd release` the run",
+        run=purpose.run,
+    )

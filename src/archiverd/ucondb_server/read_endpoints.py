@@ -1,0 +1,272 @@
+"""The endpoints that read: blobs and metadata (ucondb_protocol.md section 5), listings (section 6), the rest (3)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from archiverd.ucondb_server.instance import find_folder
+from archiverd.ucondb_server.replies import (
+    HTML,
+    JSON,
+    JSON_SEQ,
+    OCTETS,
+    Reply,
+    failure,
+    names,
+    refusal,
+    text,
+)
+from archiverd.ucondb_server.values import integer, record_time, validity_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from archiverd.ucondb_server.instance import Call, Folder, Site
+    from archiverd.ucondb_server.store import Blob, Version
+
+UCONDB_VERSION = "3.9.7"
+"""The server whose behaviour this is."""
+
+_COMPRESSIONS = frozenset({"no", "default", "fast", "best"})
+
+
+def metadata(folder: Folder, version: Version) -> dict[str, Any]:
+    """Return the metadata object of section 4, its members in the real order; NaN and infinity stay as they are."""
+    return {
+        "object": version.object,
+        "folder": folder.qualified,
+        "tv": version.tv,
+        "tr": version.tr,
+        "tags": list(version.tags),
+        "adler32": version.adler32,
+        "uadler32": version.adler32,
+        "data_size": version.size,
+        "data_key": str(version.data_key),
+        "id": version.id,
+        "key": version.key,
+    }
+
+
+def read_data(site: Site, call: Call) -> Reply:
+    """Serve ``/data`` and ``/get``: blob or metadata of one version; id goes before data_key, key, tag and times."""
+    folder = find_folder(site, call.parameters.one("folder"))
+    if folder is None:
+        raise failure("'NoneType' object has no attribute 'getObject'")
+    name = call.parameters.one("object")
+    if not name:
+        raise refusal(400, "")
+    if (version_id := call.parameters.one("id")) is not None:
+        return _data_of_id(site, call, folder, integer(version_id))
+    if (data_key := call.parameters.one("data_key")) is not None:
+        number = integer(data_key)
+        headers = (*_product(), (b"X-UConDB-data-key", str(number).encode()))
+        return Reply(200, OCTETS, headers=headers, blob=_blob(site, folder, number), framed=False)
+    version = _selected(site, call, folder, name)
+    if call.parameters.is_yes("meta_only"):
+        return Reply(200, JSON, json.dumps(metadata(folder, version)).encode())
+    blob = _blob(site, folder, version.data_key)
+    return Reply(200, OCTETS, headers=_version_headers(folder, version), blob=blob, framed=False)
+
+
+def get_blob(site: Site, call: Call) -> Reply:
+    """Serve ``/get_blob``: bytes alone, by data_key or version_id; ``compress`` is checked, then ignored."""
+    unknown = set(call.parameters.values) - {"folder", "data_key", "version_id", "compress"}
+    if unknown:
+        raise failure(f"UConDBHandler.get_blob() got an unexpected keyword argument '{min(unknown)}'")
+    data_key, version_id = call.parameters.one("data_key"), call.parameters.one("version_id")
+    folder = _folder_or_404(site, call)
+    if (data_key is None) == (version_id is None):
+        raise refusal(400, "One and only one of data_key, version_id must be specified")
+    if (compression := call.parameters.one("compress")) not in (None, *_COMPRESSIONS):
+        raise failure(f"'{compression}'")
+    if version_id is not None:
+        version = site.store.version(folder.number, integer(version_id))
+        if version is None:
+            raise refusal(404, "Version not found")
+        blob = _blob(site, folder, version.data_key)
+    else:
+        blob = _blob(site, folder, integer(data_key or ""))
+    return Reply(200, OCTETS, blob=blob, framed=False)
+
+
+def list_versions(site: Site, call: Call) -> Reply:
+    """Serve ``/versions``: one JSON array, newest first; those whose tv is after the limit are missing (section 6)."""
+    folder = _folder_or_404(site, call)
+    name = _object_or_404(site, folder, call.parameters.one("object"))
+    found = site.store.listing(
+        folder.number,
+        name,
+        tv=validity_limit(call.parameters.one("tv"), call.received),
+        tr=record_time(call.parameters.one("tr"), call.received),
+        tr_since=record_time(call.parameters.one("tr_since"), call.received),
+    )
+    records = json.dumps([metadata(folder, version) for version in found])
+    return Reply(200, JSON, records.encode(), framed=False)
+
+
+def lookup_versions(site: Site, call: Call, body: bytes) -> Reply:
+    """Serve ``/lookup_versions``: records for the one kind of selection in the JSON body (section 6).
+
+    A selection that the real database refuses (numbers for keys, texts for ids) is an empty 200, because there the
+    query fails after the head went out.
+    """
+    if call.method != "POST":
+        raise failure("")
+    folder = _folder_or_404(site, call)
+    name = call.parameters.one("object")
+    try:
+        selection = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise failure(str(error)) from None
+    if not isinstance(selection, dict):
+        raise failure(f"'{type(selection).__name__}' object has no attribute 'get'")
+    if ids := selection.get("ids"):
+        usable = _all(ids, lambda value: type(value) is int and abs(value) < 1 << 63)
+        return _records(folder, site.store.with_ids(folder.number, ids) if usable else ())
+    if tvs := selection.get("tvs"):
+        broken = b"" if call.parameters.one("tr") or not isinstance(tvs, list) else b"\x1enull\n" * len(tvs)
+        return Reply(200, JSON_SEQ, broken, framed=False)
+    keys, low, high = selection.get("keys"), selection.get("key_min"), selection.get("key_max")
+    if not keys and low is None and high is None:
+        raise failure("'NoneType' object is not iterable")
+    if name is None:
+        raise failure("Object name must be specified")
+    name = _object_or_404(site, folder, name)
+    if keys:
+        return _records(folder, site.store.with_keys(folder.number, name, keys) if _all(keys, _is_text) else ())
+    usable = all(bound is None or _is_text(bound) for bound in (low, high))
+    return _records(folder, site.store.in_key_range(folder.number, name, low, high) if usable else ())
+
+
+def list_folders(site: Site, call: Call) -> Reply:
+    """Serve ``/folders``: all folders of the namespace; another namespace has none."""
+    here = call.parameters.one("namespace") in (None, site.namespace)
+    return names(site.store.folders() if here else (), csv=call.parameters.one("format") == "csv")
+
+
+def list_objects(site: Site, call: Call) -> Reply:
+    """Serve ``/objects``: all objects of a folder."""
+    folder = find_folder(site, call.parameters.one("folder"))
+    if folder is None:
+        raise failure("'NoneType' object has no attribute 'listObjects'")
+    return names(site.store.objects(folder.number), csv=call.parameters.one("format") == "csv")
+
+
+def list_tags(site: Site, call: Call) -> Reply:
+    """Serve ``/tags``: the tags of a folder, each once per version that carries it."""
+    folder = find_folder(site, call.parameters.one("folder"))
+    if folder is None:
+        raise failure("'NoneType' object has no attribute 'listTags'")
+    return names(site.store.tags(folder.number))
+
+
+def version(_site: Site, _call: Call) -> Reply:
+    """Serve ``/version``: the version of UconDB that is imitated."""
+    return text(UCONDB_VERSION)
+
+
+def probe(site: Site, _call: Call) -> Reply:
+    """Serve ``/probe``: ``OK`` when the database answers."""
+    site.store.folders()
+    return text("OK")
+
+
+READERS: Mapping[str, Callable[[Site, Call], Reply]] = {
+    "data": read_data,
+    "get": read_data,
+    "get_blob": get_blob,
+    "versions": list_versions,
+    "folders": list_folders,
+    "objects": list_objects,
+    "tags": list_tags,
+    "version": version,
+    "probe": probe,
+}
+"""The endpoints that need neither a body nor credentials."""
+
+
+def _folder_or_404(site: Site, call: Call) -> Folder:
+    name = call.parameters.one("folder")
+    folder = find_folder(site, name)
+    if folder is None:
+        raise refusal(404, f"Folder {name} not found")
+    return folder
+
+
+def _object_or_404(site: Site, folder: Folder, name: str | None) -> str:
+    if name is None or not site.store.has_object(folder.number, name):
+        raise refusal(404, f"Object {name} not found")
+    return name
+
+
+def _selected(site: Site, call: Call, folder: Folder, name: str) -> Version:
+    """Return the version that key, tag, tv and tr choose (section 5)."""
+    parameters = call.parameters
+    tv = validity_limit(parameters.one("tv"), call.received)
+    tr = record_time(parameters.one("tr"), call.received)
+    key, tag = parameters.one("key"), parameters.one("tag")
+    if any("\0" in given for given in (name, key, tag) if given):
+        raise failure("A string literal cannot contain NUL (0x00) characters.")
+    if not site.store.has_object(folder.number, name):
+        raise failure("'NoneType' object has no attribute 'getVersion'")
+    if key is not None:
+        found = site.store.version_of_key(folder.number, name, key)
+    else:
+        found = site.store.latest(folder.number, name, tag=tag, tv=tv, tr=tr)
+    if found is None:
+        raise refusal(404, "Version not found")
+    return found
+
+
+def _data_of_id(site: Site, call: Call, folder: Folder, number: int) -> Reply:
+    found = site.store.version(folder.number, number)
+    if call.parameters.is_yes("meta_only"):
+        return Reply(200, JSON, json.dumps(metadata(folder, found) if found else {}).encode())
+    if found is None:
+        raise failure("'NoneType' object has no attribute 'Data'")
+    return Reply(200, HTML, blob=_blob(site, folder, found.data_key))
+
+
+def _blob(site: Site, folder: Folder, data_key: int) -> Blob:
+    blob = site.store.blob(folder.number, data_key)
+    if blob is None:
+        raise refusal(404, "Data not found")
+    return blob
+
+
+def _product() -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"X-UConDB-product-version", UCONDB_VERSION.encode()),)
+
+
+def _version_headers(folder: Folder, version: Version) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the ``X-UConDB-…`` headers of section 5. A key that would break them is a 500, as behind gunicorn."""
+    key = version.key or "null"  # for the empty key too, so recorded
+    if any(ord(character) < ord(" ") and character != "\t" for character in key):
+        raise failure("Invalid header value")
+    fields = {
+        "version-id": version.id,
+        "data-key": version.data_key,
+        "version-key": key.strip(" \t"),  # outer blanks do not count in a header
+        "data-size": version.size,
+        "adler32": version.adler32,
+        "tv": version.tv,
+        "tr": version.tr,
+        "metadata": json.dumps(metadata(folder, version)),
+        "metadata-format": "text/json",
+    }
+    return (*_product(), *((f"X-UConDB-{name}".encode(), str(value).encode()) for name, value in fields.items()))
+
+
+def _records(folder: Folder, found: Iterable[Version]) -> Reply:
+    body = "".join(f"\x1e{json.dumps(metadata(folder, version))}\n" for version in found)
+    return Reply(200, JSON_SEQ, body.encode(), framed=False)
+
+
+def _all(values: object, fits: Callable[[object], bool]) -> bool:
+    return isinstance(values, list) and all(fits(value) for value in values)
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether ``value`` is a text that PostgreSQL could compare: no NUL, no lone surrogate."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)

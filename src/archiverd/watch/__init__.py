@@ -1,0 +1,1 @@
+"""Which runs there are, which have ended, which ended late."""

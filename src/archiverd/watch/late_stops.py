@@ -1,0 +1,78 @@
+"""Stop lines that come after all, for runs that were archived as dead: at any later time, artdaqDB gets them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.machine import Event
+from archiverd.detached import aside
+from archiverd.journal.rows import Move
+from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
+from archiverd.runrecord.snapshot import Stamp, metadata_stamp, sight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from archiverd.config import Settings
+    from archiverd.journal.journal import Journal
+
+_log = log.get("Import")
+
+
+class Latecomers:
+    """Looks at the records of dead runs that are verified; ``clock`` gives epoch seconds."""
+
+    def __init__(self, settings: Settings, journal: Journal, clock: Callable[[], float]) -> None:
+        watch = settings.watch
+        self._root = settings.source_files.run_records_dir
+        self._every = watch.rescan_seconds
+        self._patience = Patience(watch.settle_seconds, watch.final_wait_seconds, watch.abandon_after_seconds)
+        self._journal = journal
+        self._clock = clock
+        self._stamps: dict[int, Stamp] = {}
+
+    async def watch(self) -> None:
+        """Look on a slow clock until cancelled. Raise ArchiverError when the journal is damaged."""
+        while True:
+            try:
+                await self.look()
+            except ArchiverError as error:
+                if error.retry is not Retry.TRANSIENT:
+                    raise
+                log.failure(_log, error)
+            await asyncio.sleep(self._every)
+
+    async def look(self) -> None:
+        """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
+        dead = await self._journal.archived_as_dead()
+        for row in await self._journal.record_allowed(*await aside(lambda: self._stopped(dead))):
+            _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=row.run)
+
+    def _stopped(self, runs: Iterable[int]) -> list[Move]:
+        """Return a move for each of ``runs`` whose record is final now; blocking, for a worker thread."""
+        return [move for run in runs if (move := self._look_at(run, self._root / str(run))) is not None]
+
+    def _look_at(self, run: int, directory: Path) -> Move | None:
+        """Return the move of a run whose stop line has come and whose record has settled."""
+        stamp = metadata_stamp(directory)
+        if stamp is None or self._stamps.get(run) == stamp:
+            return None
+        seen = sight(directory)
+        lines = time_lines(seen.metadata)
+        if lines.stopped is None:
+            self._stamps[run] = stamp
+            return None
+        verdict = judge(seen, self._clock(), self._patience, later_started=False, unchanged_since=seen.changed)
+        if verdict is not Completeness.FINAL:
+            return None
+        changes = {
+            "superseded": 1,
+            "stop_line": lines.stopped,
+            "stopped_at": seen.told_at,
+            "due": None,
+        }
+        return Move(run, Event.LATE_STOP, f"stopped {lines.stopped}", changes)

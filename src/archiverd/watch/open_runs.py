@@ -1,0 +1,177 @@
+"""The runs whose end has not been seen: what their records showed when last looked at, and which of them have ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.machine import Event
+from archiverd.journal.rows import Move, Shown
+from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
+from archiverd.runrecord.snapshot import Sighting, Stamp, metadata_stamp, sight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from archiverd.config import Settings
+
+_ENDS = {Completeness.FINAL: Event.ENDED, Completeness.DEAD: Event.DIED}
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run whose end has not been seen, as it was when last looked at."""
+
+    run: int
+    stamp: Stamp | None = None
+    sighting: Sighting | None = None
+    started: bool = False
+    changed_at: float = 0.0
+    """When the last change was noticed, by our monotonic clock."""
+    trouble: ArchiverError | None = None
+    """Why its record could not be looked at."""
+    shown: Shown | None = None
+    """What its record showed."""
+    noted: Shown | None = None
+    """What the journal was told of that."""
+    told: set[str] = field(default_factory=set)
+    """The troubles that were logged: one that comes and goes is said once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at open runs has found."""
+
+    news: list[OpenRun]
+    """Runs that are still open and whose records show what the journal was not told."""
+    ended: list[Move]
+    settles_in: float | None
+    """In so many seconds the next record with a stop line may have settled; None if there is none that has not."""
+
+
+class Judge:
+    """Looks at the records of open runs, and says which of them have ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        *,
+        settle_seconds: float | None = None,
+    ) -> None:
+        """``clock`` gives epoch seconds, ``monotonic`` seconds that no change of the clock touches.
+
+        ``settle_seconds`` stands for ``watch.settle_seconds``, if given.
+        """
+        watch = settings.watch
+        settle = watch.settle_seconds if settle_seconds is None else settle_seconds
+        self._patience = Patience(settle, watch.final_wait_seconds, watch.abandon_after_seconds)
+        self._backfill = watch.backfill
+        self._root = settings.source_files.run_records_dir
+        self._clock = clock
+        self._monotonic = monotonic
+        self.latest: dict[int, int] = {}
+        """By partition the greatest run known to have started."""
+        self.first_start = 0.0
+        """When archiverd was started the very first time, in epoch seconds: what had ended by then is backlog."""
+
+    def look(self, runs: Iterable[OpenRun]) -> Look:
+        """Read what changed of the records of ``runs``, the greatest number first. Blocking.
+
+        That order matters: a run is dead if a later one of its partition has started, and only what its own record
+        showed *after* that was seen may say so. A stop line cannot have come unseen in between.
+        """
+        news, ended, settling = [], [], []
+        for seen in runs:
+            self._read(seen)
+            if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
+                partition = seen.sighting.partition
+                self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
+            if (move := self._verdict(seen)) is not None:
+                ended.append(move)
+                continue
+            if seen.shown != seen.noted:
+                news.append(seen)
+            if (seconds := self._settles_in(seen)) > 0.0:
+                settling.append(seconds)
+        return Look(news, ended, min(settling, default=None))
+
+    def _settles_in(self, seen: OpenRun) -> float:
+        """Return in how many seconds a record with a stop line will have settled; 0.0 or less for another."""
+        if seen.sighting is None or seen.shown is None or seen.shown.stop_line is None:
+            return 0.0
+        quiet = max(self._clock() - seen.sighting.changed, self._monotonic() - seen.changed_at)
+        return self._patience.settle - quiet
+
+    def _read(self, seen: OpenRun) -> None:
+        """Look at a run's record, if it changed, or could not be looked at: nothing tells when it can."""
+        directory = self._root / str(seen.run)
+        stamp = metadata_stamp(directory)
+        known = seen.sighting is not None and seen.sighting.readable
+        if known and stamp is not None and stamp == seen.stamp:
+            return
+        sighting = sight(directory)
+        if sighting != seen.sighting:
+            seen.changed_at = self._monotonic()
+        lines = time_lines(sighting.metadata)
+        seen.started = lines.started is not None
+        seen.trouble = None if sighting.readable else _unreadable(seen.run, directory, sighting.trouble)
+        wrong = ("", "") if seen.trouble is None else (f"{seen.trouble.name}: {seen.trouble}", seen.trouble.remedy)
+        seen.shown = Shown(seen.run, sighting.partition, lines.started, lines.stopped, *wrong)
+        seen.stamp, seen.sighting = stamp, sighting
+
+    def _verdict(self, seen: OpenRun) -> Move | None:
+        """Return the move of a run that has ended, None for another."""
+        if seen.sighting is None:
+            return None
+        partition, now = seen.sighting.partition, self._clock()
+        later = partition is not None and self.latest.get(partition, 0) > seen.run
+        unchanged_since = now - (self._monotonic() - seen.changed_at)
+        verdict = judge(seen.sighting, now, self._patience, later_started=later, unchanged_since=unchanged_since)
+        return self._ended(seen.run, seen.sighting, _ENDS[verdict]) if verdict in _ENDS else None
+
+    def _ended(self, run: int, sighting: Sighting, event: Event) -> Move:
+        """Return the move of a run that has ended."""
+        stopped_at = sighting.told_at
+        lines = time_lines(sighting.metadata)
+        changes = {
+            "ended_at": self._clock(),
+            "stopped_at": stopped_at,
+            "partition": sighting.partition,
+            "started": int(lines.started is not None),
+            "start_line": lines.started or "",
+            "stop_line": lines.stopped or "",
+            "dead": int(event is Event.DIED),
+            "error": "",
+            "remedy": "",
+        }
+        if self._passed_over(run, sighting.changed if stopped_at is None else stopped_at):
+            return Move(run, Event.PASSED_OVER, f"watch.backfill = {self._backfill}", changes)
+        return Move(run, event, changes=changes)
+
+    def _passed_over(self, run: int, ended: float) -> bool:
+        """Tell whether the backfill rule leaves out a run that had ended before the very first start."""
+        if ended >= self.first_start:
+            return False
+        return self._backfill == "none" or (isinstance(self._backfill, int) and run < self._backfill)
+
+
+def _unreadable(run: int, directory: Path, trouble: str) -> ArchiverError:
+    """Return the error for a record that cannot be looked at; ``trouble`` is empty if it is not there any more."""
+    if not trouble:
+        return ArchiverError(
+            "Run directory is gone before its end was seen",
+            retry=Retry.TRANSIENT,
+            remedy=f"put {directory} back, or `archiverd waive {run} --reason TEXT`",
+            run=run,
+        )
+    return ArchiverError(
+        f"Cannot read run directory: {trouble}",
+        retry=Retry.TRANSIENT,
+        remedy=f"check {directory}, its mount, and that the user archiverd runs as may read it and the files in it",
+        run=run,
+        context={"directory": str(directory)},
+    )

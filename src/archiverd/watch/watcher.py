@@ -1,0 +1,285 @@
+"""The watch: which runs are there, and which of them have ended.
+
+The scan is the truth. The run-records directory is scanned when its modification time changed, when the kernel
+hints at a change, and on a slow clock; the metadata.txt of each open run is looked at every half second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from archiverd import log
+from archiverd.core import runset
+from archiverd.core.errors import ArchiverError, Retry, told_as
+from archiverd.core.priority import Lane
+from archiverd.detached import aside
+from archiverd.process import mounts, work_dir
+from archiverd.process.progress import silent
+from archiverd.runrecord.record import is_run_name
+from archiverd.watch import inotify
+from archiverd.watch.open_runs import Judge, OpenRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from archiverd.config import Settings
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import Move
+    from archiverd.process.progress import Progress
+    from archiverd.process.shutdown import Stopping
+
+_log = log.get("Import")
+
+LOOK_SECONDS = 0.5
+"""How often the open runs' metadata.txt is looked at; sooner when a run that has stopped settles sooner."""
+
+SHORTEST_SECONDS = 0.02
+"""Between two looks at least so much passes."""
+
+RACY_SECONDS = 2.0
+"""A directory changed this recently may change again within the resolution of its time stamp: scan once more."""
+
+CHUNK = 500
+"""So many open runs are looked at, and recorded if they have ended, at a time: a record seen takes some 30 kB."""
+
+
+class Watcher:
+    """Finds runs and tells the journal when they have ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        stopping: Stopping,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock`` gives epoch seconds, ``monotonic`` seconds that no change of the clock touches."""
+        self._settings = settings
+        self._watch = settings.watch
+        self._root = settings.source_files.run_records_dir
+        self._journal = journal
+        self._stopping = stopping
+        self._clock = clock
+        self._judge = Judge(settings, clock, monotonic)
+        self._known: set[int] = set()
+        self._open: dict[int, OpenRun] = {}
+        self._gone: set[int] = set()
+        """Known runs whose directories are not there, as the journal has it."""
+        self.scanned: tuple[Found, float] | None = None
+        """What the last scan found, and when it was made."""
+        self._troubled = False
+        self._next_look = LOOK_SECONDS
+
+    async def look_once(self, on_progress: Progress = silent) -> None:
+        """Find every run there is and record those that have ended: the first thing after a start.
+
+        What is recorded stays so if it is cut short. Raise ArchiverError if the run-records directory cannot be read.
+        """
+        states = await self._journal.known()
+        self._known = set(states)
+        self._gone = await self._journal.gone()
+        self._judge.latest = await self._journal.latest_started()
+        self._judge.first_start = self._first_start(fresh=not states)
+        await self._follow()
+        with told_as("Import"):
+            found = await aside(partial(scan, self._root))
+        await self._take_in(found, Lane.BACKLOG)
+        await self._look(on_progress)
+
+    def _first_start(self, *, fresh: bool) -> float:
+        """Return when archiverd was first started, noted before the first run is: a start cut short changes nothing."""
+        directory = self._settings.app.work_dir
+        at = work_dir.read_first_start(directory)
+        if at is None:
+            at = self._clock() if fresh else 0.0  # a journal older than this rule: its runs were judged then
+            work_dir.note_first_start(directory, at)
+        return at
+
+    async def look_again(self) -> None:
+        """Give runs that changed just now their time to settle, and record those that have ended then.
+
+        For a single pass, after ``look_once``: a run that ended a moment ago is not left to the next pass.
+        """
+        settle = self._watch.settle_seconds
+        now = self._clock()
+        if any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values()):
+            await self._stopping.rest(settle)
+        await self._look()  # also for one that had all but settled when it was looked at
+
+    async def run(self) -> None:
+        """Watch until the daemon stops."""
+        hint, stop = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            if self._uses_inotify():
+                group.create_task(inotify.watch(self._root, hint, stop), name="hints")
+            while not self._stopping.asked:
+                await self._tick(hinted=hint.is_set())
+                hint.clear()
+                await self._pause(hint)
+            stop.set()
+
+    async def _tick(self, *, hinted: bool) -> None:
+        """Scan if there may be something new, then look at the open runs. Trouble that passes is said once.
+
+        Raise ArchiverError when the journal is damaged: only a new start mends that.
+        """
+        try:
+            if hinted or await aside(self._scan_is_due):
+                await self._take_in(await aside(partial(scan, self._root)), Lane.FRESH)
+            await self._follow()
+            await self._look()
+        except ArchiverError as error:
+            if error.retry is not Retry.TRANSIENT:
+                raise
+            if not self._troubled:
+                log.failure(_log, error)
+            self._troubled = True
+        else:
+            if self._troubled:
+                _log.info("the watch works again")
+            self._troubled = False
+
+    async def _take_in(self, found: Found, lane: Lane) -> None:
+        """Note runs that were not known."""
+        self.scanned = (found, self._clock())
+        await self._note_gone(self._known - found.runs)
+        new = found.runs - self._known
+        if not new:
+            return
+        await self._journal.see(new, lane)
+        self._known |= new
+        self._open.update((run, OpenRun(run)) for run in new)
+        _log.info(f"seen: {runset.show(new)}", runs=len(new))
+
+    async def look_now(self) -> None:
+        """Scan now, and return once the watch has judged what was found; for a command to the daemon."""
+        await self._take_in(await aside(partial(scan, self._root)), Lane.FRESH)
+        await asyncio.sleep(2 * LOOK_SECONDS + self._watch.settle_seconds)  # the watch itself looks and judges
+
+    async def _follow(self) -> None:
+        """Watch the runs that the journal has as open and no others: operators waive some and put others back."""
+        opened = await self._journal.open_runs()
+        for run in self._open.keys() - opened:
+            del self._open[run]
+        self._open.update((run, OpenRun(run)) for run in opened - self._open.keys())
+
+    async def _note_gone(self, gone: set[int]) -> None:
+        """Note the runs whose directories have gone since the last scan, and those whose are there again."""
+        vanished, back = gone - self._gone, self._gone - gone
+        await self._journal.note_gone(vanished, gone=True)
+        await self._journal.note_gone(back, gone=False)
+        self._gone = gone
+        unseen = vanished & self._open.keys()
+        if unseen:
+            _log.warning(f"gone before their end was seen: {runset.show(unseen)} (put back, or waive them)")
+        if vanished - unseen:
+            _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
+
+    async def _look(self, on_progress: Progress = silent) -> None:
+        """Look at every open run, the greatest number first, and record what is found, a part at a time."""
+        runs = sorted(self._open, reverse=True)
+        self._next_look = LOOK_SECONDS
+        for start in range(0, len(runs), CHUNK):
+            if self._stopping.asked:
+                return
+            on_progress(start, len(runs), "looking at the run records")
+            part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
+            found = await aside(partial(self._judge.look, part))
+            if found.settles_in is not None:
+                self._next_look = max(SHORTEST_SECONDS, min(self._next_look, found.settles_in))
+            await self._note_shown(found.news)
+            await self._record(found.ended)
+
+    async def _note_shown(self, news: Iterable[OpenRun]) -> None:
+        """Note what the records of open runs show, and say which cannot be read, once a run and cause."""
+        shown = {seen.run: seen.shown for seen in news if seen.shown is not None}
+        await self._journal.note_shown(shown.values())
+        for seen in news:
+            seen.noted, before = seen.shown, seen.noted
+            error = seen.trouble
+            if error is None:
+                if before is not None and before.error:
+                    _log.info("its directory can be read again", run=seen.run)
+            elif error.context and str(error) not in seen.told:  # the scan says which are gone
+                seen.told.add(str(error))
+                log.failure(_log, error)
+
+    async def _record(self, ended: Sequence[Move]) -> None:
+        """Record the runs that have ended. One that an operator waived meanwhile is left alone."""
+        for row in await self._journal.record_allowed(*ended):
+            _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
+        for move in ended:
+            self._open.pop(move.run, None)
+
+    def _uses_inotify(self) -> bool:
+        """Tell whether the kernel is asked for hints."""
+        return self._watch.mode == "inotify" or (self._watch.mode == "auto" and not self._polls())
+
+    def _polls(self) -> bool:
+        """Tell whether the directory is only polled."""
+        return self._watch.mode == "poll" or (self._watch.mode == "auto" and mounts.is_network(self._root))
+
+    def _scan_is_due(self) -> bool:
+        """Tell whether the directory changed since its last scan, or that scan is too old."""
+        if self.scanned is None:
+            return True
+        mtime_ns, when = self.scanned[0].mtime_ns, self.scanned[1]
+        age = self._clock() - when
+        if age >= (self._watch.poll_seconds if self._polls() else self._watch.rescan_seconds):
+            return True
+        try:
+            current = os.stat(self._root).st_mtime_ns
+        except OSError:
+            return True
+        return current != mtime_ns or when - mtime_ns / 1e9 < RACY_SECONDS
+
+    async def _pause(self, hint: asyncio.Event) -> None:
+        """Wait for the next look, a hint, or the end."""
+        waits = {asyncio.ensure_future(hint.wait()), asyncio.ensure_future(self._stopping.wait())}
+        try:
+            await asyncio.wait(waits, timeout=self._next_look, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one scan of the run-records directory found."""
+
+    runs: frozenset[int]
+    mtime_ns: int
+    """The directory's modification time, taken before the scan."""
+
+
+def scan(root: Path) -> Found:
+    """List the run directories of ``root``: names that are run numbers, real directories only.
+
+    Raise ArchiverError ``Cannot read run records directory`` in the runbook's words.
+    """
+    try:
+        mtime_ns = os.stat(root).st_mtime_ns
+        with os.scandir(root) as entries:
+            return Found(frozenset(_runs(entries)), mtime_ns)
+    except OSError as error:
+        raise ArchiverError(
+            f"Cannot read run records directory: {OSError(error.errno, error.strerror)}",
+            retry=Retry.TRANSIENT,
+            remedy="check source_files.run_records_dir, its mount, and that the user archiverd runs as may read it",
+            context={"directory": str(root)},
+        ) from error
+
+
+def _runs(entries: Iterable[os.DirEntry[str]]) -> Iterable[int]:
+    """Yield the run numbers among directory entries; everything else there is none of our business."""
+    for entry in entries:
+        run = is_run_name(entry.name)
+        if run is not None and entry.is_dir(follow_symlinks=False):
+            yield run

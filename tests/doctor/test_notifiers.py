@@ -1,0 +1,70 @@
+"""Mail and Carbon as `check` sees them; how each meets its server is tested where it lives."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd.doctor import notifiers
+from archiverd.doctor.finding import Status
+
+from .conftest import listening
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .conftest import House
+
+
+async def smtp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as a mail server that takes everything."""
+    writer.write(b"220 here\r\n")
+    while line := await reader.readline():
+        writer.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 fine\r\n")
+        await writer.drain()
+        assert not line.upper().startswith((b"MAIL", b"DATA")), "a check sent mail"
+
+
+def enable(house: House, kind: str, port: int) -> None:
+    """Configure one way to tell."""
+    addresses = {"recipient_email": "ops@example.org", "sender_email": "archiverd@example.org"}
+    if kind == "email":
+        house.change("reporting", email={"enabled": True, "smtp_host": "127.0.0.1", "smtp_port": port, **addresses})
+    else:
+        house.change("carbon", enabled=True, host="127.0.0.1", port=port)
+
+
+async def test_what_is_not_enabled_is_not_looked_at(house: House) -> None:
+    """By default nobody is told, and that is fine."""
+    found = await house.look()
+    assert {found[f"notify {kind}"].said for kind in notifiers.KINDS} == {"not enabled"}
+
+
+@pytest.mark.parametrize("kind", ["email", "carbon"])
+async def test_a_server_that_is_away(house: House, kind: str) -> None:
+    """Archiving does without: a warning with the cause; once the server is there, the line is well."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    enable(house, kind, port)
+    line = (await house.look())[f"notify {kind}"]
+    assert line.status is Status.WARNING
+    assert "refused" in line.said.lower()
+    assert line.remedy
+    async with listening(smtp) as port:
+        enable(house, kind, port)
+        assert (await house.look())[f"notify {kind}"].status is Status.OK
+
+
+async def test_a_server_that_says_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is a warning too, in time."""
+    monkeypatch.setattr(notifiers, "SECONDS", 0.3)
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with listening(silent) as port:
+        enable(house, "email", port)
+        line = (await house.look())["notify email"]
+    assert (line.status, line.said) == (Status.WARNING, "no answer within 0.3 s")

@@ -1,0 +1,265 @@
+"""Telling people: from the journal, in batches, whatever the way to them does."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd import log
+from archiverd.core.environment import Environment
+from archiverd.core.errors import ReportingError, Retry
+from archiverd.core.machine import Event
+from archiverd.core.priority import Lane
+from archiverd.detached import aside
+from archiverd.journal.journal import Journal
+from archiverd.journal.rows import Hold, Move
+from archiverd.notify import dispatcher, notifications
+from archiverd.notify.dispatcher import Teller
+from archiverd.notify.message import Topic
+from archiverd.notify.notifications import Reporting
+from archiverd.process.shutdown import Reason, Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from archiverd.notify.message import Message
+
+DOWN = ReportingError("Cannot send mail through mail:25: Connection refused", retry=Retry.TRANSIENT, remedy="start it")
+
+
+class Recorder:
+    """A way to people that does what the test says."""
+
+    name = "email"
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.problem: Exception | None = None
+        self.frozen = False
+        self.tries = 0
+
+    async def tell(self, message: Message) -> None:
+        self.tries += 1
+        if self.frozen:
+            await aside(threading.Event().wait, 600)
+        if self.problem is not None:
+            raise self.problem
+        self.messages.append(message)
+
+    async def check(self) -> None:
+        """All is well."""
+
+
+class Bench:
+    """A journal, a teller, and the time."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.way = Recorder()
+        self.now = 100.0
+        self.works: bool | None = None
+        self.said = io.StringIO()
+        log.configure("INFO", "console", self.said)
+        self.teller = self.started()
+
+    def started(self) -> Teller:
+        """Return a teller as a new process has it."""
+        around = Environment(lambda: 1_000_000.0 + self.now, lambda: self.now, lambda low, _: low)
+        return Teller(self.way, self.journal.told("email"), 2, lambda: self.works, around, "daq01")
+
+    async def fail(self, *runs: int, error: str = "ArtdaqDBError: x") -> None:
+        await self.journal.see(runs, Lane.FRESH)
+        for run in runs:
+            await self.journal.record(Move(run, Event.ENDED), Move(run, Event.IMPORT_BEGINS))
+            changes = {"error": error, "remedy": "mend it", "attempts": 1}
+            await self.journal.record(Move(run, Event.FAILED_FOR_GOOD, "", changes))
+
+    async def repair(self, *runs: int) -> None:
+        way = (Event.RELEASED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_PROVEN)
+        for run in runs:
+            await self.journal.record(*(Move(run, event) for event in way))
+
+    async def live(self, seconds: float) -> None:
+        """Let the teller look every second for so long."""
+        end = self.now + seconds
+        while self.now < end:
+            await self.teller._attempt(flush=False)
+            self.now += 1.0
+
+    @property
+    def told(self) -> list[tuple[Topic, str, list[int]]]:
+        return [(one.topic, one.subject, [line.run for line in one.runs]) for one in self.way.messages]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench in an empty directory."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=time.time)
+    await journal.open()
+    yield Bench(journal)
+    await journal.close()
+
+
+async def test_a_batch_of_one_cause_is_one_message_and_so_is_its_repair(bench: Bench) -> None:
+    """People hear of it once, however often it is looked, and once more when all is well."""
+    await bench.fail(7, 8)
+    await bench.live(3)
+    await bench.fail(9)
+    await bench.live(60)
+    assert bench.told == [(Topic.FAILED, "Import", [7, 8, 9])]
+    message = bench.way.messages[0]
+    assert (message.host, message.cause, message.remedy) == ("daq01", "ArtdaqDBError: x", "mend it")
+    await bench.repair(7, 8, 9)
+    await bench.live(60)
+    assert bench.told[1:] == [(Topic.REPAIRED, "Import", [7, 8, 9])]
+    assert "[Report] told by email: 3 runs failed in the import stage on daq01." in bench.said.getvalue()
+
+
+async def test_two_causes_are_two_messages(bench: Bench) -> None:
+    """Each has its own remedy."""
+    await bench.fail(7, error="ArtdaqDBError: run 7")
+    await bench.fail(8, error="FclPreperationError: run 8")
+    await bench.fail(9, error="ArtdaqDBError: run 9")
+    await bench.live(30)
+    assert sorted(runs for _, _, runs in bench.told) == [[7, 9], [8]]
+
+
+async def test_a_restart_tells_nothing_twice_and_forgets_nothing(bench: Bench) -> None:
+    """What was told is in the journal, and what was not is found there."""
+    await bench.fail(7)
+    await bench.live(10)
+    await bench.fail(8)
+    bench.teller = bench.started()
+    await bench.live(10)
+    assert [runs for _, _, runs in bench.told] == [[7], [8]]
+
+
+async def test_while_a_server_is_down_it_is_tried_ever_more_rarely_and_the_cause_said_once(bench: Bench) -> None:
+    """A day without mail server costs a hundred tries and one line; then people are told how things are now."""
+    bench.way.problem = DOWN
+    await bench.fail(1, 2)
+    await bench.live(600)
+    await bench.fail(3)
+    await bench.repair(2)
+    await bench.live(2 * 3600)
+    assert bench.way.tries <= 8 + 2 * 3600 / 450 + 1
+    said = bench.said.getvalue()
+    assert said.count("[Report] ReportingError: Cannot send mail through mail:25: Connection refused (start it)") == 1
+    bench.way.problem = None
+    await bench.live(1000)
+    assert bench.told == [(Topic.FAILED, "Import", [1, 3])]
+    assert "[Report] email works again" in bench.said.getvalue()
+
+
+async def test_a_server_that_asks_for_patience_gets_it(bench: Bench) -> None:
+    """Slack says how long nothing may be sent."""
+    bench.way.problem = ReportingError("ratelimited", retry=Retry.TRANSIENT, context={"retry_after": 120})
+    await bench.fail(1)
+    await bench.live(120)
+    assert bench.way.tries == 1
+    await bench.live(10)
+    assert bench.way.tries == 2
+
+
+async def test_a_mistake_of_ours_is_logged_with_its_traceback_and_tried_again(bench: Bench) -> None:
+    """An exception nobody foresaw ends neither the teller nor anything else."""
+    bench.way.problem = KeyError("surprise")
+    await bench.fail(1)
+    await bench.live(300)
+    said = bench.said.getvalue()
+    assert said.count("UNEXPECTED ERROR SUMMARY") == 1
+    assert "ReportingError: unexpected KeyError" in said
+    bench.way.problem = None
+    await bench.live(900)
+    assert bench.told == [(Topic.FAILED, "Import", [1])]
+
+
+async def test_an_outage_is_one_message_and_its_end_another(bench: Bench) -> None:
+    """Not one a run; and nothing at all while nobody knows."""
+    await bench.journal.hold("UconDB", Hold("UconDB", "away", 90.0, "UconDBError: refused", "wait", 1, 101.0))
+    bench.works = False
+    await bench.live(20)
+    assert bench.told == []
+    await bench.live(200)
+    await bench.journal.hold("UconDB", None)
+    await bench.live(100)
+    assert bench.told == [(Topic.OUTAGE, "UconDB", [])]
+    bench.works = True
+    await bench.live(100)
+    assert bench.told == [(Topic.OUTAGE, "UconDB", []), (Topic.OUTAGE_OVER, "UconDB", [])]
+    assert (bench.way.messages[0].cause, bench.way.messages[1].since) == ("UconDBError: refused", 90.0)
+
+
+async def test_a_waived_run_is_forgotten_in_silence(bench: Bench) -> None:
+    """Who waived it knows."""
+    await bench.fail(7)
+    await bench.live(10)
+    await bench.journal.record(Move(7, Event.WAIVED))
+    await bench.live(100)
+    assert len(bench.told) == 1
+    assert (await bench.journal.told("email").news(2)).dropped == ()
+
+
+async def test_a_daemon_that_ends_tells_what_is_left(bench: Bench) -> None:
+    """A failure a moment before the end is told before it, not after the next start."""
+    await bench.fail(7)
+    async with asyncio.timeout(60), Reporting((bench.teller,), None).of_daemon():
+        pass
+    assert bench.told == [(Topic.FAILED, "Import", [7])]
+
+
+async def test_a_pass_tells_once_at_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever failed during the pass, one message a stage and cause; a first refusal is tried again."""
+    monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
+    bench.way.problem = DOWN
+    stopping = Stopping(time.monotonic)
+    async with asyncio.timeout(60), Reporting((bench.teller,), None).of_pass(stopping):
+        await bench.fail(7)
+        await bench.fail(8)
+        assert bench.way.tries == 0
+        asyncio.get_running_loop().call_later(0.05, setattr, bench.way, "problem", None)
+    assert bench.told == [(Topic.FAILED, "Import", [7, 8])]
+    assert bench.way.tries > 1
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_frozen_server_delays_the_end_by_no_more_than_the_last_word(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    """Daemon and interrupted pass wait a little, a pass a little longer; then they end, and the news stays news."""
+    monkeypatch.setattr(notifications, "LAST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr(notifications, "LAST_WORD_OF_PASS_SECONDS", 0.05 if not interrupted else 600.0)
+    bench.way.frozen = True
+    await bench.fail(7)
+    stopping = Stopping(time.monotonic)
+    if interrupted:
+        stopping.ask(Reason.INTERRUPTED)
+    async with asyncio.timeout(60):
+        async with Reporting((bench.teller,), None).of_pass(stopping):
+            pass
+        async with Reporting((bench.started(),), None).of_daemon():
+            pass
+    assert bench.way.tries == 2
+    assert [one.run for one in (await bench.journal.told("email").news(2)).failed] == [7]
+
+
+async def test_what_goes_wrong_beside_does_not_reach_the_work(bench: Bench) -> None:
+    """A task that dies of a mistake of ours is logged; an error of the work itself stays what it is."""
+
+    async def broken(_closing: asyncio.Event) -> None:
+        raise RuntimeError("surprise")
+
+    async def work() -> None:
+        async with asyncio.timeout(60), Reporting((), broken).of_daemon():
+            await asyncio.sleep(0)
+            raise DOWN
+
+    with pytest.raises(ReportingError, match="mail:25"):
+        await work()
+    assert "RuntimeError: surprise" in bench.said.getvalue()

@@ -1,0 +1,61 @@
+"""Which ways to people and to Carbon there are, by configuration."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archiverd import log
+from archiverd.config import Settings
+from archiverd.notify.notifications import make_carbon, make_notifiers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EMAIL = {"enabled": True, "recipient_email": "a@b", "sender_email": "c@d", "smtp_host": "mail"}
+SLACK = {"enabled": True, "bot_token": "xoxb-1", "channel": "#daq"}
+
+
+def settings(tmp_path: Path, **given: object) -> Settings:
+    """Return settings with what is not about telling made up."""
+    known = {
+        "app": {"work_dir": tmp_path},
+        "source_files": {"run_records_dir": tmp_path / "records"},
+        "artdaq_db": {"database_uri": "filesystemdb:///x"},
+    }
+    return Settings.model_validate({**known, **given})
+
+
+def test_nobody_is_told_unless_configured(tmp_path: Path) -> None:
+    """Without a word about it there is no mail, no Slack, no Carbon."""
+    assert make_notifiers(settings(tmp_path)) == ()
+    assert make_carbon(settings(tmp_path)) is None
+
+
+def test_each_way_is_there_where_it_is_enabled(tmp_path: Path) -> None:
+    """By name, as log and journal know it."""
+    both = settings(tmp_path, reporting={"email": EMAIL, "slack": SLACK}, carbon={"enabled": True, "host": "graphite"})
+    assert [one.name for one in make_notifiers(both)] == ["email", "slack"]
+    assert make_carbon(both) is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ({}, True),
+        ({"smtp_use_tls": True}, False),
+        ({"smtp_port": 465}, False),
+        ({"smtp_host": "localhost"}, False),
+        ({"smtp_user": ""}, False),
+    ],
+)
+def test_a_password_that_goes_in_the_clear_is_said(tmp_path: Path, more: dict[str, object], warned: bool) -> None:
+    """A login without TLS to another host can be read by anybody on the way."""
+    said = io.StringIO()
+    log.configure("INFO", "console", said)
+    given = {**EMAIL, "smtp_user": "u", "smtp_password": "pl4nted", **more}
+    make_notifiers(settings(tmp_path, reporting={"email": given}))
+    assert ("in the clear" in said.getvalue()) is warned
+    assert "pl4nted" not in said.getvalue()

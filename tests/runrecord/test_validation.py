@@ -1,0 +1,51 @@
+"""Validating blobs."""
+
+from __future__ import annotations
+
+import pytest
+
+from archiverd.runrecord.blob import pack
+from archiverd.runrecord.validation import Validation, validate
+
+REQUIRED = ("components", "config_name")
+GOOD = b'config_name: "x"\ncomponents: ["a"]\nsbndaq_commit_or_version: "v1 "\n'
+
+
+def blob(metadata: bytes) -> bytes:
+    """Return a blob with this metadata.fcl."""
+    return pack(1, "Oct 26 14:30 UTC", [("metadata.fcl", metadata), ("tpc01.fcl", b"components: 1\n")])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problems", "warnings"),
+    [
+        (GOOD, (), ()),
+        (GOOD.replace(b"sbndaq_", b"artdaq_"), (), ("metadata.fcl has no sbndaq_commit_or_version",)),
+        (GOOD + b'sbndaq_commit_or_version: "x"\n', (), ("metadata.fcl has 2 times sbndaq_commit_or_version",)),
+        (GOOD.replace(b"config", b"konfig"), ("metadata.fcl has no config_name",), ()),
+        (GOOD + b"components: []\n", ("metadata.fcl has 2 times components",), ()),
+        (GOOD + b'old_components: "x"\n', ("metadata.fcl has 2 times components",), ()),
+        (GOOD + b'note: "the components: two"\n', ("metadata.fcl has 2 times components",), ()),
+    ],
+)
+def test_metadata(metadata: bytes, problems: tuple[str, ...], warnings: tuple[str, ...]) -> None:
+    """Exactly one of each key is wanted, found the way readers find it; a key not required only warns."""
+    assert validate(blob(metadata), REQUIRED) == Validation(problems, warnings)
+
+
+def test_what_is_required_is_a_problem() -> None:
+    """A listed key that is missing is a problem, be it one of ours or not."""
+    found = validate(blob(b""), ("sbndaq_commit_or_version", "shifter"))
+    assert found.problems == ("metadata.fcl has no sbndaq_commit_or_version", "metadata.fcl has no shifter")
+    assert found.warnings == ("metadata.fcl has no config_name", "metadata.fcl has no components")
+
+
+def test_no_metadata() -> None:
+    """A blob without metadata.fcl is one problem."""
+    assert validate(pack(1, "Oct 26 14:30 UTC", []), REQUIRED).problems == ("metadata.fcl is not in the blob",)
+
+
+def test_no_blob() -> None:
+    """What is no blob is a problem, not an exception."""
+    (problem,) = validate(b"<html>", REQUIRED).problems
+    assert "This is no blob" in problem
