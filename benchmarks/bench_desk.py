@@ -63,7 +63,7 @@ def numbers(runs: int) -> list[int]:
     return [12_000 + run + run // 100 for run in range(runs)]
 
 
-async def fill(site: processes.Site, runs: list[int]) -> None:
+async def fill(site: processes.DemoSite, runs: list[int]) -> None:
     """Make the journal and the directories."""
     site.work_dir.mkdir(parents=True, exist_ok=True)
     journal = Journal(site.work_dir / "journal.sqlite", clock=time.time)
@@ -95,7 +95,7 @@ def seconds(command: list[str], environment: dict[str, str]) -> tuple[float, flo
     return time.perf_counter() - begun, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(site: processes.Site, options: argparse.Namespace) -> int:
+def measure(site: processes.DemoSite, options: argparse.Namespace) -> int:
     """Print how long each command takes."""
     log.configure("WARNING")
     site.make()
@@ -143,7 +143,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     root = Path(tempfile.mkdtemp(prefix="archiverd-desk-"))
     try:
-        return measure(processes.Site(root), parser.parse_args())
+        return measure(processes.DemoSite(root), parser.parse_args())
     finally:
         remove_tree(root)
 

@@ -38,7 +38,7 @@ def poison(records: Path, count: int) -> None:
 
 async def measure(root: Path, options: argparse.Namespace, poisoned: int) -> list[float]:
     """Return the waits of the live runs, in seconds, ascending."""
-    site = processes.Site(root)
+    site = processes.DemoSite(root)
     site.make()
     poison(site.records, poisoned)
     journal = site.work_dir / "journal.sqlite"

@@ -50,7 +50,7 @@ METADATA = (
 )
 
 
-async def fill(site: processes.Site, runs: int) -> None:
+async def fill(site: processes.DemoSite, runs: int) -> None:
     """Put ``runs`` runs in flight."""
     site.work_dir.mkdir(parents=True, exist_ok=True)
     journal = Journal(site.work_dir / "journal.sqlite", clock=time.time)
@@ -64,7 +64,7 @@ async def fill(site: processes.Site, runs: int) -> None:
         (site.records / str(run)).mkdir(parents=True)
 
 
-def write_records(site: processes.Site, runs: int) -> None:
+def write_records(site: processes.DemoSite, runs: int) -> None:
     """Write the records of ``runs`` runs that have ended; their files are links, for there are many."""
     content = site.root / "content.fcl"
     content.write_text("a: 1\n" * 500)
@@ -85,7 +85,7 @@ def peak(pid: int) -> int:
     return int(line.split()[1]) // 1024
 
 
-def seconds_to_ready(site: processes.Site, notify: socket.socket) -> tuple[float, int]:
+def seconds_to_ready(site: processes.DemoSite, notify: socket.socket) -> tuple[float, int]:
     """Start the daemon, wait for READY=1, kill it; return how long it took, and its memory in MiB."""
     command = [sys.executable, "-m", "archiverd", "-q", "--config", str(site.config), "run"]
     environment = {**os.environ, "NOTIFY_SOCKET": notify.getsockname(), "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "unused"}
@@ -99,7 +99,7 @@ def seconds_to_ready(site: processes.Site, notify: socket.socket) -> tuple[float
     return took, memory
 
 
-def measure(site: processes.Site, options: argparse.Namespace) -> int:
+def measure(site: processes.DemoSite, options: argparse.Namespace) -> int:
     """Print how long each start took."""
     site.make()
     site.configure("http://127.0.0.1:9/inst/app")
@@ -130,7 +130,7 @@ def main() -> int:
     log.configure("WARNING")
     root = Path(tempfile.mkdtemp(prefix="archiverd-bench-"))
     try:
-        return measure(processes.Site(root), options)
+        return measure(processes.DemoSite(root), options)
     finally:
         remove_tree(root)
 

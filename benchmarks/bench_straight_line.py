@@ -26,7 +26,7 @@ MAKER = Path(__file__).parents[1] / "tests" / "tools" / "make_run_records.py"
 PATIENCE_SECONDS = 60.0
 
 
-async def measure(site: processes.Site, options: argparse.Namespace) -> int:
+async def measure(site: processes.DemoSite, options: argparse.Namespace) -> int:
     """Run the benchmark; return 0 if every run that got its stop line is proven."""
     site.make()
     journal = site.work_dir / "journal.sqlite"
@@ -100,7 +100,7 @@ def main() -> int:
     options = parser.parse_args()
     root = options.keep or Path(tempfile.mkdtemp(prefix="archiverd-bench-"))
     try:
-        return asyncio.run(measure(processes.Site(root.absolute()), options))
+        return asyncio.run(measure(processes.DemoSite(root.absolute()), options))
     finally:
         if options.keep is None:
             remove_tree(root)

@@ -28,7 +28,7 @@ from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
 from archiverd.ucondb.digest import authorization, parse_challenge
-from archiverd.ucondb.port import Outcome
+from archiverd.ucondb.port import StoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,7 +77,7 @@ def our_loop(ucondb: HttpUconDB) -> Callable[[str, bytes], Awaitable[None]]:
     """Return a function that stores a blob with our client."""
 
     async def store(key: str, blob: bytes) -> None:
-        if await ucondb.store(key, blob, tag=key, look_first=False) is not Outcome.PROVEN:
+        if await ucondb.store(key, blob, tag=key, look_first=False) is not StoreOutcome.PROVEN:
             raise RuntimeError(f"key {key} is not proven")
 
     return store
@@ -163,7 +163,7 @@ def _forget_peak() -> None:
 
 async def measure(root: Path, options: argparse.Namespace) -> None:
     """Run both parts against one server in ``root``."""
-    site = processes.Site(root)
+    site = processes.DemoSite(root)
     site.make()
     async with processes.ucondb_server(site) as url:
         settings = settings_of(url, site.password.read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archiverd.app.call_observer import Call, Contact, listened
+from archiverd.app.call_observer import LastContact, ObservedCall, observed
 from archiverd.artdaqdb.backends import make_reader
 from archiverd.artdaqdb.filesystem.reader import FileSystemReader
 from archiverd.artdaqdb.mongo.store import MongoDB
@@ -37,8 +37,8 @@ class Port:
 
 async def test_every_call_is_told_and_nothing_is_changed() -> None:
     """Results, errors and plain attributes come through; each call that ended is told, however it did."""
-    port, told = Port(), list[Call]()
-    heard = listened(port, told.append)
+    port, told = Port(), list[ObservedCall]()
+    heard = observed(port, told.append)
     assert await heard.work(1, more=2) == 3
     assert (heard.name, heard.half(3)) == ("port", 1.5)
     port.error = ArtdaqDBError("away")
@@ -53,16 +53,16 @@ async def test_every_call_is_told_and_nothing_is_changed() -> None:
 
 def test_the_last_call_that_tells_of_the_backend_counts() -> None:
     """An answer clears a failure; what is no FHiCL, and a call that was cancelled, say nothing of the database."""
-    contact = Contact()
-    assert contact.told() is None
-    contact.note(Call("find", 7, 0.1, ArtdaqDBError("away", remedy="look")), 5.0)
+    contact = LastContact()
+    assert contact.to_json() is None
+    contact.note(ObservedCall("find", 7, 0.1, ArtdaqDBError("away", remedy="look")), 5.0)
     failed = {"ok": False, "at": 5.0, "error": "ArtdaqDBError: away", "remedy": "look"}
-    assert contact.told() == failed
-    contact.note(Call("insert", 7, 0.1, FhiclError("bad", file="a", line=1, column=1)), 6.0)
-    contact.note(Call("insert", 7, 0.1, asyncio.CancelledError()), 7.0)
-    assert contact.told() == failed
-    contact.note(Call("find", 7, 0.1, None), 8.0)
-    assert contact.told() == {"ok": True, "at": 8.0, "error": "", "remedy": ""}
+    assert contact.to_json() == failed
+    contact.note(ObservedCall("insert", 7, 0.1, FhiclError("bad", file="a", line=1, column=1)), 6.0)
+    contact.note(ObservedCall("insert", 7, 0.1, asyncio.CancelledError()), 7.0)
+    assert contact.to_json() == failed
+    contact.note(ObservedCall("find", 7, 0.1, None), 8.0)
+    assert contact.to_json() == {"ok": True, "at": 8.0, "error": "", "remedy": ""}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.documents import Place
+from archiverd.artdaqdb.documents import DocumentPlace
 from archiverd.artdaqdb.filesystem.check import Rebuilt, check_database, rebuild_index
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.disk import RealDisk
@@ -76,7 +76,7 @@ async def test_what_a_kill_left_half_stored_gets_into_no_index(
     await db.close()
     collection = tmp_path / "db" / "RunHistory"
     before = (collection / "index.json").read_bytes()
-    place = Place("f" * 24, "RunHistory", "8/demo", "8/demo", 8, "2026-11-23T16:40:16.255-0600")
+    place = DocumentPlace("f" * 24, "RunHistory", "8/demo", "8/demo", 8, "2026-11-23T16:40:16.255-0600")
     Redo(collection.parent, RealDisk()).begin([Filed("a", place)])
     (document,) = (path for path in collection.glob("*.json") if path.name != "index.json")
     (collection / f"{place.oid}.json").write_bytes(document.read_bytes().replace(b"7/demo", b"8/demo"))

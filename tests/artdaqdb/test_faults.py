@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.documents import Place
+from archiverd.artdaqdb.documents import DocumentPlace
 from archiverd.artdaqdb.filesystem import store
 from archiverd.artdaqdb.filesystem.check import rebuild_index
 from archiverd.artdaqdb.filesystem.reader import FileSystemReader
@@ -95,7 +95,7 @@ async def test_a_record_nobody_knows_the_outcome_of_loses_nothing(make: Make, tm
 def test_a_damaged_redo_record_removes_nothing(tmp_path: Path) -> None:
     """A torn last record is passed over; damage before a whole record makes every begun store doubtful."""
     redo = Redo(tmp_path, RealDisk())
-    documents = [Filed("e0", Place("a" * 24, "RunHistory", "7/demo", "7/demo", 7, "T"))]
+    documents = [Filed("e0", DocumentPlace("a" * 24, "RunHistory", "7/demo", "7/demo", 7, "T"))]
     redo.commit(redo.begin(documents))
     whole = redo.path.read_bytes()
     redo.begin(documents)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.documents import Place, stored
+from archiverd.artdaqdb.documents import DocumentPlace, stored
 from archiverd.artdaqdb.filesystem.index import Index
 from archiverd.artdaqdb.port import Entity
 
@@ -32,7 +32,9 @@ def test_a_stored_document_is_the_librarys(name: str) -> None:
     text = DOCUMENTS[name]
     there = json.loads(text, strict=False)
     store = STORES[there["version"], there["entities"][0]["name"]]
-    place = Place(name.removesuffix(".json"), "RunHistory", store["configuration"], store["version"], store["run"], "T")
+    place = DocumentPlace(
+        name.removesuffix(".json"), "RunHistory", store["configuration"], store["version"], store["run"], "T"
+    )
     made = stored(Entity("RunHistory", store["entity"], store["fcl"].encode()), place)
     assert made.decode() == STAMP.sub("T", text)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.documents import Place, stored
+from archiverd.artdaqdb.documents import DocumentPlace, stored
 from archiverd.artdaqdb.filesystem.check import check_database
 from archiverd.artdaqdb.filesystem.index import EMPTY, Index, Names
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
-from archiverd.artdaqdb.filesystem.repair import INTENT, Intent, Keeper
+from archiverd.artdaqdb.filesystem.repair import INTENT, DirectoryRepair, Intent
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Retry
 from archiverd.disk import RealDisk
@@ -49,11 +49,11 @@ def disk() -> Watched:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path, disk: Watched) -> Iterator[Keeper]:
+def keeper(tmp_path: Path, disk: Watched) -> Iterator[DirectoryRepair]:
     """Return an open keeper of a database with run 5 in it."""
     put(tmp_path / "db" / "RunHistory", document("5/demo", "boot"))
     put(tmp_path / "db" / "SystemLayout", document("5/demo", "schema"))
-    opened = Keeper(tmp_path / "db", disk)
+    opened = DirectoryRepair(tmp_path / "db", disk)
     opened.open()
     yield opened
     opened.close()
@@ -63,7 +63,7 @@ def document(version: str, entity: str) -> tuple[str, bytes, Names]:
     """Return object id, text and names of a document."""
     oid, run = make_oid(), version.partition("/")[0]
     configuration = f"{run}/demo"
-    text = stored(Entity("c", entity, b"a: 1\n"), Place(oid, "c", configuration, version, int(run), STAMP))
+    text = stored(Entity("c", entity, b"a: 1\n"), DocumentPlace(oid, "c", configuration, version, int(run), STAMP))
     return oid, text, Names(version, (configuration,), (STAMP,), (entity,), (run,))
 
 
@@ -89,14 +89,14 @@ def there(collection: Path) -> set[str]:
     return {path.stem for path in collection.glob("*.json")} - {"index"}
 
 
-def test_a_whole_database_is_left_as_it_is(keeper: Keeper, tmp_path: Path) -> None:
+def test_a_whole_database_is_left_as_it_is(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """With nothing begun, mending does nothing."""
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")}
     assert keeper.mend() == []
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")} == before
 
 
-def test_an_unindexed_document_of_the_intent_is_indexed(keeper: Keeper, tmp_path: Path, disk: Watched) -> None:
+def test_an_unindexed_document_of_the_intent_is_indexed(keeper: DirectoryRepair, tmp_path: Path, disk: Watched) -> None:
     """A document that was written and not indexed counts, durably; one of another version stays out."""
     collection = tmp_path / "db" / "RunHistory"
     mine, another = document("7/demo", "boot"), document("8/demo", "boot")
@@ -110,7 +110,7 @@ def test_an_unindexed_document_of_the_intent_is_indexed(keeper: Keeper, tmp_path
     assert keeper.mend() == []
 
 
-def test_a_document_that_is_cut_short_is_removed(keeper: Keeper, tmp_path: Path) -> None:
+def test_a_document_that_is_cut_short_is_removed(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """Half a document, in no index, of the store that was interrupted: it is stored again."""
     collection = tmp_path / "db" / "RunHistory"
     keeper.begin(SEVEN)
@@ -120,7 +120,7 @@ def test_a_document_that_is_cut_short_is_removed(keeper: Keeper, tmp_path: Path)
     assert there(collection) == indexed(collection)
 
 
-def test_what_may_be_anothers_is_left_alone(keeper: Keeper, tmp_path: Path) -> None:
+def test_what_may_be_anothers_is_left_alone(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """Damaged documents that are older than the intent, or more than the one that can be ours, are not removed."""
     collection = tmp_path / "db" / "RunHistory"
     old = collection / f"{make_oid()}.json"
@@ -137,7 +137,7 @@ def test_what_may_be_anothers_is_left_alone(keeper: Keeper, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.99])
-def test_an_index_that_is_cut_short_is_written_anew(keeper: Keeper, tmp_path: Path, share: float) -> None:
+def test_an_index_that_is_cut_short_is_written_anew(keeper: DirectoryRepair, tmp_path: Path, share: float) -> None:
     """Whatever part of an index.json is there, it is made from the documents, without any intent too."""
     collection = tmp_path / "db" / "RunHistory"
     put(collection, document("7/demo", "boot"), document("7/demo", "setup"))
@@ -150,7 +150,7 @@ def test_an_index_that_is_cut_short_is_written_anew(keeper: Keeper, tmp_path: Pa
     assert list(check_database(tmp_path / "db")) == []
 
 
-def test_an_index_that_only_looks_whole_is_written_anew(keeper: Keeper, tmp_path: Path) -> None:
+def test_an_index_that_only_looks_whole_is_written_anew(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """An index that was cut behind one of its inner braces is noticed where something was to be stored."""
     collection = tmp_path / "db" / "RunHistory"
     keeper.begin(SEVEN)
@@ -161,7 +161,7 @@ def test_an_index_that_only_looks_whole_is_written_anew(keeper: Keeper, tmp_path
     assert indexed(collection) == there(collection)
 
 
-def test_an_index_that_is_lost_is_not_made_without_its_documents(keeper: Keeper, tmp_path: Path) -> None:
+def test_an_index_that_is_lost_is_not_made_without_its_documents(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """Only the first documents of an intent may be without one: those of others would be invisible for good."""
     collection = tmp_path / "db" / "New"
     put(collection, document("7/demo", "boot"), indexed=False)
@@ -175,7 +175,7 @@ def test_an_index_that_is_lost_is_not_made_without_its_documents(keeper: Keeper,
     assert indexed(collection) == there(collection)
 
 
-def test_an_index_of_the_description_is_made_empty(keeper: Keeper, tmp_path: Path) -> None:
+def test_an_index_of_the_description_is_made_empty(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """The index that searches make beside the database's description never holds anything."""
     path = tmp_path / "db" / "SystemMetadata" / "index.json"
     path.parent.mkdir()
@@ -185,7 +185,7 @@ def test_an_index_of_the_description_is_made_empty(keeper: Keeper, tmp_path: Pat
     assert path.read_text() == EMPTY
 
 
-def test_an_indexed_document_that_a_power_cut_took_is_stored_again(keeper: Keeper, tmp_path: Path) -> None:
+def test_an_indexed_document_that_a_power_cut_took_is_stored_again(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """Names outlived their bytes: such documents of the intent leave the index, others are not looked at."""
     collection = tmp_path / "db" / "RunHistory"
     empty, gone, whole = (document("7/demo", name) for name in ("boot", "setup", "ranks"))
@@ -200,13 +200,13 @@ def test_an_indexed_document_that_a_power_cut_took_is_stored_again(keeper: Keepe
 
 
 @pytest.mark.parametrize("text", [b"", b'{"configuration": "7/de', b"[]", b'{"version": "7/demo"}'])
-def test_a_note_that_is_cut_short_is_of_nothing_begun(keeper: Keeper, tmp_path: Path, text: bytes) -> None:
+def test_a_note_that_is_cut_short_is_of_nothing_begun(keeper: DirectoryRepair, tmp_path: Path, text: bytes) -> None:
     """An intent that was not noted to its end came before any storing."""
     (tmp_path / "db" / INTENT).write_bytes(text)
     assert keeper.mend() == []
 
 
-def test_stored_documents_are_settled(keeper: Keeper, tmp_path: Path, disk: Watched) -> None:
+def test_stored_documents_are_settled(keeper: DirectoryRepair, tmp_path: Path, disk: Watched) -> None:
     """What the library wrote is synced: documents, index, and the directories that name them."""
     one = document("7/demo", "boot")
     put(tmp_path / "db" / "RunHistory", one)
@@ -227,7 +227,7 @@ def test_what_our_own_engine_committed_is_published(tmp_path: Path, disk: Watche
         "asyncio.run(main())\n"
     )
     subprocess.run([sys.executable, "-c", script, f"filesystemdb://{tmp_path}/own"], check=True)
-    keeper = Keeper(tmp_path / "own", disk)
+    keeper = DirectoryRepair(tmp_path / "own", disk)
     keeper.open()
     assert indexed(tmp_path / "own" / "RunHistory") == there(tmp_path / "own" / "RunHistory")
     assert len(there(tmp_path / "own" / "RunHistory")) == 2
@@ -237,7 +237,7 @@ def test_what_our_own_engine_committed_is_published(tmp_path: Path, disk: Watche
 HOLDER = "import os, sys; os.fstat(int(sys.argv[1])); print('holding', flush=True); sys.stdin.read()"
 
 
-def test_one_archiverd_at_a_time(keeper: Keeper, tmp_path: Path) -> None:
+def test_one_archiverd_at_a_time(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """A second keeper is refused while the first, or a program that inherited from it, lives."""
     (descriptor,) = keeper.descriptors
     command = [sys.executable, "-c", HOLDER, str(descriptor)]
@@ -245,7 +245,7 @@ def test_one_archiverd_at_a_time(keeper: Keeper, tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, pass_fds=(descriptor,)) as heir:
         assert heir.stdout is not None
         assert heir.stdout.readline() == b"holding\n"
-        second = Keeper(tmp_path / "db", RealDisk())
+        second = DirectoryRepair(tmp_path / "db", RealDisk())
         with pytest.raises(ArtdaqDBError, match=rf"Another archiverd \(process {os.getpid()}\) writes to") as caught:
             second.open()
         assert caught.value.retry is Retry.TRANSIENT

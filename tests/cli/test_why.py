@@ -10,7 +10,7 @@ from archiverd.cli.runs import waits_for
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move, Shown
+from archiverd.journal.rows import Move, ObservedRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("shown", "gone", "told"),
     [
-        (Shown(7), False, "its start line"),
-        (Shown(7, start_line="a"), False, "its stop line"),
-        (Shown(7, start_line="a", stop_line="b"), False, "its record to settle"),
-        (Shown(7, error="ArchiverError: no"), False, "its directory, which cannot be read"),
-        (Shown(7, start_line="a"), True, "its directory, which is gone: put it back, or `archiverd waive 7"),
+        (ObservedRecord(7), False, "its start line"),
+        (ObservedRecord(7, start_line="a"), False, "its stop line"),
+        (ObservedRecord(7, start_line="a", stop_line="b"), False, "its record to settle"),
+        (ObservedRecord(7, error="ArchiverError: no"), False, "its directory, which cannot be read"),
+        (ObservedRecord(7, start_line="a"), True, "its directory, which is gone: put it back, or `archiverd waive 7"),
     ],
 )
-async def test_an_open_run_tells_what_it_waits_for(tmp_path: Path, shown: Shown, gone: bool, told: str) -> None:
+async def test_an_open_run_tells_what_it_waits_for(
+    tmp_path: Path, shown: ObservedRecord, gone: bool, told: str
+) -> None:
     """Whatever its record shows; a run that has ended waits for a stage, and its state says that."""
     journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
     await journal.open()

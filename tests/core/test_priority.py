@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core import runset
-from archiverd.core.priority import BACKOFF_CAP_SECONDS, Patience, longest_wait, takes_oldest, wait_before
+from archiverd.core.priority import BACKOFF_CAP_SECONDS, RetrySchedule, longest_wait, takes_oldest, wait_before
 
-PATIENCE = Patience(quick=2, delay=3.0)
+PATIENCE = RetrySchedule(quick=2, delay=3.0)
 
 
 def test_one_pick_in_four_is_the_oldest() -> None:
@@ -34,7 +34,7 @@ def test_later_waits_grow_and_are_bounded(attempt: int, seed: int) -> None:
 @given(st.integers(1, 200), st.floats(0, 10_000), st.integers())
 def test_no_wait_is_longer_than_the_longest(attempt: int, delay: float, seed: int) -> None:
     """Whatever the operator has set, and however often a run failed."""
-    patience = Patience(2, delay)
+    patience = RetrySchedule(2, delay)
     assert wait_before(attempt, patience, random.Random(seed).uniform) <= longest_wait(patience)
 
 

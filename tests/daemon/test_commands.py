@@ -11,7 +11,7 @@ import pytest
 from archiverd.core.errors import ArchiverError
 from archiverd.core.runset import LAST_RUN
 from archiverd.daemon.commands import Commands
-from archiverd.process.shutdown import Stopping
+from archiverd.process.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from archiverd.app.wiring import Parts
@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 async def test_what_is_no_run_number_is_refused(name: str, run: object) -> None:
     """Neither is anything else done instead, nor is the journal asked for what it cannot hold."""
     parts, watcher = cast("Parts", SimpleNamespace(journal=None)), cast("Watcher", SimpleNamespace())
-    handlers = Commands(parts, watcher, Stopping(time.monotonic), begun=0.0).handlers
+    handlers = Commands(parts, watcher, Shutdown(time.monotonic), begun=0.0).handlers
     with pytest.raises(ArchiverError, match="run must be a run number"):
         await handlers[name]({"stage": "import", "run": run, "runs": [run]}, lambda _: None)

@@ -15,11 +15,11 @@ from archiverd import fhicl
 from archiverd.config import CONVERTED
 from archiverd.demo import runs
 from archiverd.demo.dump import dumped, number
-from archiverd.demo.runs import Event, RunPlan, Step
-from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
+from archiverd.demo.runs import RunPlan, RunStep, Step
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
-from archiverd.runrecord.snapshot import sight
+from archiverd.runrecord.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Scene:
     def __init__(self, directory: Path, now: float = 1_764_621_000.0) -> None:
         self.directory = directory
         self.now = now
-        self.events: list[Event] = []
+        self.events: list[RunStep] = []
         self.at_every_pause: Callable[[], None] = lambda: None
 
     async def sleep(self, seconds: float) -> None:
@@ -134,8 +134,8 @@ async def test_archiverd_sees_a_run_go_through_its_life(scene: Scene) -> None:
     def look() -> None:
         directory = scene.directory / str(FIRST)
         if directory.exists():
-            found = sight(directory)
-            seen.append(judge(found, found.changed, Patience(settle=0.0)))
+            found = take_snapshot(directory)
+            seen.append(judge(found, found.changed, CompletionWaits(settle=0.0)))
 
     scene.at_every_pause = look
     await scene.play(runs.plan(1, FIRST, 1, 60.0))
@@ -150,13 +150,13 @@ async def test_a_crashed_run_has_no_stop_line_and_is_dead_by_its_successor(scene
     plans = runs.plan(4, FIRST, 1, 60.0)
     await scene.play(plans)
     (crashed,) = (planned for planned in plans if planned.crash)
-    found = sight(scene.directory / str(crashed.run))
+    found = take_snapshot(scene.directory / str(crashed.run))
     lines = time_lines(found.metadata)
     assert lines.started is not None
     assert lines.stopped is None
     later = found.changed + 60.0
-    assert judge(found, later, Patience()) is Completeness.STARTED
-    assert judge(found, later, Patience(), later_started=True) is Completeness.DEAD
+    assert judge(found, later, CompletionWaits()) is Completeness.STARTED
+    assert judge(found, later, CompletionWaits(), later_started=True) is Completeness.DEAD
 
 
 async def test_all_files_convert_to_fhicl_but_the_odd_one(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tomli_w
 
-from archiverd.doctor.checkup import visit
+from archiverd.doctor.checkup import examine_all
 from archiverd.doctor.finding import Finding, Status
 from archiverd.doctor.subject import read_subject
 from tests.e2e.conftest import PASSWORD, Site
@@ -71,7 +71,7 @@ class House:
 
     async def look(self, *, migrating: bool = False) -> Lines:
         """Examine it here; return the lines by name."""
-        findings = await visit(read_subject(str(self.path), migrating=migrating))
+        findings = await examine_all(read_subject(str(self.path), migrating=migrating))
         assert len({one.name for one in findings}) == len(findings), "a name stands for two lines"
         return {one.name: one for one in findings}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.config.environment_file import take_in
-from archiverd.doctor.checkup import holds, visit
+from archiverd.doctor.checkup import examine_all, holds
 from archiverd.doctor.finding import Status
 from archiverd.doctor.subject import read_subject
 
@@ -46,7 +46,7 @@ async def test_text_that_is_no_configuration(house: House) -> None:
 
 async def test_no_configuration_at_all(house: House) -> None:
     """A file that is not there is the first line's failure."""
-    findings = await visit(read_subject(str(house.root / "nowhere.toml"), migrating=False))
+    findings = await examine_all(read_subject(str(house.root / "nowhere.toml"), migrating=False))
     assert (findings[0].name, findings[0].status) == ("config syntax", Status.FAILED)
     assert "--config FILE" in findings[0].remedy
     assert not holds(findings)
@@ -141,7 +141,7 @@ async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.M
     path, environment = house.root / "config.yaml", house.root / "archiver.env"
     path.write_text(YAML.replace("{root}", str(house.root)))
     monkeypatch.delenv("UCONDB_PASSWORD", raising=False)
-    found = {one.name: one for one in await visit(read_subject(str(path), migrating=False))}
+    found = {one.name: one for one in await examine_all(read_subject(str(path), migrating=False))}
     assert found["environment variables"].status is Status.FAILED
     assert "WORK_DIR (in app.work_dir)" in found["environment variables"].said
     environment.write_text(f"WORK_DIR={house.root}\nexport UCONDB_PASSWORD=hunter-two\n")
@@ -149,7 +149,7 @@ async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.M
     for name in ("WORK_DIR", "UCONDB_PASSWORD"):
         monkeypatch.setenv(name, "")  # put back afterwards
     subject = read_subject(str(path), migrating=False, environment=take_in(environment))
-    found = {one.name: one for one in await visit(subject)}
+    found = {one.name: one for one in await examine_all(subject)}
     assert [one for one in found.values() if one.status is Status.FAILED] == []
     assert found["environment variables"].status is Status.OK
     assert found["log rotation"].said.startswith("0 files")
@@ -157,5 +157,5 @@ async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.M
     assert found["config secrets"].said.startswith(f"{environment} holds UCONDB_PASSWORD")
     assert "hunter-two" not in repr(found)
     environment.chmod(0o600)
-    found = {one.name: one for one in await visit(subject)}
+    found = {one.name: one for one in await examine_all(subject)}
     assert found["config secrets"].said == f"UCONDB_PASSWORD in {environment} (-rw-------)"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.doctor.finding import Status
-from archiverd.doctor.space import Place, _bytes_left, _inodes_left
+from archiverd.doctor.space import Storage, _bytes_left, _inodes_left
 from archiverd.process import mounts
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ async def test_a_disk_with_no_room(house: House, small_disk: Path) -> None:
     assert (await house.look())["inodes of work_dir"].status is not Status.FAILED
 
 
-PLACE = Place("work_dir", Path("/x"), 100, 1000)
+PLACE = Storage("work_dir", Path("/x"), 100, 1000)
 
 
 @pytest.mark.parametrize(

@@ -120,13 +120,13 @@ async def test_a_daemon_that_was_killed(full_house: House, daemon: subprocess.Po
 def test_who_holds_the_lock_where_the_kernel_does_not_list_it(tmp_path: Path) -> None:
     """Without a line in /proc/locks the lock is tried, let go, and not disturbed."""
     path, nothing = tmp_path / "lock", tmp_path / "locks"
-    assert lock.look(path, nothing) is None
+    assert lock.find_holder(path, nothing) is None
     held = LockFile(path)
     held.acquire()
-    assert lock.look(path, nothing) == lock.look(path) == lock.Holding(held=True, pid=os.getpid())
+    assert lock.find_holder(path, nothing) == lock.find_holder(path) == lock.LockHolder(held=True, pid=os.getpid())
     held.release()
     path.write_text("99999\n")
-    assert lock.look(path, nothing) == lock.Holding(held=False, pid=99999)
+    assert lock.find_holder(path, nothing) == lock.LockHolder(held=False, pid=99999)
     held.acquire()
     held.release()
 

@@ -292,5 +292,5 @@ async def test_without_ucondb(full_house: House) -> None:
     found = await full_house.look(migrating=False)
     assert found["UconDB URL"].status is Status.SKIPPED
     assert "UconDB login" not in found
-    told = json.dumps([one.told() for one in found.values()])
+    told = json.dumps([one.to_json() for one in found.values()])
     assert '"name": "UconDB URL", "status": "skipped"' in told

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd import disk
 from archiverd.cli.main import main
 from archiverd.journal.writer import Writer
-from archiverd.ucondb.http import Wire
+from archiverd.ucondb.http import HttpExchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -67,7 +67,7 @@ def hook(counter: Counter) -> None:
     for name in DISK_CALLS:
         setattr(disk.RealDisk, name, counter.after(getattr(disk.RealDisk, name)))
     Writer._run_group = counter.after(Writer._run_group)  # type: ignore[method-assign]
-    exchange = Wire.exchange
+    exchange = HttpExchange.exchange
 
     @contextlib.asynccontextmanager
     async def counted(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
@@ -76,7 +76,7 @@ def hook(counter: Counter) -> None:
             yield answer
         counter.tick()
 
-    Wire.exchange = counted  # type: ignore[method-assign]
+    HttpExchange.exchange = counted  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ import pytest
 
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
-from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, Patience, longest_wait
+from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, RetrySchedule, longest_wait
 from archiverd.journal import schema
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_counts, select_files, select_run, select_story
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import FileFate, Move, Shown
-from archiverd.journal.schema import EVENTS_KEPT, MIGRATIONS, VERSION, connect, migrate
+from archiverd.journal.rows import FileFate, Move, ObservedRecord
+from archiverd.journal.schema import EVENTS_KEPT, MIGRATIONS, VERSION, connect, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -187,7 +187,7 @@ async def test_a_clock_set_back_holds_up_no_retry(journal: Journal, clock: Clock
 async def test_a_clock_set_back_holds_up_no_first_phase(journal: Journal, clock: Clock) -> None:
     """The first phase of a running run is tried again after fifteen minutes at the latest, whatever the clock says."""
     await journal.see([5], Lane.FRESH)
-    await journal.note_shown([Shown(5, 1, "")])
+    await journal.note_shown([ObservedRecord(5, 1, "")])
     await journal.note_first_phase(5, {"due": clock.now + BACKOFF_CAP_SECONDS})
     assert await journal.next_first_phase() is None
     clock.now -= 1.0
@@ -196,7 +196,7 @@ async def test_a_clock_set_back_holds_up_no_first_phase(journal: Journal, clock:
 
 async def test_a_retry_delay_longer_than_the_backoff_is_kept(tmp_path: Path, clock: Clock) -> None:
     """Who configures an hour between quick retries gets an hour: that is no clock set back."""
-    journal = Journal(tmp_path / "j.sqlite", clock=clock, longest_wait=longest_wait(Patience(2, 3_600.0)))
+    journal = Journal(tmp_path / "j.sqlite", clock=clock, longest_wait=longest_wait(RetrySchedule(2, 3_600.0)))
     await journal.open()
     await put_in(journal, 5, Event.ENDED, Event.IMPORT_BEGINS)
     await journal.record(Move(5, Event.FAILED_FOR_NOW, changes={"due": clock.now + 3_600.0}))
@@ -241,14 +241,14 @@ async def test_whose_stop_line_may_still_come(journal: Journal) -> None:
 async def test_what_an_open_record_does_not_tell_now_is_kept(journal: Journal) -> None:
     """One that cannot be looked at for a while loses nothing; the cause goes when it can, and is no attempt at it."""
     await journal.see([5], Lane.FRESH)
-    await journal.note_shown([Shown(5, 2, "start", "stop")])
-    await journal.note_shown([Shown(5, error="ArchiverError: no", remedy="mend")])
+    await journal.note_shown([ObservedRecord(5, 2, "start", "stop")])
+    await journal.note_shown([ObservedRecord(5, error="ArchiverError: no", remedy="mend")])
     row = await journal.get(5)
     assert row is not None
     assert (row.partition, row.started, row.start_line, row.stop_line) == (2, True, "start", "stop")
     assert (row.error, row.remedy) == ("ArchiverError: no", "mend")
     assert (await journal.progress(Stage.IMPORT)).last_attempted_run == 0
-    await journal.note_shown([Shown(5)])
+    await journal.note_shown([ObservedRecord(5)])
     row = await journal.get(5)
     assert row is not None
     assert (row.error, row.remedy, row.started) == ("", "", True)
@@ -361,7 +361,7 @@ async def test_a_journal_of_an_older_version_is_taken_over(tmp_path: Path, clock
         assert [line.note for line in select_story(read, 1)] == ["as then"]
         assert select_files(read, 1) == [FileFate("boot.txt", "boot", "")]
         made = connect(":memory:")
-        migrate(made)
+        upgrade(made)
         assert _tables(read) == _tables(made)
         made.close()
 
@@ -382,7 +382,7 @@ async def test_a_migration_that_fails_half_way_changes_nothing(tmp_path: Path, m
     monkeypatch.setattr(schema, "MIGRATIONS", (MIGRATIONS[0], f"{MIGRATIONS[1]}; CREATE TABLE runs (run);"))
     monkeypatch.setattr(schema, "VERSION", 2)
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        migrate(db)
+        upgrade(db)
     db.close()
     db = connect(str(path))
     assert (_tables(db), db.execute("PRAGMA user_version").fetchone()[0]) == (before, 1)

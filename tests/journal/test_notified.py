@@ -53,13 +53,13 @@ async def verify(journal: Journal, run: int) -> None:
 
 async def failed(journal: Journal, teller: str = "email") -> list[int]:
     """Return the runs whose failure is news."""
-    return [one.run for one in (await journal.told(teller).news(QUICK)).failed]
+    return [one.run for one in (await journal.notification_memory(teller).news(QUICK)).failed]
 
 
 async def test_a_failure_is_news_once_to_each_teller(journal: Journal) -> None:
     """What was told by mail is still news to Slack."""
     await fail(journal, 7)
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     (news,) = (await email.news(QUICK)).failed
     assert (news.run, news.stage, news.error, news.remedy, news.lasting) == (7, Stage.IMPORT, ARTDAQDB, "mend", True)
     await email.note_failed([news])
@@ -69,7 +69,9 @@ async def test_a_failure_is_news_once_to_each_teller(journal: Journal) -> None:
 async def test_what_was_told_is_remembered_over_a_restart(journal: Journal, tmp_path: Path) -> None:
     """A daemon that starts again tells nothing twice."""
     await fail(journal, 7)
-    await journal.told("email").note_failed((await journal.told("email").news(QUICK)).failed)
+    await journal.notification_memory("email").note_failed(
+        (await journal.notification_memory("email").news(QUICK)).failed
+    )
     await journal.close()
     again = Journal(tmp_path / "journal.sqlite", clock=lambda: 2_000.0)
     await again.open()
@@ -107,13 +109,15 @@ async def test_an_upload_whose_outcome_stays_unknown_is_a_failure_too(journal: J
     way = (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_UNCLEAR)
     await happen(journal, 4, *way, error="UconDBError: timed out", attempts=QUICK + 1)
     await happen(journal, 5, *way, error="UconDBError: timed out", attempts=1)
-    assert [(one.run, one.stage) for one in (await journal.told("email").news(QUICK)).failed] == [(4, Stage.MIGRATE)]
+    assert [(one.run, one.stage) for one in (await journal.notification_memory("email").news(QUICK)).failed] == [
+        (4, Stage.MIGRATE)
+    ]
 
 
 async def test_a_retry_that_fails_for_another_reason_is_no_news(journal: Journal) -> None:
     """A run that swings between two passing causes does not call people every quarter of an hour."""
     await fail(journal, 7, Event.FAILED_FOR_NOW, attempts=3)
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     await email.note_failed((await email.news(QUICK)).failed)
     way = (Event.DUE, Event.IMPORT_BEGINS, Event.FAILED_FOR_NOW)
     await happen(journal, 7, *way, error="ArtdaqDBError: y", attempts=4)
@@ -125,7 +129,7 @@ async def test_a_retry_that_fails_for_another_reason_is_no_news(journal: Journal
 async def test_a_failure_after_a_release_is_news_again(journal: Journal) -> None:
     """An operator who thought the cause was mended has to know that it is not."""
     await fail(journal, 7)
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     await email.note_failed((await email.news(QUICK)).failed)
     await happen(journal, 7, Event.RELEASED, Event.IMPORT_BEGINS)
     assert await failed(journal) == []
@@ -138,7 +142,7 @@ async def test_a_failure_after_a_release_is_news_again(journal: Journal) -> None
 async def test_a_failure_in_the_next_stage_is_news(journal: Journal) -> None:
     """A run that was told of in the import and then fails in the migration is told of there."""
     await fail(journal, 7)
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     await email.note_failed((await email.news(QUICK)).failed)
     way = (Event.RELEASED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.FAILED_FOR_GOOD)
     await happen(journal, 7, *way, error="BlobCreationError: x")
@@ -149,7 +153,7 @@ async def test_only_a_repair_of_what_was_told_is_news(journal: Journal) -> None:
     """Verified runs nobody was told of stay unmentioned; one taken out of the reckoning is forgotten in silence."""
     for run in (1, 2, 3):
         await fail(journal, run)
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     told: tuple[Failed, ...] = tuple(one for one in (await email.news(QUICK)).failed if one.run != 3)
     await email.note_failed(told)
     for run in (1, 3):
@@ -166,7 +170,7 @@ async def test_only_a_repair_of_what_was_told_is_news(journal: Journal) -> None:
 async def test_a_run_on_its_way_is_neither(journal: Journal) -> None:
     """While a told run is tried again there is nothing to tell."""
     await fail(journal, 7)
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     await email.note_failed((await email.news(QUICK)).failed)
     await happen(journal, 7, Event.RELEASED)
     news = await email.news(QUICK)
@@ -184,7 +188,7 @@ async def test_a_number_taken_out_of_the_log_is_told_after_a_new_failure_only(jo
 
 async def test_an_outage_and_its_end_are_news_once(journal: Journal) -> None:
     """However often its probes change the hold."""
-    email = journal.told("email")
+    email = journal.notification_memory("email")
     first = Hold("UconDB", "away", 50.0, "UconDBError: x", "wait", 1, 60.0)
     await journal.hold("UconDB", first)
     assert (await email.news(QUICK)).holds == (first,)

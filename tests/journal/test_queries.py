@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
 from archiverd.journal.queries import select_on_their_way, select_outcome, select_progress, select_states
-from archiverd.journal.rows import Outcome, Progress, RunRow, Stuck
-from archiverd.journal.schema import connect, migrate
+from archiverd.journal.rows import PassTotals, RunRow, StageProgress, StuckRun
+from archiverd.journal.schema import connect, upgrade
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +43,7 @@ ENDED = (State.VERIFIED, State.WAIVED, State.IGNORED)
 def fill(facts: Sequence[dict[str, object]]) -> sqlite3.Connection:
     """Make a journal in memory that holds runs of which ``facts`` are so."""
     db = connect(":memory:")
-    migrate(db)
+    upgrade(db)
     sql = (
         "INSERT INTO runs (run, state, stage, attempts, error, puts, imported_at, verified_at, due, lane, seen_at, "
         "changed_at) VALUES (:run, :state, :stage, :attempts, :error, :puts, :imported_at, :verified_at, :due, 0, 1, 1)"
@@ -75,7 +75,7 @@ def test_how_far_a_stage_has_come(facts: list[dict[str, object]], stage: Stage) 
     done = list(takewhile(lambda row: through(row, stage), rows))
     contiguous = done[-1].run if done else 0
     attempted = max((row.run for row in rows if begun(row, stage)), default=0)
-    assert select_progress(db, stage) == Progress(contiguous, attempted)
+    assert select_progress(db, stage) == StageProgress(contiguous, attempted)
     db.close()
 
 
@@ -96,10 +96,10 @@ def test_what_became_of_runs(facts: list[dict[str, object]], only: set[int] | No
     """Who was imported and verified since then, who is still open, and the runs in trouble, ascending."""
     db = fill(facts)
     rows = [row for row in select_states(db, list(State)) if only is None or row.run in only]
-    assert select_outcome(db, 15.0, trouble, only) == Outcome(
+    assert select_outcome(db, 15.0, trouble, only) == PassTotals(
         imported=sum(row.imported_at == 20.0 for row in rows),
         verified=sum(row.verified_at == 20.0 for row in rows),
         open=sum(row.state is State.OPEN for row in rows),
-        stuck=tuple(Stuck(row.run, row.state, row.error) for row in rows if row.state in trouble),
+        stuck=tuple(StuckRun(row.run, row.state, row.error) for row in rows if row.state in trouble),
     )
     db.close()

@@ -16,7 +16,7 @@ from archiverd.core.priority import Lane
 from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
-from archiverd.journal.state_files import Books, failures_text, parse_failures
+from archiverd.journal.state_files import StateFiles, failures_text, parse_failures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -35,9 +35,9 @@ class Bench:
         self.retried: list[int] = []
 
     @property
-    def books(self) -> Books:
+    def state_files(self) -> StateFiles:
         """The books as a process finds them that was just started."""
-        return Books(self.journal, RealDisk(), (StageFiles(Stage.IMPORT, self.state, self.log),), self._retry)
+        return StateFiles(self.journal, RealDisk(), (StageFiles(Stage.IMPORT, self.state, self.log),), self._retry)
 
     async def _retry(self, run: int, _: Stage) -> None:
         self.retried.append(run)
@@ -85,32 +85,32 @@ async def test_the_log_follows_the_journal(bench: Bench) -> None:
     """A failed run stands in it until it is verified or waived."""
     await bench.go(7, *FAILED)
     await bench.go(8, *FAILED)
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert bench.log.read_text() == "7\n8\n"
     await bench.go(7, Event.WAIVED)
     await bench.go(8, Event.RELEASED, Event.IMPORT_BEGINS)
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert bench.log.read_text() == "8\n"
 
 
 async def test_an_edit_is_noticed_whenever_it_was_made(bench: Bench) -> None:
     """Added numbers are retried once, also by a process started later; removed ones come back by a new failure only."""
     await bench.go(7, *FAILED)
-    await bench.books.balance()
+    await bench.state_files.balance()
     bench.log.write_text("9\n")
-    await bench.books.balance()
-    await bench.books.balance()
+    await bench.state_files.balance()
+    await bench.state_files.balance()
     assert bench.retried == [9]
     assert bench.log.read_text() == ""
     await bench.go(7, Event.RELEASED, Event.IMPORT_BEGINS, Event.FAILED_FOR_NOW)
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert bench.log.read_text() == "7\n"
 
 
 async def test_a_log_of_an_older_tool_is_taken_over(bench: Bench) -> None:
     """What stands in it when the journal is new is retried."""
     bench.log.write_text("5\n6\n")
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert bench.retried == [5, 6]
 
 
@@ -120,11 +120,11 @@ async def test_a_log_of_an_older_tool_is_taken_over(bench: Bench) -> None:
 async def test_a_corrupt_state_file_is_set_aside(bench: Bench, text: str) -> None:
     """It is kept beside, and what is written then comes from the journal."""
     bench.state.write_text(text)
-    await bench.books.take_over()
+    await bench.state_files.take_over()
     assert bench.state.with_name("importer_state.json.corrupted").read_text() == text
     await bench.go(7, Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE)
     await bench.journal.record(Move(7, Event.UPLOAD_BEGINS, changes={"imported_at": 1.0}))
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert json.loads(bench.state.read_text()) == {"last_contiguous_run": 7, "last_attempted_run": 7}
 
 
@@ -143,16 +143,16 @@ async def test_a_state_file_is_output_only(
     """What somebody else writes there is said once and changes nothing; what cannot be read is set aside."""
     log.configure("INFO", "console")
     await _archive(bench, [7])
-    await bench.books.balance()
+    await bench.state_files.balance()
     ours = bench.state.read_text()
     bench.state.unlink() if edited is None else bench.state.write_text(edited)
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert said in capsys.readouterr().err
     assert bench.state.read_text() == ours
     aside = bench.state.with_name("importer_state.json.corrupted")
     assert aside.exists() == ("Failed" in said)
     await _archive(bench, [8])
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert "importer_state.json" not in capsys.readouterr().err
     assert json.loads(bench.state.read_text())["last_contiguous_run"] == 8
 
@@ -167,7 +167,7 @@ async def test_our_own_state_file_is_known_after_a_kill(
     """Killed before or after the file was written: the next process does not take it for somebody else's."""
     log.configure("INFO", "console")
     await _archive(bench, [7])
-    await bench.books.balance()
+    await bench.state_files.balance()
     publish = RealDisk.publish
     for run, before in ((8, True), (9, False)):
         await _archive(bench, [run])
@@ -180,10 +180,10 @@ async def test_our_own_state_file_is_known_after_a_kill(
 
         monkeypatch.setattr(RealDisk, "publish", killed)
         with pytest.raises(KilledError):
-            await bench.books.balance()
+            await bench.state_files.balance()
     monkeypatch.setattr(RealDisk, "publish", publish)
     await _archive(bench, [10])
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert "importer_state.json" not in capsys.readouterr().err
     assert json.loads(bench.state.read_text())["last_contiguous_run"] == 10
 
@@ -199,8 +199,8 @@ async def test_an_edit_made_while_the_log_is_written_is_not_lost(bench: Bench, m
         return await listed(stage)
 
     monkeypatch.setattr(bench.journal, "listed", saved_now)
-    await bench.books.balance()
-    await bench.books.balance()
+    await bench.state_files.balance()
+    await bench.state_files.balance()
     assert bench.retried == [9]
     assert bench.log.read_text() == "7\n"
 
@@ -210,7 +210,7 @@ async def test_a_kill_while_a_corrupt_log_is_set_aside_unlists_nothing(
 ) -> None:
     """A log that is gone because we were setting it aside does not count as emptied by hand."""
     await bench.go(7, *FAILED)
-    await bench.books.balance()
+    await bench.state_files.balance()
     bench.log.write_text("seven\n")
 
     def killed(_: RealDisk, path: Path, aside: Path) -> None:
@@ -219,9 +219,9 @@ async def test_a_kill_while_a_corrupt_log_is_set_aside_unlists_nothing(
 
     monkeypatch.setattr(RealDisk, "move", killed)
     with pytest.raises(KilledError):
-        await bench.books.balance()
+        await bench.state_files.balance()
     monkeypatch.undo()
-    await bench.books.balance()
+    await bench.state_files.balance()
     assert bench.log.read_text() == "7\n"
 
 

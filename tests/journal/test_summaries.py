@@ -14,7 +14,7 @@ from archiverd.core.priority import Lane
 from archiverd.journal import summaries
 from archiverd.journal.journal import Journal
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import Move, Shown
+from archiverd.journal.rows import Move, ObservedRecord
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB, Durations, durations
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def test_open_runs_whose_records_cannot_be_looked_at_are_in_trouble(tmp_pa
     await journal.open()
     await journal.see([7, 8, 9], Lane.FRESH)
     await journal.note_shown(
-        Shown(run, error="ArchiverError: no" if run < 9 else "", remedy=f"see /r/{run}") for run in (7, 8, 9)
+        ObservedRecord(run, error="ArchiverError: no" if run < 9 else "", remedy=f"see /r/{run}") for run in (7, 8, 9)
     )
     await journal.close()
     with reading(tmp_path / "journal.sqlite") as db:

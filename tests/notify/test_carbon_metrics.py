@@ -13,7 +13,7 @@ from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
 from archiverd.notify.carbon import CarbonSender
-from archiverd.notify.carbon_metrics import feed
+from archiverd.notify.carbon_metrics import send_metrics
 from tests.notify.servers import Graphite, free_port
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def test_the_migration_is_counted_to_the_end(tmp_path: Path) -> None:
     await journal.open()
     closing = asyncio.Event()
     async with Graphite().serving() as server, asyncio.timeout(60), asyncio.TaskGroup() as group:
-        group.create_task(feed(journal, sender(server.port), closing))
+        group.create_task(send_metrics(journal, sender(server.port), closing))
         await asyncio.sleep(0)
         await journal.known()  # the count's own first look is before this in the journal's queue
         way = (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS)
@@ -60,5 +60,5 @@ async def test_a_carbon_that_is_away_does_not_hold_up_the_end(tmp_path: Path) ->
     closing = asyncio.Event()
     closing.set()
     async with asyncio.timeout(60):
-        await feed(journal, carbon, closing)
+        await send_metrics(journal, carbon, closing)
     await journal.close()

@@ -19,10 +19,10 @@ from archiverd.detached import aside
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Hold, Move
 from archiverd.notify import dispatcher, notifications
-from archiverd.notify.dispatcher import Teller
+from archiverd.notify.dispatcher import Dispatcher
 from archiverd.notify.message import Topic
-from archiverd.notify.notifications import Reporting
-from archiverd.process.shutdown import Reason, Stopping
+from archiverd.notify.notifications import Notifications
+from archiverd.process.shutdown import Shutdown, ShutdownReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class Recorder:
         self.frozen = False
         self.tries = 0
 
-    async def tell(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         self.tries += 1
         if self.frozen:
             await aside(threading.Event().wait, 600)
@@ -66,12 +66,14 @@ class Bench:
         self.works: bool | None = None
         self.said = io.StringIO()
         log.configure("INFO", "console", self.said)
-        self.teller = self.started()
+        self.dispatcher = self.started()
 
-    def started(self) -> Teller:
+    def started(self) -> Dispatcher:
         """Return a teller as a new process has it."""
-        around = Environment(lambda: 1_000_000.0 + self.now, lambda: self.now, lambda low, _: low)
-        return Teller(self.way, self.journal.told("email"), 2, lambda: self.works, around, "daq01")
+        environment = Environment(lambda: 1_000_000.0 + self.now, lambda: self.now, lambda low, _: low)
+        return Dispatcher(
+            self.way, self.journal.notification_memory("email"), 2, lambda: self.works, environment, "daq01"
+        )
 
     async def fail(self, *runs: int, error: str = "ArtdaqDBError: x") -> None:
         await self.journal.see(runs, Lane.FRESH)
@@ -89,7 +91,7 @@ class Bench:
         """Let the teller look every second for so long."""
         end = self.now + seconds
         while self.now < end:
-            await self.teller._attempt(flush=False)
+            await self.dispatcher._attempt(flush=False)
             self.now += 1.0
 
     @property
@@ -135,7 +137,7 @@ async def test_a_restart_tells_nothing_twice_and_forgets_nothing(bench: Bench) -
     await bench.fail(7)
     await bench.live(10)
     await bench.fail(8)
-    bench.teller = bench.started()
+    bench.dispatcher = bench.started()
     await bench.live(10)
     assert [runs for _, _, runs in bench.told] == [[7], [8]]
 
@@ -203,13 +205,13 @@ async def test_a_waived_run_is_forgotten_in_silence(bench: Bench) -> None:
     await bench.journal.record(Move(7, Event.WAIVED))
     await bench.live(100)
     assert len(bench.told) == 1
-    assert (await bench.journal.told("email").news(2)).dropped == ()
+    assert (await bench.journal.notification_memory("email").news(2)).dropped == ()
 
 
 async def test_a_daemon_that_ends_tells_what_is_left(bench: Bench) -> None:
     """A failure a moment before the end is told before it, not after the next start."""
     await bench.fail(7)
-    async with asyncio.timeout(60), Reporting((bench.teller,), None).of_daemon():
+    async with asyncio.timeout(60), Notifications((bench.dispatcher,), None).of_daemon():
         pass
     assert bench.told == [(Topic.FAILED, "Import", [7])]
 
@@ -218,8 +220,8 @@ async def test_a_pass_tells_once_at_its_end(bench: Bench, monkeypatch: pytest.Mo
     """Whatever failed during the pass, one message a stage and cause; a first refusal is tried again."""
     monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
     bench.way.problem = DOWN
-    stopping = Stopping(time.monotonic)
-    async with asyncio.timeout(60), Reporting((bench.teller,), None).of_pass(stopping):
+    shutdown = Shutdown(time.monotonic)
+    async with asyncio.timeout(60), Notifications((bench.dispatcher,), None).of_pass(shutdown):
         await bench.fail(7)
         await bench.fail(8)
         assert bench.way.tries == 0
@@ -237,16 +239,16 @@ async def test_a_frozen_server_delays_the_end_by_no_more_than_the_last_word(
     monkeypatch.setattr(notifications, "LAST_WORD_OF_PASS_SECONDS", 0.05 if not interrupted else 600.0)
     bench.way.frozen = True
     await bench.fail(7)
-    stopping = Stopping(time.monotonic)
+    shutdown = Shutdown(time.monotonic)
     if interrupted:
-        stopping.ask(Reason.INTERRUPTED)
+        shutdown.ask(ShutdownReason.INTERRUPTED)
     async with asyncio.timeout(60):
-        async with Reporting((bench.teller,), None).of_pass(stopping):
+        async with Notifications((bench.dispatcher,), None).of_pass(shutdown):
             pass
-        async with Reporting((bench.started(),), None).of_daemon():
+        async with Notifications((bench.started(),), None).of_daemon():
             pass
     assert bench.way.tries == 2
-    assert [one.run for one in (await bench.journal.told("email").news(2)).failed] == [7]
+    assert [one.run for one in (await bench.journal.notification_memory("email").news(2)).failed] == [7]
 
 
 async def test_what_goes_wrong_beside_does_not_reach_the_work(bench: Bench) -> None:
@@ -256,7 +258,7 @@ async def test_what_goes_wrong_beside_does_not_reach_the_work(bench: Bench) -> N
         raise RuntimeError("surprise")
 
     async def work() -> None:
-        async with asyncio.timeout(60), Reporting((), broken).of_daemon():
+        async with asyncio.timeout(60), Notifications((), broken).of_daemon():
             await asyncio.sleep(0)
             raise DOWN
 

@@ -44,7 +44,7 @@ def settings(port: int, **given: object) -> Email:
 async def test_a_mail_says_what_the_older_tools_mails_said() -> None:
     """Subject and list of failed runs, one a line, as incumbent users filter for; cause and remedy beside them."""
     with Mailbox().serving() as box:
-        await EmailNotifier(settings(box.port)).tell(FAILURE)
+        await EmailNotifier(settings(box.port)).send(FAILURE)
     (mail,) = box.mails
     assert mail["Subject"] == f"Run Record Archiver Import Errors on daq01 at {clock_text(FAILURE.at)}"
     assert (mail["From"], mail["To"]) == ("archiver@daq01.example.org", "shift@example.org, rc@example.org")
@@ -68,7 +68,7 @@ async def test_a_login_is_made_where_the_server_wants_one(tls: bool) -> None:
         notifier = EmailNotifier(given, tls=trusting() if tls else None)
         await notifier.check()
         assert (box.mails, box.verbs.count("NOOP"), box.verbs.count("AUTH")) == ([], 1, 1)
-        await notifier.tell(FAILURE)
+        await notifier.send(FAILURE)
     assert box.sessions == [tls]
     assert box.verbs.count("QUIT") == 2
 
@@ -78,7 +78,7 @@ async def test_a_certificate_nobody_vouches_for_is_refused() -> None:
     with Mailbox(tls=True, login=("archiver", PASSWORD)).serving() as box:
         given = settings(box.port, smtp_use_tls=True, smtp_user="archiver", smtp_password=SecretStr(PASSWORD))
         with pytest.raises(ReportingError, match="TLS certificate verification failed") as caught:
-            await EmailNotifier(given).tell(FAILURE)
+            await EmailNotifier(given).send(FAILURE)
     assert caught.value.retry is Retry.PERMANENT
     assert (box.mails, box.verbs.count("AUTH")) == ([], 0)
 
@@ -89,7 +89,7 @@ async def test_the_systems_authorities_can_be_named_by_the_environment(monkeypat
 
     monkeypatch.setenv("SSL_CERT_FILE", str(PEM))
     with Mailbox(tls=True).serving() as box:
-        await EmailNotifier(settings(box.port, smtp_use_tls=True)).tell(FAILURE)
+        await EmailNotifier(settings(box.port, smtp_use_tls=True)).send(FAILURE)
     assert box.sessions == [True]
 
 
@@ -98,16 +98,16 @@ async def test_at_its_port_tls_comes_before_anything_else(monkeypatch: pytest.Mo
     with Mailbox(implicit_tls=True).serving() as box:
         monkeypatch.setattr(email, "IMPLICIT_TLS_PORT", box.port)
         for starttls in (False, True):
-            await EmailNotifier(settings(box.port, smtp_use_tls=starttls), tls=trusting()).tell(FAILURE)
+            await EmailNotifier(settings(box.port, smtp_use_tls=starttls), tls=trusting()).send(FAILURE)
         with pytest.raises(ReportingError, match="certificate verify failed"):
-            await EmailNotifier(settings(box.port)).tell(FAILURE)
+            await EmailNotifier(settings(box.port)).send(FAILURE)
     assert len(box.mails) == 2
 
 
 async def test_tls_that_is_asked_for_is_not_done_without() -> None:
     """A server that offers no STARTTLS gets nothing where STARTTLS is configured."""
     with Mailbox().serving() as box, pytest.raises(ReportingError, match="STARTTLS") as caught:
-        await EmailNotifier(settings(box.port, smtp_use_tls=True)).tell(FAILURE)
+        await EmailNotifier(settings(box.port, smtp_use_tls=True)).send(FAILURE)
     assert "smtp_use_tls" in caught.value.remedy
     assert box.mails == []
 
@@ -126,7 +126,7 @@ async def test_a_refused_login_is_told_without_the_password() -> None:
 async def test_one_bad_recipient_does_not_keep_the_others_from_knowing(capsys: pytest.CaptureFixture[str]) -> None:
     """The mail goes to whom the server takes, and the log names whom it does not."""
     with Mailbox(refused={"rc@example.org": "550 no such user"}).serving() as box:
-        await EmailNotifier(settings(box.port)).tell(FAILURE)
+        await EmailNotifier(settings(box.port)).send(FAILURE)
     assert box.recipients == [["shift@example.org"]]
     assert "refused the recipient rc@example.org: 550 no such user" in capsys.readouterr().out
 
@@ -146,7 +146,7 @@ async def test_one_bad_recipient_does_not_keep_the_others_from_knowing(capsys: p
 async def test_what_the_server_refuses_is_told_in_its_words(box: Mailbox, words: str, retry: Retry) -> None:
     """The answer's code and text are what a mail administrator asks for, and tell whether waiting helps."""
     with box.serving(), pytest.raises(ReportingError, match=words) as caught:
-        await EmailNotifier(settings(box.port)).tell(FAILURE)
+        await EmailNotifier(settings(box.port)).send(FAILURE)
     assert (caught.value.retry, bool(caught.value.remedy)) == (retry, True)
 
 
@@ -162,7 +162,7 @@ async def test_a_server_that_is_silent_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         notifier = EmailNotifier(settings(silent.getsockname()[1]), seconds=0.2)
         with pytest.raises(ReportingError, match="timed out"):
-            await notifier.tell(FAILURE)
+            await notifier.send(FAILURE)
 
 
 async def test_a_server_that_hangs_up_is_told() -> None:
@@ -176,7 +176,7 @@ async def test_a_server_that_hangs_up_is_told() -> None:
         thread = threading.Thread(target=hang_up)
         thread.start()
         with pytest.raises(ReportingError, match="Cannot send mail"):
-            await EmailNotifier(settings(rude.getsockname()[1])).tell(FAILURE)
+            await EmailNotifier(settings(rude.getsockname()[1])).send(FAILURE)
         thread.join()
 
 

@@ -45,7 +45,7 @@ def notifier(url: str, *, token: str = SlackApi.token, seconds: float = 10.0) ->
 
 async def test_a_message_says_what_the_older_tools_messages_said(api: SlackApi) -> None:
     """Header, host, time, stage, number of failed runs, ten run numbers and how many more; people are mentioned."""
-    await notifier(api.url).tell(FAILURE)
+    await notifier(api.url).send(FAILURE)
     ((method, sent),) = api.calls
     assert (method, sent["channel"]) == ("chat.postMessage", "#daq")
     assert sent["text"].startswith("Run Record Archiver Migration Failures: 12 runs failed")
@@ -76,7 +76,7 @@ async def test_the_check_tells_nobody_anything(api: SlackApi) -> None:
 async def test_a_refused_token_is_told_without_it(api: SlackApi) -> None:
     """The error names the setting to correct; the token is in no part of it."""
     with pytest.raises(ReportingError, match="invalid_auth") as caught:
-        await notifier(api.url, token="xoxb-planted").tell(FAILURE)
+        await notifier(api.url, token="xoxb-planted").send(FAILURE)
     error = caught.value
     assert (error.retry, error.remedy) == (Retry.PERMANENT, "correct reporting.slack.bot_token")
     assert "planted" not in f"{error!r}{error.context}{error.__cause__!r}"
@@ -102,7 +102,7 @@ async def test_what_slack_answers_decides_what_follows(
     """Its error codes stay greppable, and tell whether waiting helps and how long."""
     api.answers.append(answer)
     with pytest.raises(ReportingError, match=words) as caught:
-        await notifier(api.url).tell(FAILURE)
+        await notifier(api.url).send(FAILURE)
     assert (caught.value.retry, caught.value.context) == (retry, context)
     assert caught.value.remedy
 
@@ -110,7 +110,7 @@ async def test_what_slack_answers_decides_what_follows(
 async def test_a_slack_that_cannot_be_reached_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     """A refused connection is an error in words; the library says nothing of its own beside it."""
     with pytest.raises(ReportingError, match=r"Cannot reach Slack: .*Connection refused") as caught:
-        await notifier(f"http://127.0.0.1:{free_port()}/api/").tell(FAILURE)
+        await notifier(f"http://127.0.0.1:{free_port()}/api/").send(FAILURE)
     assert caught.value.retry is Retry.TRANSIENT
     assert capfd.readouterr().err == ""
 
@@ -119,7 +119,7 @@ async def test_a_slack_that_is_silent_is_not_waited_for(api: SlackApi) -> None:
     """The caller goes on after the time-out, whatever the thread still waits for."""
     api.frozen = threading.Event()
     with pytest.raises(ReportingError, match="timed out") as caught:
-        await notifier(api.url, seconds=0.2).tell(FAILURE)
+        await notifier(api.url, seconds=0.2).send(FAILURE)
     assert caught.value.retry is Retry.TRANSIENT
 
 

@@ -11,18 +11,18 @@ from archiverd import log
 from archiverd.config import AppFuzz
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError
 from archiverd.core.machine import Event, ForbiddenTransitionError, Position, State, step
-from archiverd.core.priority import Lane, Patience
+from archiverd.core.priority import Lane, RetrySchedule
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
-from archiverd.pipeline.failure_policy import Failing, understood
-from archiverd.pipeline.fault_injection import Drill
+from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
+from archiverd.pipeline.fault_injection import FaultInjector
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.journal.rows import RunRow
 
-FAILING = Failing(Patience(quick=2, delay=3.0), clock=lambda: 1_000.0, uniform=lambda low, _: low)
+FAILING = FailurePolicy(RetrySchedule(quick=2, delay=3.0), clock=lambda: 1_000.0, uniform=lambda low, _: low)
 TO = {
     State.IMPORTING: (Event.ENDED, Event.IMPORT_BEGINS),
     State.IMPORTED: (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE),
@@ -86,7 +86,7 @@ async def test_what_is_the_backends_fault_is_not_counted(tmp_path: Path) -> None
 )
 def test_every_exception_is_understood(error: Exception, retry: Retry) -> None:
     """What the system says is transient or permanent by its cause; what nobody foresaw is our mistake."""
-    known = understood(error, 7, log.get())
+    known = as_known_error(error, 7, log.get())
     assert isinstance(known, ArchiverError)
     assert known.retry is retry
     assert retry is Retry.TRANSIENT or known.remedy or isinstance(error, ArtdaqDBError)
@@ -106,7 +106,7 @@ def test_every_exception_is_understood(error: Exception, retry: Retry) -> None:
 )
 def test_a_drill_skips_or_fails_its_share(settings: AppFuzz, dice: float, told: tuple[str, Retry] | None) -> None:
     """A percentage of attempts is skipped or failed; with `*_retry` for good, as in the older tool."""
-    drill = Drill(settings, lambda _low, _high: dice)
+    drill = FaultInjector(settings, lambda _low, _high: dice)
     if told is None:
         drill()
         return

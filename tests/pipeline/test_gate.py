@@ -33,8 +33,8 @@ class Bench:
         self.kept = asyncio.Event()
         self.news = 0
         self.now = 0.0
-        around = Environment(lambda: 1000.0 + self.now, lambda: self.now, lambda low, _: low)
-        self.gate = Gate("UconDB", most, self.probe, around, log.get("Migration"), self.tell)
+        environment = Environment(lambda: 1000.0 + self.now, lambda: self.now, lambda low, _: low)
+        self.gate = Gate("UconDB", most, self.probe, environment, log.get("Migration"), self.tell)
 
     def tell(self) -> None:
         self.news += 1

@@ -15,7 +15,7 @@ from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Move
 from archiverd.pipeline.stage_runner import StageRunner
-from archiverd.process.shutdown import Reason, Stopping
+from archiverd.process.shutdown import Shutdown, ShutdownReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -30,7 +30,7 @@ class Bench:
     def __init__(self, journal: Journal, wake: asyncio.Event) -> None:
         self.journal = journal
         self.wake = wake
-        self.stopping = Stopping(time.monotonic)
+        self.shutdown = Shutdown(time.monotonic)
         self.worked: list[int] = []
 
     def runner(
@@ -43,7 +43,7 @@ class Bench:
             workers=workers,
             capacity=capacity,
             clock=time.time,
-            stopping=self.stopping,
+            shutdown=self.shutdown,
             logger=log.get("Import"),
             until_idle=until_idle,
             wake=self.wake,
@@ -90,7 +90,7 @@ async def test_a_run_that_comes_while_idle_wakes_the_stage(bench: Bench) -> None
         await bench.queue_up(7)
         while not bench.worked:
             await asyncio.sleep(0)
-        bench.stopping.ask(Reason.DRAIN_ASKED)
+        bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
         await runner
     assert bench.worked == [7]
 
@@ -110,7 +110,7 @@ async def test_a_drain_finishes_the_queue_and_leaves_the_rest_to_the_journal(ben
         while len(runner.in_hand) < 4:
             await asyncio.sleep(0)
         held = set(runner.in_hand)
-        bench.stopping.ask(Reason.INTERRUPTED)
+        bench.shutdown.ask(ShutdownReason.INTERRUPTED)
         gate.set()
         await running
     assert set(bench.worked) == held
@@ -160,7 +160,7 @@ async def test_a_run_that_fails_for_now_is_tried_again_when_due(bench: Bench) ->
             await bench.journal.record(Move(run, Event.FAILED_FOR_NOW, changes={"due": time.time()}))
         else:
             await bench.journal.record(Move(run, Event.IMPORT_DONE))
-            bench.stopping.ask(Reason.DRAIN_ASKED)
+            bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
 
     await bench.queue_up(5)
     async with asyncio.timeout(20):
@@ -182,7 +182,7 @@ async def test_a_journal_that_cannot_be_written_does_not_kill_the_stage(
             await bench.journal.record(Move(run, Event.IMPORT_BEGINS))
             raise ArchiverError("Cannot write the journal: [Errno 28] No space left on device", retry=Retry.TRANSIENT)
         await bench.import_it(run)
-        bench.stopping.ask(Reason.DRAIN_ASKED)
+        bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
 
     await bench.queue_up(5)
     async with asyncio.timeout(20):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.errors import LockExistsError
-from archiverd.process.lock import Holding, LockFile, holding, look
+from archiverd.process.lock import LockFile, LockHolder, find_holder, holding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +61,10 @@ def test_somebody_who_looks_is_no_holder(path: Path) -> None:
     path.write_text("99999\n")
     looking = os.open(path, os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
-    assert look(path) == Holding(held=False, pid=99999)
+    assert find_holder(path) == LockHolder(held=False, pid=99999)
     lock = LockFile(path, pause=lambda _: os.close(looking))
     lock.acquire()
-    assert look(path) == Holding(held=True, pid=os.getpid())
+    assert find_holder(path) == LockHolder(held=True, pid=os.getpid())
     lock.release()
 
 

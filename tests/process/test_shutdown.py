@@ -15,7 +15,7 @@ import pytest
 from archiverd import log
 from archiverd.core.errors import ArchiverError, exit_code
 from archiverd.process import shutdown as stops
-from archiverd.process.shutdown import Reason, Stopping, drain_limit, given_up, starting
+from archiverd.process.shutdown import Shutdown, ShutdownReason, drain_limit, given_up, starting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +25,14 @@ import asyncio, sys, threading, time
 from pathlib import Path
 from archiverd import config, log
 from archiverd.process import exit_deadline
-from archiverd.process.shutdown import Reason, Stopping, drain_limit
+from archiverd.process.shutdown import ShutdownReason, Shutdown, drain_limit
 exit_deadline.CLOSING_SECONDS = exit_deadline.THREADS_SECONDS = 0.2
 never = threading.Event()
 async def main():
-    stopping = Stopping(time.monotonic)
-    stopping.ask(Reason.INTERRUPTED)
-    async with exit_deadline.leaving_in_time(config.load(Path(sys.argv[1]), migrating=False), "run", stopping, 0.2):
-        async with drain_limit(stopping, 0.1):
+    shutdown = Shutdown(time.monotonic)
+    shutdown.ask(ShutdownReason.INTERRUPTED)
+    async with exit_deadline.exit_in_time(config.load(Path(sys.argv[1]), migrating=False), "run", shutdown, 0.2):
+        async with drain_limit(shutdown, 0.1):
             await asyncio.to_thread(never.wait)
         if sys.argv[2] == "closing":
             await asyncio.to_thread(never.wait)
@@ -41,36 +41,36 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("reason", list(Reason))
-async def test_what_has_nothing_in_hand_is_given_up_with_the_reasons_exit_code(reason: Reason) -> None:
+@pytest.mark.parametrize("reason", list(ShutdownReason))
+async def test_what_has_nothing_in_hand_is_given_up_with_the_reasons_exit_code(reason: ShutdownReason) -> None:
     """A start that is stopped while it waits for a database ends in words, and with the code of any other stop."""
-    stopping = Stopping(time.monotonic)
-    asyncio.get_running_loop().call_soon(stopping.ask, reason)
+    shutdown = Shutdown(time.monotonic)
+    asyncio.get_running_loop().call_soon(shutdown.ask, reason)
     with pytest.raises(ArchiverError, match="stopped before artdaqDB was open") as caught:
-        async with given_up(stopping, 0.0, "artdaqDB was open"):
+        async with given_up(shutdown, 0.0, "artdaqDB was open"):
             await asyncio.Event().wait()
     assert exit_code(caught.value) == reason.value
 
 
 async def test_what_is_done_in_time_is_not_given_up() -> None:
     """A stop alone ends nothing."""
-    stopping = Stopping(time.monotonic)
-    stopping.ask(Reason.INTERRUPTED)
-    async with given_up(stopping, 30.0, "it was done"):
+    shutdown = Shutdown(time.monotonic)
+    shutdown.ask(ShutdownReason.INTERRUPTED)
+    async with given_up(shutdown, 30.0, "it was done"):
         await asyncio.sleep(0)
 
 
 async def test_the_parts_of_a_start_share_one_limit() -> None:
     """It counts from the stop, not from the beginning of each part."""
     now = 100.0
-    stopping = Stopping(lambda: now)
-    assert stopping.left(7.0) == 7.0
-    stopping.ask(Reason.INTERRUPTED)
+    shutdown = Shutdown(lambda: now)
+    assert shutdown.left(7.0) == 7.0
+    shutdown.ask(ShutdownReason.INTERRUPTED)
     now = 105.0
-    stopping.ask(Reason.LOCK_REMOVED)
-    assert stopping.left(7.0) == 2.0
+    shutdown.ask(ShutdownReason.LOCK_REMOVED)
+    assert shutdown.left(7.0) == 2.0
     now = 200.0
-    async with drain_limit(stopping, 60.0) as limit:
+    async with drain_limit(shutdown, 60.0) as limit:
         await asyncio.Event().wait()
     assert limit.expired()
 
@@ -80,13 +80,13 @@ async def test_a_long_start_says_what_it_waits_for(
 ) -> None:
     """Before a service manager gives it up the log tells which part it is; a quick one says nothing."""
     log.configure("INFO", "console")
-    stopping = Stopping(time.monotonic)
-    async with starting(stopping, 0.0, "opening UconDB", "UconDB was open"):
+    shutdown = Shutdown(time.monotonic)
+    async with starting(shutdown, 0.0, "opening UconDB", "UconDB was open"):
         pass
     monkeypatch.setattr(stops, "LONG_SECONDS", 0.0)
-    asyncio.get_running_loop().call_later(0.01, stopping.ask, Reason.INTERRUPTED)
+    asyncio.get_running_loop().call_later(0.01, shutdown.ask, ShutdownReason.INTERRUPTED)
     with contextlib.suppress(ArchiverError):
-        async with starting(stopping, 0.0, "opening artdaqDB", "artdaqDB was open"):
+        async with starting(shutdown, 0.0, "opening artdaqDB", "artdaqDB was open"):
             await asyncio.Event().wait()
     said = capsys.readouterr().err
     assert "takes long: still opening artdaqDB" in said

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.runrecord.completeness import Completeness, Patience, TimeLines, judge, time_lines
-from archiverd.runrecord.snapshot import SeenFile, Sighting
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, TimeLines, judge, time_lines
+from archiverd.runrecord.snapshot import RecordSnapshot, SeenFile
 
 NOW = 1_700_000_000.0
-PATIENCE = Patience(settle=1.0, final_wait=600.0, abandon_after=1_209_600.0)
+PATIENCE = CompletionWaits(settle=1.0, final_wait=600.0, abandon_after=1_209_600.0)
 HEAD = b"Config name: demo\nComponent #0: a\n"
 NEW_START = b"\nDAQInterface start time: Tue Nov 14 11:00:00 PM UTC 2023\n"
 NEW_STOP = b"\nDAQInterface stop time: Tue Nov 14 11:30:00 PM UTC 2023\n"
@@ -29,7 +29,7 @@ def look(
     directory: int = 0o555,
     meta_mode: int | None = None,
     age: float = 5.0,
-) -> Sighting:
+) -> RecordSnapshot:
     """Return a sighting whose last change is ``age`` seconds old; ``others`` are file names or ``name:mode``."""
     then = int((NOW - age) * 1e9)
     seen = []
@@ -40,7 +40,9 @@ def look(
         mode = files if meta_mode is None else meta_mode
         seen.append(SeenFile("metadata.txt", mode, len(metadata), then, then))
     files_seen = tuple(sorted(seen, key=lambda file: file.name))
-    return Sighting(readable=True, mode=directory, ctime_ns=then, files=files_seen, metadata=metadata, partition=1)
+    return RecordSnapshot(
+        readable=True, mode=directory, ctime_ns=then, files=files_seen, metadata=metadata, partition=1
+    )
 
 
 MODERN = ("environment.txt", "ranks.txt", "settings.txt")
@@ -50,8 +52,8 @@ UNLOCKED = {"files": 0o644, "directory": 0o755}
 @pytest.mark.parametrize(
     ("case", "sighting", "expected"),
     [
-        ("empty directory", Sighting(readable=True, mode=0o755, ctime_ns=int(NOW * 1e9)), C.COPYING),
-        ("unreadable", Sighting(readable=False), C.COPYING),
+        ("empty directory", RecordSnapshot(readable=True, mode=0o755, ctime_ns=int(NOW * 1e9)), C.COPYING),
+        ("unreadable", RecordSnapshot(readable=False), C.COPYING),
         ("copying: first file", look(None, "environment.txt:644", **UNLOCKED, age=0), C.COPYING),
         ("copying: some locked", look(HEAD, "ranks.txt:644", directory=0o755), C.COPYING),
         ("copying: all locked, directory open", look(HEAD, *MODERN, directory=0o755), C.COPYING),
@@ -84,7 +86,7 @@ UNLOCKED = {"files": 0o644, "directory": 0o755}
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
 )
-def test_modern_layout(case: str, sighting: Sighting, expected: Completeness) -> None:
+def test_modern_layout(case: str, sighting: RecordSnapshot, expected: Completeness) -> None:
     """v3_06_01 and later lock what is done, so modes tell how far the record is."""
     assert judge(sighting, NOW, PATIENCE) is expected, case
 
@@ -104,7 +106,7 @@ def test_modern_layout(case: str, sighting: Sighting, expected: Completeness) ->
         ("v1: total never came", look(HEAD + OLD_START + OLD_STOP, **UNLOCKED, age=600), C.FINAL),
     ],
 )
-def test_older_layouts(case: str, sighting: Sighting, expected: Completeness) -> None:
+def test_older_layouts(case: str, sighting: RecordSnapshot, expected: Completeness) -> None:
     """Before v3_06_01 nothing is locked: quietness tells; before v3_00_05 `Total events` comes last."""
     assert judge(sighting, NOW, PATIENCE) is expected, case
 
@@ -121,7 +123,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("case", "sighting"), ENDINGS, ids=[case for case, _ in ENDINGS])
-def test_bad_endings(case: str, sighting: Sighting) -> None:
+def test_bad_endings(case: str, sighting: RecordSnapshot) -> None:
     """A run without a stop line is dead once a later run of its partition started, or after the long wait."""
     assert judge(sighting, NOW, PATIENCE) not in (C.DEAD, C.FINAL, C.STOPPED), case
     assert judge(sighting, NOW, PATIENCE, later_started=True) is C.DEAD
@@ -144,7 +146,7 @@ def test_a_later_run_ends_the_wait() -> None:
 
 def test_unreadable_runs() -> None:
     """What cannot be read is dead when a later run started or nothing was seen for the long wait."""
-    unreadable = Sighting(readable=False)
+    unreadable = RecordSnapshot(readable=False)
     assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10) is C.COPYING
     assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10, later_started=True) is C.DEAD
     assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - PATIENCE.abandon_after) is C.DEAD

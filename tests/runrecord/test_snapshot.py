@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
-from archiverd.runrecord.snapshot import Sighting, metadata_stamp, sight
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.runrecord.snapshot import RecordSnapshot, metadata_stamp, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_made_records(tmp_path: Path, version: str) -> None:
     assert {fact["crash"] for fact in facts} >= {None, "run", "start", "stop"}
     for fact in facts:
         directory = tmp_path / "records" / str(fact["run"])
-        seen = sight(directory)
+        seen = take_snapshot(directory)
         now = seen.changed + 10
         lines = time_lines(seen.metadata)
         assert (lines.started is None, lines.stopped is None) == (
@@ -48,11 +48,11 @@ def test_made_records(tmp_path: Path, version: str) -> None:
             fact["stop"] is None,
         )
         expected = _expected(fact["crash"], version)
-        assert judge(seen, now, Patience()) is expected, fact
+        assert judge(seen, now, CompletionWaits()) is expected, fact
         if lines.stopped is None:
-            assert judge(seen, now, Patience(), later_started=True) is Completeness.DEAD
+            assert judge(seen, now, CompletionWaits(), later_started=True) is Completeness.DEAD
         elif expected is Completeness.STOPPED:
-            assert judge(seen, seen.changed + 600, Patience()) is Completeness.FINAL
+            assert judge(seen, seen.changed + 600, CompletionWaits()) is Completeness.FINAL
         _unlock(directory)
 
 
@@ -76,7 +76,7 @@ def test_partition_and_files(tmp_path: Path) -> None:
     (tmp_path / "boot.txt~").write_bytes(b"")
     (tmp_path / "sub").mkdir()
     (tmp_path / "link.txt").symlink_to("environment.txt")
-    seen = sight(tmp_path)
+    seen = take_snapshot(tmp_path)
     assert seen.partition == 4
     assert [file.name for file in seen.files] == ["environment.txt"]
 
@@ -87,13 +87,13 @@ def test_partition_and_files(tmp_path: Path) -> None:
 def test_no_partition(tmp_path: Path, text: bytes) -> None:
     """An environment.txt that does not tell the partition tells none."""
     (tmp_path / "environment.txt").write_bytes(text)
-    assert sight(tmp_path).partition is None
+    assert take_snapshot(tmp_path).partition is None
 
 
 def test_a_long_metadata_is_read_from_its_end(tmp_path: Path) -> None:
     """At most 4 MiB of metadata.txt are read, those with the time lines."""
     (tmp_path / "metadata.txt").write_bytes(b"Start time: a\n" + b"x" * (5 << 20) + b"\nStop time: b\n")
-    seen = sight(tmp_path).metadata
+    seen = take_snapshot(tmp_path).metadata
     assert seen is not None
     assert len(seen) == 4 << 20
     assert seen.endswith(b"\nStop time: b\n")
@@ -104,18 +104,18 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("gone", "file", "link"):
-        assert sight(tmp_path / name) == Sighting(readable=False)
-        assert sight(tmp_path / name).trouble == ""
+        assert take_snapshot(tmp_path / name) == RecordSnapshot(readable=False)
+        assert take_snapshot(tmp_path / name).trouble == ""
         assert metadata_stamp(tmp_path / "gone") is None
 
 
 def test_metadata_that_is_no_file(tmp_path: Path) -> None:
     """A pipe called metadata.txt is not opened for good, and is no metadata; a link cannot be read."""
     os.mkfifo(tmp_path / "metadata.txt")
-    assert sight(tmp_path).metadata is None
+    assert take_snapshot(tmp_path).metadata is None
     (tmp_path / "metadata.txt").unlink()
     (tmp_path / "metadata.txt").symlink_to("/etc/hostname")
-    seen = sight(tmp_path)
+    seen = take_snapshot(tmp_path)
     assert (seen.readable, seen.trouble) == (False, "[Errno 40] Too many levels of symbolic links: 'metadata.txt'")
 
 
@@ -125,9 +125,9 @@ def test_what_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("metadata.txt", "environment.txt"):
         (tmp_path / name).write_bytes(b"")
     monkeypatch.setattr(os, "open", refusing(closed or str(tmp_path), errno.EACCES))
-    seen = sight(tmp_path)
+    seen = take_snapshot(tmp_path)
     assert seen.trouble == "[Errno 13] Permission denied" + (f": '{closed}'" if closed else "")
-    assert seen == Sighting(readable=False)
+    assert seen == RecordSnapshot(readable=False)
 
 
 def refusing(name: str, number: int) -> Callable[..., int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archiverd.runrecord.blob import pack
-from archiverd.runrecord.validation import Validation, validate
+from archiverd.runrecord.validation import BlobValidation, validate
 
 REQUIRED = ("components", "config_name")
 GOOD = b'config_name: "x"\ncomponents: ["a"]\nsbndaq_commit_or_version: "v1 "\n'
@@ -30,7 +30,7 @@ def blob(metadata: bytes) -> bytes:
 )
 def test_metadata(metadata: bytes, problems: tuple[str, ...], warnings: tuple[str, ...]) -> None:
     """Exactly one of each key is wanted, found the way readers find it; a key not required only warns."""
-    assert validate(blob(metadata), REQUIRED) == Validation(problems, warnings)
+    assert validate(blob(metadata), REQUIRED) == BlobValidation(problems, warnings)
 
 
 def test_what_is_required_is_a_problem() -> None:

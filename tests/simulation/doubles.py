@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from archiverd.core.errors import ArtdaqDBError, Retry
 from archiverd.journal.errors import journal_error
-from archiverd.ucondb.http import Answer, BrokenExchangeError, Reply
+from archiverd.ucondb.http import BrokenExchangeError, Reply, StreamedReply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -243,7 +243,7 @@ class Line:
     @contextlib.asynccontextmanager
     async def exchange(
         self, method: str, target: str, *, seconds: float | None = None, **more: Any
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[StreamedReply]:
         """Make an exchange whose body comes in pieces, and may be cut in silence."""
         reply = await self.ask(method, target, seconds=seconds, **more)
         body = reply.body
@@ -254,7 +254,7 @@ class Line:
         async def pieces() -> AsyncIterator[bytes]:
             yield body
 
-        yield Answer(reply.status, reply.reason, reply.headers, pieces())
+        yield StreamedReply(reply.status, reply.reason, reply.headers, pieces())
 
 
 def _reply(status: int, body: bytes) -> Reply:

@@ -26,20 +26,20 @@ from archiverd.config.paths import StageFiles
 from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Effect, Event, Stage, State
-from archiverd.core.priority import Lane, Patience
+from archiverd.core.priority import Lane, RetrySchedule
 from archiverd.journal import journal as journals
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_states
 from archiverd.journal.rows import Move
-from archiverd.journal.schema import migrate
-from archiverd.journal.state_files import Books
+from archiverd.journal.schema import upgrade
+from archiverd.journal.state_files import StateFiles
 from archiverd.pipeline import importer, operator_actions
-from archiverd.pipeline.failure_policy import Failing
+from archiverd.pipeline.failure_policy import FailurePolicy
 from archiverd.pipeline.gate import Gate
 from archiverd.pipeline.importer import Importer
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
-from archiverd.process.shutdown import Stopping
+from archiverd.process.shutdown import Shutdown
 from archiverd.runrecord.preparation import Cache
 from archiverd.ucondb import client as ucondb_client
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
@@ -96,7 +96,7 @@ class Detector:
         self.server = Server(self.world, watch=self._on_put)
         self.file = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.file.row_factory = sqlite3.Row
-        migrate(self.file)
+        upgrade(self.file)
         self.synced = sqlite3.connect(":memory:", isolation_level=None)
         """The journal as it was when the present life began."""
         self.ended: dict[int, int] = {}
@@ -105,7 +105,7 @@ class Detector:
         """Whether the process has come so far that nothing but a kill may end it."""
         self.foreign: set[int] = set()
         self.next_run = 1000
-        self.books = {
+        self.state_files = {
             stage: StageFiles(stage, self.root / f"{stage}_state.json", self.root / f"{stage}_failures.log")
             for stage in Stage
         }
@@ -175,7 +175,7 @@ class Detector:
         """Put the doubles in the place of the journal's file and thread, and of the wire to UconDB."""
         opened = mock.Mock(return_value=self.file)
         stack = mock.patch.multiple(journals, open_sound=opened, Writer=functools.partial(Ledger, self.world))
-        wire = mock.patch.object(ucondb_client, "Wire", mock.Mock(return_value=Line(self.world, self.server)))
+        wire = mock.patch.object(ucondb_client, "HttpExchange", mock.Mock(return_value=Line(self.world, self.server)))
         publish = mock.patch.object(artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0)
         return _Together(stack, wire, publish, mock.patch.object(importer, "aside", at_once))
 
@@ -207,7 +207,7 @@ class Detector:
         """Run the stages and let things happen."""
         world = self.world
         self.at_work, self.news = True, asyncio.Event()
-        failing = Failing(Patience(2, 3.0), world.time, world.dice.uniform)
+        failing = FailurePolicy(RetrySchedule(2, 3.0), world.time, world.dice.uniform)
         settings = UconDBSettings("http://ucon/sim/app", "sim", "o", "writer", "secret")
         ucondb = HttpUconDB(settings, cnonce=lambda: "0" * 16)
         await ucondb.open()
@@ -215,11 +215,11 @@ class Detector:
         unreliable = cast("ArtdaqDB", Unreliable(world, artdaqdb, self._intended))
         importer = Importer(journal, unreliable, failing, SCHEMA, self.records, CONVERTED, "archive", Cache())
         migrator = Migrator(journal, unreliable, ucondb, gate, failing, None, world.time)
-        stopping = Stopping(world.time)
+        shutdown = Shutdown(world.time)
 
         def runner(stage: Stage, work: Any, wake: Effect, before: Gate | None) -> StageRunner:
             return StageRunner(
-                stage, journal, work, 2, 4, world.time, stopping, log.get(), gate=before, wake=wakes[wake]
+                stage, journal, work, 2, 4, world.time, shutdown, log.get(), gate=before, wake=wakes[wake]
             )
 
         async with asyncio.TaskGroup() as group:
@@ -228,15 +228,15 @@ class Detector:
             group.create_task(gate.attend(lambda hold: journal.hold("UconDB", hold)))
             group.create_task(self._watch(journal))
             group.create_task(self._runs_end(until))
-            group.create_task(self._keep_books(journal))
+            group.create_task(self._keep_state_files(journal))
             group.create_task(self._outages(until))
 
     def _gate(self, ucondb: HttpUconDB, wake: asyncio.Event) -> Gate:
         async def probe(*, login_only: bool) -> None:
             await (ucondb.check_login() if login_only else ucondb.check_server())
 
-        around = Environment(self.world.time, self.world.time, self.world.dice.uniform)
-        return Gate("UconDB", 2, probe, around, log.get(), wake.set)
+        environment = Environment(self.world.time, self.world.time, self.world.dice.uniform)
+        return Gate("UconDB", 2, probe, environment, log.get(), wake.set)
 
     async def _watch(self, journal: Journal) -> None:
         """Tell the journal of the runs that ended, as the watch does: what cannot be written is tried again."""
@@ -283,19 +283,21 @@ class Detector:
             self.server.put(str(run), FOREIGN)
         return run
 
-    async def _keep_books(self, journal: Journal) -> None:
+    async def _keep_state_files(self, journal: Journal) -> None:
         """Keep state files and failure logs, which operators edit and editors damage."""
-        books = Books(journal, self.disk, tuple(self.books.values()), functools.partial(_retry, journal))
+        state_files = StateFiles(
+            journal, self.disk, tuple(self.state_files.values()), functools.partial(_retry, journal)
+        )
         while True:
             with contextlib.suppress(ArchiverError, OSError):  # said once in the log, and tried again
-                await books.balance()
+                await state_files.balance()
             await asyncio.sleep(BOOKS_SECONDS)
             self._operators_edit()
 
     def _operators_edit(self) -> None:
         """Let somebody empty a failure log, add a number, damage a file, or think the state file means something."""
         world = self.world
-        files = world.dice.choice(list(self.books.values()))
+        files = world.dice.choice(list(self.state_files.values()))
         for share, path, text in (
             (0.02, files.failures, ""),
             (0.02, files.failures, f"{world.dice.choice([*self.ended, 1])}\n"),

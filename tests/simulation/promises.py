@@ -46,7 +46,7 @@ async def _check_artdaqdb(detector: Detector) -> None:
 
 def _check_books(detector: Detector) -> None:
     """In the end: the files operators read say what the journal says."""
-    for stage, files in detector.books.items():
+    for stage, files in detector.state_files.items():
         listed = {row.run for row in detector.rows().values() if row.listed and row.stage is stage}
         told = parse_failures(files.failures.read_bytes())
         detector.demand(f"{files.failures.name} says {told}, the journal {listed}", so=told == listed)

@@ -17,7 +17,7 @@ from archiverd.pipeline import importer as importing
 from archiverd.pipeline.importer import Importer
 from archiverd.pipeline.migrator import Migrator
 from archiverd.ucondb import upload
-from archiverd.ucondb.port import Outcome
+from archiverd.ucondb.port import StoreOutcome
 from tests.simulation.disk import ForgetfulDisk
 from tests.simulation.life import WILD, BrokenPromiseError, Detector, play
 from tests.simulation.world import World
@@ -117,9 +117,9 @@ def unannounced(self: Redo, _documents: object) -> int:
     return self._number
 
 
-async def trusting_put(*_: object) -> Outcome:
+async def trusting_put(*_: object) -> StoreOutcome:
     """Take whatever stands under our key for our own (I1, I5)."""
-    return Outcome.PROVEN
+    return StoreOutcome.PROVEN
 
 
 def trusting_import(*_: object) -> None:

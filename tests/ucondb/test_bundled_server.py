@@ -16,7 +16,7 @@ import pytest
 
 import archiverd
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.ucondb.port import Fingerprint, StoreOutcome
 from tests.ucondb.playback import INSTANCE, PASSWORD, USER, client
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def test_a_blob_is_stored_once_and_everything_finds_it(url: str) -> None:
         assert await ucondb.look_up("1001") is None
         assert await ucondb.list_keys() == {}
         assert await ucondb.look_up_all(["1001"]) == {}
-        assert await ucondb.store("1001", BLOB, tag="1001", look_first=False) is Outcome.PROVEN
+        assert await ucondb.store("1001", BLOB, tag="1001", look_first=False) is StoreOutcome.PROVEN
         found = await ucondb.look_up("1001")
         assert found is not None
         assert (found.key, found.data_size) == ("1001", len(BLOB))
@@ -94,9 +94,9 @@ async def test_a_blob_is_stored_once_and_everything_finds_it(url: str) -> None:
 async def test_a_taken_key_is_proof_or_conflict(url: str, look_first: bool) -> None:
     """Equal bytes under a taken key are success, others a conflict; what stands there stays."""
     async with client(url, object=f"taken {look_first}") as ucondb:
-        assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is Outcome.PROVEN
-        assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is Outcome.PROVEN
-        assert await ucondb.store("7", b"other", tag="7", look_first=look_first) is Outcome.CONFLICT
+        assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is StoreOutcome.PROVEN
+        assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is StoreOutcome.PROVEN
+        assert await ucondb.store("7", b"other", tag="7", look_first=look_first) is StoreOutcome.CONFLICT
         assert await ucondb.read("7") == BLOB
         assert len(await ucondb.list_keys()) == 1
 
@@ -108,14 +108,14 @@ async def test_many_at_once_store_one(url: str) -> None:
         calls = [ucondb.store("5", blobs[turn % 2], tag="5", look_first=False) for turn in range(10)]
         outcomes = await asyncio.gather(*calls)
         winner = blobs.index(await ucondb.read("5"))
-    assert outcomes == [Outcome.PROVEN if turn % 2 == winner else Outcome.CONFLICT for turn in range(10)]
+    assert outcomes == [StoreOutcome.PROVEN if turn % 2 == winner else StoreOutcome.CONFLICT for turn in range(10)]
 
 
 async def test_parallel_runs_share_one_login(url: str) -> None:
     """Twenty runs at once are all proven, an empty blob among them."""
     async with client(url, object="many") as ucondb:
         calls = [ucondb.store(str(run), b"r" * run, tag=str(run), look_first=False) for run in range(20)]
-        assert set(await asyncio.gather(*calls)) == {Outcome.PROVEN}
+        assert set(await asyncio.gather(*calls)) == {StoreOutcome.PROVEN}
         assert {key: found.data_size for key, found in (await ucondb.list_keys()).items()} == {
             str(run): run for run in range(20)
         }
@@ -124,7 +124,7 @@ async def test_parallel_runs_share_one_login(url: str) -> None:
 async def test_odd_names_and_keys_survive(url: str) -> None:
     """An object with spaces, commas and letters beyond ASCII works like any other."""
     async with client(url, object="a b,c+ä&d/e") as ucondb:
-        assert await ucondb.store("a,b+c d", BLOB, tag="x&y", look_first=True) is Outcome.PROVEN
+        assert await ucondb.store("a,b+c d", BLOB, tag="x&y", look_first=True) is StoreOutcome.PROVEN
         assert list(await ucondb.list_keys()) == ["a,b+c d"]
 
 
@@ -157,7 +157,7 @@ async def test_a_large_blob_makes_the_round_trip(url: str) -> None:
     """20 MB are stored and proven."""
     blob = bytes(range(256)) * 80_000
     async with client(url, object="large") as ucondb:
-        assert await ucondb.store("1", blob, tag="1", look_first=False) is Outcome.PROVEN
+        assert await ucondb.store("1", blob, tag="1", look_first=False) is StoreOutcome.PROVEN
 
 
 async def test_every_run_is_proven_in_the_end_through_faults(launch: Callable[..., str]) -> None:
@@ -172,7 +172,7 @@ async def test_every_run_is_proven_in_the_end_through_faults(launch: Callable[..
             except UconDBError as error:
                 assert error.retry in (Retry.TRANSIENT, Retry.UNKNOWN)  # noqa: PT017 - some attempts succeed
                 continue
-            assert outcome is Outcome.PROVEN
+            assert outcome is StoreOutcome.PROVEN
             return
         raise AssertionError(key)
 

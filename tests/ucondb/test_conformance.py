@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.ucondb.port import Fingerprint, StoreOutcome
 from tests.ucondb.playback import client
 from tests.ucondb_server.conftest import launcher
 
@@ -79,7 +79,7 @@ def held(server: Server, of: str = "configuration") -> list[tuple[str, bytes]]:
     return sorted((key, server.get(f"/data/test01/{of}?key={quote(key, safe='')}").body) for key in keys)
 
 
-async def persist(ucondb: HttpUconDB, key: str, blob: bytes) -> Outcome:
+async def persist(ucondb: HttpUconDB, key: str, blob: bytes) -> StoreOutcome:
     """Store as the port wants it: again after each error that says so, looking first from then on."""
     for attempt in range(ATTEMPTS):
         try:
@@ -92,8 +92,8 @@ async def persist(ucondb: HttpUconDB, key: str, blob: bytes) -> Outcome:
 async def same_both_ways(server: Server, of: str, blob: bytes) -> None:
     """Store ``blob`` and demand it back: from our client, and from one that is not ours."""
     async with client(server.url, object=of) as ucondb:
-        assert await ucondb.store("7", blob, tag="7", look_first=False) is Outcome.PROVEN
-        assert await ucondb.store("7", blob + b"!", tag="7", look_first=False) is Outcome.CONFLICT
+        assert await ucondb.store("7", blob, tag="7", look_first=False) is StoreOutcome.PROVEN
+        assert await ucondb.store("7", blob + b"!", tag="7", look_first=False) is StoreOutcome.CONFLICT
         assert await ucondb.fingerprint("7") == Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
         assert await ucondb.read("7") == blob
     assert held(server, of) == [("7", blob)]
@@ -117,7 +117,7 @@ async def test_keys_that_look_alike_stay_apart(server: Server) -> None:
     async with client(server.url, object="odd") as ucondb:
         for key in ODD_KEYS:
             assert await ucondb.look_up(key) is None
-            assert await ucondb.store(key, key.encode() * 3, tag="odd", look_first=False) is Outcome.PROVEN
+            assert await ucondb.store(key, key.encode() * 3, tag="odd", look_first=False) is StoreOutcome.PROVEN
         listed = await ucondb.list_keys()
         assert {key: found.data_size for key, found in listed.items()} == {
             key: 3 * len(key.encode()) for key in ODD_KEYS
@@ -149,9 +149,9 @@ async def test_rivals_for_a_key_through_faults(launch: Callable[..., Server], tm
     server.stop()
     versions = held(launch(tmp_path / "data"))
     assert [key for key, _ in versions] == keys
-    expected = [Outcome.PROVEN if (key, blob) in versions else Outcome.CONFLICT for _, key, blob in rivals]
+    expected = [StoreOutcome.PROVEN if (key, blob) in versions else StoreOutcome.CONFLICT for _, key, blob in rivals]
     assert outcomes == expected
-    assert outcomes.count(Outcome.PROVEN) in range(len(keys), 2 * len(keys) + 1)
+    assert outcomes.count(StoreOutcome.PROVEN) in range(len(keys), 2 * len(keys) + 1)
 
 
 @pytest.mark.parametrize("mode", MODES)

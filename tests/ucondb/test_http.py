@@ -14,8 +14,8 @@ import pytest
 
 from archiverd.core.errors import Retry, UconDBError
 from archiverd.ucondb.client import HttpUconDB
-from archiverd.ucondb.http import BrokenExchangeError, Wire, tls_context
-from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.ucondb.http import BrokenExchangeError, HttpExchange, tls_context
+from archiverd.ucondb.port import Fingerprint, StoreOutcome
 from tests.ucondb.playback import (
     DATA,
     Playback,
@@ -170,7 +170,7 @@ async def test_a_large_body_is_sent_with_its_length_and_without_a_copy() -> None
 
     server = await asyncio.start_server(swallow, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/i/app"
-    wire = Wire(url, 20.0, tls_context(verify=True, ca_file=None))
+    wire = HttpExchange(url, 20.0, tls_context(verify=True, ca_file=None))
     tracemalloc.start()
     try:
         assert (await wire.ask("POST", "/i/app/x", body=blob)).status == 200
@@ -253,7 +253,7 @@ async def test_a_refusal_between_login_and_put_sent_nothing() -> None:
     async with Playback(*steps).running() as server:
         ucondb = HttpUconDB(settings(server.url))
         await ucondb.open()
-        assert await ucondb.store("1001", blob, tag="1001", look_first=False) is Outcome.PROVEN
+        assert await ucondb.store("1001", blob, tag="1001", look_first=False) is StoreOutcome.PROVEN
     with pytest.raises(UconDBError, match="Connection refused") as caught:
         await ucondb.store("1001", blob, tag="1001", look_first=False)
     assert caught.value.retry is Retry.TRANSIENT
@@ -324,9 +324,9 @@ async def test_a_name_that_does_not_resolve_is_told() -> None:
     assert caught.value.retry is Retry.TRANSIENT
 
 
-def wire_to(server: Playback, seconds: float, connections: int) -> Wire:
+def wire_to(server: Playback, seconds: float, connections: int) -> HttpExchange:
     """Return a wire with few connections and little patience."""
-    return Wire(server.url, seconds, tls_context(verify=True, ca_file=None), connections=connections)
+    return HttpExchange(server.url, seconds, tls_context(verify=True, ca_file=None), connections=connections)
 
 
 async def test_a_pool_that_gives_no_connection_is_replaced() -> None:

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb.port import Found
+from archiverd.ucondb.port import StoredVersion
 from tests.ucondb.playback import PASSWORD, Step, body_of, freeze, play, playing, recorded, reply, reset, say
 
 LOOK_UP = "GET /data/test01/configuration?key=1001&meta_only=yes"
 LIST = "GET /versions?folder=test01&object=configuration&tv=1e12"
 PROBE = "POST /data/test01/configuration?tv=x"
-FOUND = Found("1001", 1, 15, 710607990)
+FOUND = StoredVersion("1001", 1, 15, 710607990)
 
 
 async def test_what_is_there_is_found() -> None:
@@ -57,9 +57,9 @@ async def test_an_unknown_folder_names_the_setting() -> None:
     "answer",
     [
         recorded("raw/15_wrong_instance"),
-        reply("404 Not Found", b"<html>nothing here</html>"),
-        reply("404 Not Found", framed=False),
-        reply("302 Found"),
+        reply("404 Not StoredVersion", b"<html>nothing here</html>"),
+        reply("404 Not StoredVersion", framed=False),
+        reply("302 StoredVersion"),
         reply("403 Forbidden"),
     ],
 )
@@ -174,7 +174,7 @@ async def test_many_keys_are_looked_up_at_once_and_every_absence_is_proven() -> 
     steps = play("j_lookup_keys"), play("d_get_key_missing_meta")
     async with playing(*steps) as (ucondb, server):
         found = await ucondb.look_up_all(["1001", "1003", "nope", "1001"])
-    assert found == {"1001": FOUND, "1003": Found("1003", 3, 15, 710870136)}
+    assert found == {"1001": FOUND, "1003": StoredVersion("1003", 3, 15, 710870136)}
     assert json.loads(server.requests[0].body) == {"keys": ["1001", "1003", "nope"]}
     assert server.asked[1] == "GET /data/test01/configuration?key=nope&meta_only=yes"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core.errors import ConfigurationError
-from archiverd.ucondb.port import Found
+from archiverd.ucondb.port import StoredVersion
 from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
 from archiverd.ucondb.settings import acceptable
 from tests.ucondb.playback import body_of, settings
@@ -28,14 +28,18 @@ RECORD = st.fixed_dictionaries(
 )
 
 
-def versions(records: list[dict[str, Any]]) -> dict[str, Found]:
+def versions(records: list[dict[str, Any]]) -> dict[str, StoredVersion]:
     """Return what a list of records means."""
-    return {r["key"]: Found(r["key"], r["id"], r["data_size"], r["uadler32"]) for r in records if r["key"] is not None}
+    return {
+        r["key"]: StoredVersion(r["key"], r["id"], r["data_size"], r["uadler32"])
+        for r in records
+        if r["key"] is not None
+    }
 
 
 def test_recorded_metadata() -> None:
     """The metadata object of a put and of a look-up gives key, id, size and unsigned checksum."""
-    expected = Found("1001", 1, 15, 710607990)
+    expected = StoredVersion("1001", 1, 15, 710607990)
     assert parse_metadata(body_of("b_put_key_tag_fullmeta")) == expected
     assert parse_metadata(body_of("d_get_meta_only")) == expected
 
@@ -53,8 +57,8 @@ def test_a_recorded_listing_keeps_every_key_and_skips_null() -> None:
 def test_a_recorded_sequence() -> None:
     """A JSON text sequence gives its records by key; the empty one gives nothing."""
     assert parse_sequence(body_of("j_lookup_keys")) == {
-        "1001": Found("1001", 1, 15, 710607990),
-        "1003": Found("1003", 3, 15, 710870136),
+        "1001": StoredVersion("1001", 1, 15, 710607990),
+        "1003": StoredVersion("1003", 3, 15, 710870136),
     }
     assert parse_sequence(body_of("j_lookup_keys_all_missing")) == {}
 

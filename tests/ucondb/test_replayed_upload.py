@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archiverd.core.errors import Retry, UconDBError, VerificationError
-from archiverd.ucondb.port import Outcome
+from archiverd.ucondb.port import StoreOutcome
 from tests.ucondb.playback import blob_reply, close, freeze, meaning, reset
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ async def store(playback: Playback, connect: Callable[..., Any]) -> Callable[...
     """Give a function that stores BLOB on the playback server."""
     client = await connect(playback.url, timeout_seconds=0.5)
 
-    async def go(blob: bytes = BLOB, *, look_first: bool = False) -> Outcome:
-        outcome: Outcome = await client.store("1001", blob, tag="1001", look_first=look_first)
+    async def go(blob: bytes = BLOB, *, look_first: bool = False) -> StoreOutcome:
+        outcome: StoreOutcome = await client.store("1001", blob, tag="1001", look_first=look_first)
         return outcome
 
     return go
@@ -43,7 +43,7 @@ async def store(playback: Playback, connect: Callable[..., Any]) -> Callable[...
 async def test_first_put(playback: Playback, store: Callable[..., Any]) -> None:
     """A first put logs in in one pass, sends the body once with its length, and is proven by reading back."""
     playback.plays(LOGIN, STORED, BACK)
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
     probe, put, _ = playback.requests
     assert (probe.body, probe.headers["content-length"]) == (b"", "0")
     assert (put.body, put.headers["content-length"]) == (BLOB, "15")
@@ -55,14 +55,14 @@ async def test_first_put(playback: Playback, store: Callable[..., Any]) -> None:
 async def test_challenge_is_used_again(playback: Playback, store: Callable[..., Any]) -> None:
     """The challenge is asked for once; its count rises."""
     playback.plays(LOGIN, STORED, BACK, STORED, BACK)
-    assert [await store(), await store()] == [Outcome.PROVEN] * 2
+    assert [await store(), await store()] == [StoreOutcome.PROVEN] * 2
     assert "nc=00000002" in playback.requests[3].headers["authorization"]
 
 
 async def test_server_without_login(playback: Playback, store: Callable[..., Any]) -> None:
     """A server that lets the empty put come to its impossible number asks for no login, and gets none."""
     playback.plays((LOGIN[0], meaning("good_login")), STORED, BACK)
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
     assert "authorization" not in playback.requests[1].headers
 
 
@@ -70,19 +70,19 @@ async def test_chunked_read_back(playback: Playback, store: Callable[..., Any]) 
     """A blob sent chunked, as gunicorn and Apache do, is read all the same."""
     chunked = meaning("blob").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n") + b"\r\n0\r\n\r\n"
     playback.plays(LOGIN, STORED, (READ, chunked))
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
 
 
 async def test_look_first_finds_ours(playback: Playback, store: Callable[..., Any]) -> None:
     """After an earlier attempt the key is looked up first, and our bytes there are proof; nothing is put."""
     playback.plays(FOUND, BACK)
-    assert await store(look_first=True) is Outcome.PROVEN
+    assert await store(look_first=True) is StoreOutcome.PROVEN
 
 
 async def test_look_first_finds_other(playback: Playback, store: Callable[..., Any]) -> None:
     """Other bytes under the key are a conflict; nothing is put."""
     playback.plays(FOUND, BACK)
-    assert await store(OTHER, look_first=True) is Outcome.CONFLICT
+    assert await store(OTHER, look_first=True) is StoreOutcome.CONFLICT
 
 
 @pytest.mark.parametrize(
@@ -93,21 +93,21 @@ async def test_look_first_finds_nothing(
 ) -> None:
     """A proven absence, that of the whole object included, is followed by the put."""
     playback.plays(*absent, LOGIN, STORED, BACK)
-    assert await store(look_first=True) is Outcome.PROVEN
+    assert await store(look_first=True) is StoreOutcome.PROVEN
 
 
 @pytest.mark.parametrize("taken", ["taken", "race"])
 async def test_taken_key_equal(playback: Playback, store: Callable[..., Any], taken: str) -> None:
     """A taken key is a 500 in two wordings; equal bytes there are proof."""
     playback.plays(LOGIN, (PUT, meaning(taken)), FOUND, BACK)
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
 
 
 @pytest.mark.parametrize("taken", ["taken", "race"])
 async def test_taken_key_different(playback: Playback, store: Callable[..., Any], taken: str) -> None:
     """Other bytes under a taken key are a conflict; nothing is overwritten."""
     playback.plays(LOGIN, (PUT, meaning(taken)), FOUND, BACK)
-    assert await store(OTHER) is Outcome.CONFLICT
+    assert await store(OTHER) is StoreOutcome.CONFLICT
     assert not any("override" in request.target for request in playback.requests)
 
 
@@ -117,7 +117,7 @@ async def test_taken_key_different(playback: Playback, store: Callable[..., Any]
 async def test_lost_reply_and_stored(playback: Playback, store: Callable[..., Any], lost: bytes | Step) -> None:
     """A put whose reply was lost, and whose version stands there, is proven by it and not sent again."""
     playback.plays(LOGIN, (PUT, lost), FOUND, BACK)
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ async def test_confirmed_and_different(playback: Playback, store: Callable[..., 
 async def test_different_once(playback: Playback, store: Callable[..., Any]) -> None:
     """Bytes damaged on the way are read again, and the put is not repeated."""
     playback.plays(LOGIN, STORED, (READ, blob_reply(OTHER)), BACK)
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
 
 
 async def test_empty_blob_stored(playback: Playback, store: Callable[..., Any]) -> None:
@@ -223,7 +223,7 @@ async def test_empty_blob_stored(playback: Playback, store: Callable[..., Any]) 
 async def test_cut_read_back(playback: Playback, store: Callable[..., Any]) -> None:
     """A read that breaks off, which only the size shows, is repeated; the put is not."""
     playback.plays(LOGIN, STORED, (READ, meaning("blob", cut=7)), (READ, meaning("blob", cut=0)), BACK)
-    assert await store() is Outcome.PROVEN
+    assert await store() is StoreOutcome.PROVEN
 
 
 async def test_read_back_always_cut(playback: Playback, store: Callable[..., Any]) -> None:

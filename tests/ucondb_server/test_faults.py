@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.ucondb_server.faults import Drill, Fault, FaultPlan, parse_plan
+from archiverd.ucondb_server.faults import Fault, FaultDealer, FaultPlan, parse_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def test_any_text_is_a_plan_or_a_value_error(spec: str) -> None:
 def test_faults_repeat_with_the_seed_whatever_else_happens() -> None:
     """What befalls a request depends on seed, request and repetition, not on what came between."""
     plan = FaultPlan(error=0.3, drop=0.3, seed=5)
-    alone, among_others = Drill(plan), Drill(plan)
+    alone, among_others = FaultDealer(plan), FaultDealer(plan)
     expected = [alone.next("GET /a") for _ in range(50)]
     got = []
     for n in range(50):
@@ -66,12 +66,12 @@ def test_faults_repeat_with_the_seed_whatever_else_happens() -> None:
         got.append(among_others.next("GET /a"))
     assert got == expected
     assert len(set(expected)) == 3
-    assert [Drill(FaultPlan(error=0.3, drop=0.3, seed=6)).next("GET /a") for _ in range(50)] != expected
+    assert [FaultDealer(FaultPlan(error=0.3, drop=0.3, seed=6)).next("GET /a") for _ in range(50)] != expected
 
 
 def test_shares_come_out_as_asked() -> None:
     """Over many requests each fault has its share."""
-    drill = Drill(FaultPlan(error=0.1, cut=0.2, freeze=0.2, drop=0.1))
+    drill = FaultDealer(FaultPlan(error=0.1, cut=0.2, freeze=0.2, drop=0.1))
     faults = [drill.next(f"GET /{n}") for n in range(10_000)]
     expected = {
         Fault.ERROR: 0.1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.ucondb_server.digest import Credentials
-from archiverd.ucondb_server.instance import Call, Site
+from archiverd.ucondb_server.instance import Instance, RequestContext
 from archiverd.ucondb_server.replies import Refusal
 from archiverd.ucondb_server.spool import PIECE, Spool
 from archiverd.ucondb_server.store import Draft, KeyTakenError, Store, StoreError
@@ -45,10 +45,10 @@ def spooled(directory: Path, data: bytes, limit: int = 1 << 28) -> Spool:
 
 def test_the_loser_of_a_race_is_told_in_the_words_of_the_unique_index(database: Store, tmp_path: Path) -> None:
     """Two puts that both found the key free: the second one to store gets the recorded second wording."""
-    site = Site(database, "ucon_prd", Credentials("u", "p"))
+    site = Instance(database, "ucon_prd", Credentials("u", "p"))
     values = {"folder": ("test01",), "object": ("race",), "key": ("race1795473900_0",)}
     login = digest("POST", "/x", "ucon_prd.test01", user="u", password="p").encode()
-    call = Call("data", "POST", Parameters(values), login, 1.0)
+    call = RequestContext("data", "POST", Parameters(values), login, 1.0)
     place = locate(site, call)
     with spooled(tmp_path, b"racer 0\n") as body:
         first, second = check(site, call, place, body), check(site, call, place, body)
@@ -67,9 +67,11 @@ def test_the_loser_of_a_race_is_told_in_the_words_of_the_unique_index(database: 
 
 def test_a_blob_above_the_real_limit_is_refused_after_the_other_checks(database: Store, tmp_path: Path) -> None:
     """Too large a body gets PostgreSQL's complaint, but a taken key is told first."""
-    site = Site(database, "ucon_prd", Credentials("u", "p"))
+    site = Instance(database, "ucon_prd", Credentials("u", "p"))
     login = digest("POST", "/x", "ucon_prd.test01", user="u", password="p").encode()
-    call = Call("data", "POST", Parameters({"folder": ("test01",), "object": ("o",), "key": ("1",)}), login, 1.0)
+    call = RequestContext(
+        "data", "POST", Parameters({"folder": ("test01",), "object": ("o",), "key": ("1",)}), login, 1.0
+    )
     place = locate(site, call)
     with spooled(tmp_path, b"12345", limit=4) as body:
         with pytest.raises(Refusal) as refused:

@@ -19,8 +19,8 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.journal.journal import Journal
 from archiverd.pipeline import operator_actions
-from archiverd.process.shutdown import Reason, Stopping
-from archiverd.runrecord.snapshot import sight
+from archiverd.process.shutdown import Shutdown, ShutdownReason
+from archiverd.runrecord.snapshot import take_snapshot
 from archiverd.watch import watcher as module
 from archiverd.watch.open_runs import Judge, OpenRun
 from archiverd.watch.watcher import Watcher
@@ -28,7 +28,7 @@ from archiverd.watch.watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from archiverd.journal.rows import RunRow, Shown
+    from archiverd.journal.rows import ObservedRecord, RunRow
 
 START = b"Config name: demo\nDAQInterface start time: x\n"
 STOP = b"\nDAQInterface stop time: y\n"
@@ -61,7 +61,7 @@ class Site:
     root: Path
     backfill: object = "all"
     clocks: Clocks = field(default_factory=Clocks)
-    stopping: Stopping = field(default_factory=lambda: Stopping(time.monotonic))
+    shutdown: Shutdown = field(default_factory=lambda: Shutdown(time.monotonic))
 
     @property
     def settings(self) -> Settings:
@@ -91,11 +91,11 @@ class Site:
         (self.root / "work").mkdir(exist_ok=True)
         journal = journal_class(self.root / "work" / "journal.sqlite", clock=self.clocks.wall)
         await journal.open()
-        self.stopping = Stopping(time.monotonic)
+        self.shutdown = Shutdown(time.monotonic)
         try:
             yield (
                 journal,
-                Watcher(self.settings, journal, self.stopping, self.clocks.wall, self.clocks.monotonic),
+                Watcher(self.settings, journal, self.shutdown, self.clocks.wall, self.clocks.monotonic),
             )
         finally:
             await journal.close()
@@ -136,7 +136,7 @@ async def test_a_waived_run_is_no_longer_watched(site: Site) -> None:
 class Waiving(Journal):
     """An operator waives run 7 in the very moment between look and record."""
 
-    async def note_shown(self, records: Iterable[Shown]) -> None:
+    async def note_shown(self, records: Iterable[ObservedRecord]) -> None:
         """See ``Journal.note_shown``."""
         await super().note_shown(records)
         if (await self.known())[7] is State.OPEN:
@@ -178,7 +178,7 @@ async def test_a_first_look_cut_short_goes_on_with_the_same_rule(site: Site, mon
 
         def interrupt(done: int, _of: int, _what: str) -> None:
             if done == 2:
-                site.stopping.ask(Reason.INTERRUPTED)
+                site.shutdown.ask(ShutdownReason.INTERRUPTED)
 
         await watcher.look_once(interrupt)
         states = await journal.known()
@@ -200,7 +200,7 @@ async def test_a_lost_journal_changes_nothing_about_the_backlog(
     for run in (1, 2, 3):
         site.record(run, START + STOP)
     site.clocks.passed = 10.0
-    ahead = dry_run.look_ahead(site.settings, importing=True, migrating=True)
+    ahead = dry_run.plan_pass(site.settings, importing=True, migrating=True)
     assert set(ahead.to_import) == {1, 2, 3} - left_out
     async with site.process() as (_, watcher):
         await watcher.look_once()
@@ -272,7 +272,7 @@ async def test_a_clock_set_back_keeps_no_run_waiting(site: Site) -> None:
 async def test_a_pass_leaves_out_no_run_that_settles_while_it_looks(site: Site) -> None:
     """Not settled when it was looked at, settled a moment later: it has ended."""
     site.record(7, START + STOP)
-    changed = sight(site.root / "records" / "7").changed
+    changed = take_snapshot(site.root / "records" / "7").changed
     async with site.process() as (journal, watcher):
         site.clocks.stands = changed + 0.9
         await watcher.look_once()
@@ -286,7 +286,7 @@ async def test_a_run_is_looked_at_again_as_soon_as_it_has_settled(site: Site) ->
     """A stop line costs the time to settle and no more; a run that goes on is looked at as often as ever."""
     site.record(7, START + STOP)
     site.record(8, START)
-    changed = sight(site.root / "records" / "7").changed
+    changed = take_snapshot(site.root / "records" / "7").changed
     site.clocks.stands = changed + 0.7
     judge = Judge(site.settings, site.clocks.wall, site.clocks.monotonic)
     both = [OpenRun(8), OpenRun(7)]

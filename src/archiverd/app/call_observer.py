@@ -22,7 +22,7 @@ UNTOLD = frozenset({"open", "close"})
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ObservedCall:
     """One call of a backend: its method, the run or key it was for, how long it took, what went wrong (if anything)."""
 
     method: str
@@ -32,28 +32,28 @@ class Call:
 
 
 @dataclass(slots=True)
-class Contact:
+class LastContact:
     """When a backend was last called, and how that ended. ``at`` is in epoch seconds (UTC), None before the first."""
 
     at: float | None = None
     error: str = ""
     remedy: str = ""
 
-    def note(self, call: Call, now: float) -> None:
+    def note(self, call: ObservedCall, now: float) -> None:
         """Note a call. One that was cancelled, or failed for a text that is not FHiCL, says nothing of the backend."""
         if call.error is None:
             self.at, self.error, self.remedy = now, "", ""
         elif isinstance(call.error, ArchiverError) and not isinstance(call.error, FhiclError):
             self.at, self.error, self.remedy = now, f"{call.error.name}: {call.error}", call.error.remedy
 
-    def told(self) -> dict[str, object] | None:
+    def to_json(self) -> dict[str, object] | None:
         """Return it as JSON has it; None before the first call."""
         if self.at is None:
             return None
         return {"ok": not self.error, "at": self.at, "error": self.error, "remedy": self.remedy}
 
 
-def listened(port: T, on_call: Callable[[Call], None]) -> T:
+def observed(port: T, on_call: Callable[[ObservedCall], None]) -> T:
     """Return ``port`` with ``on_call`` told of every call that has ended; what is no coroutine is not listened to."""
     return cast("T", _Listened(port, on_call))
 
@@ -61,7 +61,7 @@ def listened(port: T, on_call: Callable[[Call], None]) -> T:
 class _Listened:
     """Stands before a port and hands every call on."""
 
-    def __init__(self, port: object, on_call: Callable[[Call], None]) -> None:
+    def __init__(self, port: object, on_call: Callable[[ObservedCall], None]) -> None:
         self._port = port
         self._on_call = on_call
 
@@ -76,9 +76,9 @@ class _Listened:
             try:
                 result: object = await method(*arguments, **named)
             except BaseException as error:
-                self._on_call(Call(name, subject, time.monotonic() - begun, error))
+                self._on_call(ObservedCall(name, subject, time.monotonic() - begun, error))
                 raise
-            self._on_call(Call(name, subject, time.monotonic() - begun, None))
+            self._on_call(ObservedCall(name, subject, time.monotonic() - begun, None))
             return result
 
         return call

@@ -23,7 +23,7 @@ _TO_UPLOAD = (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class DryRun:
     """The runs a pass would take up, and those it would not; each ascending."""
 
     to_import: tuple[int, ...]
@@ -34,7 +34,7 @@ class Outlook:
     """Quarantined and in conflict: they wait for an operator."""
 
 
-def look_ahead(settings: Settings, *, importing: bool, migrating: bool) -> Outlook:
+def plan_pass(settings: Settings, *, importing: bool, migrating: bool) -> DryRun:
     """Tell what a pass over these stages would do now. Raise ArchiverError if directory or journal cannot be read."""
     rows = _rows(settings)
     found = scan(settings.source_files.run_records_dir).runs
@@ -44,7 +44,7 @@ def look_ahead(settings: Settings, *, importing: bool, migrating: bool) -> Outlo
     queued = {row.run for row in rows.values() if _waits(row, Stage.IMPORT, _TO_IMPORT)} | ended if importing else set()
     imported = {row.run for row in rows.values() if _waits(row, Stage.MIGRATE, _TO_UPLOAD)}
     set_aside = {row.run for row in rows.values() if row.state in (State.QUARANTINED, State.CONFLICT)}
-    return Outlook(
+    return DryRun(
         tuple(sorted(queued)),
         tuple(sorted(imported | queued)) if migrating else (),
         tuple(sorted(still_open)),

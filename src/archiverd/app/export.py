@@ -39,7 +39,7 @@ class Export:
     proven: bool | None
     """Whether these are the bytes that were read back when the run was verified; None if the journal cannot tell."""
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         files = [asdict(file) for file in self.files]
         return {

@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.app.state_file_sync import begin, finish
-from archiverd.app.wiring import Order, Parts, opened
+from archiverd.app.wiring import Parts, RunOptions, opened
 from archiverd.audit import reconcile as partition
-from archiverd.audit.reconcile import Sources
-from archiverd.audit.recovery import adopt_archived, find_amiss, find_missing, import_again
+from archiverd.audit.reconcile import ComparedSources
+from archiverd.audit.recovery import adopt_archived, find_anomalies, find_missing, import_again
 from archiverd.core.errors import ConfigurationError, UconDBError
 from archiverd.core.machine import ON_THEIR_WAY, RETRIABLE, TROUBLE, Stage, State
 from archiverd.detached import aside
 from archiverd.journal.state_files import TAGS
 from archiverd.pipeline import operator_actions
-from archiverd.process.exit_deadline import leaving_in_time
+from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import drain_when_removed
 from archiverd.process.progress import silent
-from archiverd.process.shutdown import Reason, Stopping, given_up, signals
-from archiverd.watch.late_stops import Latecomers
+from archiverd.process.shutdown import Shutdown, ShutdownReason, given_up, signals
+from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher, scan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
-    from archiverd.audit.anomalies import Amiss
+    from archiverd.audit.anomalies import Anomaly
     from archiverd.audit.reconcile import Partition
     from archiverd.config import Settings
-    from archiverd.journal.rows import Hold, Stuck
-    from archiverd.pipeline.operator_actions import Skipped
+    from archiverd.journal.rows import Hold, StuckRun
+    from archiverd.pipeline.operator_actions import SkippedRun
     from archiverd.process.progress import Progress
 
 PROGRESS_SECONDS = 0.3
@@ -41,7 +41,7 @@ PROGRESS_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldRuns:
     """How many runs a database holds, and how many of them are verified already."""
 
     runs: int
@@ -49,20 +49,20 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PassScope:
     """What a pass, or a command to the daemon, is about, and what was found before its runs were taken up."""
 
     runs: frozenset[int] | None = None
     """The runs it is confined to; None for all."""
-    amiss: Sequence[Amiss] = ()
-    skipped: Sequence[Skipped] = ()
+    amiss: Sequence[Anomaly] = ()
+    skipped: Sequence[SkippedRun] = ()
     """Those of them that are not taken up."""
-    held: Held | None = None
+    held: HeldRuns | None = None
     """What a database holds, where it was asked for that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassResult:
     """What one pass did."""
 
     imported: int
@@ -71,12 +71,12 @@ class Pass:
     """Runs verified by this pass."""
     open: int
     """Runs that have not ended yet."""
-    failed: tuple[Stuck, ...]
+    failed: tuple[StuckRun, ...]
     """Runs that could not be archived, or wait for UconDB."""
     hold: Hold | None
     """Why UconDB is left alone, if it is."""
-    task: Task
-    stopped: Reason | None
+    task: PassScope
+    stopped: ShutdownReason | None
     """Why the pass ended before its time; None if it did not."""
 
     @property
@@ -86,7 +86,7 @@ class Pass:
             return self.stopped.value
         return 1 if self.failed or self.task.amiss or any(one.failed for one in self.task.skipped) else 0
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return the pass as JSON has it (`once --json`)."""
         return {
             "version": 1,
@@ -94,56 +94,58 @@ class Pass:
             "verified": self.verified,
             "open": self.open,
             "failed": [{"run": row.run, "state": str(row.state), "error": row.error} for row in self.failed],
-            "amiss": [one.told() for one in self.task.amiss],
-            "skipped": [one.told() for one in self.task.skipped],
+            "amiss": [one.to_json() for one in self.task.amiss],
+            "skipped": [one.to_json() for one in self.task.skipped],
             "held": None if self.task.held is None else asdict(self.task.held),
             "hold": None if self.hold is None else {"cause": self.hold.cause, "remedy": self.hold.remedy},
             "exit_code": self.exit_code,
         }
 
 
-async def once(settings: Settings, order: Order, *, incremental: bool, on_progress: Progress = silent) -> Pass:
-    """Take every ended run through the stages of ``order``, quick retries included.
+async def once(
+    settings: Settings, options: RunOptions, *, incremental: bool, on_progress: Progress = silent
+) -> PassResult:
+    """Take every ended run through the stages of ``options``, quick retries included.
 
     The databases are asked what they hold, unless ``incremental``: then the journal is trusted. Raise ArchiverError
     when the pass cannot start.
     """
 
-    async def prepare(parts: Parts, watcher: Watcher) -> Task:
+    async def prepare(parts: Parts, watcher: Watcher) -> PassScope:
         await parts.journal.hasten()
         await watcher.look_once(on_progress)
         await watcher.look_again()
-        await Latecomers(settings, parts.journal, time.time).look()
+        await LateStopWatcher(settings, parts.journal, time.time).look()
         await begin(parts)
         if incremental:
-            return Task()
+            return PassScope()
         on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
         return await ask_around(parts)
 
-    return await _pass("once", settings, order, prepare, on_progress)
+    return await _pass("once", settings, options, prepare, on_progress)
 
 
 async def retry(
-    settings: Settings, order: Order, stage: Stage, runs: Collection[int], on_progress: Progress = silent
-) -> Pass:
+    settings: Settings, options: RunOptions, stage: Stage, runs: Collection[int], on_progress: Progress = silent
+) -> PassResult:
     """Take the runs of the failure log of ``stage``, or ``runs``, up again. Raise ArchiverError as ``once``."""
 
-    async def prepare(parts: Parts, _: Watcher) -> Task:
+    async def prepare(parts: Parts, _: Watcher) -> PassScope:
         await begin(parts)
         return await take_up(parts, stage, runs)
 
-    return await _pass("retry", settings, order, prepare, on_progress)
+    return await _pass("retry", settings, options, prepare, on_progress)
 
 
-async def take_up(parts: Parts, stage: Stage, named: Collection[int]) -> Task:
+async def take_up(parts: Parts, stage: Stage, named: Collection[int]) -> PassScope:
     """Take up the runs ``named``, or those of the failure log of ``stage``, again; the task says which were not."""
     chosen = frozenset(named) or await parts.journal.listed(stage)
     answers = [await _take_up(parts, stage, run) for run in sorted(chosen)]
     await parts.journal.hasten(chosen)
-    return Task(chosen, skipped=[answer for answer in answers if answer is not None])
+    return PassScope(chosen, skipped=[answer for answer in answers if answer is not None])
 
 
-async def _take_up(parts: Parts, stage: Stage, run: int) -> Skipped | None:
+async def _take_up(parts: Parts, stage: Stage, run: int) -> SkippedRun | None:
     """Take up ``run`` again: from its directory, if ``stage`` is the import and artdaqDB has lost it."""
     if stage is Stage.IMPORT:
         records = parts.settings.source_files.run_records_dir
@@ -153,7 +155,7 @@ async def _take_up(parts: Parts, stage: Stage, run: int) -> Skipped | None:
     return await operator_actions.retry(parts.journal, run, stage, log.get(TAGS[stage]))
 
 
-async def recover(settings: Settings, order: Order, stage: Stage, on_progress: Progress = silent) -> Pass:
+async def recover(settings: Settings, options: RunOptions, stage: Stage, on_progress: Progress = silent) -> PassResult:
     """Make journal, state file and failure log of ``stage`` anew from what its database holds.
 
     Every run that the database has and that is not verified goes through the stage again, which finds and proves it.
@@ -161,16 +163,16 @@ async def recover(settings: Settings, order: Order, stage: Stage, on_progress: P
     UconDBError or ArtdaqDBError when the database cannot tell.
     """
 
-    async def prepare(parts: Parts, watcher: Watcher) -> Task:
+    async def prepare(parts: Parts, watcher: Watcher) -> PassScope:
         await watcher.look_once()
         await begin(parts)
         on_progress(0, 0, "asking the databases what they hold")
         return await take_in_held(parts, stage)
 
-    return await _pass("recover", settings, order, prepare, on_progress)
+    return await _pass("recover", settings, options, prepare, on_progress)
 
 
-async def take_in_held(parts: Parts, stage: Stage) -> Task:
+async def take_in_held(parts: Parts, stage: Stage) -> PassScope:
     """Take in what the database of ``stage`` holds; the task has its runs, the failed ones are to be tried again.
 
     Raise UconDBError or ArtdaqDBError when it cannot tell.
@@ -188,7 +190,7 @@ async def take_in_held(parts: Parts, stage: Stage) -> Task:
     for row in await parts.journal.in_state(*RETRIABLE):
         if row.run in held and row.stage is stage:
             await operator_actions.retry(parts.journal, row.run, stage, logger)
-    return Task(held | missing, held=Held(len(held), verified))
+    return PassScope(held | missing, held=HeldRuns(len(held), verified))
 
 
 async def reconcile(settings: Settings, *, deep: bool, on_progress: Progress) -> Partition:
@@ -196,8 +198,8 @@ async def reconcile(settings: Settings, *, deep: bool, on_progress: Progress) ->
 
     Raise ArchiverError when one cannot tell, and when it is stopped: then with the exit code of the reason.
     """
-    async with _passing(settings, Order(until_idle=True), patience=0.0) as (parts, stopping):
-        async with given_up(stopping, 0.0, "every run was compared"):
+    async with _passing(settings, RunOptions(until_idle=True), patience=0.0) as (parts, shutdown):
+        async with given_up(shutdown, 0.0, "every run was compared"):
             found = await compare(parts, deep=deep, on_progress=on_progress)
         return found  # noqa: RET504 - the block may have been given up
 
@@ -209,7 +211,7 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
     on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
     records = parts.settings.source_files.run_records_dir
     found = await aside(lambda: scan(records))
-    sources = Sources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
+    sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     return await partition.reconcile(
         sources, deep=deep, on_progress=lambda done, of: on_progress(done, of, "blobs compared")
     )
@@ -217,18 +219,18 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
 
 @contextlib.asynccontextmanager
 async def _passing(
-    settings: Settings, order: Order, patience: float, command: str = ""
-) -> AsyncIterator[tuple[Parts, Stopping]]:
+    settings: Settings, options: RunOptions, patience: float, command: str = ""
+) -> AsyncIterator[tuple[Parts, Shutdown]]:
     """Open what a pass needs, for at most ``patience`` seconds once it is stopped; drain it when its lock file goes."""
-    stopping = Stopping(time.monotonic)
-    with signals(stopping):
+    shutdown = Shutdown(time.monotonic)
+    with signals(shutdown):
         async with (
-            leaving_in_time(settings, command, stopping, patience),
-            opened(settings, stopping, order, patience) as parts,
+            exit_in_time(settings, command, shutdown, patience),
+            opened(settings, shutdown, options, patience) as parts,
         ):
-            lock_watch = asyncio.create_task(drain_when_removed(parts.lock, stopping), name="lock")
+            lock_watch = asyncio.create_task(drain_when_removed(parts.lock, shutdown), name="lock")
             try:
-                yield parts, stopping
+                yield parts, shutdown
             finally:
                 lock_watch.cancel()
                 await asyncio.wait([lock_watch])
@@ -237,33 +239,33 @@ async def _passing(
 async def _pass(
     command: str,
     settings: Settings,
-    order: Order,
-    prepare: Callable[[Parts, Watcher], Awaitable[Task]],
+    options: RunOptions,
+    prepare: Callable[[Parts, Watcher], Awaitable[PassScope]],
     on_progress: Progress,
-) -> Pass:
+) -> PassResult:
     """Make one pass over the runs that ``prepare`` names, and say what became of them."""
-    task = Task(frozenset())
+    task = PassScope(frozenset())
     patience = settings.app.drain_timeout_seconds
-    async with _passing(settings, order, patience, command) as (parts, stopping):
+    async with _passing(settings, options, patience, command) as (parts, shutdown):
         begun = time.time()
-        async with parts.reporting.of_pass(stopping):
-            async with parts.draining_in_time(stopping):
-                task = await prepare(parts, Watcher(settings, parts.journal, stopping, clock=time.time))
+        async with parts.notifications.of_pass(shutdown):
+            async with parts.draining_in_time(shutdown):
+                task = await prepare(parts, Watcher(settings, parts.journal, shutdown, clock=time.time))
                 begun = time.time()
-                await _run(parts, order, stopping, only=task.runs, on_progress=on_progress)
+                await _run(parts, options, shutdown, only=task.runs, on_progress=on_progress)
             await finish(parts)
-        return await sum_up(parts, begun, task, stopping.reason)
+        return await sum_up(parts, begun, task, shutdown.reason)
 
 
-async def ask_around(parts: Parts) -> Task:
+async def ask_around(parts: Parts) -> PassScope:
     """Ask directories, artdaqDB and UconDB what became of the runs that are verified.
 
     Raise ArtdaqDBError when it cannot tell.
     """
     await adopt_archived(parts.journal, parts.artdaqdb)
-    amiss = await find_amiss(parts.journal, parts.artdaqdb, parts.settings.source_files.run_records_dir)
+    amiss = await find_anomalies(parts.journal, parts.artdaqdb, parts.settings.source_files.run_records_dir)
     await _find_missing(parts)
-    return Task(amiss=amiss)
+    return PassScope(amiss=amiss)
 
 
 async def _find_missing(parts: Parts) -> None:
@@ -277,7 +279,7 @@ async def _find_missing(parts: Parts) -> None:
 
 
 async def _run(
-    parts: Parts, order: Order, stopping: Stopping, *, only: frozenset[int] | None, on_progress: Progress
+    parts: Parts, options: RunOptions, shutdown: Shutdown, *, only: frozenset[int] | None, on_progress: Progress
 ) -> None:
     """Run the stages until nothing is left to do."""
     async with asyncio.TaskGroup() as group:
@@ -285,13 +287,13 @@ async def _run(
             await parts.migration.gate.probe()
         attending = [
             group.create_task(parts.attend(), name="gate"),
-            group.create_task(_tell_progress(parts, only, stopping, on_progress), name="progress"),
+            group.create_task(_tell_progress(parts, only, shutdown, on_progress), name="progress"),
         ]
-        if only is None and order.importing:
-            await parts.first_phases(stopping, once=True)
+        if only is None and options.importing:
+            await parts.first_phases(shutdown, once=True)
         for runner in parts.runners:
             runner.only = only
-            if runner.stage is not Stage.IMPORT or order.importing:
+            if runner.stage is not Stage.IMPORT or options.importing:
                 await runner.run()
         for task in attending:
             task.cancel()
@@ -302,12 +304,12 @@ async def on_their_way(parts: Parts, only: Collection[int] | None) -> dict[State
     return await parts.journal.on_their_way(time.time() + parts.settings.app.retry_delay_seconds, only)
 
 
-async def _tell_progress(parts: Parts, only: Collection[int] | None, stopping: Stopping, on_progress: Progress) -> None:
+async def _tell_progress(parts: Parts, only: Collection[int] | None, shutdown: Shutdown, on_progress: Progress) -> None:
     """Tell how far the runs (of ``only``, if given) are, until cancelled."""
     distance = Distance()
     while True:
         done, of, what = distance.of(await on_their_way(parts, only))
-        on_progress(done, of, f"finishing what is in hand: {what}" if stopping.asked else what)
+        on_progress(done, of, f"finishing what is in hand: {what}" if shutdown.asked else what)
         await asyncio.sleep(PROGRESS_SECONDS)
 
 
@@ -325,12 +327,12 @@ class Distance:
         return self.most - left, self.most, what
 
 
-async def sum_up(parts: Parts, begun: float, task: Task, stopped: Reason | None = None) -> Pass:
+async def sum_up(parts: Parts, begun: float, task: PassScope, stopped: ShutdownReason | None = None) -> PassResult:
     """Say what became of the runs of ``task`` since ``begun``, in epoch seconds."""
     gate = None if parts.migration is None else parts.migration.gate
     waiting = gate is not None and gate.shut
     found = await parts.journal.outcome(begun, (*TROUBLE, State.IMPORTED) if waiting else TROUBLE, task.runs)
-    return Pass(
+    return PassResult(
         imported=found.imported,
         verified=found.verified,
         open=found.open,

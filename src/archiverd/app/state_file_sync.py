@@ -26,7 +26,7 @@ async def begin(parts: Parts) -> None:
     """
     if not await parts.journal.has_taken_over():
         try:
-            await parts.books.take_over()
+            await parts.state_files.take_over()
         except OSError as error:
             _say(error)
         await adopt_archived(parts.journal, parts.artdaqdb)
@@ -34,7 +34,7 @@ async def begin(parts: Parts) -> None:
     await _balance(parts)
 
 
-async def keep_books(parts: Parts) -> None:
+async def keep_state_files(parts: Parts) -> None:
     """Keep the books until cancelled. Trouble that passes is said once, and tried again.
 
     Raise ArchiverError when the journal is damaged: only a new start mends that.
@@ -53,7 +53,7 @@ async def finish(parts: Parts) -> None:
 async def _balance(parts: Parts, *, quiet: bool = False) -> bool:
     """Balance the books once; tell whether that could be done."""
     try:
-        await parts.books.balance()
+        await parts.state_files.balance()
     except (ArchiverError, OSError) as error:
         if isinstance(error, ArchiverError) and error.retry is not Retry.TRANSIENT:
             raise

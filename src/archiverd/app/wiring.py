@@ -10,26 +10,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
-from archiverd.app.call_observer import Contact, listened
+from archiverd.app.call_observer import LastContact, observed
 from archiverd.artdaqdb.backends import make_artdaqdb
 from archiverd.artdaqdb.schema import Schema, load_schema
 from archiverd.config.paths import journal_path, lock_path, stage_files
 from archiverd.core.environment import Environment
-from archiverd.core.errors import ArchiverError, Retry, told_as
+from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.machine import Effect, Stage
-from archiverd.core.priority import Patience, longest_wait
+from archiverd.core.priority import RetrySchedule, longest_wait
 from archiverd.detached import aside
 from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
-from archiverd.journal.state_files import TAGS, Books
+from archiverd.journal.state_files import TAGS, StateFiles
 from archiverd.journal.summaries import ARTDAQDB, UCONDB
-from archiverd.notify.notifications import Reporting, make_carbon, make_reporting
+from archiverd.notify.notifications import Notifications, make_carbon, make_notifications
 from archiverd.pipeline import operator_actions
-from archiverd.pipeline.failure_policy import Failing
-from archiverd.pipeline.fault_injection import Drill
+from archiverd.pipeline.failure_policy import FailurePolicy
+from archiverd.pipeline.fault_injection import FaultInjector
 from archiverd.pipeline.first_phase import FirstPhase
 from archiverd.pipeline.gate import Gate
-from archiverd.pipeline.importer import Importer, no_drill
+from archiverd.pipeline.importer import Importer, no_fault
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import PAUSE_SECONDS, StageRunner
 from archiverd.process import work_dir
@@ -41,11 +41,11 @@ from archiverd.ucondb.client import make_ucondb
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from archiverd.app.call_observer import Call
+    from archiverd.app.call_observer import ObservedCall
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.config import Settings
     from archiverd.notify.carbon import CarbonSender
-    from archiverd.process.shutdown import Stopping
+    from archiverd.process.shutdown import Shutdown
     from archiverd.ucondb.port import UconDB
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ QUEUE_LIMIT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunOptions:
     """What a process is asked to do."""
 
     importing: bool = True
@@ -90,13 +90,13 @@ class Parts:
     settings: Settings
     lock: LockFile
     journal: Journal
-    books: Books
+    state_files: StateFiles
     artdaqdb: ArtdaqDB
     importing: StageRunner
     migration: Migration | None
     """None when nothing is to be migrated."""
-    reporting: Reporting
-    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    notifications: Notifications
+    contacts: Mapping[str, LastContact] = field(default_factory=dict)
     """When each database was last called, and how that ended."""
 
     @property
@@ -104,12 +104,12 @@ class Parts:
         """The stages there are."""
         return (self.importing,) if self.migration is None else (self.importing, self.migration.runner)
 
-    async def first_phases(self, stopping: Stopping, *, once: bool = False) -> None:
+    async def first_phases(self, shutdown: Shutdown, *, once: bool = False) -> None:
         """Take runs that have started through their first phase, until a drain (or, ``once``, while any is due).
 
         Raise ArchiverError when the journal is damaged, and ``once`` when it cannot be written.
         """
-        while self.migration is not None and self.migration.first_phase is not None and not stopping.asked:
+        while self.migration is not None and self.migration.first_phase is not None and not shutdown.asked:
             try:
                 run = await self.journal.next_first_phase()
                 if run is not None:
@@ -119,16 +119,16 @@ class Parts:
                 if once or error.retry is not Retry.TRANSIENT:
                     raise
                 log.failure(log.get("Migration"), error)
-                await stopping.rest(PAUSE_SECONDS)
+                await shutdown.rest(PAUSE_SECONDS)
             if once:
                 return
-            await stopping.rest(LOOK_SECONDS)
+            await shutdown.rest(LOOK_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def draining_in_time(self, stopping: Stopping) -> AsyncIterator[None]:
+    async def draining_in_time(self, shutdown: Shutdown) -> AsyncIterator[None]:
         """Cut the block short when a drain takes longer than it may, and say what is left to the next start."""
         seconds = self.settings.app.drain_timeout_seconds
-        async with drain_limit(stopping, seconds) as limit:
+        async with drain_limit(shutdown, seconds) as limit:
             yield
         if limit.expired():
             left = sorted(run for runner in self.runners for run in runner.in_hand)
@@ -150,20 +150,20 @@ def make_gate(settings: Settings, ucondb: UconDB, on_news: Callable[[], None]) -
     async def probe(*, login_only: bool) -> None:
         await (ucondb.check_login() if login_only else ucondb.check_server())
 
-    around = Environment(time.time, time.monotonic, random.uniform)
-    return Gate("UconDB", settings.ucon_db.max_concurrent_uploads, probe, around, log.get("Migration"), on_news)
+    environment = Environment(time.time, time.monotonic, random.uniform)
+    return Gate("UconDB", settings.ucon_db.max_concurrent_uploads, probe, environment, log.get("Migration"), on_news)
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, stopping: Stopping, order: Order, patience: float) -> AsyncIterator[Parts]:
+async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, patience: float) -> AsyncIterator[Parts]:
     """Take the lock, open everything, give the parts, and close everything in the opposite order.
 
     A stop gives opening the databases up after ``patience`` seconds. Raise ArchiverError (LockExistsError,
     ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
     work_dir.prepare(settings.app)
-    async with starting(stopping, patience, "reading schema.fcl", "schema.fcl was read"):
-        with told_as("Import"):
+    async with starting(shutdown, patience, "reading schema.fcl", "schema.fcl was read"):
+        with error_stage("Import"):
             schema = await aside(lambda: load_schema(settings.artdaq_db.fcl_conf_dir))
     async with contextlib.AsyncExitStack() as stack:
         lock = LockFile(lock_path(settings))
@@ -186,37 +186,37 @@ async def opened(settings: Settings, stopping: Stopping, order: Order, patience:
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        contacts, carbon = {ARTDAQDB: Contact(), UCONDB: Contact()}, make_carbon(settings)
+        contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, make_carbon(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
-        async with starting(stopping, patience, "opening artdaqDB", "artdaqDB was open"):
-            with told_as("Import"):
+        async with starting(shutdown, patience, "opening artdaqDB", "artdaqDB was open"):
+            with error_stage("Import"):
                 await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
-        maker = _Maker(settings, journal, artdaqdb, stopping, order)
+        maker = _Maker(settings, journal, artdaqdb, shutdown, options)
         importer = maker.importer(schema)
         migration = None
-        if order.migrating:
+        if options.migrating:
             _warn_of_tls(settings)
             pending = None
-            async with starting(stopping, patience, "making the client of UconDB", "the client of UconDB was made"):
+            async with starting(shutdown, patience, "making the client of UconDB", "the client of UconDB was made"):
                 ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB], carbon))
                 if folder := settings.ucon_db.pending_folder_name:
                     client = make_ucondb(settings, folder)
                     pending = await _connected(stack, _noted(client, contacts[UCONDB], carbon))
             migration = maker.migration(ucondb, pending, importer, wakes[Effect.WAKE_MIGRATE])
         importing = maker.runner(Stage.IMPORT, importer, settings.app.parallel_workers, wakes[Effect.WAKE_IMPORT], None)
-        books = make_books(settings, journal)
+        state_files = make_state_files(settings, journal)
         gate = None if migration is None else migration.gate
-        reporting = make_reporting(settings, journal, carbon, lambda: None if gate is None else not gate.shut)
-        yield Parts(settings, lock, journal, books, artdaqdb, importing, migration, reporting, contacts)
+        notifications = make_notifications(settings, journal, carbon, lambda: None if gate is None else not gate.shut)
+        yield Parts(settings, lock, journal, state_files, artdaqdb, importing, migration, notifications, contacts)
 
 
-def _noted(port: T, contact: Contact, carbon: CarbonSender | None) -> T:
+def _noted(port: T, contact: LastContact, carbon: CarbonSender | None) -> T:
     """Return a database's port, with every call of it noted, and timed where figures are wanted."""
     adapter = type(port).__name__
 
-    def on_call(call: Call) -> None:
+    def on_call(call: ObservedCall) -> None:
         contact.note(call, time.time())
         subject = call.subject if isinstance(call.subject, (int, str)) else ""
         how = "answered" if call.error is None else f"failed: {type(call.error).__name__}"
@@ -224,29 +224,29 @@ def _noted(port: T, contact: Contact, carbon: CarbonSender | None) -> T:
         if carbon is not None:
             carbon.put(f"{adapter}.{call.method}.duration_ms", 1000.0 * call.seconds)
 
-    return listened(port, on_call)
+    return observed(port, on_call)
 
 
 async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB:
     """Open a client until the stack is unwound."""
-    with told_as("Migration"):
+    with error_stage("Migration"):
         await ucondb.open()
     stack.push_async_callback(ucondb.close)
     return ucondb
 
 
-def _patience(settings: Settings) -> Patience:
+def _patience(settings: Settings) -> RetrySchedule:
     """Return how failures are waited out."""
-    return Patience(settings.app.run_process_retries, settings.app.retry_delay_seconds)
+    return RetrySchedule(settings.app.run_process_retries, settings.app.retry_delay_seconds)
 
 
-def make_books(settings: Settings, journal: Journal) -> Books:
+def make_state_files(settings: Settings, journal: Journal) -> StateFiles:
     """Return the keeper of the state files and failure logs."""
 
     async def retry(run: int, stage: Stage) -> None:
         await operator_actions.retry(journal, run, stage, log.get(TAGS[stage]))
 
-    return Books(journal, RealDisk(), stage_files(settings), retry)
+    return StateFiles(journal, RealDisk(), stage_files(settings), retry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +256,12 @@ class _Maker:
     settings: Settings
     journal: Journal
     artdaqdb: ArtdaqDB
-    stopping: Stopping
-    order: Order
+    shutdown: Shutdown
+    options: RunOptions
 
     @property
-    def failing(self) -> Failing:
-        return Failing(_patience(self.settings), time.time, random.uniform)
+    def failing(self) -> FailurePolicy:
+        return FailurePolicy(_patience(self.settings), time.time, random.uniform)
 
     def importer(self, schema: Schema) -> Importer:
         """Make the import stage."""
@@ -280,7 +280,7 @@ class _Maker:
             converted=settings.fhiclize_generate,
             unmatched=settings.artdaq_db.unmatched,
             cache=Cache(),
-            drill=Drill(settings.app_fuzz, random.uniform) if self.order.drilling else no_drill,
+            drill=FaultInjector(settings.app_fuzz, random.uniform) if self.options.drilling else no_fault,
         )
 
     def migration(self, ucondb: UconDB, pending: UconDB | None, importer: Importer, wake: asyncio.Event) -> Migration:
@@ -293,7 +293,7 @@ class _Maker:
             ucondb=ucondb,
             gate=gate,
             failing=self.failing,
-            required=settings.validation.required if self.order.validating else None,
+            required=settings.validation.required if self.options.validating else None,
             monotonic=time.monotonic,
         )
         workers = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
@@ -313,10 +313,10 @@ class _Maker:
             workers=workers,
             capacity=min(app.batch_size, QUEUE_LIMIT),
             clock=time.time,
-            stopping=self.stopping,
+            shutdown=self.shutdown,
             logger=log.get(TAGS[stage]),
             gate=gate,
-            until_idle=self.order.until_idle,
+            until_idle=self.options.until_idle,
             patience_seconds=app.retry_delay_seconds,
             quick_retries=app.run_process_retries,
             wake=wake,

@@ -29,7 +29,7 @@ FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DocumentPlace:
     """Where a document belongs: its object id, collection, configuration, version, run and time of storing."""
 
     oid: str
@@ -50,7 +50,7 @@ def text(value: str) -> str:
     return '"' + _ESCAPED.sub(lambda match: _ESCAPES[match.group()], value) + '"'
 
 
-def stored(entity: Entity, place: Place) -> bytes:
+def stored(entity: Entity, place: DocumentPlace) -> bytes:
     """Return the document of ``entity``. Raise FhiclError, naming the entity's file, if its text is not FHiCL."""
     parts = fhicl.convert(entity.fcl, f"{entity.name}.fcl")
     name, stamp, version = text(entity.name), text(place.stamp), text(place.version)

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from archiverd import fhicl
-from archiverd.artdaqdb.documents import Place, stored
+from archiverd.artdaqdb.documents import DocumentPlace, stored
 from archiverd.artdaqdb.port import ArchivedRun
 from archiverd.core.errors import ArtdaqDBError, Retry
 
@@ -130,5 +130,5 @@ def no_run_to_export(run: int) -> ArtdaqDBError:
 
 def _exported(entity: Entity) -> bytes:
     """Return an entity's FHiCL as artdaqDB would export it."""
-    document = stored(entity, Place("0" * 24, entity.collection, "0/x", "0/x", 0, ""))
+    document = stored(entity, DocumentPlace("0" * 24, entity.collection, "0/x", "0/x", 0, ""))
     return fhicl.from_json(document, f"{entity.name}.fcl")

@@ -27,25 +27,25 @@ REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Amiss:
+class Anomaly:
     """A verified run that is not as it should be any more; UconDB has its proven bytes all the same."""
 
     run: int
     state: str
     error: str
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {"run": self.run, "state": self.state, "error": self.error, "remedy": REMEDIES[self.state]}
 
 
-def find_reused(records: Path, starts: Mapping[int, str]) -> list[Amiss]:
+def find_reused(records: Path, starts: Mapping[int, str]) -> list[Anomaly]:
     """Return those of the archived runs whose directories hold the record of another run now. Blocking.
 
     ``starts`` has the start line of each as it was archived.
     """
     found = ((run, holds_another(records / str(run), archived)) for run, archived in sorted(starts.items()))
-    return [Amiss(run, REUSED, another) for run, another in found if another]
+    return [Anomaly(run, REUSED, another) for run, another in found if another]
 
 
 def holds_another(directory: Path, archived: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.audit import anomalies
-from archiverd.audit.anomalies import DIFFERS_ARTDAQDB, MISSING_ARTDAQDB, Amiss
+from archiverd.audit.anomalies import DIFFERS_ARTDAQDB, MISSING_ARTDAQDB, Anomaly
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, strays
 from archiverd.detached import aside
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow, StoryLine
-    from archiverd.ucondb.port import Found, UconDB
+    from archiverd.ucondb.port import StoredVersion, UconDB
 
 FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
 """The states in which a run may stand when everything is in order."""
@@ -79,7 +79,7 @@ class Partition:
     """Runs of which artdaqDB and UconDB hold different contents; superseded ones do by intention. Only when deep."""
     compared: int
     """How many blobs were read back and compared."""
-    amiss: tuple[Amiss, ...]
+    amiss: tuple[Anomaly, ...]
     """What there is to say of single runs, ascending."""
 
     @property
@@ -87,7 +87,7 @@ class Partition:
         """Whether every run is verified, open, ignored or waived."""
         return all(state in FINE for state in self.states)
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return the partition as JSON has it (`reconcile --json`)."""
         return {
             "version": 1,
@@ -97,12 +97,12 @@ class Partition:
             "only_ucondb": list(self.only_ucondb),
             "differing": list(self.differing),
             "compared": self.compared,
-            "amiss": [one.told() for one in self.amiss],
+            "amiss": [one.to_json() for one in self.amiss],
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class ComparedSources:
     """What is compared."""
 
     journal: Journal
@@ -113,7 +113,7 @@ class Sources:
     """The runs that have a directory now."""
 
 
-async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
     """Compare the sources run by run; ``deep`` reads every blob back.
 
     ``on_progress`` gets how many blobs of how many were compared. Raise UconDBError or ArtdaqDBError when a source
@@ -132,7 +132,7 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
     if deep:
         named, unlike = await _compare_all(sources, rows, named, both, on_progress)
         differing = tuple(sorted(unlike))
-        found += [Amiss(run, DIFFERS_ARTDAQDB, unlike[run]) for run in differing if named[run] == DIFFERS_ARTDAQDB]
+        found += [Anomaly(run, DIFFERS_ARTDAQDB, unlike[run]) for run in differing if named[run] == DIFFERS_ARTDAQDB]
     return Partition(
         {name: tuple(sorted(run for run in named if named[run] == name)) for name in sorted(set(named.values()))},
         tuple(sorted(archived.keys() - held.keys())),
@@ -143,7 +143,7 @@ async def reconcile(sources: Sources, *, deep: bool, on_progress: Callable[[int,
     )
 
 
-async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, Found]:
+async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, StoredVersion]:
     """Return what UconDB holds under run numbers; the absence of those in ``runs`` is proven."""
     listed = dict(await ucondb.list_keys())
     unlisted = [str(run) for run in runs if str(run) not in listed]
@@ -151,7 +151,7 @@ async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, Found]:
     return numbered(listed)
 
 
-def numbered(listed: Mapping[str, Found]) -> dict[int, Found]:
+def numbered(listed: Mapping[str, StoredVersion]) -> dict[int, StoredVersion]:
     """Return what UconDB lists under run numbers as we write them; other keys are none of our business."""
     return {run: found for key, found in listed.items() if (run := is_run_name(key)) is not None}
 
@@ -160,7 +160,7 @@ def _name(
     run: int,
     row: RunRow | None,
     archived: Collection[int],
-    held: Mapping[int, Found],
+    held: Mapping[int, StoredVersion],
     directories: frozenset[int],
 ) -> str:
     """Return the one state a run is in."""
@@ -178,7 +178,7 @@ def _name(
 
 
 async def _compare_all(
-    sources: Sources,
+    sources: ComparedSources,
     rows: Mapping[int, RunRow],
     named: Mapping[int, str],
     both: Collection[int],
@@ -208,7 +208,7 @@ async def _compare_all(
     return after, differing
 
 
-async def _unlike(sources: Sources, run: int, blob: bytes) -> str:
+async def _unlike(sources: ComparedSources, run: int, blob: bytes) -> str:
     """Say in what artdaqDB's export of a run, packed when the blob was, is not the blob; empty if it is.
 
     Raise ArtdaqDBError when artdaqDB cannot tell just now.
@@ -226,7 +226,7 @@ async def _unlike(sources: Sources, run: int, blob: bytes) -> str:
     return "" if packed.blob == blob else _OTHER_CONTENT
 
 
-async def _hold_to_its_word(sources: Sources, row: RunRow, blob: bytes, unlike: str) -> str:
+async def _hold_to_its_word(sources: ComparedSources, row: RunRow, blob: bytes, unlike: str) -> str:
     """Return the state of a run that is called verified; a superseded one has other content by intention.
 
     While UconDB has the bytes that were proven it is artdaqDB that changed.

@@ -6,12 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.audit.anomalies import MISSING_ARTDAQDB, REMEDIES, Amiss, find_reused, holds_another
+from archiverd.audit.anomalies import MISSING_ARTDAQDB, REMEDIES, Anomaly, find_reused, holds_another
 from archiverd.core import runset
 from archiverd.core.machine import Event, State
 from archiverd.detached import aside
 from archiverd.journal.rows import Move
-from archiverd.pipeline.operator_actions import ANEW, Skipped
+from archiverd.pipeline.operator_actions import ANEW, SkippedRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
     return frozenset(unknown)
 
 
-async def find_amiss(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Amiss, ...]:
+async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Anomaly, ...]:
     """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
     starts = await journal.verified_starts()
     lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
@@ -59,10 +59,10 @@ async def find_amiss(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tup
         _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
     if lost:
         _stage_log.error(f"{REMEDIES[MISSING_ARTDAQDB]}: {runset.show(lost)}", runs=len(lost))
-    return (*reused, *(Amiss(run, MISSING_ARTDAQDB, "") for run in lost))
+    return (*reused, *(Anomaly(run, MISSING_ARTDAQDB, "") for run in lost))
 
 
-async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> Skipped | bool:
+async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> SkippedRun | bool:
     """Send ``run`` on its way to artdaqDB again if that has lost it; return whether it has, or why that cannot be done.
 
     UconDB's version is only compared then (I5). Raise ArtdaqDBError when artdaqDB cannot tell.
@@ -72,9 +72,9 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
         return False
     directory = records / str(run)
     if not await aside(directory.is_dir):
-        return Skipped(run, _NO_DIRECTORY.format(run=run), failed=True)
+        return SkippedRun(run, _NO_DIRECTORY.format(run=run), failed=True)
     if another := await aside(partial(holds_another, directory, row.start_line)):
-        return Skipped(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
+        return SkippedRun(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
     move = Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW)
     return bool(await journal.record_allowed(move))
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
-    from archiverd.app.dry_run import Outlook
-    from archiverd.app.operations import Pass
+    from archiverd.app.dry_run import DryRun
+    from archiverd.app.operations import PassResult
     from archiverd.cli.daemon_client import Told
     from archiverd.cli.main import Globals
     from archiverd.cli.terminal import Progress
@@ -80,22 +80,22 @@ def once(
         raise click.UsageError("--import-only and --migrate-only exclude each other")
     settings, _ = globals_.settings(migrating=dry_run and not import_only)
     if dry_run:
-        from archiverd.app.dry_run import look_ahead  # noqa: PLC0415
+        from archiverd.app.dry_run import plan_pass  # noqa: PLC0415
 
-        return _tell_outlook(look_ahead(settings, importing=not migrate_only, migrating=not import_only), as_json)
+        return _tell_outlook(plan_pass(settings, importing=not migrate_only, migrating=not import_only), as_json)
 
-    def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
+    def begin(on_progress: Progress) -> Coroutine[Any, Any, PassResult]:
         from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
-        from archiverd.app.wiring import Order  # noqa: PLC0415
+        from archiverd.app.wiring import RunOptions  # noqa: PLC0415
 
-        order = Order(
+        options = RunOptions(
             importing=not migrate_only,
             migrating=not import_only,
             validating=validate,
             drilling=not incremental,
             until_idle=True,
         )
-        return operations.once(settings, order, incremental=incremental, on_progress=on_progress)
+        return operations.once(settings, options, incremental=incremental, on_progress=on_progress)
 
     alone = _recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
     told = through_daemon(settings, "once", {"incremental": incremental}, alone)
@@ -119,13 +119,13 @@ def retry(globals_: Globals, stage: str, runs: tuple[int, ...], as_json: bool) -
 
     settings, _ = globals_.settings(migrating=False)
 
-    def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
+    def begin(on_progress: Progress) -> Coroutine[Any, Any, PassResult]:
         from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
-        from archiverd.app.wiring import Order  # noqa: PLC0415
+        from archiverd.app.wiring import RunOptions  # noqa: PLC0415
 
         migrating = not missing_for_migration(settings)
-        order = Order(importing=stage == "import", migrating=migrating, drilling=False, until_idle=True)
-        return operations.retry(settings, order, Stage(stage), runs, on_progress)
+        options = RunOptions(importing=stage == "import", migrating=migrating, drilling=False, until_idle=True)
+        return operations.retry(settings, options, Stage(stage), runs, on_progress)
 
     alone = _recorded(settings, "retry", begin, globals_.demand_migration if stage == "migrate" else None)
     told = through_daemon(settings, "retry", {"stage": stage, "runs": list(runs)}, alone)
@@ -146,12 +146,12 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
     migrating = stage == "migrate"
     settings, _ = globals_.settings(migrating=False)
 
-    def begin(on_progress: Progress) -> Coroutine[Any, Any, Pass]:
+    def begin(on_progress: Progress) -> Coroutine[Any, Any, PassResult]:
         from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
-        from archiverd.app.wiring import Order  # noqa: PLC0415
+        from archiverd.app.wiring import RunOptions  # noqa: PLC0415
 
-        order = Order(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
-        return operations.recover(settings, order, Stage(stage), on_progress)
+        options = RunOptions(importing=not migrating, migrating=migrating, drilling=False, until_idle=True)
+        return operations.recover(settings, options, Stage(stage), on_progress)
 
     alone = _recorded(settings, "recover", begin, globals_.demand_migration if migrating else None)
     told = through_daemon(settings, "recover", {"stage": stage}, alone)
@@ -161,7 +161,7 @@ def recover(globals_: Globals, stage: str, as_json: bool) -> int:
 def _recorded(
     settings: Settings,
     command: str,
-    begin: Callable[[Progress], Coroutine[Any, Any, Pass]],
+    begin: Callable[[Progress], Coroutine[Any, Any, PassResult]],
     demand: Callable[[], None] | None,
 ) -> Callable[[Progress], Told]:
     """Return what makes a pass and returns what it did; how it ended is recorded, in the log file too.
@@ -177,12 +177,12 @@ def _recorded(
             work_dir.prepare(settings.app)
             did = run_now(begin(on_progress))
             ending.exit_code = did.exit_code
-        return did.told()
+        return did.to_json()
 
     return alone
 
 
-def _tell_outlook(found: Outlook, as_json: bool) -> int:
+def _tell_outlook(found: DryRun, as_json: bool) -> int:
     """Print what a pass would do."""
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
 

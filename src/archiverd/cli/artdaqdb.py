@@ -13,7 +13,7 @@ from archiverd.core.errors import ArchiverError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archiverd.artdaqdb.filesystem.check import Finding
+    from archiverd.artdaqdb.filesystem.check import Defect
     from archiverd.cli.main import Globals
 
 
@@ -77,7 +77,7 @@ def rebuild_index(globals_: Globals, collection: str, as_json: bool) -> None:
     click.echo(f"{made.indexed} documents indexed", err=True)
 
 
-def _told(finding: Finding) -> dict[str, str]:
+def _told(finding: Defect) -> dict[str, str]:
     """Return a finding as JSON has it."""
     return {"path": str(finding.path), "what": finding.what}
 

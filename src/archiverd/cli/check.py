@@ -58,10 +58,10 @@ def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | No
     log.configure(globals_.level or "ERROR", globals_.log_format)  # type: ignore[arg-type]
     if bundle is not None:
         refuse_if_there(bundle)
-    findings = run_now(checkup.visit(subject, (lambda _: None) if as_json else _tell))
+    findings = run_now(checkup.examine_all(subject, (lambda _: None) if as_json else _tell))
     right = checkup.holds(findings)
     if as_json:
-        click.echo(json.dumps(checkup.told(findings)))
+        click.echo(json.dumps(checkup.to_json(findings)))
     else:
         _sum_up(findings)
     if bundle is not None:

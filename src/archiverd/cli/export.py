@@ -37,7 +37,7 @@ def export(globals_: Globals, run: int, destination: Path, source: Source | None
     settings, _ = globals_.settings(migrating=False)
     done = run_now(files.export(settings, run, destination, source))
     if as_json:
-        click.echo(json.dumps(done.told()))
+        click.echo(json.dumps(done.to_json()))
     else:
         _tell(done)
     if done.proven is False:

@@ -31,7 +31,7 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
 
     def alone(on_progress: Progress) -> Told:
         globals_.demand_migration()
-        return run_now(operations.reconcile(settings, deep=deep, on_progress=on_progress)).told()
+        return run_now(operations.reconcile(settings, deep=deep, on_progress=on_progress)).to_json()
 
     found = through_daemon(settings, "reconcile", {"deep": deep}, alone)
     if as_json:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from archiverd.cli.main import Globals
     from archiverd.config import Settings
-    from archiverd.status.probe import Look
+    from archiverd.status.probe import ProbeResult
 
     Told = Mapping[str, Any]
     """A part of what `status --json` prints (docs/commands.md)."""
@@ -104,17 +104,17 @@ def _stand_alone(globals_: Globals, daemon: Told | None, *, looking: bool, compa
     settings, _ = globals_.settings(migrating=False, logging=looking)
     with reading_if_there(journal_in(settings.app.work_dir)) as db:
         looks = _look(settings, db) if looking else None
-        return report.gather(settings, db, daemon, looks, comparing=comparing).told()
+        return report.gather(settings, db, daemon, looks, comparing=comparing).to_json()
 
 
-def _look(settings: Settings, db: Any) -> list[Look]:
+def _look(settings: Settings, db: Any) -> list[ProbeResult]:
     """Ask the sources now."""
     from archiverd.status import probe  # noqa: PLC0415 - heavy imports that plain `status` does without
 
     verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
     with progress_bar("status") as tell:
         tell(0, 0, "asking the databases what they hold")
-        return run_now(probe.look_alone(settings, verified))
+        return run_now(probe.probe_sources_alone(settings, verified))
 
 
 def _log_problems(globals_: Globals, problems: Sequence[Told]) -> None:

@@ -1,6 +1,7 @@
 """The older tool's config.yaml as an archiverd.toml: references stay as they are, and no secret is written.
 
-What is put otherwise, left out or worth knowing is said in ``Migrated.notes``; comments of the YAML are not kept.
+``ConvertedConfiguration.notes`` names what changes its form, what is left out and what is worth knowing. Comments of
+the YAML are not kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from archiverd.config.loader import LOG_FILE_NAME
 from archiverd.config.models import CONVERTED, Section, Settings
 from archiverd.config.older_tool import modernised, new_path
-from archiverd.config.sources import Sources
+from archiverd.config.sources import SettingSources
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.config.unknown_keys import refuse_unknown
 from archiverd.config.validation import validated
@@ -50,7 +51,7 @@ _REMARKS = {
 
 
 @dataclass(slots=True)
-class Migrated:
+class ConvertedConfiguration:
     """A converted configuration."""
 
     text: str = ""
@@ -61,14 +62,14 @@ class Migrated:
     """The environment variables it refers to."""
 
 
-def migrate(path: Path) -> Migrated:
+def migrate(path: Path) -> ConvertedConfiguration:
     """Convert the YAML file at ``path``. Raise ConfigurationError if it is none, or holds what nobody knows."""
     if not is_yaml(path):
         raise ConfigurationError(
             f"{path} is no configuration of the older tool: its name ends neither in .yaml nor in .yml",
             remedy="name the older tool's config.yaml",
         )
-    done = Migrated()
+    done = ConvertedConfiguration()
     sections = modernised(read_tables(path), done.notes.append)
     refuse_unknown(sections, path)
     sections = _moved_references(sections)
@@ -85,12 +86,12 @@ def migrate(path: Path) -> Migrated:
     return done
 
 
-def check(migrated: Migrated, path: Path) -> Settings:
+def check(migrated: ConvertedConfiguration, path: Path) -> Settings:
     """Return the settings that a converted configuration stands for. Raise ConfigurationError if it is not right.
 
     ``path`` is named in the error.
     """
-    return validated(expand(tomllib.loads(migrated.text), os.environ), Sources(path))
+    return validated(expand(tomllib.loads(migrated.text), os.environ), SettingSources(path))
 
 
 def _moved_references(value: Any) -> Any:
@@ -104,7 +105,7 @@ def _moved_references(value: Any) -> Any:
     return _PARAMETER.sub(lambda match: "${" + ".".join(new_path(tuple(match[1].split(".")))), value)
 
 
-def _say_where_the_log_is(sections: dict[str, Any], done: Migrated) -> None:
+def _say_where_the_log_is(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
     """Write down the log file, which a YAML configuration has without saying so."""
     app = sections.setdefault("app", {})
     if "log_file" not in app:
@@ -116,7 +117,7 @@ def _say_where_the_log_is(sections: dict[str, Any], done: Migrated) -> None:
         del app["log_file"]
 
 
-def _tidy_converters(sections: dict[str, Any], done: Migrated) -> None:
+def _tidy_converters(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
     """Drop the endings in ``fhiclize_generate``; say which converters it leaves out and which names mean nothing."""
     listed = sections.get("fhiclize_generate")
     if not isinstance(listed, list):
@@ -136,7 +137,7 @@ def _tidy_converters(sections: dict[str, Any], done: Migrated) -> None:
         )
 
 
-def _take_out_secrets(sections: dict[str, Any], done: Migrated) -> None:
+def _take_out_secrets(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
     """Put references in the place of secrets that stand in the file."""
     for path, variable in VARIABLES.items():
         *above, key = path

@@ -12,10 +12,10 @@ from archiverd.config.unknown_keys import nearest, unknown, unknown_error
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from archiverd.config.sources import Names, Sources
+    from archiverd.config.sources import Names, SettingSources
 
 
-def refuse_unknown_variables(sources: Sources) -> None:
+def refuse_unknown_variables(sources: SettingSources) -> None:
     """Raise ConfigurationError for a variable that names a key, or nearly names a section, and is not right.
 
     What resembles no section is somebody else's, or nobody's: `archiverd check` warns of it.
@@ -33,7 +33,7 @@ def refuse_unknown_variables(sources: Sources) -> None:
         raise unknown_error(names, sources.named(name), near, known)
 
 
-def _refuse_what_is_not_json(name: str, names: Names, sources: Sources) -> None:
+def _refuse_what_is_not_json(name: str, names: Names, sources: SettingSources) -> None:
     """Raise ConfigurationError for a variable that names a whole section, or a list, and holds no JSON of that form."""
     kind: object = Settings
     for part in names:

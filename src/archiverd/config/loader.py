@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd.config.older_tool import modernised, new_path
 from archiverd.config.secrecy import HIDDEN, is_secret, without_login
-from archiverd.config.sources import Sources
+from archiverd.config.sources import SettingSources
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.config.validation import validated
 from archiverd.expansion import expand
@@ -44,7 +44,7 @@ def load(
     the process's environment. Raise ConfigurationError that names file or variable, key, cause.
     """
     values, references = read_traced(path, tell)
-    settings = validated(values, Sources(path, references, environment), migrating=migrating)
+    settings = validated(values, SettingSources(path, references, environment), migrating=migrating)
     return _with_log_file(settings) if log_file or is_yaml(path) else settings
 
 

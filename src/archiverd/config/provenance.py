@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from archiverd.config.loader import read_traced
 from archiverd.config.models import Section, Settings
 from archiverd.config.secrecy import HIDDEN, without_login
-from archiverd.config.sources import Sources
+from archiverd.config.sources import SettingSources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,11 +36,11 @@ def origins(settings: Settings, path: Path, environment: EnvironmentFile | None 
     ``environment`` is the file whose variables stand in the process's environment.
     """
     values, references = read_traced(path)
-    yield from _origins((), settings, values, Sources(path, references, environment))
+    yield from _origins((), settings, values, SettingSources(path, references, environment))
 
 
 def _origins(
-    section: tuple[str, ...], model: Section | Settings, written: Mapping[str, Any], sources: Sources
+    section: tuple[str, ...], model: Section | Settings, written: Mapping[str, Any], sources: SettingSources
 ) -> Iterator[Origin]:
     """Yield the settings of a section and of those within it; ``written`` is what the file says of it."""
     for key, value in model:

@@ -33,7 +33,7 @@ def variable_of(names: Names) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SettingSources:
     """Where values may have come from."""
 
     path: Path

@@ -16,13 +16,13 @@ from archiverd.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from archiverd.config.sources import Sources
+    from archiverd.config.sources import SettingSources
 
 _ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+|[\w .'()-]*<[^\s<>@]+@[^\s<>@]+>")
 """``name@host`` or ``Name <name@host>``."""
 
 
-def validated(values: Mapping[str, Any], sources: Sources, *, migrating: bool = True) -> Settings:
+def validated(values: Mapping[str, Any], sources: SettingSources, *, migrating: bool = True) -> Settings:
     """Return the settings that ``values``, expanded, and the environment stand for; errors name the one of ``sources``.
 
     ``migrating`` demands what the migration stage needs. Raise ConfigurationError.
@@ -46,7 +46,7 @@ def validated(values: Mapping[str, Any], sources: Sources, *, migrating: bool = 
     return settings
 
 
-def _problems(error: ValidationError, sources: Sources) -> Iterator[tuple[str, str]]:
+def _problems(error: ValidationError, sources: SettingSources) -> Iterator[tuple[str, str]]:
     """Yield each problem in one short clause (a missing key reads ``work_dir is required``), and what to correct."""
     for problem in error.errors():
         names = _setting(problem["loc"])
@@ -89,7 +89,7 @@ def missing_for_migration(settings: Settings) -> list[str]:
     return [key for key, value in given.items() if not value]
 
 
-def _demand_ucondb(settings: Settings, sources: Sources) -> None:
+def _demand_ucondb(settings: Settings, sources: SettingSources) -> None:
     """Raise ConfigurationError if a key that migration needs is not set."""
     u = settings.ucon_db
     missing = missing_for_migration(settings)
@@ -106,7 +106,7 @@ def _demand_ucondb(settings: Settings, sources: Sources) -> None:
         )
 
 
-def _demand_reporting(settings: Settings, sources: Sources) -> None:
+def _demand_reporting(settings: Settings, sources: SettingSources) -> None:
     """Raise ConfigurationError if a way to tell people is enabled and lacks what it needs, or names no address."""
     email, slack, carbon = settings.reporting.email, settings.reporting.slack, settings.carbon
     given = {
@@ -135,7 +135,7 @@ def _demand_reporting(settings: Settings, sources: Sources) -> None:
         )
 
 
-def _refuse_impossible(settings: Settings, sources: Sources) -> None:
+def _refuse_impossible(settings: Settings, sources: SettingSources) -> None:
     """Raise ConfigurationError for settings that cannot stand together, or that this version cannot follow."""
     work, records = settings.app.work_dir.absolute(), settings.source_files.run_records_dir.absolute()
     if work == records or records in work.parents:

@@ -21,7 +21,7 @@ FORGETTING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class UploadLimit:
     """How many uploads may run at once, and what that rests on. Costs in seconds per byte."""
 
     most: int
@@ -31,7 +31,7 @@ class Pace:
     """Uploads in a row that were no slower than the best."""
 
 
-def finished(pace: Pace, seconds: float, size: int) -> Pace:
+def finished(pace: UploadLimit, seconds: float, size: int) -> UploadLimit:
     """Return the pace after an upload of ``size`` bytes that went well in ``seconds``."""
     cost = seconds / (size + ROUND_TRIP_BYTES)
     best = cost if pace.best is None else min(cost, pace.best + FORGETTING * (cost - pace.best))
@@ -45,6 +45,6 @@ def finished(pace: Pace, seconds: float, size: int) -> Pace:
     return replace(pace, best=best, flat=flat)
 
 
-def troubled(pace: Pace) -> Pace:
+def troubled(pace: UploadLimit) -> UploadLimit:
     """Return the pace after the server failed: half as many at once."""
     return replace(pace, flat=0, allowed=max(1, pace.allowed // 2))

@@ -86,7 +86,7 @@ class ArchiverError(Exception):
 
 
 @contextlib.contextmanager
-def told_as(stage: str) -> Iterator[None]:
+def error_stage(stage: str) -> Iterator[None]:
     """Let an error that leaves the block be told as one of ``stage``, e.g. ``Import``, unless it is one already."""
     try:
         yield

@@ -30,7 +30,7 @@ class Lane(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetrySchedule:
     """How failures are waited out: ``quick`` retries after ``delay`` seconds, then growing waits."""
 
     quick: int
@@ -42,7 +42,7 @@ def takes_oldest(picks: int) -> bool:
     return picks % OLDEST_EVERY == OLDEST_EVERY - 1
 
 
-def wait_before(attempt: int, patience: Patience, uniform: Callable[[float, float], float]) -> float:
+def wait_before(attempt: int, patience: RetrySchedule, uniform: Callable[[float, float], float]) -> float:
     """Return the seconds to wait after failed attempt number ``attempt`` (from 1).
 
     The first ``patience.quick`` failures wait ``patience.delay``; later ones double from there up to the cap,
@@ -55,6 +55,6 @@ def wait_before(attempt: int, patience: Patience, uniform: Callable[[float, floa
     return nominal * uniform(0.5, 1.0)
 
 
-def longest_wait(patience: Patience) -> float:
+def longest_wait(patience: RetrySchedule) -> float:
     """Return the most seconds a failed run can have to wait."""
     return max(BACKOFF_CAP_SECONDS, patience.delay)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.app import operations
-from archiverd.app.operations import Task
+from archiverd.app.operations import PassScope
 from archiverd.config.paths import journal_path
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
@@ -18,7 +18,7 @@ from archiverd.core.machine import ON_THEIR_WAY, Stage, State
 from archiverd.journal.reader import reading
 from archiverd.pipeline import operator_actions
 from archiverd.process import memory
-from archiverd.process.shutdown import Reason
+from archiverd.process.shutdown import ShutdownReason
 from archiverd.status import probe, report
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from archiverd.app.wiring import Parts
     from archiverd.control.server import Handler, Progress
-    from archiverd.process.shutdown import Stopping
-    from archiverd.status.probe import Look
+    from archiverd.process.shutdown import Shutdown
+    from archiverd.status.probe import ProbeResult
     from archiverd.watch.watcher import Watcher
 
 LOOK_SECONDS = 0.3
@@ -42,7 +42,7 @@ class Commands:
 
     parts: Parts
     watcher: Watcher
-    stopping: Stopping
+    shutdown: Shutdown
     begun: float
 
     @property
@@ -72,11 +72,11 @@ class Commands:
             "seconds": time.time() - self.begun,
             "rss_bytes": memory.resident_bytes(),
             "rss_limit_bytes": memory.allowed_bytes(),
-            "draining": self.stopping.asked,
+            "draining": self.shutdown.asked,
             "paused": any(runner.paused for runner in self.parts.runners),
             "in_hand": {str(runner.stage): sorted(runner.in_hand) for runner in self.parts.runners},
             "uploads_allowed": 0 if self.parts.migration is None else self.parts.migration.gate.allowed,
-            "contacts": {name: contact.told() for name, contact in self.parts.contacts.items()},
+            "contacts": {name: contact.to_json() for name, contact in self.parts.contacts.items()},
             "filesystem": await asyncio.to_thread(self._scanned),
         }
 
@@ -96,18 +96,18 @@ class Commands:
         if asked.get("looking") is True:
             known = [run for run, state in (await parts.journal.known()).items() if state is State.VERIFIED]
             ucondb = None if parts.migration is None else parts.migration.ucondb
-            looks = await probe.look(parts.settings, parts.artdaqdb, ucondb, known)
+            looks = await probe.probe_sources(parts.settings, parts.artdaqdb, ucondb, known)
         daemon = await self._about_itself()
         return await asyncio.to_thread(self._gather, daemon, looks, asked.get("comparing") is True)
 
-    def _gather(self, daemon: Mapping[str, object], looks: Sequence[Look] | None, comparing: bool) -> object:
+    def _gather(self, daemon: Mapping[str, object], looks: Sequence[ProbeResult] | None, comparing: bool) -> object:
         with reading(journal_path(self.parts.settings)) as db:
-            return report.gather(self.parts.settings, db, daemon, looks, comparing=comparing).told()
+            return report.gather(self.parts.settings, db, daemon, looks, comparing=comparing).to_json()
 
     async def drain(self, _: Mapping[str, object], __: Progress) -> object:
         """Finish what is in flight and in the queues, then leave with 0."""
         _log.info("asked to drain: finishing what is in flight and in the queues, then leaving")
-        self.stopping.ask(Reason.DRAIN_ASKED)
+        self.shutdown.ask(ShutdownReason.DRAIN_ASKED)
         return {"in_hand": sum(len(runner.in_hand) for runner in self.parts.runners)}
 
     async def pause(self, _: Mapping[str, object], __: Progress) -> object:
@@ -150,7 +150,7 @@ class Commands:
         progress(_told(0, 0, "looking at the run records"))
         await self.watcher.look_now()
         if asked.get("incremental") is True:
-            return await self._finish(Task(), progress)
+            return await self._finish(PassScope(), progress)
         progress(_told(0, 0, "asking artdaqDB and UconDB what they hold"))
         return await self._finish(await operations.ask_around(self.parts), progress)
 
@@ -164,9 +164,9 @@ class Commands:
         found = await operations.compare(
             self.parts, deep=asked.get("deep") is True, on_progress=lambda *told: progress(_told(*told))
         )
-        return found.told()
+        return found.to_json()
 
-    async def _finish(self, task: Task, progress: Progress) -> object:
+    async def _finish(self, task: PassScope, progress: Progress) -> object:
         """Wait until the runs of ``task`` are no longer on their way; tell how they ended.
 
         As in a pass of its own, a retry that is near is waited for. Raise ArchiverError if the daemon is paused, for
@@ -176,7 +176,7 @@ class Commands:
         self._wake()
         while left := await self._left(task.runs):
             progress(_told(*distance.of(left)))
-            if self.stopping.asked:
+            if self.shutdown.asked:
                 raise ArchiverError(
                     f"The daemon stops: runs wait that it does not take up any more ({sum(left.values())})",
                     remedy="nothing is lost: its next start takes them up; `archiverd status` tells when it runs",
@@ -188,7 +188,7 @@ class Commands:
                     remedy="`archiverd resume` lets it go on",
                 )
             await asyncio.sleep(LOOK_SECONDS)
-        return (await operations.sum_up(self.parts, begun, task)).told()
+        return (await operations.sum_up(self.parts, begun, task)).to_json()
 
     async def _left(self, only: Collection[int] | None) -> dict[State, int]:
         """Return how many runs (of ``only``, if given) are still waited for, by state."""

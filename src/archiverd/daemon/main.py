@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from archiverd import __version__, log
-from archiverd.app.state_file_sync import begin, finish, keep_books
-from archiverd.app.wiring import Order, Parts, opened
+from archiverd.app.state_file_sync import begin, finish, keep_state_files
+from archiverd.app.wiring import Parts, RunOptions, opened
 from archiverd.control.server import serving
 from archiverd.daemon.commands import Commands
 from archiverd.process import sd_notify
-from archiverd.process.exit_deadline import leaving_in_time
+from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import drain_when_removed
-from archiverd.process.shutdown import Reason, Stopping, signals, starting
-from archiverd.watch.late_stops import Latecomers
+from archiverd.process.shutdown import Shutdown, ShutdownReason, signals, starting
+from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -32,27 +32,27 @@ async def run(settings: Settings) -> int:
 
     Raise ArchiverError when it cannot start.
     """
-    stopping = Stopping(time.monotonic)
+    shutdown = Shutdown(time.monotonic)
     patience = settings.app.drain_timeout_seconds
-    with signals(stopping, on_hangup=_reopen_log):
+    with signals(shutdown, on_hangup=_reopen_log):
         async with (
-            leaving_in_time(settings, "run", stopping, patience),
-            opened(settings, stopping, Order(), patience) as parts,
+            exit_in_time(settings, "run", shutdown, patience),
+            opened(settings, shutdown, RunOptions(), patience) as parts,
         ):
-            watcher = Watcher(settings, parts.journal, stopping, clock=time.time)
-            async with starting(stopping, patience, "looking at the run records", "the run records were looked at"):
+            watcher = Watcher(settings, parts.journal, shutdown, clock=time.time)
+            async with starting(shutdown, patience, "looking at the run records", "the run records were looked at"):
                 await watcher.look_once(_ask_for_time)
-            async with starting(stopping, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
+            async with starting(shutdown, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
                 await begin(parts)
-            commands = Commands(parts, watcher, stopping, time.time())
+            commands = Commands(parts, watcher, shutdown, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             sd_notify.notify("READY=1", "STATUS=watching")
-            async with parts.reporting.of_daemon():
+            async with parts.notifications.of_daemon():
                 async with serving(settings.app.work_dir, commands.handlers):
-                    await _live(parts, watcher, Latecomers(settings, parts.journal, time.time), stopping)
+                    await _live(parts, watcher, LateStopWatcher(settings, parts.journal, time.time), shutdown)
                 await finish(parts)
             sd_notify.notify("STOPPING=1", "STATUS=closing")
-    reason = stopping.reason or Reason.DRAIN_ASKED
+    reason = shutdown.reason or ShutdownReason.DRAIN_ASKED
     _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")
     return reason.value
 
@@ -68,22 +68,22 @@ def _reopen_log() -> None:
     _log.info("hang-up: log file opened anew")
 
 
-async def _live(parts: Parts, watcher: Watcher, latecomers: Latecomers, stopping: Stopping) -> None:
+async def _live(parts: Parts, watcher: Watcher, latecomers: LateStopWatcher, shutdown: Shutdown) -> None:
     """Run every task until the drain is done, or its time is over."""
     extended = int((parts.settings.app.drain_timeout_seconds + 30) * 1_000_000)
-    async with parts.draining_in_time(stopping), asyncio.TaskGroup() as group:
-        lock_watch = group.create_task(drain_when_removed(parts.lock, stopping), name="lock")
+    async with parts.draining_in_time(shutdown), asyncio.TaskGroup() as group:
+        lock_watch = group.create_task(drain_when_removed(parts.lock, shutdown), name="lock")
         stages = [
             *(group.create_task(runner.run(), name=runner.stage) for runner in parts.runners),
-            group.create_task(parts.first_phases(stopping), name="first phases"),
+            group.create_task(parts.first_phases(shutdown), name="first phases"),
         ]
         attending = [
             group.create_task(watcher.run(), name="watch"),
             group.create_task(parts.attend(), name="gate"),
-            group.create_task(keep_books(parts), name="books"),
+            group.create_task(keep_state_files(parts), name="books"),
             group.create_task(latecomers.watch(), name="latecomers"),
         ]
-        await stopping.wait()
+        await shutdown.wait()
         lock_watch.cancel()
         sd_notify.notify("STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={extended}")
         await asyncio.wait(stages)

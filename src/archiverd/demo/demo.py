@@ -43,19 +43,19 @@ def play(*, runs: int, rate: float, keep: Path | None) -> int:
 
 
 @contextlib.contextmanager
-def _site(keep: Path | None) -> Iterator[processes.Site]:
+def _site(keep: Path | None) -> Iterator[processes.DemoSite]:
     """Give a place to work in: the one to keep, or one that is removed afterwards."""
     if keep is not None:
-        yield processes.Site(keep.absolute())
+        yield processes.DemoSite(keep.absolute())
         return
     root = Path(tempfile.mkdtemp(prefix="archiverd-demo-"))
     try:
-        yield processes.Site(root)
+        yield processes.DemoSite(root)
     finally:
         runs.remove_tree(root)
 
 
-async def _play(site: processes.Site, count: int, rate: float, console: Console) -> summary.Summary:
+async def _play(site: processes.DemoSite, count: int, rate: float, console: Console) -> summary.Summary:
     """Start everything, play the runs, wait until all is well or patience is over, stop everything."""
     try:
         site.make()

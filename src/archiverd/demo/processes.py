@@ -29,7 +29,7 @@ OBJECT = "configuration"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class DemoSite:
     """Where everything of one demo is."""
 
     root: Path
@@ -84,7 +84,7 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def ucondb_server(site: Site) -> AsyncIterator[str]:
+async def ucondb_server(site: DemoSite) -> AsyncIterator[str]:
     """Run a UconDB server while the block runs; give its URL. Raise ArchiverError if it does not start."""
     command = [sys.executable, "-m", "archiverd", "ucondb-server"]
     command += ["--data", str(site.root / "ucondb"), "--listen", "127.0.0.1:0", "--instance", "demo_on_ucon"]
@@ -98,7 +98,7 @@ async def ucondb_server(site: Site) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def daemon(site: Site) -> AsyncIterator[asyncio.subprocess.Process]:
+async def daemon(site: DemoSite) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the daemon while the block runs; it is stopped as an operator would."""
     command = [sys.executable, "-m", "archiverd", "--config", str(site.config), "--log-format", "console", "run"]
     environment = {**os.environ, "ARCHIVERD_UCON_DB__WRITER_PASSWORD": site.password.read_text()}

@@ -22,7 +22,7 @@ CONFIGURATIONS = ("beam_standard", "beam_zero_bias", "cosmics_crossing", "pedest
 
 
 @dataclass(frozen=True, slots=True)
-class RecordFile:
+class DemoFile:
     """One file of a run record."""
 
     name: str
@@ -32,7 +32,7 @@ class RecordFile:
 
 
 @cache
-def files(seed: int, era: int, partition: int) -> tuple[RecordFile, ...]:
+def files(seed: int, era: int, partition: int) -> tuple[DemoFile, ...]:
     """Return the files of every run taken with one configuration (an ``era``); they repeat from run to run exactly."""
     rng = random.Random(f"{seed}/{era}/{partition}")  # noqa: S311 - made-up runs, not secrets
     config = f"{rng.choice(CONFIGURATIONS)}_{era:05} common_code"
@@ -49,8 +49,8 @@ def files(seed: int, era: int, partition: int) -> tuple[RecordFile, ...]:
     }
     age = rng.uniform(20.0, 90.0)
     return (
-        *(RecordFile(name, text.encode(), age) for name, text in configured.items()),
-        *(RecordFile(name, text.encode(), age) for name, (text, age) in copied.items()),
+        *(DemoFile(name, text.encode(), age) for name, text in configured.items()),
+        *(DemoFile(name, text.encode(), age) for name, (text, age) in copied.items()),
     )
 
 

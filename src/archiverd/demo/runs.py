@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from archiverd.demo.record import RecordFile
+    from archiverd.demo.record import DemoFile
 
     Clock = Callable[[], float]
     Sleep = Callable[[float], Awaitable[None]]
@@ -48,7 +48,7 @@ class RunPlan:
     """When its directory appears, after the play began."""
     duration: float
     """From the directory's appearance to the stop line."""
-    files: tuple[RecordFile, ...]
+    files: tuple[DemoFile, ...]
     crash: bool
     """Whether it ends without a stop line."""
     oddity: str | None
@@ -65,7 +65,7 @@ class Step(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RunStep:
     """A step of a run that has just been done, at ``at`` (seconds since 1970)."""
 
     run: int
@@ -89,7 +89,7 @@ def plan(runs: int, first: int, seed: int, rate: float) -> tuple[RunPlan, ...]:
         partition = PARTITIONS[index % len(PARTITIONS)]
         files = record.files(seed, index // RUNS_PER_ERA, partition)
         if index == odd:
-            files = (*files, record.RecordFile(ODDITY, record.OPERATOR_NOTES, age=0.0))
+            files = (*files, record.DemoFile(ODDITY, record.OPERATOR_NOTES, age=0.0))
         planned.append(
             RunPlan(
                 run=first + index,
@@ -104,7 +104,7 @@ def plan(runs: int, first: int, seed: int, rate: float) -> tuple[RunPlan, ...]:
     return tuple(planned)
 
 
-def _silent(_event: Event) -> None:
+def _silent(_event: RunStep) -> None:
     """Take no notice of an event."""
 
 
@@ -114,7 +114,7 @@ async def play(
     *,
     clock: Clock = time.time,
     sleep: Sleep = asyncio.sleep,
-    on_event: Callable[[Event], None] = _silent,
+    on_event: Callable[[RunStep], None] = _silent,
 ) -> None:
     """Write the records of ``plans`` into ``directory`` at their times; return when the last has ended.
 
@@ -134,7 +134,7 @@ async def play(
             group.create_task(partition(number))
 
 
-async def _play_run(run: RunPlan, path: Path, clock: Clock, sleep: Sleep, on_event: Callable[[Event], None]) -> None:
+async def _play_run(run: RunPlan, path: Path, clock: Clock, sleep: Sleep, on_event: Callable[[RunStep], None]) -> None:
     """Play one run from the copy of its record to its end."""
     pause = COPY_SHARE * run.duration / len(run.files)
     await asyncio.to_thread(os.mkdir, path, 0o755)
@@ -142,26 +142,26 @@ async def _play_run(run: RunPlan, path: Path, clock: Clock, sleep: Sleep, on_eve
         await asyncio.to_thread(_copy, file, path, clock())
         await sleep(pause)
     await asyncio.to_thread(_lock, path, clock())
-    on_event(Event(run.run, Step.COPIED, clock()))
+    on_event(RunStep(run.run, Step.COPIED, clock()))
     await sleep(CONFIGURE_SHARE * run.duration)
     await asyncio.to_thread(_append_time, path, "start", clock())
-    on_event(Event(run.run, Step.STARTED, clock()))
+    on_event(RunStep(run.run, Step.STARTED, clock()))
     await sleep((1 - COPY_SHARE - CONFIGURE_SHARE) * run.duration)
     if run.crash:
-        on_event(Event(run.run, Step.CRASHED, clock()))
+        on_event(RunStep(run.run, Step.CRASHED, clock()))
         return
     await asyncio.to_thread(_append_time, path, "stop", clock())
-    on_event(Event(run.run, Step.STOPPED, clock()))
+    on_event(RunStep(run.run, Step.STOPPED, clock()))
 
 
-def _in_directory_order(run: RunPlan) -> list[RecordFile]:
+def _in_directory_order(run: RunPlan) -> list[DemoFile]:
     """Return the files in the order the copy meets them: any, metadata.txt somewhere among them."""
     files = list(run.files)
     random.Random(run.run).shuffle(files)  # noqa: S311 - made-up runs, not secrets
     return files
 
 
-def _copy(file: RecordFile, directory: Path, now: float) -> None:
+def _copy(file: DemoFile, directory: Path, now: float) -> None:
     """Copy one file as shutil.copytree does: into its final name, growing, then its old time, then its mode."""
     path = directory / file.name
     with path.open("xb", buffering=0) as out:

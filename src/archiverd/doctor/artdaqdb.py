@@ -168,7 +168,7 @@ def _group(root: Path) -> Finding:
 async def _writer(settings: Settings) -> AsyncGenerator[Finding]:
     """See whether another archiverd, of another work directory, writes to the same database."""
     root = parse_uri(settings.artdaq_db.database_uri)
-    holding, ours = await aside(lambda: (lock.look(root / LOCK), lock.look(lock_path(settings))))
+    holding, ours = await aside(lambda: (lock.find_holder(root / LOCK), lock.find_holder(lock_path(settings))))
     if holding is None or not holding.held:
         yield ok(WRITER, "nobody writes to it now")
     elif ours is not None and ours.held and ours.pid == holding.pid:

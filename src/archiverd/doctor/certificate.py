@@ -35,7 +35,7 @@ class Certificate:
         """The days until it expires; negative once it has."""
         return (self.expires - time.time()) / DAY
 
-    def told(self) -> str:
+    def to_json(self) -> str:
         """Return it in one line."""
         until = time.strftime("%Y-%m-%d", time.gmtime(self.expires))
         hosts = ", ".join(self.hosts) or "no host"

@@ -25,7 +25,7 @@ NEED_SETTINGS = (
 """What cannot be looked at without a configuration."""
 
 
-async def visit(subject: Subject, on_finding: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
+async def examine_all(subject: Subject, on_finding: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
     """Look at everything, within 15 seconds; see ``examining.examine``."""
     return await examine(_all(subject), on_finding)
 
@@ -35,9 +35,9 @@ def holds(findings: Sequence[Finding]) -> bool:
     return not any(finding.status is Status.FAILED for finding in findings)
 
 
-def told(findings: Sequence[Finding]) -> dict[str, object]:
+def to_json(findings: Sequence[Finding]) -> dict[str, object]:
     """Return the report as JSON has it (docs/commands.md)."""
-    return {"version": 1, "ok": holds(findings), "checks": [finding.told() for finding in findings]}
+    return {"version": 1, "ok": holds(findings), "checks": [finding.to_json() for finding in findings]}
 
 
 def _all(subject: Subject) -> list[Examination]:

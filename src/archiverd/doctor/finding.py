@@ -27,7 +27,7 @@ class Finding:
     said: str
     remedy: str = ""
 
-    def told(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         """Return the line as JSON has it (docs/commands.md)."""
         return {"name": self.name, "status": str(self.status), "said": self.said, "remedy": self.remedy}
 

@@ -61,7 +61,7 @@ def examinations(settings: Settings | None) -> list[Examination]:
 def _daemon(settings: Settings) -> int:
     """Return the process that works on the work directory, or our own."""
     try:
-        holding = lock.look(lock_path(settings))
+        holding = lock.find_holder(lock_path(settings))
     except OSError:
         holding = None
     return holding.pid if holding is not None and holding.held and holding.pid else os.getpid()

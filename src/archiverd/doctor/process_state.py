@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.config import Settings
-    from archiverd.status.report import Standing
+    from archiverd.status.report import StatusReport
 
 LOCK, DAEMON, LAST_EXIT = "lock", "daemon", "last exit"
 JOURNAL, HOLDS, PACE, STATES = "journal", "backends left alone", "pace and memory", "state files"
@@ -73,7 +73,7 @@ def _lock(settings: Settings) -> Finding:
     """Who has the work directory?"""
     path = lock_path(settings)
     try:
-        holding = lock.look(path)
+        holding = lock.find_holder(path)
     except PermissionError as error:
         return failed(
             LOCK, f"{path}: {error.strerror}", "give it to the user archiverd runs as, or run this as that user"
@@ -115,7 +115,7 @@ async def _daemon(settings: Settings) -> AsyncGenerator[Finding]:
 def _nobody(settings: Settings, silence: str) -> Finding:
     """Tell a daemon that does not listen from none at all."""
     with contextlib.suppress(OSError):
-        holding = lock.look(lock_path(settings))
+        holding = lock.find_holder(lock_path(settings))
         running = (
             kernel_processes.command_line(holding.pid) if holding is not None and holding.held and holding.pid else None
         )
@@ -131,7 +131,7 @@ def _nobody(settings: Settings, silence: str) -> Finding:
 def _last_exit(settings: Settings) -> Finding:
     """How did the last process end?"""
     last = last_exit.read(last_exit_path(settings))
-    holding = lock.look(lock_path(settings))
+    holding = lock.find_holder(lock_path(settings))
     if holding is not None and not holding.held and (last is None or last.pid != holding.pid):
         return warning(
             LAST_EXIT,
@@ -208,7 +208,7 @@ def _holds(settings: Settings) -> Finding:
     return warning(HOLDS, said, holds[0].remedy or "it is probed, and taken up again by itself")
 
 
-def stand(settings: Settings) -> Standing:
+def stand(settings: Settings) -> StatusReport:
     """Return how we stand, as `status` tells. Raise ArchiverError if the journal cannot be read."""
     try:
         told = client.ask_now(settings.app.work_dir, "status", {}, DAEMON_SECONDS)

@@ -25,7 +25,7 @@ FILES = "filesystemdb://"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Storage:
     """Where something is written, and how much room (in bytes) it needs there, and should have."""
 
     name: str
@@ -36,15 +36,15 @@ class Place:
 
 def examinations(settings: Settings) -> list[Examination]:
     """Return what there is to look at."""
-    places = [Place("work_dir", settings.app.work_dir, 100 * MEGABYTE, 1_000 * MEGABYTE)]
+    places = [Storage("work_dir", settings.app.work_dir, 100 * MEGABYTE, 1_000 * MEGABYTE)]
     if settings.artdaq_db.database_uri.startswith(FILES) and not settings.artdaq_db.remote_host:
         root = Path(settings.artdaq_db.database_uri.removeprefix(FILES))
-        places.append(Place("artdaqDB", root, 1_000 * MEGABYTE, 10_000 * MEGABYTE))
-    places.append(Place("TMPDIR", Path(tempfile.gettempdir()), 50 * MEGABYTE, 500 * MEGABYTE))
+        places.append(Storage("artdaqDB", root, 1_000 * MEGABYTE, 10_000 * MEGABYTE))
+    places.append(Storage("TMPDIR", Path(tempfile.gettempdir()), 50 * MEGABYTE, 500 * MEGABYTE))
     return [_examination(place) for place in places] + [_logs(settings)]
 
 
-def _examination(place: Place) -> Examination:
+def _examination(place: Storage) -> Examination:
     """Return the look at one place: its bytes and its inodes."""
     bytes_name, inodes_name = f"disk space of {place.name}", f"inodes of {place.name}"
 
@@ -57,7 +57,7 @@ def _examination(place: Place) -> Examination:
     return Examination((bytes_name, inodes_name), look)
 
 
-def _bytes_left(name: str, place: Place, path: Path, found: os.statvfs_result) -> Finding:
+def _bytes_left(name: str, place: Storage, path: Path, found: os.statvfs_result) -> Finding:
     """Is there room, and may it be used?"""
     free = found.f_bavail * found.f_frsize
     said = f"{size(free)} free on {path}"

@@ -28,7 +28,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.detached import aside
 from archiverd.disk import RealDisk
 from archiverd.doctor import redaction
-from archiverd.doctor.checkup import told
+from archiverd.doctor.checkup import to_json
 from archiverd.doctor.files import permissions
 from archiverd.doctor.machine import requirements
 from archiverd.doctor.process_state import stand
@@ -143,7 +143,7 @@ def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
     subject, settings = material.subject, material.subject.settings
     parts: dict[str, Callable[[], Awaitable[str]]] = {
         "check.txt": _threaded(lambda: _report(material.findings)),
-        "check.json": _threaded(lambda: json.dumps(told(material.findings), indent=1)),
+        "check.json": _threaded(lambda: json.dumps(to_json(material.findings), indent=1)),
         "versions.txt": _threaded(_versions),
         "environment.txt": _threaded(lambda: _environment(material)),
         "config.txt": _threaded(lambda: _config(subject)),
@@ -153,7 +153,7 @@ def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
         parts[_file_name(path)] = _threaded(lambda: material.redact.file(path.read_text(errors="replace")))
     if settings is not None:
         parts |= {
-            "status.json": _threaded(lambda: json.dumps(stand(settings).told(), indent=1)),
+            "status.json": _threaded(lambda: json.dumps(stand(settings).to_json(), indent=1)),
             "journal.json": _threaded(lambda: _journal(journal_path(settings))),
             "last_exit.json": _threaded(lambda: last_exit_path(settings).read_text(errors="replace")),
             "work_dir.txt": _threaded(lambda: _listing(settings.app.work_dir)),
@@ -233,7 +233,7 @@ def _daemon_environment(settings: Settings | None) -> dict[str, str]:
     if settings is None:
         return {}
     try:
-        holding = lock.look(lock_path(settings))
+        holding = lock.find_holder(lock_path(settings))
         if holding is None or not holding.held or holding.pid is None:
             return {}
         words = Path(f"/proc/{holding.pid}/environ").read_bytes().decode(errors="replace").split("\0")

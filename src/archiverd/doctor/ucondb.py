@@ -174,22 +174,22 @@ async def _proof(server: Server, address: str, ca_file: Path | None) -> Finding:
     except ssl.SSLCertVerificationError as error:
         seen = await _shown(server, address)
         said = f"TLS certificate verification failed: {error.verify_message}"
-        return failed(CERTIFICATE, said + (f"; {seen.told()}" if seen else ""), _mend(error, server, seen, ca_file))
+        return failed(CERTIFICATE, said + (f"; {seen.to_json()}" if seen else ""), _mend(error, server, seen, ca_file))
     except TimeoutError:
         return failed(CERTIFICATE, f"no TLS handshake within {STEP_SECONDS:g} s", "ask the UconDB administrators")
     except OSError as error:
         remedy = "does the server speak TLS on that port? if not, correct ucon_db.server_url (http:// or the port)"
         return failed(CERTIFICATE, system_words(error), remedy)
     if found.days < WARNED_DAYS:
-        said = f"expires in {found.days:.0f} days: {found.told()}"
+        said = f"expires in {found.days:.0f} days: {found.to_json()}"
         return warning(CERTIFICATE, said, "ask the UconDB administrators to renew it")
-    return ok(CERTIFICATE, f"proven for {found.days:.0f} more days: {found.told()}")
+    return ok(CERTIFICATE, f"proven for {found.days:.0f} more days: {found.to_json()}")
 
 
 async def _unverified(server: Server, address: str) -> Finding:
     seen = await _shown(server, address)
     remedy = "remove that line; ucon_db.ca_file names the certificates of a private authority"
-    return warning(CERTIFICATE, TLS_OFF + (f"; {seen.told()}" if seen else ""), remedy)
+    return warning(CERTIFICATE, TLS_OFF + (f"; {seen.to_json()}" if seen else ""), remedy)
 
 
 async def _shown(server: Server, address: str) -> certificate.Certificate | None:
@@ -270,7 +270,7 @@ async def _pending(settings: Settings, missing: list[str]) -> Finding:
 
 async def _clock(ucondb: HttpUconDB) -> Finding:
     """Compare our clock with UconDB's, to the second."""
-    greeting = await ucondb.greet()
+    greeting = await ucondb.read_server_info()
     if greeting.clock is None:
         return skipped(CLOCK, "the server does not tell its time")
     skew = time.time() - greeting.clock

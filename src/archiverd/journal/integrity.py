@@ -11,7 +11,7 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError
 from archiverd.disk import RealDisk
 from archiverd.journal.errors import is_damage
-from archiverd.journal.schema import connect, migrate
+from archiverd.journal.schema import connect, upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = connect(str(path))
     try:
         _check(connection)
-        migrate(connection)
+        upgrade(connection)
     except BaseException:
         connection.close()
         raise

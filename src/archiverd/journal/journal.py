@@ -13,22 +13,10 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
 from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, takes_oldest
+from archiverd.journal import queries
 from archiverd.journal.errors import journal_error
 from archiverd.journal.integrity import open_sound
-from archiverd.journal.notified import Told
-from archiverd.journal.queries import (
-    among,
-    select_files,
-    select_first_phase,
-    select_migrated,
-    select_on_their_way,
-    select_outcome,
-    select_progress,
-    select_run,
-    select_states,
-    select_story,
-    select_waiting,
-)
+from archiverd.journal.notified import NotificationMemory
 from archiverd.journal.rows import FirstPhaseRow, Move, legible
 from archiverd.journal.transitions import allowed, apply, apply_shown, trim_story
 from archiverd.journal.writer import GROUP_LIMIT, Writer
@@ -37,7 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from archiverd.journal.rows import FileFate, Hold, Migrated, Outcome, Progress, RunRow, Shown, StoryLine
+    from archiverd.journal.rows import (
+        FileFate,
+        Hold,
+        MigrationCounts,
+        ObservedRecord,
+        PassTotals,
+        RunRow,
+        StageProgress,
+        StoryLine,
+    )
 
 _TAKEN_OVER = "taken over"
 
@@ -120,7 +117,7 @@ class Journal:
         """
 
         def find(db: sqlite3.Connection) -> list[Move]:
-            left = [row.run for row in select_states(db, IN_HAND) if only is None or row.run in only]
+            left = [row.run for row in queries.select_states(db, IN_HAND) if only is None or row.run in only]
             return [Move(run, Event.RESTARTED, "its outcome was not written; taken up again") for run in left]
 
         return await self._record(find)
@@ -144,7 +141,7 @@ class Journal:
         oldest = takes_oldest(self._picks[stage])
 
         def work(db: sqlite3.Connection) -> int | None:
-            waiting = select_waiting(db, stage, now, only, oldest=oldest, most=len(in_hand) + 1)
+            waiting = queries.select_waiting(db, stage, now, only, oldest=oldest, most=len(in_hand) + 1)
             return next((run for run in waiting if run not in in_hand), None)
 
         run = await self._open_writer.read(work)
@@ -154,7 +151,7 @@ class Journal:
 
     async def hasten(self, only: Collection[int] | None = None) -> None:
         """Make every waiting retry (of ``only``, if given) due now: for a pass that leaves no run out."""
-        condition, values = among(only)
+        condition, values = queries.among(only)
         sql = f"UPDATE runs SET due = 0 WHERE due IS NOT NULL {condition}"  # noqa: S608 - ours
         await self._open_writer.write(lambda db: db.execute(sql, values))
 
@@ -187,7 +184,7 @@ class Journal:
 
         One of the other stage must not be waited for: a pass runs the stages one after the other.
         """
-        condition, runs = among(only)
+        condition, runs = queries.among(only)
         sql = f"SELECT min(due) AS due FROM runs WHERE due IS NOT NULL AND +state IN (?, ?) AND stage = ? {condition}"  # noqa: S608 - ours
         values = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, stage, *runs)
         due: float | None = await self._open_writer.read(lambda db: db.execute(sql, values).fetchone()["due"])
@@ -195,19 +192,19 @@ class Journal:
 
     async def get(self, run: int) -> RunRow | None:
         """Return the row of ``run``, or None."""
-        return await self._open_writer.read(lambda db: select_run(db, run))
+        return await self._open_writer.read(lambda db: queries.select_run(db, run))
 
     async def story(self, run: int) -> list[StoryLine]:
         """Return the story of ``run``, oldest first; of a long one the first line and the last."""
-        return await self._open_writer.read(lambda db: select_story(db, run))
+        return await self._open_writer.read(lambda db: queries.select_story(db, run))
 
     async def files(self, run: int) -> list[FileFate]:
         """Return the fate of every file of ``run``'s record."""
-        return await self._open_writer.read(lambda db: select_files(db, run))
+        return await self._open_writer.read(lambda db: queries.select_files(db, run))
 
     async def in_state(self, *states: State) -> list[RunRow]:
         """Return the rows of the runs in ``states``, ascending."""
-        return await self._open_writer.read(lambda db: select_states(db, states))
+        return await self._open_writer.read(lambda db: queries.select_states(db, states))
 
     async def archived_as_dead(self) -> list[int]:
         """Return the verified runs that never got a stop line, ascending."""
@@ -224,11 +221,11 @@ class Journal:
 
         Those are among them that are to be retried ``by`` that time, in epoch seconds.
         """
-        return await self._open_writer.read(lambda db: select_on_their_way(db, by, only))
+        return await self._open_writer.read(lambda db: queries.select_on_their_way(db, by, only))
 
-    async def outcome(self, since: float, trouble: Iterable[State], only: Collection[int] | None = None) -> Outcome:
+    async def outcome(self, since: float, trouble: Iterable[State], only: Collection[int] | None = None) -> PassTotals:
         """Return what became of runs (of ``only``, if given) since then, in epoch seconds."""
-        return await self._open_writer.read(lambda db: select_outcome(db, since, trouble, only))
+        return await self._open_writer.read(lambda db: queries.select_outcome(db, since, trouble, only))
 
     async def hold(self, backend: str, hold: Hold | None) -> None:
         """Note why ``backend`` is left alone, for others to read; None if it is not."""
@@ -283,7 +280,9 @@ class Journal:
 
     async def first_phase(self, run: int) -> FirstPhaseRow:
         """Return how far ``run`` is in its first phase."""
-        return await self._open_writer.read(lambda db: select_first_phase(db, run)) or FirstPhaseRow(run, done=False)
+        return await self._open_writer.read(lambda db: queries.select_first_phase(db, run)) or FirstPhaseRow(
+            run, done=False
+        )
 
     async def note_first_phase(self, run: int, changes: Mapping[str, object], event: str = "", note: str = "") -> None:
         """Note how far ``run`` is in its first phase, durable on return; ``event`` and ``note`` go to its story."""
@@ -301,7 +300,7 @@ class Journal:
 
         await self._open_writer.write(work)
 
-    async def note_shown(self, records: Iterable[Shown]) -> None:
+    async def note_shown(self, records: Iterable[ObservedRecord]) -> None:
         """Note what the records of open runs show."""
         shown = list(records)
         if shown:
@@ -359,17 +358,17 @@ class Journal:
         row = (stage, json.dumps(list(texts)))
         await self._open_writer.write(lambda db: db.execute("INSERT OR REPLACE INTO state_files VALUES (?, ?)", row))
 
-    async def progress(self, stage: Stage) -> Progress:
+    async def progress(self, stage: Stage) -> StageProgress:
         """Return how far ``stage`` has come, over the runs there are."""
-        return await self._open_writer.read(lambda db: select_progress(db, stage))
+        return await self._open_writer.read(lambda db: queries.select_progress(db, stage))
 
-    def told(self, teller: str) -> Told:
+    def notification_memory(self, teller: str) -> NotificationMemory:
         """Return what ``teller`` has told people of, and what is news to it."""
-        return Told(self._open_writer, teller)
+        return NotificationMemory(self._open_writer, teller)
 
-    async def migrated(self, after: int) -> Migrated:
+    async def migrated(self, after: int) -> MigrationCounts:
         """Return what became of the runs that the migration had in hand since event ``after``."""
-        return await self._open_writer.read(lambda db: select_migrated(db, after))
+        return await self._open_writer.read(lambda db: queries.select_migrated(db, after))
 
     async def latest_started(self) -> dict[int, int]:
         """Return, by partition, the greatest run number known to have started."""

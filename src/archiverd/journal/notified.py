@@ -83,7 +83,7 @@ class News:
     """Backends, told of, that are left alone no longer; since when they were, in epoch seconds."""
 
 
-class Told:
+class NotificationMemory:
     """The memory of one teller, durable: a restart tells nothing twice."""
 
     def __init__(self, writer: Writer, teller: str) -> None:

@@ -12,13 +12,13 @@ from archiverd.journal.rows import (
     FileFate,
     FirstPhaseRow,
     Hold,
-    Migrated,
-    Outcome,
-    Pace,
-    Progress,
+    MigrationCounts,
+    PassTotals,
     RunRow,
+    StageProgress,
     StoryLine,
-    Stuck,
+    StuckRun,
+    Throughput,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def select_on_their_way(db: sqlite3.Connection, by: float, only: Collection[int]
 
 def select_outcome(
     db: sqlite3.Connection, since: float, trouble: Iterable[State], only: Collection[int] | None = None
-) -> Outcome:
+) -> PassTotals:
     """Return what became of runs (of ``only``, if given) since then, in epoch seconds; ``trouble`` is to be stuck."""
     condition, values = among(only)
     sums = (
@@ -109,8 +109,8 @@ def select_outcome(
     )
     imported, verified, still_open = db.execute(sums, (since, since, State.OPEN, *values)).fetchone()
     sql = f"SELECT run, state, error FROM runs WHERE state IN {listing(trouble)} {condition} ORDER BY run"  # noqa: S608 - ours
-    stuck = tuple(Stuck(row["run"], State(row["state"]), row["error"]) for row in db.execute(sql, values))
-    return Outcome(imported, verified, still_open, stuck)
+    stuck = tuple(StuckRun(row["run"], State(row["state"]), row["error"]) for row in db.execute(sql, values))
+    return PassTotals(imported, verified, still_open, stuck)
 
 
 def among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
@@ -118,7 +118,7 @@ def among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
     return ("", ()) if only is None else ("AND run IN (SELECT value FROM json_each(?))", (json.dumps(list(only)),))
 
 
-def select_progress(db: sqlite3.Connection, stage: Stage) -> Progress:
+def select_progress(db: sqlite3.Connection, stage: Stage) -> StageProgress:
     """Return how far ``stage`` has come: what its state file says."""
     finished, begun = _PROGRESS[stage]
     first_left = f"SELECT min(run) FROM runs WHERE NOT ({finished})"  # noqa: S608 - ours
@@ -127,7 +127,7 @@ def select_progress(db: sqlite3.Connection, stage: Stage) -> Progress:
     # What is wrong with an open run is its record, which no stage has taken up.
     last_begun = f"SELECT coalesce(max(run), 0) FROM runs WHERE ({begun}) AND state <> 'open'"  # noqa: S608 - ours
     (attempted,) = db.execute(last_begun).fetchone()
-    return Progress(contiguous, attempted)
+    return StageProgress(contiguous, attempted)
 
 
 def select_first_phase(db: sqlite3.Connection, run: int) -> FirstPhaseRow | None:
@@ -144,7 +144,7 @@ def select_holds(db: sqlite3.Connection) -> list[Hold]:
     return [Hold(**dict(row)) for row in db.execute("SELECT * FROM holds ORDER BY backend")]
 
 
-def select_pace(db: sqlite3.Connection, now: float) -> Pace:
+def select_pace(db: sqlite3.Connection, now: float) -> Throughput:
     """Return how fast runs got verified in the last ten minutes, and how many are on their way."""
     states = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.RETRY_WAIT)
     counts = select_counts(db)
@@ -153,10 +153,10 @@ def select_pace(db: sqlite3.Connection, now: float) -> Pace:
     times = [row["verified_at"] for row in db.execute(recent, (now - 600.0,))]
     (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
     span = now - times[-1] if len(times) > 1 else 0.0
-    return Pace(waiting, len(times) / span if span > 0 else None, last)
+    return Throughput(waiting, len(times) / span if span > 0 else None, last)
 
 
-def select_migrated(db: sqlite3.Connection, after: int) -> Migrated:
+def select_migrated(db: sqlite3.Connection, after: int) -> MigrationCounts:
     """Return what became of the runs that the migration had in hand since event ``after``."""
     (event,) = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
     happened = "SELECT DISTINCT events.run FROM events JOIN runs USING (run) WHERE events.id > ?"
@@ -166,7 +166,7 @@ def select_migrated(db: sqlite3.Connection, after: int) -> Migrated:
     left = f"SELECT count(*) FROM ({happened} AND runs.stage = ? AND runs.state IN {states})"  # noqa: S608 - ours
     (failed,) = db.execute(left, (after, Stage.MIGRATE)).fetchone()
     row = db.execute("SELECT run FROM runs WHERE verified_at IS NOT NULL ORDER BY verified_at DESC LIMIT 1").fetchone()
-    return Migrated(successful, failed, None if row is None else row["run"], event)
+    return MigrationCounts(successful, failed, None if row is None else row["run"], event)
 
 
 def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:

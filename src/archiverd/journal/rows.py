@@ -74,7 +74,7 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ObservedRecord:
     """What the record of an open run shows."""
 
     run: int
@@ -119,7 +119,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """How fast runs get verified, and what is on its way. Times are epoch seconds (UTC)."""
 
     waiting: int
@@ -136,7 +136,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Migrated:
+class MigrationCounts:
     """What became of the runs that the migration had in hand for a while, by how they stand at its end."""
 
     successful: int
@@ -149,7 +149,7 @@ class Migrated:
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
+class StuckRun:
     """A run that could not be archived so far, and why; ``error`` is empty if nothing is wrong with it."""
 
     run: int
@@ -158,7 +158,7 @@ class Stuck:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PassTotals:
     """What became of runs since some moment, by how they stand at its end."""
 
     imported: int
@@ -166,12 +166,12 @@ class Outcome:
     verified: int
     open: int
     """Runs that have not ended yet."""
-    stuck: tuple[Stuck, ...]
+    stuck: tuple[StuckRun, ...]
     """Ascending."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StageProgress:
     """How far a stage has come: what its state file says."""
 
     last_contiguous_run: int

@@ -143,7 +143,7 @@ EVENTS_KEPT = 200
 """At most so many events are kept of one run; the oldest but the first go."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def upgrade(connection: sqlite3.Connection) -> None:
     """Bring the journal to this program's schema version, in one transaction a step.
 
     Raise ArchiverError when the journal was written by a newer archiverd.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from archiverd.config.paths import StageFiles
     from archiverd.disk import Disk
     from archiverd.journal.journal import Journal
-    from archiverd.journal.rows import Progress
+    from archiverd.journal.rows import StageProgress
 
 LOG_LIMIT = 1 << 24
 """Bytes of a failure log that are read: more than a million run numbers."""
@@ -30,7 +30,7 @@ LOG_LIMIT = 1 << 24
 TAGS = {Stage.IMPORT: "Import", Stage.MIGRATE: "Migration"}
 
 
-def state_text(progress: Progress) -> bytes:
+def state_text(progress: StageProgress) -> bytes:
     """Return the content of a state file (contract.md "Files in app.work_dir")."""
     known = {
         "last_contiguous_run": progress.last_contiguous_run,
@@ -68,7 +68,7 @@ def parse_state(data: bytes) -> dict[str, int]:
         raise ValueError(f"no state: {error!r}") from None
 
 
-class Books:
+class StateFiles:
     """Keeps the files of both stages; ``retry`` takes up a run whose number an operator added to a failure log."""
 
     def __init__(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable
 
-    from archiverd.journal.rows import Move, RunRow, Shown
+    from archiverd.journal.rows import Move, ObservedRecord, RunRow
 
 
 def allowed(db: sqlite3.Connection, moves: Iterable[Move]) -> list[Move]:
@@ -55,7 +55,7 @@ def apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple
     return changed, effects
 
 
-def apply_shown(db: sqlite3.Connection, records: Iterable[Shown]) -> None:
+def apply_shown(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> None:
     """Note what the records of open runs show; a run that is open no longer is left alone."""
     rows = [
         {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}

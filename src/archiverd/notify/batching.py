@@ -111,7 +111,7 @@ def _alike(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class MessageTiming:
     """When a message is due. Seconds."""
 
     quiet: float
@@ -123,10 +123,10 @@ class Pace:
 
 
 PACES = {
-    Topic.FAILED: Pace(quiet=3.0, longest=30.0, gap=600.0),
-    Topic.REPAIRED: Pace(quiet=3.0, longest=300.0, gap=600.0),
-    Topic.OUTAGE: Pace(quiet=30.0, longest=30.0, gap=600.0),
-    Topic.OUTAGE_OVER: Pace(quiet=3.0, longest=3.0, gap=0.0),
+    Topic.FAILED: MessageTiming(quiet=3.0, longest=30.0, gap=600.0),
+    Topic.REPAIRED: MessageTiming(quiet=3.0, longest=300.0, gap=600.0),
+    Topic.OUTAGE: MessageTiming(quiet=30.0, longest=30.0, gap=600.0),
+    Topic.OUTAGE_OVER: MessageTiming(quiet=3.0, longest=3.0, gap=0.0),
 }
 """An outage of less than half a minute is none that people have to know of."""
 

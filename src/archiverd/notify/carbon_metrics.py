@@ -19,7 +19,7 @@ _NEVER = 1 << 62
 """After every event there will ever be."""
 
 
-async def feed(journal: Journal, carbon: CarbonSender, closing: asyncio.Event) -> None:
+async def send_metrics(journal: Journal, carbon: CarbonSender, closing: asyncio.Event) -> None:
     """Send figures until ``closing``; every minute, and then a last time, what the migration did meanwhile."""
     counted = asyncio.Event()
     async with asyncio.TaskGroup() as group:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archiverd.core.environment import Environment
-    from archiverd.journal.notified import Told
+    from archiverd.journal.notified import NotificationMemory
     from archiverd.notify.batching import Batch, Key
     from archiverd.notify.message import Notifier
 
@@ -35,16 +35,16 @@ _log = log.get("Report")
 
 
 @dataclass(slots=True)
-class Teller:
+class Dispatcher:
     """Tells people in one way, as long as the process lives."""
 
     notifier: Notifier
-    told: Told
+    told: NotificationMemory
     quick_retries: int
     """A run counts as failed after so many retries."""
     backend_works: Callable[[], bool | None]
     """How UconDB stands as far as we know; None where nobody looks."""
-    around: Environment
+    environment: Environment
     host: str
     """Our name, for people."""
     _batching: Batching = field(default_factory=Batching)
@@ -64,11 +64,11 @@ class Teller:
         """Tell what there is once ``closing``, trying again until it is told or the caller has waited long enough."""
         await closing.wait()
         while not await self._attempt(flush=True):  # noqa: ASYNC110 - waits for a server, not for a flag
-            await asyncio.sleep(max(0.0, self._not_before - self.around.monotonic()))
+            await asyncio.sleep(max(0.0, self._not_before - self.environment.monotonic()))
 
     async def _attempt(self, *, flush: bool) -> bool:
         """Tell what is due unless the last failure is too near; return whether it was told."""
-        if self.around.monotonic() < self._not_before:
+        if self.environment.monotonic() < self._not_before:
             return False
         try:
             await self._tell(flush=flush)
@@ -87,14 +87,14 @@ class Teller:
             await self.told.forget(news.dropped)
         found = batches(news, works=self.backend_works())
         sizes = {key: len(batch) for key, batch in found.items()}
-        for key in self._batching.due(sizes, self.around.monotonic(), flush=flush):
+        for key in self._batching.due(sizes, self.environment.monotonic(), flush=flush):
             await self._send(key, found[key])
 
     async def _send(self, key: Key, batch: Batch) -> None:
         """Send a message, remember that, and say so."""
-        message = batch.message(key, self.host, self.around.clock())
-        await self.notifier.tell(message)
-        self._batching.sent(key, self.around.monotonic())
+        message = batch.message(key, self.host, self.environment.clock())
+        await self.notifier.send(message)
+        self._batching.sent(key, self.environment.monotonic())
         if self._failures:
             _log.info(f"{self.notifier.name} works again")
             self._failures, self._trouble = 0, ""
@@ -113,8 +113,8 @@ class Teller:
         self._failures += 1
         nominal = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(self._failures - 1, 32))
         asked = error.context.get("retry_after")
-        wait = max(nominal * self.around.uniform(0.5, 1.0), asked if isinstance(asked, int) else 0)
-        self._not_before = self.around.monotonic() + wait
+        wait = max(nominal * self.environment.uniform(0.5, 1.0), asked if isinstance(asked, int) else 0)
+        self._not_before = self.environment.monotonic() + wait
         if str(error) == self._trouble:
             return
         self._trouble = str(error)

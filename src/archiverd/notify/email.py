@@ -51,8 +51,8 @@ class EmailNotifier:
         secured = self._implicit or settings.smtp_use_tls
         self._tls = (tls or ssl.create_default_context()) if secured else None
 
-    async def tell(self, message: Message) -> None:
-        """See ``Notifier.tell``. A recipient that the server does not take is logged if it takes another."""
+    async def send(self, message: Message) -> None:
+        """See ``Notifier.send``. A recipient that the server does not take is logged if it takes another."""
         sender, recipients = addresses(self._settings.sender_email), addresses(self._settings.recipient_email)
         mail = compose(message, self._settings.sender_email, recipients)
         with self._problems():

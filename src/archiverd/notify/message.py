@@ -88,7 +88,7 @@ class Notifier(Protocol):
     name: str
     """As the log and the journal call it."""
 
-    async def tell(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         """Send ``message``."""
 
     async def check(self) -> None:

@@ -16,7 +16,7 @@ from archiverd import log
 from archiverd.core.environment import Environment
 from archiverd.notify import carbon_metrics
 from archiverd.notify.carbon import CarbonSender
-from archiverd.notify.dispatcher import Teller
+from archiverd.notify.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from archiverd.config import Settings
     from archiverd.journal.journal import Journal
     from archiverd.notify.message import Notifier
-    from archiverd.process.shutdown import Stopping
+    from archiverd.process.shutdown import Shutdown
 
 LAST_WORD_SECONDS = 5.0
 """A drain waits so long for what is still to be told; the rest is told after the next start."""
@@ -41,26 +41,26 @@ Task = Callable[[asyncio.Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reporting:
+class Notifications:
     """What tells people and Carbon, beside the work."""
 
-    tellers: tuple[Teller, ...]
+    dispatchers: tuple[Dispatcher, ...]
     figures: Task | None
 
     @contextlib.asynccontextmanager
     async def of_daemon(self) -> AsyncIterator[None]:
         """Tell what happens while the block runs, then what is left, for a moment."""
-        async with self._running([teller.run for teller in self.tellers], lambda: LAST_WORD_SECONDS):
+        async with self._running([dispatcher.run for dispatcher in self.dispatchers], lambda: LAST_WORD_SECONDS):
             yield
 
     @contextlib.asynccontextmanager
-    async def of_pass(self, stopping: Stopping) -> AsyncIterator[None]:
+    async def of_pass(self, shutdown: Shutdown) -> AsyncIterator[None]:
         """Tell after the block what came of it: one message a stage and cause."""
 
         def seconds() -> float:
-            return LAST_WORD_SECONDS if stopping.asked else LAST_WORD_OF_PASS_SECONDS
+            return LAST_WORD_SECONDS if shutdown.asked else LAST_WORD_OF_PASS_SECONDS
 
-        async with self._running([teller.run_at_end for teller in self.tellers], seconds):
+        async with self._running([dispatcher.run_at_end for dispatcher in self.dispatchers], seconds):
             yield
 
     @contextlib.asynccontextmanager
@@ -88,23 +88,23 @@ async def _kept_apart(task: Task, closing: asyncio.Event) -> None:
         log.unexpected(_log, error)
 
 
-def make_reporting(
+def make_notifications(
     settings: Settings, journal: Journal, carbon: CarbonSender | None, backend_works: Callable[[], bool | None]
-) -> Reporting:
+) -> Notifications:
     """Return what tells, as configured; ``backend_works`` tells how UconDB stands, None where nobody looks."""
-    around = Environment(time.time, time.monotonic, random.uniform)
-    tellers = tuple(
-        Teller(
+    environment = Environment(time.time, time.monotonic, random.uniform)
+    dispatchers = tuple(
+        Dispatcher(
             notifier=notifier,
-            told=journal.told(notifier.name),
+            told=journal.notification_memory(notifier.name),
             quick_retries=settings.app.run_process_retries,
             backend_works=backend_works,
-            around=around,
+            environment=environment,
             host=socket.gethostname(),
         )
         for notifier in make_notifiers(settings)
     )
-    return Reporting(tellers, None if carbon is None else partial(carbon_metrics.feed, journal, carbon))
+    return Notifications(dispatchers, None if carbon is None else partial(carbon_metrics.send_metrics, journal, carbon))
 
 
 def make_notifiers(settings: Settings) -> tuple[Notifier, ...]:

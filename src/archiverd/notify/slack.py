@@ -70,8 +70,8 @@ class SlackNotifier:
             retry_handlers=[],  # whoever calls has the patience
         )
 
-    async def tell(self, message: Message) -> None:
-        """See ``Notifier.tell``."""
+    async def send(self, message: Message) -> None:
+        """See ``Notifier.send``."""
         client, channel = self._client, self._channel
         text, blocks = compose(message, self._mentions)
         await self._call(

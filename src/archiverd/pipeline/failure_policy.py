@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event, State
-from archiverd.core.priority import Patience, wait_before
+from archiverd.core.priority import RetrySchedule, wait_before
 from archiverd.journal.rows import Move
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ _OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class FailurePolicy:
     """The rule for failures: how patient we are, the clock (epoch seconds) and the dice."""
 
-    patience: Patience
+    patience: RetrySchedule
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
 
@@ -51,7 +51,7 @@ class Failing:
         return Move(row.run, event, text, changes)
 
 
-def understood(error: Exception, run: int, logger: log.Log) -> ArchiverError:
+def as_known_error(error: Exception, run: int, logger: log.Log) -> ArchiverError:
     """Return ``error`` as one an operator can read; what nobody foresaw is logged with its traceback."""
     if isinstance(error, ArchiverError):
         return error

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
+class FaultInjector:
     """Throws the dice for each attempt; the shares are percentages."""
 
     settings: AppFuzz

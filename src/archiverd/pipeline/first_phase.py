@@ -17,12 +17,12 @@ from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBErr
 from archiverd.core.machine import State
 from archiverd.core.priority import wait_before
 from archiverd.detached import aside
-from archiverd.pipeline.failure_policy import Failing, understood
+from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
 from archiverd.pipeline.importer import Importer, same_run
 from archiverd.pipeline.migrator import pack
 from archiverd.runrecord import blob as blobs
-from archiverd.ucondb.port import Outcome
+from archiverd.ucondb.port import StoreOutcome
 
 if TYPE_CHECKING:
     from archiverd.journal.journal import Journal
@@ -42,7 +42,7 @@ class FirstPhase:
     pending: UconDB
     """The pending folder."""
     gate: Gate
-    failing: Failing
+    failing: FailurePolicy
 
     async def __call__(self, run: int) -> None:
         """Archive ``run`` as it is now; whatever goes wrong is noted and tried again, unless the run ends before.
@@ -58,7 +58,7 @@ class FirstPhase:
         except GateShutError:
             await self.journal.note_first_phase(run, {"due": self.failing.clock() + self.failing.patience.delay})
         except Exception as error:  # noqa: BLE001 - every failure becomes a note of that run
-            await self._fail(row, understood(error, run, _log))
+            await self._fail(row, as_known_error(error, run, _log))
 
     async def _import(self, run: int) -> None:
         """Store the record as it is now. Raise ArtdaqDBError if another run stands under the number."""
@@ -91,7 +91,7 @@ class FirstPhase:
         except UconDBError as error:
             self.gate.failed(error)
             raise
-        if outcome is Outcome.CONFLICT:
+        if outcome is StoreOutcome.CONFLICT:
             raise UconDBError(
                 f"the pending folder holds other content under key {key}",
                 retry=Retry.CONFLICT,

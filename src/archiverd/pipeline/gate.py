@@ -1,7 +1,7 @@
 """The gate before a backend: shut while it does not work or refuses us, and never more at once than it takes well.
 
-Behind it stand `core.breaker` (when to send nothing but probes) and `core.concurrency` (how many uploads at once). A run
-that finds the gate shut is left where it stands: nothing is counted against it.
+`core.breaker` decides when nothing but probes is sent, `core.concurrency` how many uploads run at once. A run that
+finds the gate shut stays where it is: nothing is counted against it.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Gate:
     """The gate before one backend; its methods belong to one event loop."""
 
     def __init__(
-        self, name: str, most: int, probe: Probe, around: Environment, logger: log.Log, on_news: Callable[[], None]
+        self, name: str, most: int, probe: Probe, environment: Environment, logger: log.Log, on_news: Callable[[], None]
     ) -> None:
         """``most`` may pass at once; ``on_news`` is called whenever the gate opens, shuts, or a probe has failed."""
         self.name = name
         self._probe = probe
-        self._around = around
+        self._environment = environment
         self._log = logger
         self._on_news = on_news
         self._breaker = Breaker()
-        self._pace = concurrency.Pace(most)
+        self._pace = concurrency.UploadLimit(most)
         self._inside = 0
         self._cause: ArchiverError | None = None
         self._turn = asyncio.Event()
@@ -77,7 +77,7 @@ class Gate:
         seen = self._breaker
         if seen.health is Health.WORKING or (seen.since is None and self._cause is None):
             return None
-        cause, now = self._cause, self._around.monotonic()
+        cause, now = self._cause, self._environment.monotonic()
         return Hold(
             backend=self.name,
             health=str(seen.health),
@@ -90,7 +90,7 @@ class Gate:
 
     def _epoch(self, monotonic: float) -> float:
         """Return a time of the clock that never jumps as epoch seconds."""
-        return self._around.clock() + monotonic - self._around.monotonic()
+        return self._environment.clock() + monotonic - self._environment.monotonic()
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -114,7 +114,7 @@ class Gate:
     def failed(self, error: ArchiverError) -> bool:
         """Note a failed exchange; return whether it counts against the run, rather than only against the backend."""
         before = self._breaker
-        after = breakers.failed(before, error.blame, self._around.monotonic(), self._around.uniform)
+        after = breakers.failed(before, error.blame, self._environment.monotonic(), self._environment.uniform)
         if after.failures > before.failures:
             self._pace = concurrency.troubled(self._pace)
         self._move(after, error)
@@ -129,7 +129,7 @@ class Gate:
             if not self.shut:
                 await self._news.wait()
                 continue
-            wait = self._breaker.probe_at - self._around.monotonic()
+            wait = self._breaker.probe_at - self._environment.monotonic()
             if wait > 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), wait)
@@ -147,8 +147,8 @@ class Gate:
             self._note_probe(None, None)
 
     def _note_probe(self, error: ArchiverError | None, blame: Blame | None) -> None:
-        around = self._around
-        self._move(breakers.probed(self._breaker, blame, around.monotonic(), around.uniform), error)
+        environment = self._environment
+        self._move(breakers.probed(self._breaker, blame, environment.monotonic(), environment.uniform), error)
 
     def _move(self, after: Breaker, error: ArchiverError | None) -> None:
         """Take on a new state, say what people should know of it, and wake whoever waits for it."""
@@ -169,7 +169,7 @@ class Gate:
         if before.lets_through and not after.lets_through:
             self._log.warning(f"{self.name} is left alone and probed; runs wait, no retry is counted against them")
         if after.health is Health.WORKING and self._cause is not None:
-            away = "" if before.since is None else f" after {self._around.monotonic() - before.since:.0f} s"
+            away = "" if before.since is None else f" after {self._environment.monotonic() - before.since:.0f} s"
             self._log.info(f"{self.name} works again{away}")
             self._cause = None
 

@@ -13,7 +13,7 @@ from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError
 from archiverd.core.machine import Event, State
 from archiverd.detached import aside
 from archiverd.journal.rows import FileFate, Move
-from archiverd.pipeline.failure_policy import Failing, understood
+from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.runrecord.hashes import hashes_fcl
 from archiverd.runrecord.preparation import RUN_HISTORY_UPDATE, Cache, FclFile, PreparedRun, prepare
 from archiverd.runrecord.record import read_run_record
@@ -44,7 +44,7 @@ GENERATED = "(generated)"
 """Stands for the source of an entity that no file of the record was made into."""
 
 
-def no_drill() -> None:
+def no_fault() -> None:
     """Make up no failure."""
 
 
@@ -70,14 +70,14 @@ class Importer:
 
     journal: Journal
     artdaqdb: ArtdaqDB
-    failing: Failing
+    failing: FailurePolicy
     schema: schemas.Schema
     records: Path
     converted: tuple[str, ...]
     unmatched: Literal["archive", "report", "fail"]
     cache: Cache
     """What was converted before: files repeat exactly from run to run of one configuration."""
-    drill: Callable[[], None] = no_drill
+    drill: Callable[[], None] = no_fault
     """Raises ArchiverError for a failure made up on purpose."""
 
     async def __call__(self, run: int) -> None:
@@ -159,7 +159,7 @@ class Importer:
 
     async def _fail(self, row: RunRow, error: Exception) -> None:
         """Record a failure and log it."""
-        known = understood(error, row.run, _log)
+        known = as_known_error(error, row.run, _log)
         await self.journal.record(self.failing.move(row, known))
         log.failure(_log, known, row.run)
 

@@ -14,11 +14,11 @@ from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconD
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.journal.rows import Move
-from archiverd.pipeline.failure_policy import Failing, understood
+from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
 from archiverd.runrecord import blob as blobs
-from archiverd.runrecord.validation import Validation, validate
-from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.runrecord.validation import BlobValidation, validate
+from archiverd.ucondb.port import Fingerprint, StoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.port import UconDB
 
 _log = log.get("Migration")
-_validation_log = log.get("Validation")
+_validation_log = log.get("BlobValidation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Migrator:
     artdaqdb: ArtdaqDB
     ucondb: UconDB
     gate: Gate
-    failing: Failing
+    failing: FailurePolicy
     required: tuple[str, ...] | None
     """What metadata.fcl must hold for the blob to validate; None to leave that out."""
     monotonic: Callable[[], float]
@@ -82,17 +82,19 @@ class Migrator:
         try:
             outcome, proven = await self._store(row, exported, packed)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
-            known = understood(error, row.run, _log)
+            known = as_known_error(error, row.run, _log)
             counts = self.gate.failed(known)
             await self._record_failure(row, known, counts=counts)
         else:
             self.gate.passed(self.monotonic() - begun, packed.identity.length)
-            if outcome is Outcome.PROVEN:
+            if outcome is StoreOutcome.PROVEN:
                 await self._verified(row, proven)
             else:
                 await self._record_failure(row, _other_content(row), counts=True)
 
-    async def _store(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> tuple[Outcome, Packed]:
+    async def _store(
+        self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed
+    ) -> tuple[StoreOutcome, Packed]:
         """Bring a run's blob under its key; return how that ended and the blob that stands there.
 
         A run that was there before us is looked up first: its blob need not be sent to be found.
@@ -102,11 +104,13 @@ class Migrator:
             return await self.ucondb.replace(key, packed.blob, tag=key), packed
         look_first = row.puts > 1 or row.lane is Lane.BACKLOG
         outcome = await self.ucondb.store(key, packed.blob, tag=key, look_first=look_first)
-        if outcome is Outcome.CONFLICT:
+        if outcome is StoreOutcome.CONFLICT:
             return await self._recognise(row.run, exported, packed)
         return outcome, packed
 
-    async def _recognise(self, run: int, exported: Sequence[ExportedEntity], ours: Packed) -> tuple[Outcome, Packed]:
+    async def _recognise(
+        self, run: int, exported: Sequence[ExportedEntity], ours: Packed
+    ) -> tuple[StoreOutcome, Packed]:
         """Tell whether the blob found under our key is this run's, packed at another time (I5).
 
         It is when the journal was lost, or the older tool archived the run: then the recorded text is of an attempt
@@ -116,13 +120,13 @@ class Migrator:
         try:
             its_text = blobs.unpack(found).packed_on
         except BlobCreationError:
-            return Outcome.CONFLICT, ours
+            return StoreOutcome.CONFLICT, ours
         rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
-        return (Outcome.PROVEN, rebuilt) if rebuilt.blob == found else (Outcome.CONFLICT, ours)
+        return (StoreOutcome.PROVEN, rebuilt) if rebuilt.blob == found else (StoreOutcome.CONFLICT, ours)
 
     async def _verified(self, row: RunRow, packed: Packed) -> None:
         """Record the proof; say how long after its end the run was safe."""
-        validation = Validation() if self.required is None else validate(packed.blob, self.required)
+        validation = BlobValidation() if self.required is None else validate(packed.blob, self.required)
         now = self.failing.clock()
         changes = {
             "verified_at": now,
@@ -150,7 +154,7 @@ class Migrator:
 
     async def _fail(self, row: RunRow, error: Exception) -> None:
         """Record a failure before anything was sent, and log it."""
-        await self._record_failure(row, understood(error, row.run, _log), counts=True)
+        await self._record_failure(row, as_known_error(error, row.run, _log), counts=True)
 
     async def _record_failure(self, row: RunRow, error: ArchiverError, *, counts: bool) -> None:
         """Record a failure, and log it unless the gate speaks for all runs that meet it."""

@@ -47,7 +47,7 @@ REPLACING: dict[str, object] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedRun:
     """A run that a retry did not take up, and why."""
 
     run: int
@@ -55,7 +55,7 @@ class Skipped:
     failed: bool = False
     """What was asked for cannot be done; else there is nothing to be done."""
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {"run": self.run, "reason": self.reason}
 
@@ -97,21 +97,21 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
     return await _decide(journal, row, Move(run, Event.RELEASED, note, changes))
 
 
-async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Skipped | None:
+async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> SkippedRun | None:
     """Take up ``run`` of the failure log of ``stage`` again, whatever it waits for; return None if it is now tried.
 
     One that need not or must not be tried is left as it is, and the reason said and returned.
     """
     row = await journal.get(run)
     if row is None:
-        unknown = Skipped(
+        unknown = SkippedRun(
             run, "not known: no directory of that number was seen; taken up when there is one", failed=True
         )
         logger.warning(unknown.reason, run=run)
         return unknown
     if row.state in _LEFT_ALONE:
         logger.info(_LEFT_ALONE[row.state], run=run)
-        return Skipped(run, _LEFT_ALONE[row.state])
+        return SkippedRun(run, _LEFT_ALONE[row.state])
     if row.state in RETRIED:
         event = Event.REOPENED if _never_ended(row) else Event.RELEASED
         move = Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archiverd.core.machine import Stage
     from archiverd.journal.journal import Journal
     from archiverd.pipeline.gate import Gate
-    from archiverd.process.shutdown import Stopping
+    from archiverd.process.shutdown import Shutdown
 
 SHORTEST_WAIT_SECONDS = 0.2
 """A retry that is due but in hand must not make the feeder spin."""
@@ -39,7 +39,7 @@ class StageRunner:
     workers: int
     capacity: int
     clock: Callable[[], float]
-    stopping: Stopping
+    shutdown: Shutdown
     logger: log.Log
     gate: Gate | None = None
     """Before the backend the stage works for; while it is shut no run is picked."""
@@ -73,7 +73,7 @@ class StageRunner:
 
     async def _feed(self, queue: asyncio.Queue[int | None]) -> None:
         """Fill the queue from the journal until a drain is asked for; a run is picked when there is room for it."""
-        while not self.stopping.asked:
+        while not self.shutdown.asked:
             self.wake.clear()
             if queue.full():
                 await self._rest(None)
@@ -142,7 +142,7 @@ class StageRunner:
 
     async def _rest(self, seconds: float | None) -> None:
         """Wait until woken, a drain is asked for, or ``seconds`` have passed."""
-        waits = {asyncio.ensure_future(self.wake.wait()), asyncio.ensure_future(self.stopping.wait())}
+        waits = {asyncio.ensure_future(self.wake.wait()), asyncio.ensure_future(self.shutdown.wait())}
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:

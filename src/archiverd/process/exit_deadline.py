@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from archiverd.config import Settings
-    from archiverd.process.shutdown import Stopping
+    from archiverd.process.shutdown import Shutdown
 
 CLOSING_SECONDS = 10.0
 """What the last word to people and closing everything may take, after a drain."""
@@ -32,15 +32,15 @@ _log = log.get()
 
 
 @contextlib.asynccontextmanager
-async def leaving_in_time(settings: Settings, command: str, stopping: Stopping, patience: float) -> AsyncIterator[None]:
+async def exit_in_time(settings: Settings, command: str, shutdown: Shutdown, patience: float) -> AsyncIterator[None]:
     """Leave, with the exit code of the reason, if the block or its threads outlast a stop of ``patience`` seconds.
 
     How it ended is recorded as the end of ``command``, unless that is empty.
     """
-    alarm = _Alarm(settings, command, stopping)
+    alarm = _Alarm(settings, command, shutdown)
 
     async def watch() -> None:
-        await stopping.wait()
+        await shutdown.wait()
         alarm.set(patience + CLOSING_SECONDS)
 
     watching = asyncio.create_task(watch(), name="leaving")
@@ -49,17 +49,17 @@ async def leaving_in_time(settings: Settings, command: str, stopping: Stopping, 
     finally:
         watching.cancel()
         await asyncio.wait([watching])
-        if stopping.asked:
+        if shutdown.asked:
             alarm.set(THREADS_SECONDS)
 
 
 class _Alarm:
     """Ends the process when its time is over; a thread, for the loop's own end may be what hangs."""
 
-    def __init__(self, settings: Settings, command: str, stopping: Stopping) -> None:
+    def __init__(self, settings: Settings, command: str, shutdown: Shutdown) -> None:
         self._settings = settings
         self._command = command
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._timer = threading.Timer(0.0, self._leave)
 
     def set(self, seconds: float) -> None:
@@ -77,7 +77,7 @@ class _Alarm:
 
     @property
     def _code(self) -> int:
-        return 0 if self._stopping.reason is None else self._stopping.reason.value
+        return 0 if self._shutdown.reason is None else self._shutdown.reason.value
 
     def _say(self) -> None:
         """Tell the log and ``last_exit.json``."""

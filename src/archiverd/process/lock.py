@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import LockExistsError
 from archiverd.detached import aside
-from archiverd.process.shutdown import Reason
+from archiverd.process.shutdown import ShutdownReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from archiverd.process.shutdown import Stopping
+    from archiverd.process.shutdown import Shutdown
 
 LOCK_TABLE = Path("/proc/locks")
 
@@ -35,7 +35,7 @@ _log = log.get()
 _BANNER = "=" * 70
 
 LOOKERS, LOOKER_SECONDS = 5, 0.02
-"""So often, and so far apart, is tried to take a lock: `check` may just be looking whether it is held (``look``)."""
+"""Attempts to take a lock, and the seconds between them: `check` holds it for a moment to test it (``find_holder``)."""
 
 LOOKED_AT_SECONDS = 0.5
 """How often the daemon looks whether its lock file is still there."""
@@ -144,7 +144,7 @@ def _claim(work_dir: Path, lock_file: Path) -> int:
     return descriptor
 
 
-async def drain_when_removed(lock: LockFile, stopping: Stopping) -> None:
+async def drain_when_removed(lock: LockFile, shutdown: Shutdown) -> None:
     """Begin to drain once the lock file is removed, saying so in the runbook's words."""
     await lock.removed()
     for line in (
@@ -155,11 +155,11 @@ async def drain_when_removed(lock: LockFile, stopping: Stopping) -> None:
         _BANNER,
     ):
         _log.warning(line)
-    stopping.ask(Reason.LOCK_REMOVED)
+    shutdown.ask(ShutdownReason.LOCK_REMOVED)
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class LockHolder:
     """Whether a lock file is held, and by whom; looked at from outside."""
 
     held: bool
@@ -167,7 +167,7 @@ class Holding:
     """Who holds it; of a file that nobody holds, who left it; None if that cannot be told."""
 
 
-def look(path: Path, locks: Path = LOCK_TABLE) -> Holding | None:
+def find_holder(path: Path, locks: Path = LOCK_TABLE) -> LockHolder | None:
     """Tell who holds the lock file at ``path``, None if there is no such file. Raise OSError if it cannot be read.
 
     The kernel's table tells without touching anything (proc(5), locks). Where it does not show the holder (another
@@ -182,12 +182,12 @@ def look(path: Path, locks: Path = LOCK_TABLE) -> Holding | None:
         pid = int(text) if text.isdecimal() else None
         listed = _listed(locks, _identity(os.fstat(descriptor)))
         if listed is not None:
-            return Holding(held=True, pid=listed if listed > 0 else pid)
+            return LockHolder(held=True, pid=listed if listed > 0 else pid)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return Holding(held=True, pid=pid)
-        return Holding(held=False, pid=pid)
+            return LockHolder(held=True, pid=pid)
+        return LockHolder(held=False, pid=pid)
     finally:
         os.close(descriptor)
 

@@ -26,7 +26,7 @@ LONG_SECONDS = 30.0
 """A start that takes longer says what it waits for: a service manager gives up after two minutes."""
 
 
-class Reason(enum.Enum):
+class ShutdownReason(enum.Enum):
     """Why the daemon drains; the value is its exit code (contract.md)."""
 
     INTERRUPTED = 130
@@ -34,7 +34,7 @@ class Reason(enum.Enum):
     DRAIN_ASKED = 0
 
 
-class Stopping:
+class Shutdown:
     """The daemon's one stop flag: the first reason to stop counts."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -43,7 +43,7 @@ class Stopping:
         self._asked_at = 0.0
         self._asked = asyncio.Event()
         self._interrupts: list[float] = []
-        self.reason: Reason | None = None
+        self.reason: ShutdownReason | None = None
 
     @property
     def asked(self) -> bool:
@@ -59,7 +59,7 @@ class Stopping:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._asked.wait(), seconds)
 
-    def ask(self, reason: Reason) -> None:
+    def ask(self, reason: ShutdownReason) -> None:
         """Begin to drain for ``reason``; later reasons change nothing."""
         if self.reason is None:
             self.reason = reason
@@ -79,20 +79,20 @@ class Stopping:
         self._interrupts = [when for when in self._interrupts if now - when <= AT_ONCE_WITHIN_SECONDS] + [now]
         if len(self._interrupts) >= AT_ONCE_COUNT:
             _log.warning("third interrupt: leaving at once; runs in flight are taken up at the next start")
-            os._exit(Reason.INTERRUPTED.value)
+            os._exit(ShutdownReason.INTERRUPTED.value)
         if self.reason is None:
             _log.info("interrupt: finishing what is in flight and in the queues, then leaving")
-        self.ask(Reason.INTERRUPTED)
+        self.ask(ShutdownReason.INTERRUPTED)
 
 
 @contextlib.asynccontextmanager
-async def drain_limit(stopping: Stopping, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+async def drain_limit(shutdown: Shutdown, seconds: float) -> AsyncIterator[asyncio.Timeout]:
     """Cancel the block, and end it there, once a drain has taken ``seconds``; ``expired()`` tells whether that was."""
     limit = asyncio.timeout(None)
 
     async def set_it() -> None:
-        await stopping.wait()
-        limit.reschedule(asyncio.get_running_loop().time() + stopping.left(seconds))
+        await shutdown.wait()
+        limit.reschedule(asyncio.get_running_loop().time() + shutdown.left(seconds))
 
     try:
         async with limit:
@@ -108,36 +108,36 @@ async def drain_limit(stopping: Stopping, seconds: float) -> AsyncIterator[async
 
 
 @contextlib.asynccontextmanager
-async def given_up(stopping: Stopping, seconds: float, what: str) -> AsyncIterator[None]:
+async def given_up(shutdown: Shutdown, seconds: float, what: str) -> AsyncIterator[None]:
     """Give the block up once a drain has taken ``seconds``: it has nothing in hand.
 
     Raise ArchiverError then, "stopped before ``what``", with the exit code of the reason.
     """
-    async with drain_limit(stopping, seconds) as limit:
+    async with drain_limit(shutdown, seconds) as limit:
         yield
     if limit.expired():
         stopped = ArchiverError(f"stopped before {what}", remedy="nothing is lost; start it again")
-        stopped.exit_code = (stopping.reason or Reason.INTERRUPTED).value
+        stopped.exit_code = (shutdown.reason or ShutdownReason.INTERRUPTED).value
         raise stopped
 
 
 @contextlib.asynccontextmanager
-async def starting(stopping: Stopping, seconds: float, doing: str, what: str) -> AsyncIterator[None]:
+async def starting(shutdown: Shutdown, seconds: float, doing: str, what: str) -> AsyncIterator[None]:
     """Give a part of the start up as ``given_up``; say, if it takes long, that archiverd is still ``doing`` it."""
     sd_notify.notify(f"STATUS={doing}")
     slow = asyncio.get_running_loop().call_later(LONG_SECONDS, _log.warning, f"takes long: still {doing}")
     try:
-        async with given_up(stopping, seconds, what):
+        async with given_up(shutdown, seconds, what):
             yield
     finally:
         slow.cancel()
 
 
 @contextlib.contextmanager
-def signals(stopping: Stopping, *, on_hangup: Callable[[], None] | None = None) -> Iterator[None]:
+def signals(shutdown: Shutdown, *, on_hangup: Callable[[], None] | None = None) -> Iterator[None]:
     """Let SIGINT and SIGTERM drain the daemon while the block runs, and SIGHUP do what ``on_hangup`` does, if given."""
     handlers: dict[signal.Signals, Callable[[], None]] = dict.fromkeys(
-        (signal.SIGINT, signal.SIGTERM), stopping.interrupt
+        (signal.SIGINT, signal.SIGTERM), shutdown.interrupt
     )
     if on_hangup is not None:
         handlers[signal.SIGHUP] = on_hangup

@@ -11,7 +11,7 @@ from archiverd.runrecord.snapshot import ENVIRONMENT, METADATA
 from archiverd.runrecord.spelling import BLANKS
 
 if TYPE_CHECKING:
-    from archiverd.runrecord.snapshot import Sighting
+    from archiverd.runrecord.snapshot import RecordSnapshot
 
 _TIME_LINE: Final = re.compile(rb"^[ \t]*(?:DAQInterface )?[Ss](tart|top) time:([^\r\n]*)[\r\n]", re.MULTILINE)
 _TOTAL_EVENTS: Final = re.compile(rb"^[ \t]*Total events:[^\r\n]*[\r\n]", re.MULTILINE)
@@ -43,7 +43,7 @@ class Completeness(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class CompletionWaits:
     """How long to wait, in seconds (contract.md, ``[watch]``)."""
 
     settle: float = 1.0
@@ -74,9 +74,9 @@ def _text(value: bytes | None) -> str | None:
 
 
 def judge(
-    sighting: Sighting,
+    sighting: RecordSnapshot,
     now: float,
-    patience: Patience,
+    patience: CompletionWaits,
     *,
     later_started: bool = False,
     unchanged_since: float | None = None,
@@ -103,7 +103,7 @@ def judge(
     return Completeness.FINAL if _whole(sighting) and not _more_expected(sighting) else Completeness.STOPPED
 
 
-def _before_the_stop(sighting: Sighting, lines: TimeLines, *, settled: bool) -> Completeness:
+def _before_the_stop(sighting: RecordSnapshot, lines: TimeLines, *, settled: bool) -> Completeness:
     """Say how far a run without a stop line is."""
     if not sighting.readable or not sighting.files:
         return Completeness.COPYING
@@ -117,7 +117,7 @@ def _before_the_stop(sighting: Sighting, lines: TimeLines, *, settled: bool) -> 
     return Completeness.COPIED if copied else Completeness.COPYING
 
 
-def _locks(sighting: Sighting) -> bool:
+def _locks(sighting: RecordSnapshot) -> bool:
     """Tell whether this DAQInterface locks its records (v3_06_01 and later): modes 0444 and 0555 then mean something.
 
     A record whose files are all writable although it has its time lines was copied or restored without its modes.
@@ -127,7 +127,7 @@ def _locks(sighting: Sighting) -> bool:
     return sighting.file(ENVIRONMENT) is not None and time_lines(sighting.metadata).started is None
 
 
-def _whole(sighting: Sighting) -> bool:
+def _whole(sighting: RecordSnapshot) -> bool:
     """Tell whether metadata.txt ends with a complete line and is locked again where this layout locks it."""
     seen = sighting.file(METADATA)
     if seen is None or sighting.metadata is None or not sighting.metadata.endswith((b"\n", b"\r")):
@@ -135,7 +135,7 @@ def _whole(sighting: Sighting) -> bool:
     return seen.locked or not _locks(sighting)
 
 
-def _more_expected(sighting: Sighting) -> bool:
+def _more_expected(sighting: RecordSnapshot) -> bool:
     """Tell whether something is still to follow the stop line: rc_info_stop.txt, or ``Total events`` in v1 layouts."""
     if sighting.file(_RC_START) is not None and sighting.file(_RC_STOP) is None:
         return True

@@ -39,7 +39,7 @@ class SeenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class RecordSnapshot:
     """A run directory at one moment."""
 
     readable: bool
@@ -109,18 +109,18 @@ def metadata_stamp(directory: Path) -> Stamp | None:
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, folder.st_ctime_ns)
 
 
-def sight(directory: Path) -> Sighting:
-    """Look at a run directory. Blocking; never raises for what comes and goes: see ``Sighting.readable``."""
+def take_snapshot(directory: Path) -> RecordSnapshot:
+    """Look at a run directory. Blocking; never raises for what comes and goes: see ``RecordSnapshot.readable``."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        return Sighting(readable=False)
+        return RecordSnapshot(readable=False)
     except OSError as error:
-        return Sighting(readable=False, trouble=_trouble(error))
+        return RecordSnapshot(readable=False, trouble=_trouble(error))
     try:
         return _look(descriptor)
     except OSError as error:
-        return Sighting(readable=False, trouble=_trouble(error, error.filename))
+        return RecordSnapshot(readable=False, trouble=_trouble(error, error.filename))
     finally:
         os.close(descriptor)
 
@@ -130,7 +130,7 @@ def _trouble(error: OSError, name: object = None) -> str:
     return str(OSError(error.errno, error.strerror, *([name] if isinstance(name, str) else [])))
 
 
-def _look(directory: int) -> Sighting:
+def _look(directory: int) -> RecordSnapshot:
     """Look at the directory that is open as ``directory``; metadata.txt first, so that it is never newer than the rest.
 
     A stop line seen is then a stop line that was there when the other files were looked at.
@@ -138,7 +138,7 @@ def _look(directory: int) -> Sighting:
     metadata = tail(METADATA, directory)
     environment = tail(ENVIRONMENT, directory)
     status = os.fstat(directory)
-    return Sighting(
+    return RecordSnapshot(
         readable=True,
         mode=stat.S_IMODE(status.st_mode),
         ctime_ns=status.st_ctime_ns,

@@ -17,14 +17,14 @@ KEYS: Final = ("config_name", "components", "sbndaq_commit_or_version")
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class BlobValidation:
     """What is wrong with a blob, a sentence each; both empty when it is fine."""
 
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def validate(blob: bytes, required: Sequence[str]) -> Validation:
+def validate(blob: bytes, required: Sequence[str]) -> BlobValidation:
     """Check that metadata.fcl in ``blob`` has exactly one line of each key.
 
     A key is looked for as readers do: anywhere in the text, followed by a colon and white space (run_records.md
@@ -33,10 +33,10 @@ def validate(blob: bytes, required: Sequence[str]) -> Validation:
     try:
         files = dict(unpack(blob).files)
     except BlobCreationError as error:
-        return Validation(problems=(str(error),))
+        return BlobValidation(problems=(str(error),))
     metadata = files.get("metadata.fcl")
     if metadata is None:
-        return Validation(problems=("metadata.fcl is not in the blob",))
+        return BlobValidation(problems=("metadata.fcl is not in the blob",))
     problems: list[str] = []
     warnings: list[str] = []
     for key in dict.fromkeys((*required, *KEYS)):
@@ -44,4 +44,4 @@ def validate(blob: bytes, required: Sequence[str]) -> Validation:
         if count != 1:
             said = f"metadata.fcl has no {key}" if count == 0 else f"metadata.fcl has {count} times {key}"
             (problems if key in required else warnings).append(said)
-    return Validation(tuple(problems), tuple(warnings))
+    return BlobValidation(tuple(problems), tuple(warnings))

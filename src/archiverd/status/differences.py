@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from archiverd.config import Settings
     from archiverd.journal.summaries import Ranges
-    from archiverd.status.probe import Look
+    from archiverd.status.probe import ProbeResult
 
 STATE_FILE_BYTES = 4096
 """So much of a state file is read; a real one has less than a hundred."""
@@ -60,7 +60,7 @@ class StateFile:
         """Whether the file says what is so."""
         return self.said is not None and self.said[0] == self.contiguous
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {
             "stage": str(self.stage),
@@ -78,7 +78,7 @@ def select_imported(db: sqlite3.Connection) -> list[int]:
     return [run for (run,) in db.execute("SELECT run FROM runs WHERE imported_at IS NOT NULL ORDER BY run")]
 
 
-def compare(looks: Sequence[Look], states: Mapping[State, Ranges], imported: Sequence[int]) -> Differences:
+def compare(looks: Sequence[ProbeResult], states: Mapping[State, Ranges], imported: Sequence[int]) -> Differences:
     """Say where the sources do not agree; what one cannot tell is in no difference (I8)."""
     seen = {one.name: None if one.ranges is None else runset.numbers(one.ranges) for one in looks}
     directories, archived, held = (seen.get(name) for name in (FILESYSTEM, ARTDAQDB, UCONDB))
@@ -107,7 +107,7 @@ def read_state_file(
     settings: Settings,
     stage: Stage,
     db: sqlite3.Connection | None,
-    looks: Sequence[Look] | None,
+    looks: Sequence[ProbeResult] | None,
     states: Mapping[State, Ranges],
 ) -> StateFile:
     """Read a state file, and say what it should say: by the database of its stage if that could tell."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Look:
+class ProbeResult:
     """What one source says."""
 
     name: str
@@ -42,14 +42,14 @@ class Look:
     problems: list[ArchiverError] = field(default_factory=list)
 
 
-async def look(
+async def probe_sources(
     settings: Settings, artdaqdb: ArtdaqDBReader, ucondb: UconDB | None, verified: Collection[int]
-) -> list[Look]:
+) -> list[ProbeResult]:
     """Ask the three sources at once; ``ucondb`` is None where it is not configured.
 
     A run of ``verified`` that UconDB's list lacks is looked up by itself: a short list proves nothing (I8).
     """
-    looks = [Look(FILESYSTEM), Look(ARTDAQDB), Look(UCONDB)]
+    looks = [ProbeResult(FILESYSTEM), ProbeResult(ARTDAQDB), ProbeResult(UCONDB)]
     async with asyncio.TaskGroup() as group:
         group.create_task(_guard(looks[0], _filesystem(settings, looks[0])))
         group.create_task(_guard(looks[1], _artdaqdb(settings, artdaqdb, looks[1])))
@@ -60,9 +60,9 @@ async def look(
     return looks
 
 
-async def look_alone(settings: Settings, verified: Collection[int]) -> list[Look]:
+async def probe_sources_alone(settings: Settings, verified: Collection[int]) -> list[ProbeResult]:
     """Ask the three sources from a process of its own, while a daemon runs or not."""
-    looks = [Look(FILESYSTEM), Look(ARTDAQDB), Look(UCONDB)]
+    looks = [ProbeResult(FILESYSTEM), ProbeResult(ARTDAQDB), ProbeResult(UCONDB)]
 
     async def artdaqdb() -> None:
         reader = make_reader(settings.artdaq_db)
@@ -89,7 +89,7 @@ async def look_alone(settings: Settings, verified: Collection[int]) -> list[Look
     return looks
 
 
-async def _guard(one: Look, asking: Coroutine[Any, Any, None]) -> None:
+async def _guard(one: ProbeResult, asking: Coroutine[Any, Any, None]) -> None:
     """Let ``asking`` fill in ``one``; what goes wrong stands there then."""
     try:
         await asking
@@ -97,13 +97,13 @@ async def _guard(one: Look, asking: Coroutine[Any, Any, None]) -> None:
         one.problems.append(error)
 
 
-async def _filesystem(settings: Settings, one: Look) -> None:
+async def _filesystem(settings: Settings, one: ProbeResult) -> None:
     found = await aside(lambda: scan(settings.source_files.run_records_dir))
     one.ranges = await asyncio.to_thread(runset.ranges, found.runs)
     one.facts.append("can be read")
 
 
-async def _artdaqdb(settings: Settings, artdaqdb: ArtdaqDBReader, one: Look) -> None:
+async def _artdaqdb(settings: Settings, artdaqdb: ArtdaqDBReader, one: ProbeResult) -> None:
     try:
         await asyncio.to_thread(load_schema, settings.artdaq_db.fcl_conf_dir)
     except ArchiverError as error:
@@ -115,7 +115,7 @@ async def _artdaqdb(settings: Settings, artdaqdb: ArtdaqDBReader, one: Look) -> 
     one.facts.append("answers" if there else "is not there yet: the first import makes it")
 
 
-async def _ucondb(settings: Settings, ucondb: UconDB, verified: Collection[int], one: Look) -> None:
+async def _ucondb(settings: Settings, ucondb: UconDB, verified: Collection[int], one: ProbeResult) -> None:
     await ucondb.check_server()
     one.facts.append("answers")
     listed = numbered(await ucondb.list_keys())

@@ -14,7 +14,7 @@ from archiverd.config.secrecy import without_login
 from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, WAITING, Stage, State
 from archiverd.journal import queries, summaries
-from archiverd.journal.rows import Pace
+from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.status.advice import Circumstances, Workload, advise, tune
 from archiverd.status.differences import compare, read_state_file, select_imported
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import Hold
     from archiverd.journal.summaries import Brief, Cause, Ranges
     from archiverd.status.differences import Differences, StateFile
-    from archiverd.status.probe import Look
+    from archiverd.status.probe import ProbeResult
 
 TROUBLED_SHOWN = 100
 """At most so many troubled runs are told one by one; causes tell them all."""
@@ -63,7 +63,7 @@ class Source:
     problems: Sequence[Problem]
     """What was tried now and failed, and what to do about it."""
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         ranges = self.ranges
         return {
@@ -76,7 +76,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StatusReport:
     """How we stand, for one screen. Times are epoch seconds (UTC)."""
 
     at: float
@@ -87,7 +87,7 @@ class Standing:
     causes: Sequence[Cause]
     trouble: Sequence[Brief]
     holds: Sequence[Hold]
-    pace: Pace
+    pace: Throughput
     workloads: Sequence[Workload]
     differences: Differences | None
     state_files: Sequence[StateFile] | None
@@ -101,7 +101,7 @@ class Standing:
         """Whether every source that was asked could tell."""
         return not any(source.problems for source in self.sources)
 
-    def told(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {
             "version": 1,
@@ -110,7 +110,7 @@ class Standing:
             "warnings": list(self.warnings),
             "counts": {str(state): runset.count(self.ranges.get(state, [])) for state in State},
             "runs": {str(state): spans for state, spans in self.ranges.items()},
-            "sources": [source.told() for source in self.sources],
+            "sources": [source.to_json() for source in self.sources],
             "causes": [asdict(cause) for cause in self.causes],
             "trouble": list(self.trouble),
             "holds": [asdict(hold) for hold in self.holds],
@@ -122,7 +122,7 @@ class Standing:
             },
             "last_verified": self.pace.last,
             "differences": None if self.differences is None else asdict(self.differences),
-            "state_files": None if self.state_files is None else [one.told() for one in self.state_files],
+            "state_files": None if self.state_files is None else [one.to_json() for one in self.state_files],
             "recommendations": list(self.recommendations),
         }
 
@@ -131,10 +131,10 @@ def gather(
     settings: Settings,
     db: sqlite3.Connection | None,
     daemon: Mapping[str, Any] | None,
-    looks: Sequence[Look] | None,
+    looks: Sequence[ProbeResult] | None,
     *,
     comparing: bool,
-) -> Standing:
+) -> StatusReport:
     """Put together how we stand. ``db`` is None where there is no journal yet, ``looks`` where nothing was asked.
 
     ``daemon`` is what it says of itself, ``{"error": …, "remedy": …}`` if it cannot tell, None if none runs.
@@ -149,7 +149,7 @@ def gather(
     state_files = [read_state_file(settings, stage, db, looks, ranges) for stage in Stage] if comparing else None
     known = daemon or {}
     paused = known.get("paused") is True
-    pace = Pace(0, None, None) if db is None else queries.select_pace(db, now)
+    pace = Throughput(0, None, None) if db is None else queries.select_pace(db, now)
     circumstances = Circumstances(
         running=daemon is not None,
         silence=known.get("remedy", "") if "error" in known else None,
@@ -171,7 +171,7 @@ def gather(
         untold={one.name: one.problems[0].remedy for one in looks or () if one.problems},
     )
     warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
-    return Standing(
+    return StatusReport(
         at=now,
         daemon=daemon,
         warnings=warnings if db is not None or daemon is not None else [*warnings, NO_JOURNAL],
@@ -194,7 +194,7 @@ def _source(
     name: str,
     db: sqlite3.Connection | None,
     daemon: Mapping[str, Any] | None,
-    looks: Sequence[Look] | None,
+    looks: Sequence[ProbeResult] | None,
     now: float,
 ) -> Source:
     """Return what is known of one place, by whoever knows it best."""

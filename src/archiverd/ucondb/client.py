@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.errors import Retry, UconDBError
 from archiverd.ucondb import errors, lookup, upload
-from archiverd.ucondb.http import Wire, system_words, tls_context
+from archiverd.ucondb.http import HttpExchange, system_words, tls_context
 from archiverd.ucondb.login import Login
 from archiverd.ucondb.readback import Received, receive
-from archiverd.ucondb.server_info import Greeting, greet
-from archiverd.ucondb.session import Site
+from archiverd.ucondb.server_info import ServerInfo, read_server_info
+from archiverd.ucondb.session import Session
 from archiverd.ucondb.settings import UconDBSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from archiverd.config import Settings
-    from archiverd.ucondb.port import Fingerprint, Found, Outcome
+    from archiverd.ucondb.port import Fingerprint, StoredVersion, StoreOutcome
 
 __all__ = ["HttpUconDB", "UconDBSettings"]
 
@@ -42,7 +42,7 @@ class HttpUconDB:
     def __init__(self, settings: UconDBSettings, *, cnonce: Callable[[], str] = random_cnonce) -> None:
         self._settings = settings
         self._cnonce = cnonce
-        self._opened: tuple[Site, Login] | None = None
+        self._opened: tuple[Session, Login] | None = None
 
     async def open(self) -> None:
         """See ``port.UconDB``. Raise UconDBError if ``ca_file`` cannot be used."""
@@ -54,7 +54,7 @@ class HttpUconDB:
                 f"{errors.INITIALIZE.text}: cannot use {settings.ca_file}: {system_words(error)}",
                 remedy="ucon_db.ca_file must be a readable PEM file of certificates",
             ) from error
-        site = Site(settings, Wire(settings.server_url, settings.timeout_seconds, tls))
+        site = Session(settings, HttpExchange(settings.server_url, settings.timeout_seconds, tls))
         self._opened = site, Login(site, self._cnonce)
 
     async def close(self) -> None:
@@ -81,15 +81,15 @@ class HttpUconDB:
         """See ``port.UconDB``."""
         await self._login.check(errors.INITIALIZE)
 
-    async def greet(self) -> Greeting:
+    async def read_server_info(self) -> ServerInfo:
         """Ask for the server's version and its time. Raise UconDBError if it does not answer."""
-        return await greet(self._site, self._login)
+        return await read_server_info(self._site, self._login)
 
-    async def look_up(self, key: str) -> Found | None:
+    async def look_up(self, key: str) -> StoredVersion | None:
         """See ``port.UconDB``."""
         return await lookup.look_up(self._site, key, errors.looking_up(key))
 
-    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
         """See ``port.UconDB``.
 
         A UconDBError says that nothing was stored, or that what stands under the key could not be read back now.
@@ -97,7 +97,7 @@ class HttpUconDB:
         """
         return await upload.store(self._site, self._login, key, blob, tag=tag, look_first=look_first)
 
-    async def replace(self, key: str, blob: bytes, *, tag: str) -> Outcome:
+    async def replace(self, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
         """See ``port.UconDB``. Raise as ``store`` does."""
         return await upload.replace(self._site, self._login, key, blob, tag=tag)
 
@@ -109,11 +109,11 @@ class HttpUconDB:
         """See ``port.UconDB``. Raise UconDBError as ``read`` does."""
         return (await self._receive(key, keep=False)).identity
 
-    async def list_keys(self) -> Mapping[str, Found]:
+    async def list_keys(self) -> Mapping[str, StoredVersion]:
         """See ``port.UconDB``."""
         return await lookup.list_keys(self._site)
 
-    async def look_up_all(self, keys: Collection[str]) -> Mapping[str, Found]:
+    async def look_up_all(self, keys: Collection[str]) -> Mapping[str, StoredVersion]:
         """See ``port.UconDB``."""
         return await lookup.look_up_all(self._site, keys)
 
@@ -133,14 +133,14 @@ class HttpUconDB:
         return received
 
     @property
-    def _site(self) -> Site:
+    def _site(self) -> Session:
         return self._demand_open()[0]
 
     @property
     def _login(self) -> Login:
         return self._demand_open()[1]
 
-    def _demand_open(self) -> tuple[Site, Login]:
+    def _demand_open(self) -> tuple[Session, Login]:
         """Return what ``open`` made. Raise UconDBError if it was not called."""
         if self._opened is None:
             raise UconDBError("The UconDB client is not open", retry=Retry.BUG)

@@ -58,7 +58,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StreamedReply:
     """The head of a reply whose body is still to come, in pieces of at most 64 KiB."""
 
     status: int
@@ -76,7 +76,7 @@ class Answer:
         return Reply(self.status, self.reason, self.headers, bytes(body[:limit]))
 
 
-class Wire:
+class HttpExchange:
     """Exchanges with one server; ``seconds`` is the patience for connecting and for a free connection."""
 
     def __init__(self, server_url: str, seconds: float, tls: ssl.SSLContext, *, connections: int = CONNECTIONS) -> None:
@@ -115,7 +115,7 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         seconds: float | None = None,
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[StreamedReply]:
         """Send a request; give its answer as soon as the head is there.
 
         ``target`` goes over the wire as it is; a POST says its Content-Length and is never chunked (ucondb_protocol.md
@@ -141,7 +141,7 @@ class Wire:
                 _log.debug(f"{method} {target} → {response.status_code} {response.reason_phrase}")
                 raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
                 pieces = await stack.enter_async_context(contextlib.aclosing(raw))
-                yield Answer(response.status_code, response.reason_phrase, response.headers, pieces)
+                yield StreamedReply(response.status_code, response.reason_phrase, response.headers, pieces)
         except (httpx.HTTPError, OSError) as error:
             broken = _broken(error, self._seconds, patience)
             _log.debug(f"{method} {target} → {broken}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from archiverd.ucondb.errors import Purpose
     from archiverd.ucondb.http import Reply
-    from archiverd.ucondb.session import Site
+    from archiverd.ucondb.session import Session
 
 
 class Login:
@@ -24,7 +24,7 @@ class Login:
     and before it stores anything.
     """
 
-    def __init__(self, site: Site, cnonce: Callable[[], str]) -> None:
+    def __init__(self, site: Session, cnonce: Callable[[], str]) -> None:
         self._site = site
         self._cnonce = cnonce
         self._target = site.settings.data_target(tv="x")

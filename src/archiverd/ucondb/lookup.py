@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from archiverd.ucondb.http import Reply
-    from archiverd.ucondb.port import Found
-    from archiverd.ucondb.session import Site
+    from archiverd.ucondb.port import StoredVersion
+    from archiverd.ucondb.session import Session
 
 LISTING_LIMIT = 1 << 28
 """Bytes of a list: a record takes about 216, so this is more than a million versions."""
@@ -30,7 +30,7 @@ _ALL_TIMES = "1e12"
 """Validity time up to which versions are listed; without it those of the future are left out (T13)."""
 
 
-async def look_up(site: Site, key: str, purpose: Purpose) -> Found | None:
+async def look_up(site: Session, key: str, purpose: Purpose) -> StoredVersion | None:
     """Return the version under ``key``, or None if its absence is proven. Raise UconDBError."""
     demand_key(key, purpose)
     reply = await site.get(site.settings.data_target(key=key, meta_only="yes"), purpose)
@@ -53,13 +53,13 @@ def demand_key(key: str, purpose: Purpose) -> None:
         raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
 
 
-async def look_up_all(site: Site, keys: Collection[str]) -> Mapping[str, Found]:
+async def look_up_all(site: Session, keys: Collection[str]) -> Mapping[str, StoredVersion]:
     """Return the versions under those of ``keys`` that are taken; the absence of the others is proven.
 
     Asks for many keys at once; each that does not turn up is looked up by itself, because a short answer proves
     nothing. Raise UconDBError.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, StoredVersion] = {}
     wanted = list(dict.fromkeys(keys))
     for start in range(0, len(wanted), KEYS_AT_ONCE):
         some = wanted[start : start + KEYS_AT_ONCE]
@@ -73,7 +73,7 @@ async def look_up_all(site: Site, keys: Collection[str]) -> Mapping[str, Found]:
     return found
 
 
-async def list_keys(site: Site) -> Mapping[str, Found]:
+async def list_keys(site: Session) -> Mapping[str, StoredVersion]:
     """Return all versions with a key that ``/versions`` tells of, by key.
 
     A key that is missing may be taken all the same: versions marked deleted are left out (T13). Raise UconDBError,
@@ -93,7 +93,7 @@ async def list_keys(site: Site) -> Mapping[str, Found]:
         raise nonsense(LIST, problem) from error
 
 
-async def _ask_for(site: Site, keys: Sequence[str]) -> Mapping[str, Found] | None:
+async def _ask_for(site: Session, keys: Sequence[str]) -> Mapping[str, StoredVersion] | None:
     """Return those of ``keys`` that ``/lookup_versions`` tells of, or None if the object has no version at all."""
     target = site.settings.listing_target("lookup_versions")
     body = json.dumps({"keys": keys}).encode()
@@ -108,7 +108,7 @@ async def _ask_for(site: Site, keys: Sequence[str]) -> Mapping[str, Found] | Non
     return parse_sequence(reply.body)
 
 
-async def _prove_object_absent(site: Site, failed: Reply, purpose: Purpose) -> None:
+async def _prove_object_absent(site: Session, failed: Reply, purpose: Purpose) -> None:
     """Return if the object has no version yet, which is why reading it ``failed``. Raise UconDBError if it has.
 
     Reading an unknown folder fails in the same way; that is a permanent error.

@@ -19,7 +19,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredVersion:
     """Metadata of the version stored under a key (ucondb_protocol.md section 4)."""
 
     key: str
@@ -29,7 +29,7 @@ class Found:
     """Adler-32 of the bytes, as an unsigned number (``uadler32``)."""
 
 
-class Outcome(enum.Enum):
+class StoreOutcome(enum.Enum):
     """How an attempt to store a blob ended. Only PROVEN may be called verified."""
 
     PROVEN = "proven"
@@ -56,10 +56,10 @@ class UconDB(Protocol):
     async def check_login(self) -> None:
         """Prove that our credentials may write, with the one request that can never store anything."""
 
-    async def look_up(self, key: str) -> Found | None:
+    async def look_up(self, key: str) -> StoredVersion | None:
         """Return what is stored under ``key``, or None if its absence is proven."""
 
-    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
         """Store ``blob`` under ``key`` at most once and prove it by reading it back.
 
         With ``look_first`` a look-up comes before the put (needed after any earlier attempt); the unique index of
@@ -69,7 +69,7 @@ class UconDB(Protocol):
         later, with ``look_first``.
         """
 
-    async def replace(self, key: str, blob: bytes, *, tag: str) -> Outcome:
+    async def replace(self, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
         """Give ``key`` to ``blob``, whatever stands under it now, and prove it; for an operator's decision only.
 
         Nothing is sent if the key has these bytes already. Raises as ``store`` does; call again to find out.
@@ -81,8 +81,8 @@ class UconDB(Protocol):
     async def fingerprint(self, key: str) -> Fingerprint:
         """Read the blob under ``key`` back in a stream and return its identity; memory use is constant."""
 
-    async def list_keys(self) -> Mapping[str, Found]:
+    async def list_keys(self) -> Mapping[str, StoredVersion]:
         """Return every version that has a key, by key; never a part of them for the whole."""
 
-    async def look_up_all(self, keys: Collection[str]) -> Mapping[str, Found]:
+    async def look_up_all(self, keys: Collection[str]) -> Mapping[str, StoredVersion]:
         """Return what is stored under those of ``keys`` that are taken; the absence of every other is proven."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from archiverd.ucondb.errors import Purpose
-    from archiverd.ucondb.session import Site
+    from archiverd.ucondb.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Received:
     """The bytes match the Adler-32 that UconDB keeps of them."""
 
 
-async def receive(site: Site, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+async def receive(site: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
     """Read the blob under ``key``; ``size``, the bytes to expect, decides how long to be patient.
 
     Without ``keep`` memory use is constant. A reply that is short (nothing on the wire tells, T2) or does not match
@@ -46,7 +46,7 @@ async def receive(site: Site, key: str, size: int, purpose: Purpose, *, keep: bo
     return received
 
 
-async def _receive(site: Site, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+async def _receive(site: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
     """Read the blob under ``key`` once. Raise UconDBError, or BrokenExchangeError if it did not come whole."""
     target = site.settings.data_target(key=key)
     async with site.wire.exchange("GET", target, seconds=site.settings.patience(size)) as answer:

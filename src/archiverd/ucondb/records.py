@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from archiverd.ucondb.port import Found
+from archiverd.ucondb.port import StoredVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ _RECORD_SEPARATOR = "\x1e"
 _DECODER = json.JSONDecoder()
 
 
-def parse_metadata(body: bytes) -> Found | None:
+def parse_metadata(body: bytes) -> StoredVersion | None:
     """Return the version that a metadata reply describes, or None if it describes none that has a key."""
     try:
         return _found(json.loads(body))
@@ -22,7 +22,7 @@ def parse_metadata(body: bytes) -> Found | None:
         return None
 
 
-def parse_listing(body: bytes) -> dict[str, Found]:
+def parse_listing(body: bytes) -> dict[str, StoredVersion]:
     """Return the versions with a key in a reply of ``/versions``, by key.
 
     Raise ValueError unless the array is whole: a server whose database dies sends status 200 and no closing bracket.
@@ -32,7 +32,7 @@ def parse_listing(body: bytes) -> dict[str, Found]:
     return {found.key: found for found in listed if found is not None}
 
 
-def parse_sequence(body: bytes) -> dict[str, Found]:
+def parse_sequence(body: bytes) -> dict[str, StoredVersion]:
     """Return the versions with a key in a reply of ``/lookup_versions`` (RFC 7464), by key.
 
     What cannot be read is left out: nobody may take a version's absence here for a proof (T11).
@@ -67,12 +67,12 @@ def _after_spaces(text: str, position: int) -> int:
     return position
 
 
-def _found(record: object) -> Found | None:
+def _found(record: object) -> StoredVersion | None:
     """Return a record's version, or None if it has no key. Raise ValueError if it is no record of a version."""
     match record:
         case {"key": None}:
             return None
         case {"key": str(key), "id": int(number), "data_size": int(size), "uadler32": int(adler32)}:
-            return Found(key, number, size, adler32)
+            return StoredVersion(key, number, size, adler32)
         case _:
             raise ValueError("not the record of a version")

@@ -14,11 +14,11 @@ from archiverd.ucondb.errors import INITIALIZE, detail_of, refused
 
 if TYPE_CHECKING:
     from archiverd.ucondb.login import Login
-    from archiverd.ucondb.session import Site
+    from archiverd.ucondb.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
+class ServerInfo:
     """What a server says of itself."""
 
     version: str
@@ -26,7 +26,7 @@ class Greeting:
     """Its time in epoch seconds, to the second, when it answered; None if nothing tells."""
 
 
-async def greet(site: Site, login: Login) -> Greeting:
+async def read_server_info(site: Session, login: Login) -> ServerInfo:
     """Ask a server who it is. Raise UconDBError if it does not answer.
 
     Its time stands in the header Date, which webpie does not send, and in the nonce of its challenge: base64 of the
@@ -40,7 +40,7 @@ async def greet(site: Site, login: Login) -> Greeting:
         with contextlib.suppress(UconDBError):  # there may be no such folder
             challenge = await login.fresh_challenge(INITIALIZE)
             clock = None if challenge is None else second_in(challenge.nonce)
-    return Greeting(detail_of(reply), clock)
+    return ServerInfo(detail_of(reply), clock)
 
 
 def date_of(header: str) -> float | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from archiverd.ucondb.errors import Purpose
-    from archiverd.ucondb.http import Reply, Wire
+    from archiverd.ucondb.http import HttpExchange, Reply
     from archiverd.ucondb.settings import UconDBSettings
 
 ATTEMPTS = 3
@@ -22,11 +22,11 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Session:
     """The settings and the wire to the server they name."""
 
     settings: UconDBSettings
-    wire: Wire
+    wire: HttpExchange
 
     async def get(self, target: str, purpose: Purpose) -> Reply:
         """Return the reply to a GET. Raise UconDBError (transient) if there is none."""

@@ -24,7 +24,7 @@ from archiverd.core.errors import Retry, UconDBError, VerificationError
 from archiverd.ucondb.errors import nonsense, reading_back, refused, unreachable, uploading
 from archiverd.ucondb.http import BrokenExchangeError
 from archiverd.ucondb.lookup import demand_key, look_up
-from archiverd.ucondb.port import Fingerprint, Outcome
+from archiverd.ucondb.port import Fingerprint, StoreOutcome
 from archiverd.ucondb.readback import receive
 from archiverd.ucondb.records import parse_metadata
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.errors import Purpose
     from archiverd.ucondb.http import Reply
     from archiverd.ucondb.login import Login
-    from archiverd.ucondb.session import Site
+    from archiverd.ucondb.session import Session
 
 SMALL = 1 << 18
 """Bytes of a blob that is summed up on the event loop: a fifth of a millisecond, little more than a thread costs."""
@@ -42,7 +42,7 @@ SMALL = 1 << 18
 _Result = TypeVar("_Result")
 
 
-async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> Outcome:
+async def store(site: Session, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
     """Store ``blob`` under ``key`` (see ``port.UconDB.store``). Raise UconDBError or VerificationError."""
     purpose = uploading(key)
     ours = await _accept(site, key, blob, tag, purpose)
@@ -57,7 +57,7 @@ async def store(site: Site, login: Login, key: str, blob: bytes, *, tag: str, lo
     return await _prove(site, key, blob, ours, as_sent=as_sent)
 
 
-async def replace(site: Site, login: Login, key: str, blob: bytes, *, tag: str) -> Outcome:
+async def replace(site: Session, login: Login, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
     """Give ``key`` to ``blob`` (see ``port.UconDB.replace``). Raise UconDBError or VerificationError.
 
     Each override that succeeds makes a version (ucondb_protocol.md section 8, 5), so it is looked up first whether one
@@ -65,13 +65,13 @@ async def replace(site: Site, login: Login, key: str, blob: bytes, *, tag: str) 
     """
     purpose = uploading(key)
     ours = await _accept(site, key, blob, tag, purpose)
-    if await look_up(site, key, purpose) is not None and await _compare(site, key, ours) is Outcome.PROVEN:
-        return Outcome.PROVEN
+    if await look_up(site, key, purpose) is not None and await _compare(site, key, ours) is StoreOutcome.PROVEN:
+        return StoreOutcome.PROVEN
     as_sent = await _put(site, login, key, blob, tag, purpose, override=True)
     return await _prove(site, key, blob, ours, as_sent=as_sent)
 
 
-async def _accept(site: Site, key: str, blob: bytes, tag: str, purpose: Purpose) -> Fingerprint:
+async def _accept(site: Session, key: str, blob: bytes, tag: str, purpose: Purpose) -> Fingerprint:
     """Return the identity of a blob that can be sent. Raise UconDBError (permanent) for one that cannot."""
     demand_key(key, purpose)
     demand_key(tag, purpose)
@@ -80,15 +80,15 @@ async def _accept(site: Site, key: str, blob: bytes, tag: str, purpose: Purpose)
     return await _sum_up(_identify, blob)
 
 
-async def _prove(site: Site, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> Outcome:
+async def _prove(site: Session, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> StoreOutcome:
     """Read back what a put that was confirmed has stored; ``as_sent``: its size and checksum were confirmed too."""
     if as_sent and (await receive(site, key, len(blob), reading_back(key), keep=False)).identity == ours:
-        return Outcome.PROVEN
+        return StoreOutcome.PROVEN
     return await _convict(site, key, blob)
 
 
 async def _put(
-    site: Site, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
+    site: Session, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
 ) -> bool:
     """Send the blob; return whether UconDB says that it stored exactly this one (else: something else of ours).
 
@@ -104,7 +104,7 @@ async def _put(
     return (stored.data_size, stored.adler32) == (len(blob), await _sum_up(zlib.adler32, blob))
 
 
-async def _send(site: Site, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
+async def _send(site: Session, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
     """Send the blob with our login, once more if the server wants the login for a new challenge."""
     for last in (False, True):
         headers = await login.headers("POST", target, purpose)
@@ -122,7 +122,7 @@ async def _send(site: Site, login: Login, target: str, blob: bytes, purpose: Pur
     return reply
 
 
-async def _settle(site: Site, key: str, ours: Fingerprint, doubt: UconDBError) -> Outcome:
+async def _settle(site: Session, key: str, ours: Fingerprint, doubt: UconDBError) -> StoreOutcome:
     """Find out what became of a put: a version that stands under the key now is compared.
 
     One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: then
@@ -136,18 +136,18 @@ async def _settle(site: Site, key: str, ours: Fingerprint, doubt: UconDBError) -
     raise doubt
 
 
-async def _compare(site: Site, key: str, ours: Fingerprint) -> Outcome:
+async def _compare(site: Session, key: str, ours: Fingerprint) -> StoreOutcome:
     """Compare what stands under the key with our blob, byte for byte by SHA-256."""
     theirs = await receive(site, key, ours.length, reading_back(key), keep=False)
-    return Outcome.PROVEN if theirs.identity == ours else Outcome.CONFLICT
+    return StoreOutcome.PROVEN if theirs.identity == ours else StoreOutcome.CONFLICT
 
 
-async def _convict(site: Site, key: str, blob: bytes) -> Outcome:
+async def _convict(site: Session, key: str, blob: bytes) -> StoreOutcome:
     """Read again what UconDB made of the blob it stored for us; raise VerificationError if it is never the blob."""
     for _ in range(max(1, site.settings.rereads)):
         again = await receive(site, key, len(blob), reading_back(key), keep=True)
         if again.blob == blob:
-            return Outcome.PROVEN
+            return StoreOutcome.PROVEN
     ours = await _sum_up(_identify, blob)
     raise VerificationError(
         "MD5 mismatch between generated and downloaded blobs",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from archiverd.ucondb_server import write_endpoints
 from archiverd.ucondb_server.exchange import ClientLeftError, Exchange
-from archiverd.ucondb_server.faults import Drill, Fault
-from archiverd.ucondb_server.instance import Call
+from archiverd.ucondb_server.faults import Fault, FaultDealer
+from archiverd.ucondb_server.instance import RequestContext
 from archiverd.ucondb_server.read_endpoints import READERS, lookup_versions
-from archiverd.ucondb_server.replies import PLAIN, Refusal, Reply, failure, text, unknown_endpoint
+from archiverd.ucondb_server.replies import PLAIN, Refusal, Response, failure, text, unknown_endpoint
 from archiverd.ucondb_server.spool import PIECE, Spool
 from archiverd.ucondb_server.target import parameters_of, take_apart
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from archiverd.ucondb_server.instance import Site
+    from archiverd.ucondb_server.instance import Instance
     from archiverd.ucondb_server.store import Blob
 
 _Given = ParamSpec("_Given")
@@ -44,7 +44,7 @@ class Application:
     """Serves a site. Blocking work runs on worker threads, and all that writes to the store on a single one."""
 
     def __init__(
-        self, site: Site, *, prefix: tuple[str, ...], spool_directory: Path, drill: Drill, faithful: bool
+        self, site: Instance, *, prefix: tuple[str, ...], spool_directory: Path, drill: FaultDealer, faithful: bool
     ) -> None:
         """``prefix`` are the path words before every endpoint; large bodies wait in ``spool_directory``."""
         self._site = site
@@ -77,7 +77,7 @@ class Application:
             _log.error("%s: broken off: %s", exchange.line, error)
             raise
 
-    async def _reply_or_fault(self, exchange: Exchange, fault: Fault) -> Reply:
+    async def _reply_or_fault(self, exchange: Exchange, fault: Fault) -> Response:
         if fault is Fault.FREEZE_FIRST:
             await exchange.never_answer()
         try:
@@ -98,10 +98,10 @@ class Application:
             await exchange.hang_up()
         return reply
 
-    async def _reply(self, exchange: Exchange, *, database_down: bool) -> Reply:
+    async def _reply(self, exchange: Exchange, *, database_down: bool) -> Response:
         """Return the reply to a request. Raises ``Refusal``, ``sqlite3.Error``, ``OSError``, ``ClientLeftError``."""
         if exchange.chunked and not self._faithful:
-            return Reply(411, PLAIN, b"Length Required: send Content-Length instead of a chunked body\n")
+            return Response(411, PLAIN, b"Length Required: send Content-Length instead of a chunked body\n")
         target = take_apart(exchange.raw_path, exchange.query, self._prefix)
         if target.endpoint not in _ENDPOINTS:
             raise unknown_endpoint("/" + "/".join((target.endpoint, *target.words)))
@@ -109,7 +109,7 @@ class Application:
             return text(f"Error: {_DATABASE_DOWN}")
         if database_down and target.endpoint != "version":
             raise failure(_DATABASE_DOWN)
-        call = Call(
+        call = RequestContext(
             endpoint=target.endpoint,
             method=exchange.method,
             parameters=parameters_of(target),
@@ -124,14 +124,14 @@ class Application:
             return await self._in_thread(self._writing, _WRITERS[call.endpoint], self._site, call)
         return await self._in_thread(self._reading, READERS[call.endpoint], self._site, call)
 
-    async def _put(self, exchange: Exchange, call: Call) -> Reply:
+    async def _put(self, exchange: Exchange, call: RequestContext) -> Response:
         place = await self._in_thread(self._reading, write_endpoints.locate, self._site, call)
         with Spool(self._spool_directory, limit=write_endpoints.LARGEST_BLOB) as body:
             await self._receive(exchange, body)
             draft = await self._in_thread(self._reading, write_endpoints.check, self._site, call, place, body)
             return await self._in_thread(self._writing, write_endpoints.store, self._site, call, place, draft, body)
 
-    async def _look_up(self, exchange: Exchange, call: Call) -> Reply:
+    async def _look_up(self, exchange: Exchange, call: RequestContext) -> Response:
         with Spool(self._spool_directory, limit=LARGEST_SELECTION) as body:
             await self._receive(exchange, body)
             if body.too_long:
@@ -151,7 +151,7 @@ class Application:
                 await self._in_thread(self._reading, body.add, bytes(waiting))
                 waiting.clear()
 
-    async def _send(self, exchange: Exchange, reply: Reply, *, cut: bool) -> None:
+    async def _send(self, exchange: Exchange, reply: Response, *, cut: bool) -> None:
         size = len(reply.body) if reply.blob is None else reply.blob.size
         headers = [(b"Content-Type", reply.content_type), *reply.headers]
         if reply.framed or not self._faithful:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from archiverd.ucondb_server.replies import HTML, Refusal, Reply, failure
+from archiverd.ucondb_server.replies import HTML, Refusal, Response, failure
 
 _REQUIRED = ("username", "nonce", "uri", "nc", "cnonce", "qop", "response")
 """In the order in which a missing one is reported."""
@@ -72,4 +72,4 @@ def _md5(*parts: bytes) -> bytes:
 
 def _unauthorized(*headers: tuple[str, str]) -> Refusal:
     encoded = tuple((name.encode(), value.encode()) for name, value in headers)
-    return Refusal(Reply(401, HTML, b"Authorization required", encoded))
+    return Refusal(Response(401, HTML, b"Authorization required", encoded))

@@ -70,7 +70,7 @@ def parse_plan(spec: str | None) -> FaultPlan:
     return FaultPlan(seed=int(given.pop("seed", 0)), **given)
 
 
-class Drill:
+class FaultDealer:
     """Deals out the faults of a plan."""
 
     def __init__(self, plan: FaultPlan) -> None:

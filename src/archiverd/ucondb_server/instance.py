@@ -17,7 +17,7 @@ _FOLDER = re.compile(r"(?:([A-Za-z0-9_]+)\.)?([A-Za-z0-9_]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Instance:
     """What does not change from call to call."""
 
     store: Store
@@ -26,7 +26,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RequestContext:
     """One request without its body; ``received`` is the time its head came in, in epoch seconds."""
 
     endpoint: str
@@ -45,7 +45,7 @@ class Folder:
     qualified: str
 
 
-def find_folder(site: Site, name: str | None) -> Folder | None:
+def find_folder(site: Instance, name: str | None) -> Folder | None:
     """Return the folder ``name`` (``name`` or ``namespace.name``), or None.
 
     Raises the 500 for an illegal name; a missing one is illegal (section 1). Names are matched as they are given:

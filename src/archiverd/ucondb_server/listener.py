@@ -18,8 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from archiverd.ucondb_server.app import Application
 from archiverd.ucondb_server.digest import Credentials
-from archiverd.ucondb_server.faults import Drill, parse_plan
-from archiverd.ucondb_server.instance import Site
+from archiverd.ucondb_server.faults import FaultDealer, parse_plan
+from archiverd.ucondb_server.instance import Instance
 from archiverd.ucondb_server.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ def _open_socket(host: str, port: int) -> socket.socket:
 
 def _serve(options: ServerOptions, store: Store, listening: socket.socket) -> None:
     app = Application(
-        Site(store, options.namespace, Credentials(options.user, options.password)),
+        Instance(store, options.namespace, Credentials(options.user, options.password)),
         prefix=(options.instance, "app"),
         spool_directory=options.data,
-        drill=Drill(parse_plan(options.fault)),
+        drill=FaultDealer(parse_plan(options.fault)),
         faithful=options.faithful,
     )
     config = uvicorn.Config(

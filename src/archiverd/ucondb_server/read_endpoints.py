@@ -11,7 +11,7 @@ from archiverd.ucondb_server.replies import (
     JSON,
     JSON_SEQ,
     OCTETS,
-    Reply,
+    Response,
     failure,
     names,
     refusal,
@@ -22,7 +22,7 @@ from archiverd.ucondb_server.values import integer, record_time, validity_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from archiverd.ucondb_server.instance import Call, Folder, Site
+    from archiverd.ucondb_server.instance import Folder, Instance, RequestContext
     from archiverd.ucondb_server.store import Blob, Version
 
 UCONDB_VERSION = "3.9.7"
@@ -48,7 +48,7 @@ def metadata(folder: Folder, version: Version) -> dict[str, Any]:
     }
 
 
-def read_data(site: Site, call: Call) -> Reply:
+def read_data(site: Instance, call: RequestContext) -> Response:
     """Serve ``/data`` and ``/get``: blob or metadata of one version; id goes before data_key, key, tag and times."""
     folder = find_folder(site, call.parameters.one("folder"))
     if folder is None:
@@ -61,15 +61,15 @@ def read_data(site: Site, call: Call) -> Reply:
     if (data_key := call.parameters.one("data_key")) is not None:
         number = integer(data_key)
         headers = (*_product(), (b"X-UConDB-data-key", str(number).encode()))
-        return Reply(200, OCTETS, headers=headers, blob=_blob(site, folder, number), framed=False)
+        return Response(200, OCTETS, headers=headers, blob=_blob(site, folder, number), framed=False)
     version = _selected(site, call, folder, name)
     if call.parameters.is_yes("meta_only"):
-        return Reply(200, JSON, json.dumps(metadata(folder, version)).encode())
+        return Response(200, JSON, json.dumps(metadata(folder, version)).encode())
     blob = _blob(site, folder, version.data_key)
-    return Reply(200, OCTETS, headers=_version_headers(folder, version), blob=blob, framed=False)
+    return Response(200, OCTETS, headers=_version_headers(folder, version), blob=blob, framed=False)
 
 
-def get_blob(site: Site, call: Call) -> Reply:
+def get_blob(site: Instance, call: RequestContext) -> Response:
     """Serve ``/get_blob``: bytes alone, by data_key or version_id; ``compress`` is checked, then ignored."""
     unknown = set(call.parameters.values) - {"folder", "data_key", "version_id", "compress"}
     if unknown:
@@ -87,10 +87,10 @@ def get_blob(site: Site, call: Call) -> Reply:
         blob = _blob(site, folder, version.data_key)
     else:
         blob = _blob(site, folder, integer(data_key or ""))
-    return Reply(200, OCTETS, blob=blob, framed=False)
+    return Response(200, OCTETS, blob=blob, framed=False)
 
 
-def list_versions(site: Site, call: Call) -> Reply:
+def list_versions(site: Instance, call: RequestContext) -> Response:
     """Serve ``/versions``: one JSON array, newest first; those whose tv is after the limit are missing (section 6)."""
     folder = _folder_or_404(site, call)
     name = _object_or_404(site, folder, call.parameters.one("object"))
@@ -102,10 +102,10 @@ def list_versions(site: Site, call: Call) -> Reply:
         tr_since=record_time(call.parameters.one("tr_since"), call.received),
     )
     records = json.dumps([metadata(folder, version) for version in found])
-    return Reply(200, JSON, records.encode(), framed=False)
+    return Response(200, JSON, records.encode(), framed=False)
 
 
-def lookup_versions(site: Site, call: Call, body: bytes) -> Reply:
+def lookup_versions(site: Instance, call: RequestContext, body: bytes) -> Response:
     """Serve ``/lookup_versions``: records for the one kind of selection in the JSON body (section 6).
 
     A selection that the real database refuses (numbers for keys, texts for ids) is an empty 200, because there the
@@ -126,7 +126,7 @@ def lookup_versions(site: Site, call: Call, body: bytes) -> Reply:
         return _records(folder, site.store.with_ids(folder.number, ids) if usable else ())
     if tvs := selection.get("tvs"):
         broken = b"" if call.parameters.one("tr") or not isinstance(tvs, list) else b"\x1enull\n" * len(tvs)
-        return Reply(200, JSON_SEQ, broken, framed=False)
+        return Response(200, JSON_SEQ, broken, framed=False)
     keys, low, high = selection.get("keys"), selection.get("key_min"), selection.get("key_max")
     if not keys and low is None and high is None:
         raise failure("'NoneType' object is not iterable")
@@ -139,13 +139,13 @@ def lookup_versions(site: Site, call: Call, body: bytes) -> Reply:
     return _records(folder, site.store.in_key_range(folder.number, name, low, high) if usable else ())
 
 
-def list_folders(site: Site, call: Call) -> Reply:
+def list_folders(site: Instance, call: RequestContext) -> Response:
     """Serve ``/folders``: all folders of the namespace; another namespace has none."""
     here = call.parameters.one("namespace") in (None, site.namespace)
     return names(site.store.folders() if here else (), csv=call.parameters.one("format") == "csv")
 
 
-def list_objects(site: Site, call: Call) -> Reply:
+def list_objects(site: Instance, call: RequestContext) -> Response:
     """Serve ``/objects``: all objects of a folder."""
     folder = find_folder(site, call.parameters.one("folder"))
     if folder is None:
@@ -153,7 +153,7 @@ def list_objects(site: Site, call: Call) -> Reply:
     return names(site.store.objects(folder.number), csv=call.parameters.one("format") == "csv")
 
 
-def list_tags(site: Site, call: Call) -> Reply:
+def list_tags(site: Instance, call: RequestContext) -> Response:
     """Serve ``/tags``: the tags of a folder, each once per version that carries it."""
     folder = find_folder(site, call.parameters.one("folder"))
     if folder is None:
@@ -161,18 +161,18 @@ def list_tags(site: Site, call: Call) -> Reply:
     return names(site.store.tags(folder.number))
 
 
-def version(_site: Site, _call: Call) -> Reply:
+def version(_site: Instance, _call: RequestContext) -> Response:
     """Serve ``/version``: the version of UconDB that is imitated."""
     return text(UCONDB_VERSION)
 
 
-def probe(site: Site, _call: Call) -> Reply:
+def probe(site: Instance, _call: RequestContext) -> Response:
     """Serve ``/probe``: ``OK`` when the database answers."""
     site.store.folders()
     return text("OK")
 
 
-READERS: Mapping[str, Callable[[Site, Call], Reply]] = {
+READERS: Mapping[str, Callable[[Instance, RequestContext], Response]] = {
     "data": read_data,
     "get": read_data,
     "get_blob": get_blob,
@@ -186,7 +186,7 @@ READERS: Mapping[str, Callable[[Site, Call], Reply]] = {
 """The endpoints that need neither a body nor credentials."""
 
 
-def _folder_or_404(site: Site, call: Call) -> Folder:
+def _folder_or_404(site: Instance, call: RequestContext) -> Folder:
     name = call.parameters.one("folder")
     folder = find_folder(site, name)
     if folder is None:
@@ -194,13 +194,13 @@ def _folder_or_404(site: Site, call: Call) -> Folder:
     return folder
 
 
-def _object_or_404(site: Site, folder: Folder, name: str | None) -> str:
+def _object_or_404(site: Instance, folder: Folder, name: str | None) -> str:
     if name is None or not site.store.has_object(folder.number, name):
         raise refusal(404, f"Object {name} not found")
     return name
 
 
-def _selected(site: Site, call: Call, folder: Folder, name: str) -> Version:
+def _selected(site: Instance, call: RequestContext, folder: Folder, name: str) -> Version:
     """Return the version that key, tag, tv and tr choose (section 5)."""
     parameters = call.parameters
     tv = validity_limit(parameters.one("tv"), call.received)
@@ -219,16 +219,16 @@ def _selected(site: Site, call: Call, folder: Folder, name: str) -> Version:
     return found
 
 
-def _data_of_id(site: Site, call: Call, folder: Folder, number: int) -> Reply:
+def _data_of_id(site: Instance, call: RequestContext, folder: Folder, number: int) -> Response:
     found = site.store.version(folder.number, number)
     if call.parameters.is_yes("meta_only"):
-        return Reply(200, JSON, json.dumps(metadata(folder, found) if found else {}).encode())
+        return Response(200, JSON, json.dumps(metadata(folder, found) if found else {}).encode())
     if found is None:
         raise failure("'NoneType' object has no attribute 'Data'")
-    return Reply(200, HTML, blob=_blob(site, folder, found.data_key))
+    return Response(200, HTML, blob=_blob(site, folder, found.data_key))
 
 
-def _blob(site: Site, folder: Folder, data_key: int) -> Blob:
+def _blob(site: Instance, folder: Folder, data_key: int) -> Blob:
     blob = site.store.blob(folder.number, data_key)
     if blob is None:
         raise refusal(404, "Data not found")
@@ -258,9 +258,9 @@ def _version_headers(folder: Folder, version: Version) -> tuple[tuple[bytes, byt
     return (*_product(), *((f"X-UConDB-{name}".encode(), str(value).encode()) for name, value in fields.items()))
 
 
-def _records(folder: Folder, found: Iterable[Version]) -> Reply:
+def _records(folder: Folder, found: Iterable[Version]) -> Response:
     body = "".join(f"\x1e{json.dumps(metadata(folder, version))}\n" for version in found)
-    return Reply(200, JSON_SEQ, body.encode(), framed=False)
+    return Response(200, JSON_SEQ, body.encode(), framed=False)
 
 
 def _all(values: object, fits: Callable[[object], bool]) -> bool:

@@ -20,7 +20,7 @@ OCTETS = b"application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """One answer; ``body`` is sent whole, or ``blob`` piece by piece."""
 
     status: int
@@ -36,21 +36,21 @@ class Reply:
 class Refusal(Exception):  # noqa: N818  # an answer, not a mistake of the program
     """Ends a request with ``reply``; raised from wherever the reason is found."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Response) -> None:
         super().__init__(reply.status, reply.body)
         self.reply = reply
 
 
-def text(body: str, *, status: int = 200) -> Reply:
+def text(body: str, *, status: int = 200) -> Response:
     """Return a short answer as ``text/html``, the type the server gives to all plain words."""
-    return Reply(status, HTML, body.encode())
+    return Response(status, HTML, body.encode())
 
 
-def names(values: Iterable[str], *, csv: bool = False) -> Reply:
+def names(values: Iterable[str], *, csv: bool = False) -> Response:
     """Return a list of names: a JSON array, or with ``csv`` a line ``Name`` and one line each (section 3)."""
     if csv:
-        return Reply(200, CSV, "\n".join(("Name", *values)).encode())
-    return Reply(200, JSON, json.dumps(list(values)).encode())
+        return Response(200, CSV, "\n".join(("Name", *values)).encode())
+    return Response(200, JSON, json.dumps(list(values)).encode())
 
 
 def refusal(status: int, body: str) -> Refusal:
@@ -77,10 +77,10 @@ def invalid_value(name: str) -> Refusal:
         "400 Bad Request\n\nThe server could not comply with the request since it is either malformed or otherwise"
         f" incorrect. Invalid value for {name}  "
     )
-    return Refusal(Reply(400, PLAIN, body.encode()))
+    return Refusal(Response(400, PLAIN, body.encode()))
 
 
 def unknown_endpoint(path: str) -> Refusal:
     """Return the 404 for a path below the instance's prefix that names no endpoint."""
     body = f"404 Not Found\n\nThe resource could not be found. invalid path: {path}  "
-    return Refusal(Reply(404, PLAIN, body.encode()))
+    return Refusal(Response(404, PLAIN, body.encode()))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from archiverd.ucondb_server.digest import require
 from archiverd.ucondb_server.instance import find_folder
 from archiverd.ucondb_server.read_endpoints import metadata
-from archiverd.ucondb_server.replies import JSON, Reply, failure, refusal, text
+from archiverd.ucondb_server.replies import JSON, Response, failure, refusal, text
 from archiverd.ucondb_server.store import Draft, KeyTakenError
 from archiverd.ucondb_server.values import integer, number
 
 if TYPE_CHECKING:
-    from archiverd.ucondb_server.instance import Call, Folder, Site
+    from archiverd.ucondb_server.instance import Folder, Instance, RequestContext
     from archiverd.ucondb_server.spool import Spool
 
 LARGEST_BLOB = 1 << 28
@@ -27,19 +27,19 @@ LARGEST_BLOB = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PutTarget:
     """Where a put goes."""
 
     folder: Folder
     object: str
 
 
-def is_put(call: Call) -> bool:
+def is_put(call: RequestContext) -> bool:
     """Tell whether a call stores: ``/data`` by PUT or POST, ``/put`` by any method (section 3)."""
     return call.endpoint == "put" or (call.endpoint == "data" and call.method in ("PUT", "POST"))
 
 
-def locate(site: Site, call: Call) -> Place:
+def locate(site: Instance, call: RequestContext) -> PutTarget:
     """Check what is checked before the body is read: the folder, then the object's name."""
     folder = find_folder(site, call.parameters.one("folder"))
     if folder is None:
@@ -47,10 +47,10 @@ def locate(site: Site, call: Call) -> Place:
     name = call.parameters.one("object")
     if not name:
         raise refusal(400, "")
-    return Place(folder, name)
+    return PutTarget(folder, name)
 
 
-def check(site: Site, call: Call, place: Place, body: Spool) -> Draft:
+def check(site: Instance, call: RequestContext, place: PutTarget, body: Spool) -> Draft:
     """Check what is checked after the body was read: login, tv, key, size; return what to store."""
     require(
         site.credentials,
@@ -79,7 +79,7 @@ def check(site: Site, call: Call, place: Place, body: Spool) -> Draft:
     return draft
 
 
-def store(site: Site, call: Call, place: Place, draft: Draft, body: Spool) -> Reply:
+def store(site: Instance, call: RequestContext, place: PutTarget, draft: Draft, body: Spool) -> Response:
     """Store the version; one that lost a race for its key is told in PostgreSQL's words."""
     try:
         version = site.store.put(place.folder.number, draft, body)
@@ -90,11 +90,11 @@ def store(site: Site, call: Call, place: Place, draft: Draft, body: Spool) -> Re
             f"DETAIL:  Key (object, key)=({draft.object}, {draft.key}) already exists.\n"
         ) from None
     if call.parameters.is_yes("full_meta"):
-        return Reply(200, JSON, json.dumps(metadata(place.folder, version)).encode())
+        return Response(200, JSON, json.dumps(metadata(place.folder, version)).encode())
     return text(str(version.id))
 
 
-def tag(site: Site, call: Call) -> Reply:
+def tag(site: Instance, call: RequestContext) -> Response:
     """Serve ``/tag``: add a tag to the version with a version_id, or of an object and key. Anybody may."""
     folder = find_folder(site, call.parameters.one("folder"))
     if folder is None:
@@ -119,7 +119,7 @@ def tag(site: Site, call: Call) -> Reply:
     return text("OK")
 
 
-def create_folder(site: Site, call: Call) -> Reply:
+def create_folder(site: Instance, call: RequestContext) -> Response:
     """Serve ``/create_folder``: make a folder, in lower case; ``drop=yes`` empties it. Needs the login."""
     given = call.parameters.one("folder")
     if not given:

@@ -10,8 +10,8 @@ from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event
 from archiverd.detached import aside
 from archiverd.journal.rows import Move
-from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
-from archiverd.runrecord.snapshot import Stamp, metadata_stamp, sight
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.runrecord.snapshot import Stamp, metadata_stamp, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 
-class Latecomers:
+class LateStopWatcher:
     """Looks at the records of dead runs that are verified; ``clock`` gives epoch seconds."""
 
     def __init__(self, settings: Settings, journal: Journal, clock: Callable[[], float]) -> None:
         watch = settings.watch
         self._root = settings.source_files.run_records_dir
         self._every = watch.rescan_seconds
-        self._patience = Patience(watch.settle_seconds, watch.final_wait_seconds, watch.abandon_after_seconds)
+        self._patience = CompletionWaits(watch.settle_seconds, watch.final_wait_seconds, watch.abandon_after_seconds)
         self._journal = journal
         self._clock = clock
         self._stamps: dict[int, Stamp] = {}
@@ -61,7 +61,7 @@ class Latecomers:
         stamp = metadata_stamp(directory)
         if stamp is None or self._stamps.get(run) == stamp:
             return None
-        seen = sight(directory)
+        seen = take_snapshot(directory)
         lines = time_lines(seen.metadata)
         if lines.stopped is None:
             self._stamps[run] = stamp

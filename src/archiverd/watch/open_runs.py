@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event
-from archiverd.journal.rows import Move, Shown
-from archiverd.runrecord.completeness import Completeness, Patience, judge, time_lines
-from archiverd.runrecord.snapshot import Sighting, Stamp, metadata_stamp, sight
+from archiverd.journal.rows import Move, ObservedRecord
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.runrecord.snapshot import RecordSnapshot, Stamp, metadata_stamp, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,22 +26,22 @@ class OpenRun:
 
     run: int
     stamp: Stamp | None = None
-    sighting: Sighting | None = None
+    sighting: RecordSnapshot | None = None
     started: bool = False
     changed_at: float = 0.0
     """When the last change was noticed, by our monotonic clock."""
     trouble: ArchiverError | None = None
     """Why its record could not be looked at."""
-    shown: Shown | None = None
+    shown: ObservedRecord | None = None
     """What its record showed."""
-    noted: Shown | None = None
+    noted: ObservedRecord | None = None
     """What the journal was told of that."""
     told: set[str] = field(default_factory=set)
     """The troubles that were logged: one that comes and goes is said once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class JudgedRuns:
     """What a look at open runs has found."""
 
     news: list[OpenRun]
@@ -68,7 +68,7 @@ class Judge:
         """
         watch = settings.watch
         settle = watch.settle_seconds if settle_seconds is None else settle_seconds
-        self._patience = Patience(settle, watch.final_wait_seconds, watch.abandon_after_seconds)
+        self._patience = CompletionWaits(settle, watch.final_wait_seconds, watch.abandon_after_seconds)
         self._backfill = watch.backfill
         self._root = settings.source_files.run_records_dir
         self._clock = clock
@@ -78,7 +78,7 @@ class Judge:
         self.first_start = 0.0
         """When archiverd was started the very first time, in epoch seconds: what had ended by then is backlog."""
 
-    def look(self, runs: Iterable[OpenRun]) -> Look:
+    def look(self, runs: Iterable[OpenRun]) -> JudgedRuns:
         """Read what changed of the records of ``runs``, the greatest number first. Blocking.
 
         That order matters: a run is dead if a later one of its partition has started, and only what its own record
@@ -97,7 +97,7 @@ class Judge:
                 news.append(seen)
             if (seconds := self._settles_in(seen)) > 0.0:
                 settling.append(seconds)
-        return Look(news, ended, min(settling, default=None))
+        return JudgedRuns(news, ended, min(settling, default=None))
 
     def _settles_in(self, seen: OpenRun) -> float:
         """Return in how many seconds a record with a stop line will have settled; 0.0 or less for another."""
@@ -113,14 +113,14 @@ class Judge:
         known = seen.sighting is not None and seen.sighting.readable
         if known and stamp is not None and stamp == seen.stamp:
             return
-        sighting = sight(directory)
+        sighting = take_snapshot(directory)
         if sighting != seen.sighting:
             seen.changed_at = self._monotonic()
         lines = time_lines(sighting.metadata)
         seen.started = lines.started is not None
         seen.trouble = None if sighting.readable else _unreadable(seen.run, directory, sighting.trouble)
         wrong = ("", "") if seen.trouble is None else (f"{seen.trouble.name}: {seen.trouble}", seen.trouble.remedy)
-        seen.shown = Shown(seen.run, sighting.partition, lines.started, lines.stopped, *wrong)
+        seen.shown = ObservedRecord(seen.run, sighting.partition, lines.started, lines.stopped, *wrong)
         seen.stamp, seen.sighting = stamp, sighting
 
     def _verdict(self, seen: OpenRun) -> Move | None:
@@ -133,7 +133,7 @@ class Judge:
         verdict = judge(seen.sighting, now, self._patience, later_started=later, unchanged_since=unchanged_since)
         return self._ended(seen.run, seen.sighting, _ENDS[verdict]) if verdict in _ENDS else None
 
-    def _ended(self, run: int, sighting: Sighting, event: Event) -> Move:
+    def _ended(self, run: int, sighting: RecordSnapshot, event: Event) -> Move:
         """Return the move of a run that has ended."""
         stopped_at = sighting.told_at
         lines = time_lines(sighting.metadata)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core import runset
-from archiverd.core.errors import ArchiverError, Retry, told_as
+from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.priority import Lane
 from archiverd.detached import aside
 from archiverd.process import mounts, work_dir
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import Move
     from archiverd.process.progress import Progress
-    from archiverd.process.shutdown import Stopping
+    from archiverd.process.shutdown import Shutdown
 
 _log = log.get("Import")
 
@@ -56,7 +56,7 @@ class Watcher:
         self,
         settings: Settings,
         journal: Journal,
-        stopping: Stopping,
+        shutdown: Shutdown,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,14 +65,14 @@ class Watcher:
         self._watch = settings.watch
         self._root = settings.source_files.run_records_dir
         self._journal = journal
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._clock = clock
         self._judge = Judge(settings, clock, monotonic)
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
         self._gone: set[int] = set()
         """Known runs whose directories are not there, as the journal has it."""
-        self.scanned: tuple[Found, float] | None = None
+        self.scanned: tuple[DirectoryScan, float] | None = None
         """What the last scan found, and when it was made."""
         self._troubled = False
         self._next_look = LOOK_SECONDS
@@ -88,7 +88,7 @@ class Watcher:
         self._judge.latest = await self._journal.latest_started()
         self._judge.first_start = self._first_start(fresh=not states)
         await self._follow()
-        with told_as("Import"):
+        with error_stage("Import"):
             found = await aside(partial(scan, self._root))
         await self._take_in(found, Lane.BACKLOG)
         await self._look(on_progress)
@@ -110,7 +110,7 @@ class Watcher:
         settle = self._watch.settle_seconds
         now = self._clock()
         if any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values()):
-            await self._stopping.rest(settle)
+            await self._shutdown.rest(settle)
         await self._look()  # also for one that had all but settled when it was looked at
 
     async def run(self) -> None:
@@ -119,7 +119,7 @@ class Watcher:
         async with asyncio.TaskGroup() as group:
             if self._uses_inotify():
                 group.create_task(inotify.watch(self._root, hint, stop), name="hints")
-            while not self._stopping.asked:
+            while not self._shutdown.asked:
                 await self._tick(hinted=hint.is_set())
                 hint.clear()
                 await self._pause(hint)
@@ -146,7 +146,7 @@ class Watcher:
                 _log.info("the watch works again")
             self._troubled = False
 
-    async def _take_in(self, found: Found, lane: Lane) -> None:
+    async def _take_in(self, found: DirectoryScan, lane: Lane) -> None:
         """Note runs that were not known."""
         self.scanned = (found, self._clock())
         await self._note_gone(self._known - found.runs)
@@ -187,7 +187,7 @@ class Watcher:
         runs = sorted(self._open, reverse=True)
         self._next_look = LOOK_SECONDS
         for start in range(0, len(runs), CHUNK):
-            if self._stopping.asked:
+            if self._shutdown.asked:
                 return
             on_progress(start, len(runs), "looking at the run records")
             part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
@@ -242,7 +242,7 @@ class Watcher:
 
     async def _pause(self, hint: asyncio.Event) -> None:
         """Wait for the next look, a hint, or the end."""
-        waits = {asyncio.ensure_future(hint.wait()), asyncio.ensure_future(self._stopping.wait())}
+        waits = {asyncio.ensure_future(hint.wait()), asyncio.ensure_future(self._shutdown.wait())}
         try:
             await asyncio.wait(waits, timeout=self._next_look, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -251,7 +251,7 @@ class Watcher:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DirectoryScan:
     """What one scan of the run-records directory found."""
 
     runs: frozenset[int]
@@ -259,7 +259,7 @@ class Found:
     """The directory's modification time, taken before the scan."""
 
 
-def scan(root: Path) -> Found:
+def scan(root: Path) -> DirectoryScan:
     """List the run directories of ``root``: names that are run numbers, real directories only.
 
     Raise ArchiverError ``Cannot read run records directory`` in the runbook's words.
@@ -267,7 +267,7 @@ def scan(root: Path) -> Found:
     try:
         mtime_ns = os.stat(root).st_mtime_ns
         with os.scandir(root) as entries:
-            return Found(frozenset(_runs(entries)), mtime_ns)
+            return DirectoryScan(frozenset(_runs(entries)), mtime_ns)
     except OSError as error:
         raise ArchiverError(
             f"Cannot read run records directory: {OSError(error.errno, error.strerror)}",

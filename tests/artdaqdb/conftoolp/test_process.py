@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.conftoolp.process import SCRIPT, Answer, DiedError, Worker
+from archiverd.artdaqdb.conftoolp.process import SCRIPT, DiedError, LibraryAnswer, Worker
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 from tests.artdaqdb.conftoolp.conftest import MEMORY, launch
 
@@ -145,7 +145,7 @@ async def test_noise_on_stdout_does_not_reach_the_answers(tmp_path: Path) -> Non
     """Whatever the library, its C++ part or its children print, every answer is whole and the right one."""
     async with library(tmp_path) as worker:
         for number in range(5):
-            assert await worker.call("echo", b"%d" % number, b"\xc3\xa9\xff\n") == Answer(
+            assert await worker.call("echo", b"%d" % number, b"\xc3\xa9\xff\n") == LibraryAnswer(
                 success=True, text=b"%d|\xc3\xa9\xff\n" % number
             )
 
@@ -159,7 +159,7 @@ async def test_large_texts_pass(tmp_path: Path) -> None:
 async def test_refusals_and_exceptions_are_answers(tmp_path: Path) -> None:
     """False with a text is returned, an exception raised here; the child lives on in both cases."""
     async with library(tmp_path) as worker:
-        assert await worker.call("refuse") == Answer(success=False, text=b"no")
+        assert await worker.call("refuse") == LibraryAnswer(success=False, text=b"no")
         pid = worker.pid
         with pytest.raises(ArtdaqDBError, match=r"conftoolp\.fail raised TypeError: in method 'fail'"):
             await worker.call("fail")

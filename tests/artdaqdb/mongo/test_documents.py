@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd import fhicl
-from archiverd.artdaqdb.documents import Place, stored, text
+from archiverd.artdaqdb.documents import DocumentPlace, stored, text
 from archiverd.artdaqdb.mongo.documents import DEPTH_LIMIT, to_bson, to_json
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError
 
 OID = "0123456789ab4def81234567"
-PLACE = Place(OID, "RunHistory", "7/demo", "7/demov1", 7, "2026-11-23T16:40:16.255-0600")
+PLACE = DocumentPlace(OID, "RunHistory", "7/demo", "7/demov1", 7, "2026-11-23T16:40:16.255-0600")
 
 # the characters JSON's own escapes are for, and some that need none
 _STRINGS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

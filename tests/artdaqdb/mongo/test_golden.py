@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId, json_util
 
 from archiverd import fhicl
-from archiverd.artdaqdb.documents import Place, stored
+from archiverd.artdaqdb.documents import DocumentPlace, stored
 from archiverd.artdaqdb.mongo.documents import to_bson
 from archiverd.artdaqdb.port import Entity
 from tests.artdaqdb.conftest import recorded
@@ -42,7 +42,7 @@ def test_a_document_is_what_the_library_inserts(there: dict[str, Any]) -> None:
     """Every key in its order, every type and every value are the library's, times apart."""
     (configuration,) = (one["name"] for one in there["configurations"])
     run = int(there["runs"][0]["name"])
-    place = Place(there["_id"]["$oid"], "RunHistory", configuration, there["version"], run, "T")
+    place = DocumentPlace(there["_id"]["$oid"], "RunHistory", configuration, there["version"], run, "T")
     made = bson.decode(to_bson(stored(entity(there), place), "x"))
     assert json_util.dumps(made) == STAMP.sub("T", json.dumps(there))
 

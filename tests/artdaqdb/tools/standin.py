@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem import tree as tree_room
-from archiverd.artdaqdb.filesystem.runs import Runs
+from archiverd.artdaqdb.filesystem.runs import TreeRuns
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import FhiclError
@@ -187,7 +187,7 @@ def downloading(options: dict[str, str], fault: str) -> int:
 def _newest(run: int, full: str) -> dict[tuple[str, str], Document]:
     newest: dict[tuple[str, str], Document] = {}
     with _opened() as tree:
-        for one in Runs(tree)._documents(full, run):
+        for one in TreeRuns(tree)._documents(full, run):
             key = (one.collection, one.entities[0])
             if key not in newest or one.version > newest[key].version:
                 newest[key] = one

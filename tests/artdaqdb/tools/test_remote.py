@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.artdaqdb.tools.factory import make_tools_db
-from archiverd.artdaqdb.tools.remote import There
+from archiverd.artdaqdb.tools.remote import RemoteHost
 from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
 from tests.artdaqdb.conformance import (  # noqa: F401
@@ -53,7 +53,7 @@ def make_database(server: Sshd, bundle: Path, tmp_path: Path) -> Callable[[], To
     """Return what makes an adapter whose tools are behind the server."""
     uri = f"filesystemdb://{tmp_path}/db"
     variables = {"ARTDAQ_DATABASE_URI": uri}
-    return lambda: ToolsDB(uri, There(ALIAS, bundle, variables, 60, ssh=server.ssh))
+    return lambda: ToolsDB(uri, RemoteHost(ALIAS, bundle, variables, 60, ssh=server.ssh))
 
 
 async def test_every_word_arrives_as_it_was_meant(
@@ -98,7 +98,7 @@ async def test_a_host_whose_key_is_not_known_gets_nothing(
 
 async def test_missing_tools_over_there_are_told_at_opening(server: Sshd, tmp_path: Path) -> None:
     """A directory without the programs is named, with the setting to mend."""
-    there = ToolsDB(f"filesystemdb://{tmp_path}/db", There(ALIAS, tmp_path / "none", {}, 60, ssh=server.ssh))
+    there = ToolsDB(f"filesystemdb://{tmp_path}/db", RemoteHost(ALIAS, tmp_path / "none", {}, 60, ssh=server.ssh))
     with pytest.raises(ArtdaqDBError, match="none/bulkloader") as caught:
         await there.open()
     assert "conftoolp_dir" in caught.value.remedy
@@ -139,7 +139,7 @@ async def test_nothing_secret_stands_in_a_command(tmp_path: Path) -> None:
         f"open({str(tmp_path / 'stream')!r}, 'wb').write(sys.stdin.buffer.read(10240))\n"
     )
     client.chmod(0o755)
-    there = There("host", None, {"ARTDAQ_DATABASE_URI": "mongodb://u:it's@db/a"}, 60, ssh=[str(client)])
+    there = RemoteHost("host", None, {"ARTDAQ_DATABASE_URI": "mongodb://u:it's@db/a"}, 60, ssh=[str(client)])
     await there.load(["bulkloader", "-r", "7"], {"a.fcl": b"a: 1\n"})
     assert "it's" not in (tmp_path / "seen").read_text()
     assert "StrictHostKeyChecking=yes" in json.loads((tmp_path / "seen").read_text())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.tools.remote import LOAD, There, _pack
+from archiverd.artdaqdb.tools.remote import LOAD, RemoteHost, _pack
 from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.core.errors import ArtdaqDBError
 from tests.artdaqdb.conformance import held, record
@@ -43,7 +43,7 @@ async def test_a_run_goes_there_and_back(variables: dict[str, str], bundle: Path
     )
     client.chmod(0o755)
     uri = f"filesystemdb://{tmp_path}/db"
-    there = ToolsDB(uri, There("host", bundle, {"ARTDAQ_DATABASE_URI": uri}, 60, ssh=[str(client)]))
+    there = ToolsDB(uri, RemoteHost("host", bundle, {"ARTDAQ_DATABASE_URI": uri}, 60, ssh=[str(client)]))
     await there.open()
     assert await there.insert(7, "it's 7", PAIR) is True
     assert (await held(there, 7))["RunHistory", "e1"] == b"\nb: 2 \n"

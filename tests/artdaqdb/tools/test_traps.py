@@ -14,7 +14,7 @@ from archiverd.artdaqdb.filesystem.check import check_database
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.artdaqdb.tools import command
-from archiverd.artdaqdb.tools.command import Outcome
+from archiverd.artdaqdb.tools.command import ProgramResult
 from archiverd.artdaqdb.tools.factory import make_tools_db
 from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
@@ -333,12 +333,12 @@ class Elsewhere:
     async def check(self) -> None:
         pass
 
-    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> Outcome:
+    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
         self.asked.append(words)
-        return Outcome(0, b"Loaded %d files with 4 threads in 1 msecs.\n" % len(files), "")
+        return ProgramResult(0, b"Loaded %d files with 4 threads in 1 msecs.\n" % len(files), "")
 
-    async def download(self, _words: Sequence[str]) -> tuple[Outcome, Mapping[str, bytes]]:
-        return Outcome(1, b"", "  No results found for 7/demo\n"), {}
+    async def download(self, _words: Sequence[str]) -> tuple[ProgramResult, Mapping[str, bytes]]:
+        return ProgramResult(1, b"", "  No results found for 7/demo\n"), {}
 
     async def read(self, _path: Path) -> bytes | None:
         raise AssertionError
@@ -370,14 +370,14 @@ async def test_mongodb_needs_somebody_who_lists_and_may_be_loaded_in_parallel() 
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [
-        (Outcome(1, b"Loaded 2 files with 1 threads in 20 msecs.\n", PARSE_ERROR), "Failed loading file:bad.fcl"),
-        (Outcome(144, b"", NO_DIRECTORY), "exit code 144: Process exited with exception: Dynamic exception type"),
-        (Outcome(136, b"", ""), "SIGFPE"),
-        (Outcome(0, b"", ""), "it said nothing"),
-        (Outcome(0, b"Loaded 1 files with 1 threads in 20 msecs.\n", ""), "Loaded 1 files"),
+        (ProgramResult(1, b"Loaded 2 files with 1 threads in 20 msecs.\n", PARSE_ERROR), "Failed loading file:bad.fcl"),
+        (ProgramResult(144, b"", NO_DIRECTORY), "exit code 144: Process exited with exception: Dynamic exception type"),
+        (ProgramResult(136, b"", ""), "SIGFPE"),
+        (ProgramResult(0, b"", ""), "it said nothing"),
+        (ProgramResult(0, b"Loaded 1 files with 1 threads in 20 msecs.\n", ""), "Loaded 1 files"),
     ],
 )
-def test_recorded_verdicts_of_bulkloader(outcome: Outcome, reason: str) -> None:
+def test_recorded_verdicts_of_bulkloader(outcome: ProgramResult, reason: str) -> None:
     """What the real program said of failures is taken for one, with its reason in the message."""
     with pytest.raises(ArtdaqDBError, match=reason):
         check_loaded(outcome, 2, 7)
@@ -386,10 +386,12 @@ def test_recorded_verdicts_of_bulkloader(outcome: Outcome, reason: str) -> None:
 def test_recorded_verdicts_of_success() -> None:
     """What the real programs said of success, and of a configuration that is not there."""
     check_loaded(
-        Outcome(0, b"Loaded 8 files with 1 threads in 118 msecs.\nAvarage file load time is 14 msecs.\n", ""), 8, 7
+        ProgramResult(0, b"Loaded 8 files with 1 threads in 118 msecs.\nAvarage file load time is 14 msecs.\n", ""),
+        8,
+        7,
     )
     downloaded = b"Downloaded 9 files with 1 threads in 109 msecs.\nAvarage file load time is 12 msecs.\n"
-    assert check_downloaded(Outcome(0, downloaded, ""), 9, 7)
-    assert not check_downloaded(Outcome(1, b"", standin.NOTHING.format("9999/none00001")), 0, 9999)
+    assert check_downloaded(ProgramResult(0, downloaded, ""), 9, 7)
+    assert not check_downloaded(ProgramResult(1, b"", standin.NOTHING.format("9999/none00001")), 0, 9999)
     with pytest.raises(ArtdaqDBError, match="bulkdownloader failed"):
-        check_downloaded(Outcome(0, downloaded, ""), 8, 7)
+        check_downloaded(ProgramResult(0, downloaded, ""), 8, 7)

@@ -13,7 +13,7 @@ from archiverd.artdaqdb.conftoolp.process import DiedError, Worker, deaths_told
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from archiverd.artdaqdb.conftoolp.process import Answer, Launch
+    from archiverd.artdaqdb.conftoolp.process import Launch, LibraryAnswer
 
 _log = log.get("Import")
 
@@ -44,7 +44,7 @@ class Pool:
             with self._taken() as worker, deaths_told():
                 await worker.start()
 
-    async def call(self, function: str, *arguments: bytes) -> Answer:
+    async def call(self, function: str, *arguments: bytes) -> LibraryAnswer:
         """Have a function called by the next worker that is free; see ``Worker.call``. Raise ArtdaqDBError only.
 
         If cancelled in mid-call the worker is killed, as at its deadline: see to it that a store is not cancelled.
@@ -52,7 +52,7 @@ class Pool:
         with deaths_told():
             return await self._call(function, arguments)
 
-    async def ask(self, function: str, *arguments: bytes) -> Answer:
+    async def ask(self, function: str, *arguments: bytes) -> LibraryAnswer:
         """Have a function called that changes nothing: if the worker dies in it, the next one is asked again.
 
         Without that a run of a hundred documents would begin anew whenever the library fails at one of them.
@@ -75,7 +75,7 @@ class Pool:
             for worker in self._workers:
                 group.create_task(worker.close())
 
-    async def _call(self, function: str, arguments: Sequence[bytes]) -> Answer:
+    async def _call(self, function: str, arguments: Sequence[bytes]) -> LibraryAnswer:
         if self._closing:
             raise closing()
         async with self._free:

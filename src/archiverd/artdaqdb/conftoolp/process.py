@@ -62,7 +62,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LibraryAnswer:
     """What a function of the library returned: whether it worked, and its text (artdaqdb_format.md section D.1)."""
 
     success: bool
@@ -118,7 +118,7 @@ class Worker:
                 await self._kill()
                 raise not_importable(text.decode(errors="replace"), self._launch.python)
 
-    async def call(self, function: str, *arguments: bytes) -> Answer:
+    async def call(self, function: str, *arguments: bytes) -> LibraryAnswer:
         """Call a function of the library.
 
         Raise ArtdaqDBError if it does not return in time, DiedError if the child ends: then nobody knows what it did.
@@ -130,7 +130,7 @@ class Worker:
             raise out_of_memory(function, self._launch.memory)
         if kind == b"raised":
             raise broken(function, text.decode(errors="replace"))
-        return Answer(kind == b"yes", text)
+        return LibraryAnswer(kind == b"yes", text)
 
     async def close(self) -> None:
         """Let an idle child end by itself, and kill it if it does not."""

@@ -21,7 +21,7 @@ from archiverd.artdaqdb.conftoolp.errors import not_kept, wrong_answer
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
 from archiverd.artdaqdb.conftoolp.process import Launch, Worker, deaths_told
-from archiverd.artdaqdb.filesystem.external_writer import Files
+from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
 from archiverd.artdaqdb.filesystem.repair import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
 from archiverd.artdaqdb.filesystem.store import parse_uri
@@ -83,7 +83,7 @@ class ConftoolpDB:
                 "Configuration validation failed: artdaq_db.database_uri is neither filesystemdb:// nor mongodb://",
                 remedy="the library knows these two, and takes any other for a database elsewhere",
             )
-        self._files = Files(root)
+        self._files = ExternalWriterFiles(root)
         self.workers = 1 if root else max(1, workers)
         """So many children at most."""
         self._launch = Launch(

@@ -28,7 +28,7 @@ LARGEST_DOCUMENT = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Defect:
     """One thing that is wrong: the file it is about, and what."""
 
     path: Path
@@ -40,10 +40,10 @@ class Rebuilt:
     """An index made anew: how many documents stand in it, and those that had to be left out."""
 
     indexed: int
-    left_out: list[Finding]
+    left_out: list[Defect]
 
 
-def check_database(root: Path) -> Iterator[Finding]:
+def check_database(root: Path) -> Iterator[Defect]:
     """Read every document of the database in ``root`` and yield whatever is wrong with it or with its index.
 
     Takes the time to read everything. Raise OSError if ``root`` cannot be read.
@@ -53,10 +53,10 @@ def check_database(root: Path) -> Iterator[Finding]:
             data = (collection / INDEX).read_bytes()
             index = Index.parse(data, str(collection / INDEX))
         except FileNotFoundError:
-            yield Finding(collection / INDEX, "is not there: every document of the collection is invisible")
+            yield Defect(collection / INDEX, "is not there: every document of the collection is invisible")
             index = Index()
         except ArtdaqDBError as error:
-            yield Finding(collection / INDEX, str(error))
+            yield Defect(collection / INDEX, str(error))
             continue
         yield from _check_collection(collection, index)
 
@@ -68,7 +68,7 @@ def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
     start removes them. Raise OSError if it cannot be written; the old one stays then.
     """
     uncommitted = Redo(collection.parent, disk).read().uncommitted
-    left_out: list[Finding] = []
+    left_out: list[Defect] = []
     documents: list[tuple[str, str, Names]] = []
     for path in documents_in(collection):
         if path.stem in uncommitted:
@@ -76,7 +76,7 @@ def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
         try:
             names = names_of(path)
         except (ArtdaqDBError, OSError) as error:
-            left_out.append(Finding(path, str(error)))
+            left_out.append(Defect(path, str(error)))
         else:
             documents.append((min(names.assigned, default=""), path.stem, names))
     index = Index()
@@ -86,7 +86,7 @@ def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
     return Rebuilt(len(documents), left_out)
 
 
-def _check_collection(collection: Path, index: Index) -> Iterator[Finding]:
+def _check_collection(collection: Path, index: Index) -> Iterator[Defect]:
     """Yield what is wrong with one collection."""
     anew = Index()
     for path in documents_in(collection):
@@ -94,21 +94,21 @@ def _check_collection(collection: Path, index: Index) -> Iterator[Finding]:
             names = names_of(path)
             fhicl.read_document(path.read_bytes(), path.name)
         except (ArtdaqDBError, FhiclError, OSError) as error:
-            yield Finding(path, f"is damaged: {error}")
+            yield Defect(path, f"is damaged: {error}")
             continue
         anew.add(path.stem, names)
         if path.stem not in index:
-            yield Finding(path, "stands in no index: it is invisible")
+            yield Defect(path, "stands in no index: it is invisible")
             continue
         for section, key in names.under():
             if path.stem not in index.of(section, key):
-                yield Finding(path, f"is missing in the index under {section} {key}")
+                yield Defect(path, f"is missing in the index under {section} {key}")
     for oid in index:
         if not (collection / f"{oid}.json").exists():
-            yield Finding(collection / f"{oid}.json", "is in the index but not there")
+            yield Defect(collection / f"{oid}.json", "is in the index but not there")
     for section, key, oid in index.entries():
         if oid in anew and oid not in anew.of(section, key):
-            yield Finding(collection / f"{oid}.json", f"is in the index under {section} {key}, but does not say so")
+            yield Defect(collection / f"{oid}.json", f"is in the index under {section} {key}, but does not say so")
 
 
 def names_of(path: Path) -> Names:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.artdaqdb.filesystem.errors import told
-from archiverd.artdaqdb.filesystem.repair import Keeper
+from archiverd.artdaqdb.filesystem.repair import DirectoryRepair
 from archiverd.core.errors import ArtdaqDBError
 from archiverd.disk import RealDisk
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _log = log.get("Import")
 
 
-class Files:
+class ExternalWriterFiles:
     """A database's files; nothing at all for a MongoDB. Every method raises ArtdaqDBError, also for OSErrors.
 
     Nothing is written before it is open: without the lock others may be at the files.
@@ -32,7 +32,7 @@ class Files:
     def __init__(self, root: Path | None) -> None:
         """Name the directory; None for a database that has no files here."""
         self._root = root or Path()
-        self._keeper = Keeper(root, RealDisk()) if root is not None else None
+        self._keeper = DirectoryRepair(root, RealDisk()) if root is not None else None
         self._storing = asyncio.Lock()
         """One store's intent is noted at a time."""
         self._mending = asyncio.Lock()
@@ -81,7 +81,7 @@ class Files:
                 raise
             await self._do(keeper.forget)
 
-    async def _mend(self, keeper: Keeper) -> None:
+    async def _mend(self, keeper: DirectoryRepair) -> None:
         async with self._mending:
             for done in await self._do(keeper.mend):
                 _log.warning(f"artdaqDB: {done}")

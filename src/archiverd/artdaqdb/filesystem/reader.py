@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, told
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
-from archiverd.artdaqdb.filesystem.runs import Runs
+from archiverd.artdaqdb.filesystem.runs import TreeRuns
 from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.artdaqdb.rules import no_run_to_export
@@ -38,7 +38,7 @@ class FileSystemReader:
         """Name the database by its URI. Raise ConfigurationError if it is not ``filesystemdb:///absolute/path``."""
         self._root = parse_uri(uri)
         self._tree = Tree(self._root, uri, RealDisk(), lambda: datetime.now().astimezone(), make_oid)
-        self._runs = Runs(self._tree)
+        self._runs = TreeRuns(self._tree)
         self.is_there = True
         """Whether there was a database when it was last listed; the first import makes it."""
 

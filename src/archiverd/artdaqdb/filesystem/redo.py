@@ -13,7 +13,7 @@ import zlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from archiverd.artdaqdb.documents import Place
+from archiverd.artdaqdb.documents import DocumentPlace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Filed:
     """One document to be, or being, stored: its entity and its place."""
 
     entity: str
-    place: Place
+    place: DocumentPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +142,4 @@ def _packed(one: Filed) -> dict[str, Any]:
 
 
 def _unpacked(record: dict[str, Any]) -> Filed:
-    return Filed(record["entity"], Place(**{key: value for key, value in record.items() if key != "entity"}))
+    return Filed(record["entity"], DocumentPlace(**{key: value for key, value in record.items() if key != "entity"}))

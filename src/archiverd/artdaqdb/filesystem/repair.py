@@ -45,7 +45,7 @@ class Intent:
     collections: tuple[str, ...]
 
 
-class Keeper:
+class DirectoryRepair:
     """Keeps one database directory fit for the program that writes it. Nothing here is asynchronous."""
 
     def __init__(self, root: Path, disk: Disk) -> None:

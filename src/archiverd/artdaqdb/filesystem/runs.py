@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import Entity
 
 
-class Runs:
+class TreeRuns:
     """The runs of an open tree. One thread may store; any thread may export."""
 
     def __init__(self, tree: Tree) -> None:

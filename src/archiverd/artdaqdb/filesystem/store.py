@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from archiverd import log
 from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, told
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
-from archiverd.artdaqdb.filesystem.runs import Runs
+from archiverd.artdaqdb.filesystem.runs import TreeRuns
 from archiverd.artdaqdb.filesystem.tree import Tree
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 from archiverd.disk import RealDisk
@@ -53,7 +53,7 @@ class FileSystemDB:
         """Name the database by its URI. Raise ConfigurationError if it is not ``filesystemdb:///absolute/path``."""
         self._root = parse_uri(uri)
         self._tree = Tree(self._root, uri, disk or RealDisk(), clock, new_oid or make_oid)
-        self._runs = Runs(self._tree)
+        self._runs = TreeRuns(self._tree)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="artdaqdb")
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

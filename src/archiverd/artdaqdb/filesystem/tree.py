@@ -16,7 +16,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
+from archiverd.artdaqdb.documents import DocumentPlace, stored, system_metadata, timestamp
 from archiverd.artdaqdb.filesystem.index import Index, Names, lost
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
@@ -206,7 +206,9 @@ class Tree:
     def _file(self, entity: Entity, configuration: str, version: str, run: int, stamp: str) -> Filed:
         """Give an entity its place, under an id that is free."""
         while True:
-            filed = Filed(entity.name, Place(self._new_oid(), entity.collection, configuration, version, run, stamp))
+            filed = Filed(
+                entity.name, DocumentPlace(self._new_oid(), entity.collection, configuration, version, run, stamp)
+            )
             if not self._path(filed).exists():
                 return filed
 

@@ -25,7 +25,7 @@ _FIELDS = (VERSION, CONFIGURATION, "configurations.assigned")
 _PURPOSE = "Failed to get configurations"
 
 
-class Runs:
+class MongoRuns:
     """What an open connection's database says of runs."""
 
     def __init__(self, connection: Connection) -> None:

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
+from archiverd.artdaqdb.documents import DocumentPlace, stored, system_metadata, timestamp
 from archiverd.artdaqdb.mongo.connection import Connection
 from archiverd.artdaqdb.mongo.documents import to_bson
-from archiverd.artdaqdb.mongo.runs import CONFIGURATION, VERSION, Runs, object_id
+from archiverd.artdaqdb.mongo.runs import CONFIGURATION, VERSION, MongoRuns, object_id
 from archiverd.artdaqdb.mongo.uri import parse_uri
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import (
@@ -59,7 +59,7 @@ class MongoDB:
         a URI that names no database in MongoDB.
         """
         self._connection = Connection(parse_uri(uri, environment), call_timeout_seconds)
-        self._runs = Runs(self._connection)
+        self._runs = MongoRuns(self._connection)
         self._reading = reading
         self._clock = clock
 
@@ -225,6 +225,6 @@ def _encoded(entities: Sequence[Entity], configuration: str, version: str, run: 
     documents = {}
     for one in entities:
         oid = object_id(one.collection, version, one.name)
-        document = stored(one, Place(oid, one.collection, configuration, version, run, stamp))
+        document = stored(one, DocumentPlace(oid, one.collection, configuration, version, run, stamp))
         documents[one.name] = to_bson(document, f"Entity {one.name} of run {run}")
     return documents

@@ -36,7 +36,7 @@ _KEPT_AWAY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProgramResult:
     """How a program ended: exit code (128 + signal number if one killed it, as a shell has it), and what it said."""
 
     code: int
@@ -70,7 +70,7 @@ async def run_command(
     stdin: bytes | None = None,
     secrets: Sequence[str] = (),
     inherited: Sequence[int] = (),
-) -> Outcome:
+) -> ProgramResult:
     """Run a program to its end. ``stdin`` is written and the pipe then kept open until the program ends.
 
     ``secrets`` are hidden in what it says on standard error; ``inherited`` are descriptors that it keeps open.
@@ -119,7 +119,7 @@ def kill_group(process: asyncio.subprocess.Process) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> Outcome:
+async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> ProgramResult:
     """Feed the program, read both its outputs to their ends, and wait for it."""
     if process.stdout is None or process.stderr is None:
         raise RuntimeError("the program's outputs are not pipes")
@@ -134,7 +134,7 @@ async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> O
     except* ArtdaqDBError as errors:
         raise errors.exceptions[0] from None
     code = await process.wait()
-    return Outcome(code if code >= 0 else 128 - code, stdout.result(), stderr.result())
+    return ProgramResult(code if code >= 0 else 128 - code, stdout.result(), stderr.result())
 
 
 async def _all(stream: asyncio.StreamReader) -> bytes:

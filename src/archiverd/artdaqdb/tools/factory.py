@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.filesystem.external_writer import Files
+from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
 from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.tools.command import complete
-from archiverd.artdaqdb.tools.local import Here
-from archiverd.artdaqdb.tools.remote import There
+from archiverd.artdaqdb.tools.local import LocalHost
+from archiverd.artdaqdb.tools.remote import RemoteHost
 from archiverd.artdaqdb.tools.store import ToolsDB
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def make_tools_db(
     if schema_dir is not None:
         variables["ARTDAQ_DATABASE_CONFDIR"] = str(schema_dir)
     if remote_host:
-        return ToolsDB(uri, There(remote_host, directory, variables, call_timeout_seconds, secrets=secrets), listing)
-    files = Files(parse_uri(uri) if uri.startswith(FILES) else None)
-    return ToolsDB(uri, Here(directory, variables, call_timeout_seconds, secrets, files), listing, files)
+        return ToolsDB(
+            uri, RemoteHost(remote_host, directory, variables, call_timeout_seconds, secrets=secrets), listing
+        )
+    files = ExternalWriterFiles(parse_uri(uri) if uri.startswith(FILES) else None)
+    return ToolsDB(uri, LocalHost(directory, variables, call_timeout_seconds, secrets, files), listing, files)

@@ -10,16 +10,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, Outcome, environment, run_command
+from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, ProgramResult, environment, run_command
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from archiverd.artdaqdb.filesystem.external_writer import Files
+    from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
 
 
-class Here:
+class LocalHost:
     """Runs the tools on this host; see `archiverd.artdaqdb.tools.store.Host`."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Here:
         variables: Mapping[str, str],
         seconds: float,
         secrets: Sequence[str] = (),
-        database: Files | None = None,
+        database: ExternalWriterFiles | None = None,
     ) -> None:
         """Look for the tools in ``directory``, else on PATH; ``variables`` are added to their environment.
 
@@ -45,13 +45,13 @@ class Here:
         for tool in (LOADER, DOWNLOADER):
             self._program(tool)
 
-    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> Outcome:
+    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
         """See ``Host.load``."""
         async with _directory() as directory:
             await asyncio.to_thread(_write, directory, files)
             return await self._run(words, directory)
 
-    async def download(self, words: Sequence[str]) -> tuple[Outcome, Mapping[str, bytes]]:
+    async def download(self, words: Sequence[str]) -> tuple[ProgramResult, Mapping[str, bytes]]:
         """See ``Host.download``."""
         async with _directory() as directory:
             outcome = await self._run(words, directory)
@@ -61,7 +61,7 @@ class Here:
         """See ``Host.read``."""
         return await asyncio.to_thread(_content, path)
 
-    async def _run(self, words: Sequence[str], directory: Path) -> Outcome:
+    async def _run(self, words: Sequence[str], directory: Path) -> ProgramResult:
         command = [self._program(words[0]), *words[1:], "-p", str(directory)]
         inherited = () if self._database is None else self._database.descriptors
         return await run_command(command, self._variables, self._seconds, secrets=self._secrets, inherited=inherited)

@@ -14,7 +14,7 @@ import shlex
 import tarfile
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, Outcome, environment, run_command
+from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, ProgramResult, environment, run_command
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ CHECK = 'for tool in "$@"; do command -v -- "$tool" >/dev/null || { echo "$tool"
 NO_FILE, NO_PROGRAM, SSH_FAILED = 44, 127, 255
 
 
-class There:
+class RemoteHost:
     """Runs the tools on ``host``; see `archiverd.artdaqdb.tools.store.Host`."""
 
     def __init__(
@@ -105,11 +105,11 @@ class There:
         if outcome.code:
             raise self._broken(outcome)
 
-    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> Outcome:
+    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
         """See ``Host.load``."""
         return self._answered(await self._run_with(LOAD, words, files))
 
-    async def download(self, words: Sequence[str]) -> tuple[Outcome, Mapping[str, bytes]]:
+    async def download(self, words: Sequence[str]) -> tuple[ProgramResult, Mapping[str, bytes]]:
         """See ``Host.download``."""
         outcome = self._answered(await self._run_with(DOWNLOAD, words, {}))
         if outcome.code:
@@ -119,7 +119,7 @@ class There:
         except tarfile.TarError as error:
             raise self._broken(outcome) from error
         files = {name.removeprefix("files/"): data for name, data in members.items() if name.startswith("files/")}
-        return Outcome(0, members.get("said", b""), outcome.stderr), files
+        return ProgramResult(0, members.get("said", b""), outcome.stderr), files
 
     async def read(self, path: Path) -> bytes | None:
         """See ``Host.read``."""
@@ -130,14 +130,14 @@ class There:
             raise self._broken(outcome)
         return outcome.stdout
 
-    async def _run_with(self, script: str, words: Sequence[str], files: Mapping[str, bytes]) -> Outcome:
+    async def _run_with(self, script: str, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
         """Run a script on a stream of ``files`` and the tools' environment."""
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self._variables.items())
         named = {"environment": exports.encode(), **{f"files/{name}": data for name, data in files.items()}}
         stream = await asyncio.to_thread(_pack, named)
         return await self._run(script, [str(len(stream)), self._program(words[0]), *words[1:]], stream)
 
-    async def _run(self, script: str, arguments: Sequence[str], stdin: bytes | None = None) -> Outcome:
+    async def _run(self, script: str, arguments: Sequence[str], stdin: bytes | None = None) -> ProgramResult:
         """Run a script of ours with ``sh`` over there, whatever the login shell is."""
         remote = shlex.join(["sh", "-c", script, "archiverd", *arguments])
         command = [*self._ssh, "-T", "--", self._host, remote]
@@ -146,13 +146,13 @@ class There:
     def _program(self, tool: str) -> str:
         return str(self._directory / tool) if self._directory else tool
 
-    def _answered(self, outcome: Outcome) -> Outcome:
+    def _answered(self, outcome: ProgramResult) -> ProgramResult:
         """Return ``outcome`` if it is the tool's own. Raise ArtdaqDBError if ssh failed or there is no such program."""
         if outcome.code in (SSH_FAILED, NO_PROGRAM):
             raise self._broken(outcome)
         return outcome
 
-    def _broken(self, outcome: Outcome) -> ArtdaqDBError:
+    def _broken(self, outcome: ProgramResult) -> ArtdaqDBError:
         """Return the error for what went wrong on the way."""
         lines = outcome.stderr.strip().splitlines()
         said = lines[-1] if lines else f"exit code {outcome.code}"

@@ -15,12 +15,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from archiverd import fhicl
-from archiverd.artdaqdb.filesystem.external_writer import Files
+from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
 from archiverd.artdaqdb.filesystem.repair import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, already, checked, difference, no_run_to_export, no_run_to_update
-from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, Outcome
+from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, ProgramResult
 from archiverd.artdaqdb.tools.listing import IndexListing, Listing
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
@@ -51,10 +51,10 @@ class Host(Protocol):
     async def check(self) -> None:
         """See that both tools are there."""
 
-    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> Outcome:
+    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
         """Run ``words`` and ``-p`` with a directory of exactly these ``files``."""
 
-    async def download(self, words: Sequence[str]) -> tuple[Outcome, Mapping[str, bytes]]:
+    async def download(self, words: Sequence[str]) -> tuple[ProgramResult, Mapping[str, bytes]]:
         """Run ``words`` and ``-p`` with an empty directory; return also the files then below it, by relative path."""
 
     async def read(self, path: Path) -> bytes | None:
@@ -64,7 +64,9 @@ class Host(Protocol):
 class ToolsDB:
     """artdaqDB through its command line tools; see `archiverd.artdaqdb.port.ArtdaqDB`."""
 
-    def __init__(self, uri: str, host: Host, listing: Listing | None = None, files: Files | None = None) -> None:
+    def __init__(
+        self, uri: str, host: Host, listing: Listing | None = None, files: ExternalWriterFiles | None = None
+    ) -> None:
         """Name the database as ``host`` knows it.
 
         ``listing`` tells which runs are archived; it may be left out for a FileSystemDB, whose index tells. ``files``
@@ -81,7 +83,7 @@ class ToolsDB:
             listing = IndexListing(host, parse_uri(uri))
         self._host = host
         self._listing = listing
-        self._files = files or Files(None)
+        self._files = files or ExternalWriterFiles(None)
         self._threads = 1 if on_files else MONGODB_THREADS  # on files bulkloader's threads lose index entries (E.4)
         self._turn = asyncio.Lock()
         """On files the library locks nothing, so one call at a time; elsewhere a check and its load stay together."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 
 if TYPE_CHECKING:
-    from archiverd.artdaqdb.tools.command import Outcome
+    from archiverd.artdaqdb.tools.command import ProgramResult
 
 DIVIDED_BY_ZERO = 128 + 8
 """SIGFPE, as a shell tells it."""
@@ -28,14 +28,14 @@ _REASON = re.compile(
 )
 
 
-def check_loaded(outcome: Outcome, count: int, run: int) -> None:
+def check_loaded(outcome: ProgramResult, count: int, run: int) -> None:
     """Raise ArtdaqDBError unless bulkloader says that it stored all ``count`` files."""
     said = _LOADED.search(outcome.stdout)
     if outcome.code or _FAILED.search(outcome.stderr) or said is None or int(said[1]) != count:
         raise _failed("bulkloader", outcome, run)
 
 
-def check_downloaded(outcome: Outcome, count: int, run: int) -> bool:
+def check_downloaded(outcome: ProgramResult, count: int, run: int) -> bool:
     """Return whether the configuration is in the database at all; ``count`` files were found written.
 
     Raise ArtdaqDBError unless bulkdownloader says that it wrote all of them, or that there is no such configuration.
@@ -48,7 +48,7 @@ def check_downloaded(outcome: Outcome, count: int, run: int) -> bool:
     return True
 
 
-def _failed(tool: str, outcome: Outcome, run: int) -> ArtdaqDBError:
+def _failed(tool: str, outcome: ProgramResult, run: int) -> ArtdaqDBError:
     """Return the error for a tool that did not do what it was asked for."""
     reasons = _REASON.findall(outcome.stderr)
     reason = " / ".join(reasons[:3]) or outcome.stderr.strip()[-300:] or outcome.stdout.decode(errors="replace")[:300]

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiverd import fhicl
-from archiverd.artdaqdb.documents import Place, stored, system_metadata, timestamp
+from archiverd.artdaqdb.documents import DocumentPlace, stored, system_metadata, timestamp
 from archiverd.artdaqdb.filesystem.index import CONFIGURATION, EMPTY, ENTITY, RUN, VERSION, Index, Names
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.port import Entity
@@ -156,7 +156,7 @@ def _composition(query: dict[str, Any]) -> Answer:
 def _write(query: dict[str, Any], text: str) -> Answer:
     filters, collection = query["filter"], query["collection"]
     stamp = timestamp(datetime.now().astimezone())
-    place = Place(make_oid(), collection, filters[CONFIGURATION], filters["version"], int(filters[RUN]), stamp)
+    place = DocumentPlace(make_oid(), collection, filters[CONFIGURATION], filters["version"], int(filters[RUN]), stamp)
     try:
         document = stored(Entity(collection, filters[ENTITY], text.encode()), place)
     except FhiclError as error:
