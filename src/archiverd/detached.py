@@ -1,7 +1,7 @@
-"""Blocking work in a thread of its own that nobody has to wait for.
+"""Blocking calls in a thread of their own, which the process does not wait for.
 
-The loop's own threads belong to archiving: there are few, and the process waits for them at its end. A name server, a
-peer or a network file system that is silent for minutes must hold up neither.
+The event loop's threads are few, needed for archiving, and joined when the process ends. A name server, a peer or a
+network file system that does not answer for minutes must delay neither.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def aside(work: Callable[[], T], seconds: float | None = None, undo: Callable[[T], None] = lambda _: None) -> T:
-    """Return what ``work`` returns, or raise what it raises; ``undo`` gets a result that comes too late.
+async def run_detached(
+    work: Callable[[], T], seconds: float | None = None, undo: Callable[[T], None] = lambda _: None
+) -> T:
+    """Return what ``work`` returns, or raise what it raises.
 
-    Raise TimeoutError after ``seconds``, if given. Then, and when the caller is cancelled, the thread ends whenever
-    ``work`` does, and does not hold up the process.
+    Raise TimeoutError after ``seconds``, if given. After that, or when the caller is cancelled, the thread goes on
+    until ``work`` ends, without delaying the process's end; ``undo`` gets its late result.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
@@ -42,28 +44,28 @@ async def aside(work: Callable[[], T], seconds: float | None = None, undo: Calla
         deliver: Callable[[], None]
         try:
             deliver = partial(settle, work())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
             deliver = partial(fail, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the caller is gone
             loop.call_soon_threadsafe(deliver)
 
-    threading.Thread(target=serve, name="aside", daemon=True).start()
+    threading.Thread(target=serve, name="detached", daemon=True).start()
     async with asyncio.timeout(seconds):
         return await answer
 
 
-async def dial(host: str, port: int, seconds: float) -> socket.socket:
-    """Return a TCP connection, not blocking, made without the loop's threads: looking up a name may take minutes.
+async def connect_tcp(host: str, port: int, seconds: float) -> socket.socket:
+    """Return a non-blocking TCP connection to ``host``, made in a detached thread: resolving a name may take minutes.
 
-    Raise OSError (TimeoutError after ``seconds``).
+    Raise OSError, or TimeoutError after ``seconds``.
     """
 
     def connect() -> socket.socket:
         try:
             connection = socket.create_connection((host, port), seconds)
-        except UnicodeError as error:  # no name that could be looked up
+        except UnicodeError as error:  # not a possible host name
             raise OSError(f"no host name: {host}") from error
         connection.settimeout(0)
         return connection
 
-    return await aside(connect, seconds, socket.socket.close)
+    return await run_detached(connect, seconds, socket.socket.close)

@@ -10,17 +10,17 @@ import time
 
 import pytest
 
-from archiverd.detached import aside, dial
+from archiverd.detached import connect_tcp, run_detached
 
 
 async def test_results_and_errors_come_back() -> None:
     """What the work returns or raises is what its caller gets."""
-    assert await aside(lambda: 7, 30) == 7
+    assert await run_detached(lambda: 7, 30) == 7
     with pytest.raises(ValueError, match="no"):
-        await aside(lambda: int("no"), 30)
-    assert await aside(lambda: 7) == 7, "no limit is needed"
+        await run_detached(lambda: int("no"), 30)
+    assert await run_detached(lambda: 7) == 7, "no limit is needed"
     with pytest.raises(ZeroDivisionError):
-        await aside(lambda: 1 // 0)
+        await run_detached(lambda: 1 // 0)
 
 
 async def test_a_result_that_comes_too_late_is_undone() -> None:
@@ -28,7 +28,7 @@ async def test_a_result_that_comes_too_late_is_undone() -> None:
     go, undone = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     with pytest.raises(TimeoutError):
-        await aside(lambda: go.wait(30), 0.01, lambda _: loop.call_soon(undone.set))
+        await run_detached(lambda: go.wait(30), 0.01, lambda _: loop.call_soon(undone.set))
     go.set()
     async with asyncio.timeout(30):
         await undone.wait()
@@ -38,10 +38,10 @@ def test_the_process_does_not_wait_for_it() -> None:
     """A name server that is silent for minutes does not keep a daemon from ending."""
     program = """
 import asyncio, threading
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 async def main():
     try:
-        await aside(lambda: threading.Event().wait(600), 0.1)
+        await run_detached(lambda: threading.Event().wait(600), 0.1)
     except TimeoutError:
         print("gave up")
 asyncio.run(main())
@@ -55,4 +55,4 @@ asyncio.run(main())
 async def test_what_is_no_host_name_is_an_error_of_the_system() -> None:
     """Callers handle OSError; a name that cannot even be encoded is one too."""
     with pytest.raises(OSError, match="no host name"):
-        await dial("a..b" + "x" * 70, 25, 30)
+        await connect_tcp("a..b" + "x" * 70, 25, 30)

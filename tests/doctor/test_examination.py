@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.errors import UconDBError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination, examine
 from archiverd.doctor.finding import Finding, failed, ok
 
@@ -73,7 +73,7 @@ async def test_what_hangs_costs_its_time_and_nothing_else() -> None:
 
     async def hangs() -> AsyncGenerator[Finding]:
         yield ok("before", "fine")
-        yield await aside(lambda: ok("stuck", str(release.wait())))
+        yield await run_detached(lambda: ok("stuck", str(release.wait())))
 
     async def quick() -> AsyncGenerator[Finding]:
         yield ok("quick", "fine")
@@ -83,5 +83,5 @@ async def test_what_hangs_costs_its_time_and_nothing_else() -> None:
     assert lines(found) == [("before", "ok"), ("stuck", "failed"), ("quick", "ok")]
     assert found[1].said == "no answer within 0.2 s"
     assert time.monotonic() - begun < 20
-    assert [thread.daemon for thread in threading.enumerate() if thread.name == "aside"] == [True]
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "detached"] == [True]
     release.set()

@@ -15,7 +15,7 @@ from archiverd.core.environment import Environment
 from archiverd.core.errors import ReportingError, Retry
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import Hold, Move
 from archiverd.notify import dispatcher, notifications
@@ -47,7 +47,7 @@ class Recorder:
     async def send(self, message: Message) -> None:
         self.tries += 1
         if self.frozen:
-            await aside(threading.Event().wait, 600)
+            await run_detached(threading.Event().wait, 600)
         if self.problem is not None:
             raise self.problem
         self.messages.append(message)

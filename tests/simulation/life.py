@@ -177,7 +177,7 @@ class Detector:
         stack = mock.patch.multiple(journals, open_sound=opened, Writer=functools.partial(Ledger, self.world))
         wire = mock.patch.object(ucondb_client, "HttpExchange", mock.Mock(return_value=Line(self.world, self.server)))
         publish = mock.patch.object(artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0)
-        return _Together(stack, wire, publish, mock.patch.object(importer, "aside", at_once))
+        return _Together(stack, wire, publish, mock.patch.object(importer, "run_detached", at_once))
 
     async def _process(self, until: float) -> None:
         """One life of the process, with the world around it."""

@@ -39,7 +39,7 @@ class Inline(ThreadPoolExecutor):
 
 
 async def at_once(work: Callable[[], T]) -> T:
-    """Stand in for ``aside``, for the same reason."""
+    """Stand in for ``run_detached``, for the same reason."""
     return work()
 
 

@@ -16,7 +16,7 @@ from archiverd.audit.reconcile import ComparedSources
 from archiverd.audit.recovery import adopt_archived, find_anomalies, find_missing, import_again
 from archiverd.core.errors import ConfigurationError, UconDBError
 from archiverd.core.machine import ON_THEIR_WAY, RETRIABLE, TROUBLE, Stage, State
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.state_files import TAGS
 from archiverd.pipeline import operator_actions
 from archiverd.process.exit_deadline import exit_in_time
@@ -210,7 +210,7 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
         raise ConfigurationError("[ucon_db] is not configured: there is nothing to compare with")
     on_progress(0, 0, "asking artdaqDB and UconDB what they hold")
     records = parts.settings.source_files.run_records_dir
-    found = await aside(lambda: scan(records))
+    found = await run_detached(lambda: scan(records))
     sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     return await partition.reconcile(
         sources, deep=deep, on_progress=lambda done, of: on_progress(done, of, "blobs compared")

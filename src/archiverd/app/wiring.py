@@ -18,7 +18,7 @@ from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.machine import Effect, Stage
 from archiverd.core.priority import RetrySchedule, longest_wait
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
 from archiverd.journal.state_files import TAGS, StateFiles
@@ -164,7 +164,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
     work_dir.prepare(settings.app)
     async with starting(shutdown, patience, "reading schema.fcl", "schema.fcl was read"):
         with error_stage("Import"):
-            schema = await aside(lambda: load_schema(settings.artdaq_db.fcl_conf_dir))
+            schema = await run_detached(lambda: load_schema(settings.artdaq_db.fcl_conf_dir))
     async with contextlib.AsyncExitStack() as stack:
         lock = LockFile(lock_path(settings))
         stack.enter_context(holding(lock, settings.app.work_dir))

@@ -18,7 +18,7 @@ from archiverd.audit import anomalies
 from archiverd.audit.anomalies import DIFFERS_ARTDAQDB, MISSING_ARTDAQDB, Anomaly
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, strays
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
 from archiverd.pipeline.migrator import pack
@@ -125,7 +125,7 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Callab
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
     named = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
     starts = {run: rows[run].start_line for run in sources.directories if named[run] == State.VERIFIED}
-    found = await aside(lambda: anomalies.find_reused(sources.records, starts))
+    found = await run_detached(lambda: anomalies.find_reused(sources.records, starts))
     named |= {one.run: one.state for one in found}
     differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
@@ -240,7 +240,7 @@ async def _hold_to_its_word(sources: ComparedSources, row: RunRow, blob: bytes, 
         return UNPROVEN
     if row.run in sources.directories:
         fates = {fate.name for fate in await sources.journal.files(row.run)}
-        if await aside(lambda: _unaccounted(sources.records / str(row.run), fates, row.imported_at or 0.0)):
+        if await run_detached(lambda: _unaccounted(sources.records / str(row.run), fates, row.imported_at or 0.0)):
             return UNACCOUNTED
     return str(State.VERIFIED)
 

@@ -9,7 +9,7 @@ from archiverd import log
 from archiverd.audit.anomalies import MISSING_ARTDAQDB, REMEDIES, Anomaly, find_reused, holds_another
 from archiverd.core import runset
 from archiverd.core.machine import Event, State
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.rows import Move
 from archiverd.pipeline.operator_actions import ANEW, SkippedRun
 
@@ -54,7 +54,7 @@ async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) ->
     """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
     starts = await journal.verified_starts()
     lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
-    reused = await aside(partial(find_reused, records, starts))
+    reused = await run_detached(partial(find_reused, records, starts))
     for one in reused:
         _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
     if lost:
@@ -71,9 +71,9 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
     if row is None or row.state not in _PERHAPS_LOST or row.imported_at is None or await artdaqdb.find(run) is not None:
         return False
     directory = records / str(run)
-    if not await aside(directory.is_dir):
+    if not await run_detached(directory.is_dir):
         return SkippedRun(run, _NO_DIRECTORY.format(run=run), failed=True)
-    if another := await aside(partial(holds_another, directory, row.start_line)):
+    if another := await run_detached(partial(holds_another, directory, row.start_line)):
         return SkippedRun(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
     move = Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW)
     return bool(await journal.record_allowed(move))

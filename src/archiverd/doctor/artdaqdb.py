@@ -17,7 +17,7 @@ from archiverd.artdaqdb.filesystem.tree import INDEX, refuse_lost
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.artdaqdb.schema import FILE, load_schema
 from archiverd.config.paths import lock_path
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
 from archiverd.doctor import experiment_programs, kernel_processes
 from archiverd.doctor.examination import LONGEST_SECONDS, USUAL_SECONDS, Examination
@@ -81,7 +81,7 @@ async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
     """Look at a FileSystemDB's directory until something is wrong."""
     root = parse_uri(database.database_uri)
     for look in (_directory, _indexes, _group):
-        finding = await aside(lambda look=look: look(root))  # type: ignore[misc]
+        finding = await run_detached(lambda look=look: look(root))  # type: ignore[misc]
         yield finding
         if finding.status is Status.FAILED:
             return
@@ -89,7 +89,7 @@ async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
 
 async def _schema(database: ArtdaqDb) -> AsyncGenerator[Finding]:
     """Is schema.fcl there, and understood?"""
-    schema = await aside(lambda: load_schema(database.fcl_conf_dir))
+    schema = await run_detached(lambda: load_schema(database.fcl_conf_dir))
     where = "the one shipped with archiverd" if database.fcl_conf_dir is None else database.fcl_conf_dir / FILE
     yield ok(SCHEMA, f"{where}: {len(schema.rules)} rules")
 
@@ -168,7 +168,7 @@ def _group(root: Path) -> Finding:
 async def _writer(settings: Settings) -> AsyncGenerator[Finding]:
     """See whether another archiverd, of another work directory, writes to the same database."""
     root = parse_uri(settings.artdaq_db.database_uri)
-    holding, ours = await aside(lambda: (lock.find_holder(root / LOCK), lock.find_holder(lock_path(settings))))
+    holding, ours = await run_detached(lambda: (lock.find_holder(root / LOCK), lock.find_holder(lock_path(settings))))
     if holding is None or not holding.held:
         yield ok(WRITER, "nobody writes to it now")
     elif ours is not None and ours.held and ours.pid == holding.pid:

@@ -10,7 +10,7 @@ from archiverd import expansion
 from archiverd.config import missing_for_migration, origins, read_written
 from archiverd.config.models import ENVIRONMENT_PREFIX, SECRETS, Settings
 from archiverd.core.errors import ConfigurationError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.doctor.redaction import is_secret
@@ -47,12 +47,12 @@ def examinations(subject: Subject) -> list[Examination]:
         if path is None:
             yield failed(SYNTAX, str(subject.error), "" if subject.error is None else subject.error.remedy)
             return
-        written = await aside(lambda: read_written(path))
+        written = await run_detached(lambda: read_written(path))
         yield ok(SYNTAX, str(path))
         yield _values(subject)
         yield _variables(written)
         yield _names()
-        yield await aside(lambda: _secrecy(subject, path))
+        yield await run_detached(lambda: _secrecy(subject, path))
 
     return [Examination((SYNTAX, VALUES, VARIABLES, NAMES, SECRECY), look)]
 

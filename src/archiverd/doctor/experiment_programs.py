@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from archiverd.artdaqdb.backends import through_conftoolp, through_tools
 from archiverd.artdaqdb.filesystem.store import SCHEME
 from archiverd.artdaqdb.tools.command import environment, run_command
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, skipped, warning
 
@@ -42,7 +42,7 @@ def conftoolp(database: ArtdaqDb, seconds: float) -> list[Examination]:
         if directory is None:
             yield failed(BUNDLE, "conftoolp_dir is required", _BUNDLE_REMEDY)
             return
-        bundle = await aside(lambda: _bundle(directory))
+        bundle = await run_detached(lambda: _bundle(directory))
         yield bundle
         if bundle.status is Status.FAILED:
             return
@@ -97,7 +97,7 @@ def _extension(directory: Path) -> Path | None:
 
 async def _libraries(directory: Path) -> Finding:
     """Are all shared libraries found that the extension needs, as its child process would look for them?"""
-    extension, ldd = await aside(lambda: _extension(directory)), shutil.which("ldd")
+    extension, ldd = await run_detached(lambda: _extension(directory)), shutil.which("ldd")
     if extension is None or ldd is None:
         return skipped(LIBRARIES, "there is no _conftoolp.so" if extension is None else "there is no ldd on PATH")
     told = await run_command([ldd, str(extension)], environment(os.environ, {}, str(directory)), 5.0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.config.paths import journal_path, last_exit_path, lock_path, stage_files
 from archiverd.core.errors import ArchiverError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, warning
 from archiverd.doctor.subject import user_name
@@ -36,7 +36,7 @@ def examinations(settings: Settings) -> list[Examination]:
     def each(*looks: Callable[[Settings], Finding]) -> Callable[[], AsyncGenerator[Finding]]:
         async def look() -> AsyncGenerator[Finding]:
             for one in looks:
-                finding = await aside(lambda look_at=one: look_at(settings))  # type: ignore[misc]
+                finding = await run_detached(lambda look_at=one: look_at(settings))  # type: ignore[misc]
                 yield finding
                 if finding.status is Status.FAILED:
                     return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import __version__
 from archiverd.config.paths import lock_path
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor import kernel_processes
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.finding import Finding, failed, ok, skipped, warning
@@ -44,7 +44,7 @@ def examinations(settings: Settings | None) -> list[Examination]:
 
     def each(name: str, look_at: Callable[[], Finding]) -> Examination:
         async def look() -> AsyncGenerator[Finding]:
-            yield await aside(look_at)
+            yield await run_detached(look_at)
 
         return Examination((name,), look)
 

@@ -13,7 +13,7 @@ from archiverd.control import client
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor import kernel_processes
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.files import give, obstacle
@@ -49,13 +49,13 @@ def examinations(settings: Settings) -> list[Examination]:
 
     def each(name: str, look_at: Callable[[Settings], Finding], seconds: float = 6.0) -> Examination:
         async def look() -> AsyncGenerator[Finding]:
-            yield await aside(lambda: look_at(settings))
+            yield await run_detached(lambda: look_at(settings))
 
         return Examination((name,), look, seconds)
 
     async def look_at_failures() -> AsyncGenerator[Finding]:
         for stage in FAILURES:
-            yield await aside(lambda stage=stage: _failures(settings, stage))  # type: ignore[misc]
+            yield await run_detached(lambda stage=stage: _failures(settings, stage))  # type: ignore[misc]
 
     return [
         each(LOCK, _lock),
@@ -99,7 +99,7 @@ async def _daemon(settings: Settings) -> AsyncGenerator[Finding]:
         told = await client.ask(settings.app.work_dir, "status", {}, seconds=DAEMON_SECONDS)
     except client.NobodyListensError as error:
         silence = str(error)
-        yield await aside(lambda: _nobody(settings, silence))
+        yield await run_detached(lambda: _nobody(settings, silence))
         return
     except ArchiverError as error:
         yield failed(DAEMON, str(error), error.remedy)

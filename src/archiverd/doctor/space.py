@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.files import nearest
 from archiverd.doctor.finding import Finding, failed, ok, warning
@@ -50,7 +50,7 @@ def _examination(place: Storage) -> Examination:
 
     async def look() -> AsyncGenerator[Finding]:
         path = nearest(place.path)
-        found = await aside(lambda: os.statvfs(path))
+        found = await run_detached(lambda: os.statvfs(path))
         yield _bytes_left(bytes_name, place, path, found)
         yield _inodes_left(inodes_name, path, found)
 
@@ -107,7 +107,7 @@ def _logs(settings: Settings) -> Examination:
         if path is None:
             yield ok(name, "app.log_file is not set: the systemd journal keeps the log and bounds it")
         else:
-            yield await aside(lambda: measured(path))
+            yield await run_detached(lambda: measured(path))
 
     return Examination((name,), look)
 

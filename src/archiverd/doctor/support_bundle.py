@@ -25,7 +25,7 @@ from archiverd.config import origins
 from archiverd.config.paths import journal_path, last_exit_path, lock_path
 from archiverd.config.secrecy import HIDDEN
 from archiverd.core.errors import ArchiverError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
 from archiverd.doctor import redaction
 from archiverd.doctor.checkup import to_json
@@ -121,8 +121,8 @@ async def write_bundle(path: Path, subject: Subject, findings: Sequence[Finding]
 
     A part that cannot be made says why. Raise ArchiverError if ``path`` is there already.
     """
-    daemon = await aside(lambda: _daemon_environment(subject.settings))
-    redact = await aside(lambda: redaction.gather(subject.path, subject.settings, os.environ, daemon))
+    daemon = await run_detached(lambda: _daemon_environment(subject.settings))
+    redact = await run_detached(lambda: redaction.gather(subject.path, subject.settings, os.environ, daemon))
     material = Material(subject, findings, daemon, redact)
     parts = _parts(material)
     texts = await asyncio.gather(*(_made(make) for make in parts.values()))
@@ -131,7 +131,7 @@ async def write_bundle(path: Path, subject: Subject, findings: Sequence[Finding]
     readme = README.format(when=when, version=__version__, name=name, lines=LINES, hidden=HIDDEN)
     contents = {"README.txt": readme} | {part: redact(text) for part, text in zip(parts, texts, strict=True)}
     try:
-        await aside(lambda: RealDisk().create(path, _packed(contents), mode=0o600))
+        await run_detached(lambda: RealDisk().create(path, _packed(contents), mode=0o600))
     except FileExistsError:
         refuse_if_there(path)
         raise
@@ -164,7 +164,7 @@ def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
 
 
 def _threaded(work: Callable[[], str]) -> Callable[[], Awaitable[str]]:
-    return lambda: aside(work)
+    return lambda: run_detached(work)
 
 
 async def _made(make: Callable[[], Awaitable[str]]) -> str:

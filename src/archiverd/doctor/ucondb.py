@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from archiverd.config import missing_for_migration
 from archiverd.core.errors import UconDBError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.doctor import certificate
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, skipped, warning
@@ -105,7 +105,7 @@ async def _reach(settings: Settings, server: Server) -> AsyncGenerator[Finding]:
     """Look up the name, connect, prove the certificate."""
     try:
         async with asyncio.timeout(STEP_SECONDS):
-            found = await aside(lambda: socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
+            found = await run_detached(lambda: socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
     except TimeoutError:
         yield failed(NAME, f"no name server answers within {STEP_SECONDS:g} s", "see /etc/resolv.conf and the network")
         return

@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.errors import is_damage, journal_error
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Writer:
             self._jobs.put(None)
             self._thread.join()
 
-        await aside(end)
+        await run_detached(end)
 
     async def _submit(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
         loop = asyncio.get_running_loop()

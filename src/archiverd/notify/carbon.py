@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ReportingError, Retry
-from archiverd.detached import dial
+from archiverd.detached import connect_tcp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class CarbonSender:
     async def check(self) -> None:
         """Prove that something listens there, without sending anything. Raise ReportingError."""
         try:
-            (await dial(self._host, self._port, self._seconds)).close()
+            (await connect_tcp(self._host, self._port, self._seconds)).close()
         except OSError as error:
             raise self._failure(error) from error
 
@@ -125,7 +125,7 @@ class CarbonSender:
         if self._streams is not None and self._streams[0].at_eof():
             self._hang_up()
         if self._streams is None:
-            self._streams = await asyncio.open_connection(sock=await dial(self._host, self._port, self._seconds))
+            self._streams = await asyncio.open_connection(sock=await connect_tcp(self._host, self._port, self._seconds))
         return self._streams[1]
 
     async def _take_leave(self) -> None:

@@ -15,7 +15,7 @@ import aiosmtplib
 
 from archiverd import log
 from archiverd.core.errors import ReportingError, Retry
-from archiverd.detached import aside, dial
+from archiverd.detached import connect_tcp, run_detached
 from archiverd.notify.message import Message, Topic, clock_text, one_line
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EmailNotifier:
             server = aiosmtplib.SMTP(
                 hostname=s.smtp_host,
                 local_hostname=await self._own_name(),
-                sock=await dial(s.smtp_host, s.smtp_port, self._seconds),
+                sock=await connect_tcp(s.smtp_host, s.smtp_port, self._seconds),
                 timeout=self._seconds,
                 use_tls=self._implicit,
                 start_tls=s.smtp_use_tls and not self._implicit,
@@ -90,7 +90,7 @@ class EmailNotifier:
     async def _own_name(self) -> str:
         """Return this host's full name, or its short one where no name server tells."""
         with contextlib.suppress(OSError):
-            return await aside(socket.getfqdn, self._seconds / 2)
+            return await run_detached(socket.getfqdn, self._seconds / 2)
         return socket.gethostname()
 
     @contextlib.contextmanager

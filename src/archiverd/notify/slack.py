@@ -12,7 +12,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import WebClient
 
 from archiverd.core.errors import ReportingError, Retry
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.notify.message import Message, Topic, clock_text, one_line
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class SlackNotifier:
     async def _call(self, work: Callable[[], object]) -> None:
         """Have the library do something. Raise ReportingError for whatever may go wrong with Slack."""
         try:
-            await aside(work, 2 * self._seconds)
+            await run_detached(work, 2 * self._seconds)
         except SlackApiError as error:
             raise self._refused(error) from None  # its own text quotes the whole response
         except (SlackClientError, HTTPException, OSError) as error:

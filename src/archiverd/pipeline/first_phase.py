@@ -16,7 +16,7 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError
 from archiverd.core.machine import State
 from archiverd.core.priority import wait_before
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
 from archiverd.pipeline.importer import Importer, same_run
@@ -62,7 +62,7 @@ class FirstPhase:
 
     async def _import(self, run: int) -> None:
         """Store the record as it is now. Raise ArtdaqDBError if another run stands under the number."""
-        plan = await aside(lambda: self.importer.plan(run))
+        plan = await run_detached(lambda: self.importer.plan(run))
         artdaqdb = self.importer.artdaqdb
         await self.journal.note_first_phase(run, {})
         try:

@@ -11,7 +11,7 @@ from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.core.machine import Event, State
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.rows import FileFate, Move
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.runrecord.hashes import hashes_fcl
@@ -92,7 +92,7 @@ class Importer:
         try:
             if not row.superseded:
                 self.drill()
-            plan = await aside(lambda: self.plan(run))
+            plan = await run_detached(lambda: self.plan(run))
             ours = row.imported_at is not None or await self.journal.begun_before(run)
             note = await self._store(run, plan, ours=ours)
             await self._done(row, plan, note)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import LockExistsError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.process.shutdown import ShutdownReason
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class LockFile:
 
     async def removed(self) -> None:
         """Return once somebody has removed or replaced the file."""
-        while await aside(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
+        while await run_detached(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
             await asyncio.sleep(LOOKED_AT_SECONDS)
 
 

@@ -16,7 +16,7 @@ from archiverd.artdaqdb.schema import load_schema
 from archiverd.audit.reconcile import numbered
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.ucondb.client import make_ucondb
 from archiverd.watch.watcher import scan
@@ -98,7 +98,7 @@ async def _guard(one: ProbeResult, asking: Coroutine[Any, Any, None]) -> None:
 
 
 async def _filesystem(settings: Settings, one: ProbeResult) -> None:
-    found = await aside(lambda: scan(settings.source_files.run_records_dir))
+    found = await run_detached(lambda: scan(settings.source_files.run_records_dir))
     one.ranges = await asyncio.to_thread(runset.ranges, found.runs)
     one.facts.append("can be read")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Event
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.journal.rows import Move
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
 from archiverd.runrecord.snapshot import Stamp, metadata_stamp, take_snapshot
@@ -49,7 +49,7 @@ class LateStopWatcher:
     async def look(self) -> None:
         """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
         dead = await self._journal.archived_as_dead()
-        for row in await self._journal.record_allowed(*await aside(lambda: self._stopped(dead))):
+        for row in await self._journal.record_allowed(*await run_detached(lambda: self._stopped(dead))):
             _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=row.run)
 
     def _stopped(self, runs: Iterable[int]) -> list[Move]:

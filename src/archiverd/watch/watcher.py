@@ -17,7 +17,7 @@ from archiverd import log
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.priority import Lane
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
 from archiverd.runrecord.record import is_run_name
@@ -89,7 +89,7 @@ class Watcher:
         self._judge.first_start = self._first_start(fresh=not states)
         await self._follow()
         with error_stage("Import"):
-            found = await aside(partial(scan, self._root))
+            found = await run_detached(partial(scan, self._root))
         await self._take_in(found, Lane.BACKLOG)
         await self._look(on_progress)
 
@@ -131,8 +131,8 @@ class Watcher:
         Raise ArchiverError when the journal is damaged: only a new start mends that.
         """
         try:
-            if hinted or await aside(self._scan_is_due):
-                await self._take_in(await aside(partial(scan, self._root)), Lane.FRESH)
+            if hinted or await run_detached(self._scan_is_due):
+                await self._take_in(await run_detached(partial(scan, self._root)), Lane.FRESH)
             await self._follow()
             await self._look()
         except ArchiverError as error:
@@ -160,7 +160,7 @@ class Watcher:
 
     async def look_now(self) -> None:
         """Scan now, and return once the watch has judged what was found; for a command to the daemon."""
-        await self._take_in(await aside(partial(scan, self._root)), Lane.FRESH)
+        await self._take_in(await run_detached(partial(scan, self._root)), Lane.FRESH)
         await asyncio.sleep(2 * LOOK_SECONDS + self._watch.settle_seconds)  # the watch itself looks and judges
 
     async def _follow(self) -> None:
@@ -191,7 +191,7 @@ class Watcher:
                 return
             on_progress(start, len(runs), "looking at the run records")
             part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
-            found = await aside(partial(self._judge.look, part))
+            found = await run_detached(partial(self._judge.look, part))
             if found.settles_in is not None:
                 self._next_look = max(SHORTEST_SECONDS, min(self._next_look, found.settles_in))
             await self._note_shown(found.news)

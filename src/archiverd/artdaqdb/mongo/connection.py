@@ -21,7 +21,7 @@ from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from archiverd.artdaqdb.mongo.errors import INDEXED_OTHERWISE, UNAUTHORIZED, codes, only_duplicates, told
-from archiverd.detached import aside
+from archiverd.detached import run_detached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             with suppress(TimeoutError):
-                await aside(client.close, CLOSE_SECONDS)
+                await run_detached(client.close, CLOSE_SECONDS)
 
     async def ping(self) -> None:
         """Ask the server whether it is there."""
