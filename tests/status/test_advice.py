@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from archiverd.audit.anomalies import Discrepancy
 from archiverd.core.machine import Stage, State
 from archiverd.journal.rows import Hold
 from archiverd.journal.summaries import Cause, Durations
@@ -130,10 +131,10 @@ def test_a_superseded_run_calls_for_a_decision() -> None:
 @pytest.mark.parametrize(
     ("differences", "told"),
     [
-        ({"lost_ucondb": (7,)}, "Upload again: run 7 is verified and not in UconDB any more: `archiverd once`"),
-        ({"lost_artdaqdb": (7, 8)}, "Ask who removed them: 2 runs (7-8) are imported and not in artdaqDB any more"),
-        ({"orphan_artdaqdb": (7,)}, "Orphaned runs: run 7 is in artdaqDB only: `archiverd recover import`"),
-        ({"orphan_ucondb": (7,)}, "Orphaned runs: run 7 is in UconDB only"),
+        ({"lost_ucondb": (7,)}, f"Upload again: run 7: {Discrepancy.MISSING_UCONDB.remedy}"),
+        ({"lost_artdaqdb": (7, 8)}, f"Ask who removed them: 2 runs (7-8): {Discrepancy.MISSING_ARTDAQDB.remedy}"),
+        ({"orphan_artdaqdb": (7,)}, f"Orphaned runs: run 7: {Discrepancy.ORPHAN_ARTDAQDB.remedy}"),
+        ({"orphan_ucondb": (7,)}, f"Orphaned runs: run 7: {Discrepancy.ORPHAN_UCONDB.remedy}"),
     ],
 )
 def test_each_difference_has_its_remedy(differences: dict[str, tuple[int, ...]], told: str) -> None:

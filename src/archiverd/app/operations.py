@@ -212,9 +212,7 @@ async def compare(parts: Parts, *, deep: bool, on_progress: Progress) -> Partiti
     records = parts.settings.source_files.run_records_dir
     found = await run_detached(lambda: scan(records))
     sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
-    return await partition.reconcile(
-        sources, deep=deep, on_progress=lambda done, of: on_progress(done, of, "blobs compared")
-    )
+    return await partition.reconcile(sources, deep=deep, on_progress=on_progress)
 
 
 @contextlib.asynccontextmanager

@@ -1,58 +1,135 @@
-"""Verified runs that are not as they should be any more: what kinds there are, and what to do about each."""
+"""The kinds of discrepancy between run records, artdaqDB, UconDB and the journal, and the remedy of each.
+
+Every command that finds a discrepancy (`once`, `reconcile`, `status`, `export`, `recover`) names and explains it in
+the words of this module.
+"""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.runrecord.identity import start_line
+from archiverd.control.fields import choice, fields_of, run_number, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-REUSED = "reused"
-MISSING_ARTDAQDB = "missing_artdaqdb"
-DIFFERS_ARTDAQDB = "differs_artdaqdb"
 
-REMEDIES = {
-    REUSED: "two runs cannot have one number, and nothing was overwritten: rename the directory to a free run number "
-    "and its run is archived under that, or put the archived run's directory back",
-    MISSING_ARTDAQDB: "verified before, not in artdaqDB any more: ask who removed it, and restore it, or let "
-    "`archiverd retry import RUN` import it again from its directory; UconDB keeps its version",
-    DIFFERS_ARTDAQDB: "UconDB has the bytes that were proven, artdaqDB does not give them any more: its document is "
-    "damaged or was changed; restore it from a backup (`archiverd artdaqdb check` names what is unsound)",
+class Discrepancy(enum.StrEnum):
+    """A kind of discrepancy. JSON shows its value (`reconcile --json`, `once --json`)."""
+
+    REUSED = "reused"
+    MISSING_ARTDAQDB = "missing_artdaqdb"
+    DIFFERS_ARTDAQDB = "differs_artdaqdb"
+    MISSING_UCONDB = "missing_ucondb"
+    DIFFERS = "differs"
+    UNPROVEN = "unproven"
+    UNACCOUNTED = "unaccounted"
+    UNSEEN = "unseen"
+    ORPHAN_ARTDAQDB = "orphan_artdaqdb"
+    ORPHAN_UCONDB = "orphan_ucondb"
+
+    @property
+    def fact(self) -> str:
+        """What is so, without a subject: ``in artdaqDB, without a directory and not known``."""
+        return _WORDS[self][0]
+
+    @property
+    def action(self) -> str:
+        """What an operator can do about it; RUN and DEST stand for a run number and a directory."""
+        return _WORDS[self][1]
+
+    @property
+    def remedy(self) -> str:
+        """Fact and action in one line."""
+        return f"{self.fact}: {self.action}"
+
+
+_WORDS: Mapping[Discrepancy, tuple[str, str]] = {
+    Discrepancy.REUSED: (
+        "two runs cannot have one number, and nothing was overwritten",
+        (
+            "rename the directory to a free run number and its run is archived under that, or put the archived run's "
+            "directory back"
+        ),
+    ),
+    Discrepancy.MISSING_ARTDAQDB: (
+        "imported before, not in artdaqDB any more",
+        (
+            "is it the right database? ask who removed it, and restore it, or let `archiverd retry import RUN` import "
+            "it again from its directory; what UconDB holds of it stays as it is"
+        ),
+    ),
+    Discrepancy.DIFFERS_ARTDAQDB: (
+        "UconDB has the bytes that were proven, artdaqDB does not give them any more",
+        (
+            "its document is damaged or was changed; restore it from a backup (`archiverd artdaqdb check` names what "
+            "is unsound)"
+        ),
+    ),
+    Discrepancy.MISSING_UCONDB: (
+        "verified before, not in UconDB any more",
+        "`archiverd once` uploads it again",
+    ),
+    Discrepancy.DIFFERS: (
+        "UconDB's bytes are not those that were proven",
+        "compare them with what `archiverd export RUN DEST --from artdaqdb` gives, and ask UconDB's administrators",
+    ),
+    Discrepancy.UNPROVEN: (
+        "the journal does not tell how it was verified",
+        "`archiverd why RUN`, then report it with the journal",
+    ),
+    Discrepancy.UNACCOUNTED: (
+        "its directory holds a file that was neither archived nor left out by name",
+        "report it",
+    ),
+    Discrepancy.UNSEEN: (
+        "has a directory and was not looked at yet",
+        "`archiverd run` or `archiverd once` does",
+    ),
+    Discrepancy.ORPHAN_ARTDAQDB: (
+        "in artdaqDB, without a directory and not known",
+        "`archiverd recover import` takes it up",
+    ),
+    Discrepancy.ORPHAN_UCONDB: (
+        "in UconDB only",
+        (
+            "uploaded by somebody else, or directory and artdaqDB's documents were lost; `archiverd export RUN DEST "
+            "--from ucondb` reads it; put its directory back and it is archived and compared, or let UconDB's "
+            "administrators remove what should not be there: archiverd leaves it alone"
+        ),
+    ),
 }
-"""What to do about a state of these."""
+"""Fact and action of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A verified run that is not as it should be any more; UconDB has its proven bytes all the same."""
+    """A discrepancy of one verified run; UconDB has its proven bytes all the same."""
 
     run: int
-    state: str
+    kind: Discrepancy
     error: str
+    """What was found, in words; empty where the kind says it all."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
-        return {"run": self.run, "state": self.state, "error": self.error, "remedy": REMEDIES[self.state]}
+        return {"run": self.run, "state": str(self.kind), "error": self.error, "remedy": self.kind.remedy}
+
+    @staticmethod
+    def from_json(value: object) -> Anomaly:
+        """Return the anomaly that ``to_json`` made ``value`` of. Raise MessageError if it made none."""
+        with fields_of(value, "an anomaly") as fields:
+            fields.take("remedy", text)
+            return Anomaly(
+                fields.take("run", run_number), fields.take("state", choice(Discrepancy)), fields.take("error", text)
+            )
 
 
-def find_reused(records: Path, starts: Mapping[int, str]) -> list[Anomaly]:
-    """Return those of the archived runs whose directories hold the record of another run now. Blocking.
-
-    ``starts`` has the start line of each as it was archived.
-    """
-    found = ((run, holds_another(records / str(run), archived)) for run, archived in sorted(starts.items()))
-    return [Anomaly(run, REUSED, another) for run, another in found if another]
-
-
-def holds_another(directory: Path, archived: str) -> str:
-    """Say so if a directory holds another run than the one with the start line ``archived``; else return ''. Blocking.
-
-    A directory that is gone or tells no start shows nothing.
-    """
-    if not archived or (found := start_line(directory)) in (None, archived):
-        return ""
-    return f"the directory holds another run: started {found}, archived is the one started {archived}"
+def describe_lost_source(run: int) -> str:
+    """Say what to do about a run that artdaqDB has lost and whose directory is gone."""
+    return (
+        "artdaqDB has lost it and its directory is gone: put one of them back; "
+        f"`archiverd export {run} DEST` writes what UconDB has of it"
+    )

@@ -14,8 +14,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.audit import anomalies
-from archiverd.audit.anomalies import DIFFERS_ARTDAQDB, MISSING_ARTDAQDB, Anomaly
+from archiverd.audit.anomalies import Anomaly, Discrepancy
+from archiverd.audit.reused import find_reused
+from archiverd.control.fields import each, fields_of, flag, integer, named, run_number
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, strays
 from archiverd.detached import run_detached
@@ -26,38 +27,17 @@ from archiverd.runrecord import blob as blobs
 from archiverd.runrecord.record import is_run_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow, StoryLine
+    from archiverd.process.progress import Progress
     from archiverd.ucondb.port import StoredVersion, UconDB
 
 FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
 """The states in which a run may stand when everything is in order."""
-
-MISSING_UCONDB = "missing_ucondb"
-DIFFERS = "differs"
-UNPROVEN = "unproven"
-UNACCOUNTED = "unaccounted"
-UNSEEN = "unseen"
-ORPHAN_ARTDAQDB = "orphan_artdaqdb"
-ORPHAN_UCONDB = "orphan_ucondb"
-
-REMEDIES = {
-    **anomalies.REMEDIES,
-    MISSING_UCONDB: "verified before, not in UconDB any more: `archiverd once` uploads it again",
-    DIFFERS: "UconDB's bytes are not those that were proven: compare them (`archiverd export`), ask its administrators",
-    UNPROVEN: "the journal does not tell how it was verified: `archiverd why RUN`, then report it with the journal",
-    UNACCOUNTED: "its directory holds a file that was neither archived nor left out by name: report it",
-    UNSEEN: "has a directory and was not looked at yet: `archiverd run` or `archiverd once` does",
-    ORPHAN_ARTDAQDB: "in artdaqDB, without a directory and not known: `archiverd recover import` takes it up",
-    ORPHAN_UCONDB: "in UconDB only: uploaded by somebody else, or directory and artdaqDB's documents were lost; "
-    "`archiverd export RUN DEST --from ucondb` reads it; put its directory back and it is archived and compared, or "
-    "let UconDB's administrators remove what should not be there: archiverd leaves it alone",
-}
-"""What to do about a state that only a comparison finds."""
 
 RACY = 5.0
 """Seconds before the end of its import in which a file may have come too late for it."""
@@ -79,8 +59,8 @@ class Partition:
     """Runs of which artdaqDB and UconDB hold different contents; superseded ones do by intention. Only when deep."""
     compared: int
     """How many blobs were read back and compared."""
-    amiss: tuple[Anomaly, ...]
-    """What there is to say of single runs, ascending."""
+    anomalies: tuple[Anomaly, ...]
+    """Single runs of which there is more to say, ascending."""
 
     @property
     def in_order(self) -> bool:
@@ -97,8 +77,23 @@ class Partition:
             "only_ucondb": list(self.only_ucondb),
             "differing": list(self.differing),
             "compared": self.compared,
-            "amiss": [one.to_json() for one in self.amiss],
+            "amiss": [one.to_json() for one in self.anomalies],
         }
+
+    @staticmethod
+    def from_json(value: object) -> Partition:
+        """Return the partition that ``to_json`` made ``value`` of. Raise MessageError if it made none."""
+        with fields_of(value, "a partition") as fields:
+            fields.take("version", integer)
+            fields.take("in_order", flag)
+            return Partition(
+                fields.take("states", named(each(run_number))),
+                fields.take("only_artdaqdb", each(run_number)),
+                fields.take("only_ucondb", each(run_number)),
+                fields.take("differing", each(run_number)),
+                fields.take("compared", integer),
+                fields.take("amiss", each(Anomaly.from_json)),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class ComparedSources:
     """The runs that have a directory now."""
 
 
-async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Callable[[int, int], None]) -> Partition:
+async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progress) -> Partition:
     """Compare the sources run by run; ``deep`` reads every blob back.
 
     ``on_progress`` gets how many blobs of how many were compared. Raise UconDBError or ArtdaqDBError when a source
@@ -123,18 +118,19 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Callab
     archived = await sources.artdaqdb.list_runs()
     held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
-    named = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
-    starts = {run: rows[run].start_line for run in sources.directories if named[run] == State.VERIFIED}
-    found = await run_detached(lambda: anomalies.find_reused(sources.records, starts))
-    named |= {one.run: one.state for one in found}
+    states = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
+    starts = {run: rows[run].start_line for run in sources.directories if states[run] == State.VERIFIED}
+    found = await run_detached(lambda: find_reused(sources.records, starts))
+    states |= {one.run: one.kind for one in found}
     differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        named, unlike = await _compare_all(sources, rows, named, both, on_progress)
+        states, unlike = await _compare_all(sources, rows, states, both, on_progress)
         differing = tuple(sorted(unlike))
-        found += [Anomaly(run, DIFFERS_ARTDAQDB, unlike[run]) for run in differing if named[run] == DIFFERS_ARTDAQDB]
+        kind = Discrepancy.DIFFERS_ARTDAQDB
+        found += [Anomaly(run, kind, unlike[run]) for run in differing if states[run] == kind]
     return Partition(
-        {name: tuple(sorted(run for run in named if named[run] == name)) for name in sorted(set(named.values()))},
+        {name: tuple(sorted(run for run in states if states[run] == name)) for name in sorted(set(states.values()))},
         tuple(sorted(archived.keys() - held.keys())),
         tuple(sorted(held.keys() - archived.keys())),
         differing,
@@ -166,26 +162,26 @@ def _name(
     """Return the one state a run is in."""
     if row is None:
         if run in directories:
-            return UNSEEN
-        return ORPHAN_ARTDAQDB if run in archived else ORPHAN_UCONDB
+            return Discrepancy.UNSEEN
+        return Discrepancy.ORPHAN_ARTDAQDB if run in archived else Discrepancy.ORPHAN_UCONDB
     if row.state is not State.VERIFIED:
         return str(row.state)
     if run not in held:
-        return MISSING_UCONDB
+        return Discrepancy.MISSING_UCONDB
     if row.blob_length is not None and held[run].data_size != row.blob_length:
-        return DIFFERS
-    return str(State.VERIFIED) if run in archived else MISSING_ARTDAQDB
+        return Discrepancy.DIFFERS
+    return str(State.VERIFIED) if run in archived else Discrepancy.MISSING_ARTDAQDB
 
 
 async def _compare_all(
     sources: ComparedSources,
     rows: Mapping[int, RunRow],
-    named: Mapping[int, str],
+    states: Mapping[int, str],
     both: Collection[int],
-    on_progress: Callable[[int, int], None],
+    on_progress: Progress,
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Compare every run that ``both`` databases hold; return the states as they are then, and how runs differ."""
-    after = dict(named)
+    after = dict(states)
     differing: dict[int, str] = {}
     done = 0
     left = iter(both)
@@ -197,10 +193,10 @@ async def _compare_all(
             unlike = await _unlike(sources, run, blob)
             if unlike:
                 differing[run] = unlike
-            if named[run] == State.VERIFIED:
+            if states[run] == State.VERIFIED:
                 after[run] = await _hold_to_its_word(sources, rows[run], blob, unlike)
             done += 1
-            on_progress(done, len(both))
+            on_progress(done, len(both), "blobs compared")
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
@@ -233,15 +229,15 @@ async def _hold_to_its_word(sources: ComparedSources, row: RunRow, blob: bytes, 
     """
     proven = bool(row.blob_sha256) and await asyncio.to_thread(_sha256, blob) == row.blob_sha256
     if row.blob_sha256 and not proven:
-        return DIFFERS
+        return Discrepancy.DIFFERS
     if unlike and not (row.superseded and unlike == _OTHER_CONTENT):
-        return DIFFERS_ARTDAQDB if proven else DIFFERS
+        return Discrepancy.DIFFERS_ARTDAQDB if proven else Discrepancy.DIFFERS
     if not is_proven(row, await sources.journal.story(row.run)):
-        return UNPROVEN
+        return Discrepancy.UNPROVEN
     if row.run in sources.directories:
         fates = {fate.name for fate in await sources.journal.files(row.run)}
         if await run_detached(lambda: _unaccounted(sources.records / str(row.run), fates, row.imported_at or 0.0)):
-            return UNACCOUNTED
+            return Discrepancy.UNACCOUNTED
     return str(State.VERIFIED)
 
 

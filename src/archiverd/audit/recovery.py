@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.audit.anomalies import MISSING_ARTDAQDB, REMEDIES, Anomaly, find_reused, holds_another
+from archiverd.audit.anomalies import Anomaly, Discrepancy, describe_lost_source
+from archiverd.audit.reused import describe_other_run, find_reused
 from archiverd.core import runset
 from archiverd.core.machine import Event, State
 from archiverd.detached import run_detached
@@ -25,10 +26,6 @@ CHUNK = 256
 
 _PERHAPS_LOST = (State.VERIFIED, State.RETRY_WAIT, State.QUARANTINED)
 """States in which a run that was imported may turn out to be lost."""
-_NO_DIRECTORY = (
-    "artdaqDB has lost it and its directory is gone: put one of them back; "
-    "`archiverd export {run} DEST` writes what UconDB has of it"
-)
 
 _stage_log = log.get("Import")
 _import_log = log.get("Recovery-Import")
@@ -56,10 +53,10 @@ async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) ->
     lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
     reused = await run_detached(partial(find_reused, records, starts))
     for one in reused:
-        _stage_log.error(f"{one.error} ({REMEDIES[one.state]})", run=one.run)
+        _stage_log.error(f"{one.error} ({one.kind.remedy})", run=one.run)
     if lost:
-        _stage_log.error(f"{REMEDIES[MISSING_ARTDAQDB]}: {runset.show(lost)}", runs=len(lost))
-    return (*reused, *(Anomaly(run, MISSING_ARTDAQDB, "") for run in lost))
+        _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(lost)}", runs=len(lost))
+    return (*reused, *(Anomaly(run, Discrepancy.MISSING_ARTDAQDB, "") for run in lost))
 
 
 async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> SkippedRun | bool:
@@ -72,8 +69,8 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
         return False
     directory = records / str(run)
     if not await run_detached(directory.is_dir):
-        return SkippedRun(run, _NO_DIRECTORY.format(run=run), failed=True)
-    if another := await run_detached(partial(holds_another, directory, row.start_line)):
+        return SkippedRun(run, describe_lost_source(run), failed=True)
+    if another := await run_detached(partial(describe_other_run, directory, row.start_line)):
         return SkippedRun(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
     move = Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW)
     return bool(await journal.record_allowed(move))
@@ -93,5 +90,5 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
         moves = (Move(run, Event.MISSING, note, changes) for run in missing[start : start + CHUNK])
         found |= {row.run for row in await journal.record_allowed(*moves)}
     if found:
-        _migration_log.error(f"verified before, and not in UconDB any more: {runset.show(found)}", runs=len(found))
+        _migration_log.error(f"{Discrepancy.MISSING_UCONDB.fact}: {runset.show(found)}", runs=len(found))
     return frozenset(found)

@@ -33,6 +33,7 @@ def export(globals_: Globals, run: int, destination: Path, source: Source | None
     is not what was proven when the run was verified.
     """
     from archiverd.app import export as files  # noqa: PLC0415 - a heavy import only this command needs
+    from archiverd.audit.anomalies import Discrepancy  # noqa: PLC0415
 
     settings, _ = globals_.settings(migrating=False)
     done = run_now(files.export(settings, run, destination, source))
@@ -43,7 +44,7 @@ def export(globals_: Globals, run: int, destination: Path, source: Source | None
     if done.proven is False:
         raise VerificationError(
             f"Run {run} was written to {destination}, but these are not the bytes that were proven",
-            remedy="compare them with what `archiverd export --from artdaqdb` gives, and ask UconDB's administrators",
+            remedy=Discrepancy.DIFFERS.action,
             run=run,
         )
 

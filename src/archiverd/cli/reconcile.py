@@ -46,7 +46,8 @@ def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
 
 def _tell(found: Told) -> None:
     """Print a partition."""
-    from archiverd.audit.reconcile import FINE, REMEDIES  # noqa: PLC0415
+    from archiverd.audit.anomalies import Discrepancy  # noqa: PLC0415
+    from archiverd.audit.reconcile import FINE  # noqa: PLC0415
     from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
 
     states = cast("dict[str, list[int]]", found["states"])
@@ -54,7 +55,8 @@ def _tell(found: Told) -> None:
     for name, runs in states.items():
         click.echo(f"{name:<17} {len(runs):>7}   {runset.show(runs)}")
         if name not in FINE:
-            click.echo(f"    {REMEDIES.get(name, f'`archiverd why {runs[0]}` tells more')}")
+            remedy = Discrepancy(name).remedy if name in set(Discrepancy) else f"`archiverd why {runs[0]}` tells more"
+            click.echo(f"    {remedy}")
         for line in told_singly([one for one in single if one["state"] == name]):
             click.echo(f"    {line}")
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(cast('list[int]', found['only_artdaqdb']))}")

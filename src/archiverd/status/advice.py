@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archiverd.audit.anomalies import Discrepancy
 from archiverd.core import runset
 from archiverd.core.machine import Stage, State
 
@@ -166,17 +167,14 @@ def _compare(found: Differences | None) -> Iterator[str]:
     """Yield what is to be done where the three sources do not agree."""
     if found is None:
         return
-    if found.lost_ucondb:
-        yield f"Upload again: {_runs(found.lost_ucondb)} verified and not in UconDB any more: `archiverd once`"
-    if found.lost_artdaqdb:
-        yield (
-            f"Ask who removed them: {_runs(found.lost_artdaqdb)} imported and not in artdaqDB any more; "
-            "is it the right database? then `archiverd retry import RUN` puts them back"
-        )
-    if found.orphan_artdaqdb:
-        yield f"Orphaned runs: {_runs(found.orphan_artdaqdb)} in artdaqDB only: `archiverd recover import`"
-    if found.orphan_ucondb:
-        yield f"Orphaned runs: {_runs(found.orphan_ucondb)} in UconDB only: `archiverd export RUN DEST` reads them"
+    for heading, runs, kind in (
+        ("Upload again", found.lost_ucondb, Discrepancy.MISSING_UCONDB),
+        ("Ask who removed them", found.lost_artdaqdb, Discrepancy.MISSING_ARTDAQDB),
+        ("Orphaned runs", found.orphan_artdaqdb, Discrepancy.ORPHAN_ARTDAQDB),
+        ("Orphaned runs", found.orphan_ucondb, Discrepancy.ORPHAN_UCONDB),
+    ):
+        if runs:
+            yield f"{heading}: {_numbered(runs)}: {kind.remedy}"
 
 
 def _recover(now: Circumstances) -> Iterator[str]:
@@ -226,6 +224,9 @@ def _faster(now: Circumstances, slowest: Workload) -> str:
 
 def _runs(runs: Collection[int]) -> str:
     """Return runs as the subject of a sentence: ``2 runs (7-8) are``, ``run 7 is``."""
-    if len(runs) == 1:
-        return f"run {next(iter(runs))} is"
-    return f"{len(runs)} runs ({runset.show(runs, 3)}) are"
+    return f"{_numbered(runs)} {'is' if len(runs) == 1 else 'are'}"
+
+
+def _numbered(runs: Collection[int]) -> str:
+    """Return runs with their numbers: ``2 runs (7-8)``, ``run 7``."""
+    return f"run {next(iter(runs))}" if len(runs) == 1 else f"{len(runs)} runs ({runset.show(runs, 3)})"
