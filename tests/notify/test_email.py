@@ -42,7 +42,7 @@ def settings(port: int, **given: object) -> Email:
 
 
 async def test_a_mail_says_what_the_older_tools_mails_said() -> None:
-    """Subject and list of failed runs, one a line, as incumbent users filter for; cause and remedy beside them."""
+    """Subject and list of failed runs, one a line, by which the older tool's users filter; cause and remedy too."""
     with Mailbox().serving() as box:
         await EmailNotifier(settings(box.port)).send(FAILURE)
     (mail,) = box.mails

@@ -56,7 +56,7 @@ LOOK_SECONDS = 0.5
 """How often it is looked whether a run has started whose first phase is to be done."""
 
 QUEUE_LIMIT = 8
-"""A stage's queue never holds more runs: a drain must finish them (design.md section 7)."""
+"""A stage's queue never holds more runs: a drain must finish them (design.md, "Stopping")."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class State(enum.StrEnum):
-    """Where a run stands (design.md section 5)."""
+    """Where a run stands (design.md, "A run's life")."""
 
     OPEN = "open"
     QUEUED = "queued"

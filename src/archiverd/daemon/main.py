@@ -28,7 +28,7 @@ STEP_SECONDS = 120
 
 
 async def run(settings: Settings) -> int:
-    """Run the daemon; return its exit code (contract.md "Exit codes").
+    """Run the daemon; return its exit code (contract.md, "Exit codes").
 
     Raise ArchiverError when it cannot start.
     """

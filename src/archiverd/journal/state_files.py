@@ -1,8 +1,9 @@
-"""The files operators read and edit: state files and failure logs, kept in step with the journal (contract.md).
+"""The files operators read and edit, state files and failure logs, kept in step with the journal.
 
-The journal is the truth. A state file is only a view of it. A failure log can be edited: a number added is retried,
-one taken out is listed again only after a new failure. What the log said when it was last written stands in the
-journal, so that an edit is noticed whenever it was made, also while no daemon ran.
+Their form is in contract.md, "Files in app.work_dir". The journal is the truth. A state file is only a view of it. A
+failure log can be edited: a number added is retried, one taken out is listed again only after a new failure. What the
+log said when it was last written stands in the journal, so that an edit is noticed whenever it was made, also while no
+daemon ran.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TAGS = {Stage.IMPORT: "Import", Stage.MIGRATE: "Migration"}
 
 
 def state_text(progress: StageProgress) -> bytes:
-    """Return the content of a state file (contract.md "Files in app.work_dir")."""
+    """Return the content of a state file (contract.md, "Files in app.work_dir")."""
     known = {
         "last_contiguous_run": progress.last_contiguous_run,
         "last_attempted_run": progress.last_attempted_run,

@@ -27,7 +27,7 @@ LONG_SECONDS = 30.0
 
 
 class ShutdownReason(enum.Enum):
-    """Why the daemon drains; the value is its exit code (contract.md)."""
+    """Why the daemon drains; the value is its exit code (contract.md, "Exit codes")."""
 
     INTERRUPTED = 130
     LOCK_REMOVED = 1

@@ -60,8 +60,8 @@ async def store(site: Session, login: Login, key: str, blob: bytes, *, tag: str,
 async def replace(site: Session, login: Login, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
     """Give ``key`` to ``blob`` (see ``port.UconDB.replace``). Raise UconDBError or VerificationError.
 
-    Each override that succeeds makes a version (ucondb_protocol.md section 8, 5), so it is looked up first whether one
-    that seemed to fail has done it.
+    Each override that succeeds makes a version (ucondb_protocol.md section 8, step 5), so a look-up comes first: an
+    attempt that seemed to fail may have stored it.
     """
     purpose = uploading(key)
     ours = await _accept(site, key, blob, tag, purpose)
