@@ -26,7 +26,7 @@ from archiverd.core.priority import Lane
 from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 
 VERIFIED = (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_PROVEN)
 WAYS: tuple[tuple[Event, ...], ...] = (
@@ -80,7 +80,7 @@ async def fill(site: processes.DemoSite, runs: list[int]) -> None:
                 changes = {"imported_at": time.time(), "configuration": "standard"}
             elif event is Event.UPLOAD_PROVEN:
                 changes = {"verified_at": time.time(), "error": "", "due": None}
-            moves.append(Move(run, event, "a note of some length, as real ones have", changes))
+            moves.append(Transition(run, event, "a note of some length, as real ones have", changes))
         if moves:
             await journal.record(*moves)
         (site.records / str(run)).mkdir(parents=True)

@@ -32,7 +32,7 @@ from archiverd.core.priority import Lane
 from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 
 WAYS = (
     (Event.ENDED,),
@@ -57,7 +57,7 @@ async def fill(site: processes.DemoSite, runs: int) -> None:
     await journal.open()
     await journal.see(range(1, runs + 1), Lane.BACKLOG)
     for step in range(max(map(len, WAYS))):
-        moves = [Move(run, way[step]) for run in range(1, runs + 1) if len(way := WAYS[run % len(WAYS)]) > step]
+        moves = [Transition(run, way[step]) for run in range(1, runs + 1) if len(way := WAYS[run % len(WAYS)]) > step]
         await journal.record(*moves)
     await journal.close()
     for run in range(1, runs + 1):

@@ -56,6 +56,9 @@ SEAMS = {
 }
 """Packages a successor may be needed for, and the one module that may import each."""
 
+MAKERS = {"Transition": "journal/transitions.py", "FirstPhaseStep": "journal/first_phase.py"}
+"""What is made by named constructors only, and where these are."""
+
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 BANNED_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.loads", "yaml.load"}
 
@@ -125,6 +128,16 @@ def test_a_package_stands_behind_its_seam(package: str) -> None:
     users = {path for path in SOURCES if package in {full.split(".")[0] for full in imported(parse(path))}}
     seam = PACKAGE / SEAMS[package]
     assert users == ({seam} if seam.exists() else set())
+
+
+@pytest.mark.parametrize("made", MAKERS)
+def test_what_has_constructors_is_made_by_them(made: str) -> None:
+    """A transition with columns of somebody's own choice cannot be made outside the module of the constructors."""
+    calls = {
+        path: {ast.unparse(call.func).split(".")[-1] for call in ast.walk(parse(path)) if isinstance(call, ast.Call)}
+        for path in SOURCES
+    }
+    assert {path for path, called in calls.items() if made in called} == {PACKAGE / MAKERS[made]}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

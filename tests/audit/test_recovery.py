@@ -8,7 +8,7 @@ from archiverd.audit.recovery import find_missing
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,7 +26,7 @@ class Forgetful:
     async def look_up_all(self, keys: Collection[str]) -> dict[str, object]:
         """See ``UconDB.look_up_all``."""
         assert sorted(keys) == ["7", "8"]
-        await self._journal.record(Move(7, Event.LATE_STOP))
+        await self._journal.record(Transition(7, Event.LATE_STOP))
         return {}
 
 
@@ -36,7 +36,7 @@ async def test_a_run_that_moves_on_while_ucondb_is_asked_is_left_to_that(tmp_pat
     await journal.open()
     await journal.see([7, 8], Lane.FRESH)
     for event in WAY:
-        await journal.record(Move(7, event), Move(8, event))
+        await journal.record(Transition(7, event), Transition(8, event))
     assert await find_missing(journal, cast("Any", Forgetful(journal))) == {8}
     assert await journal.known() == {7: State.QUEUED, 8: State.IMPORTED}
     await journal.close()

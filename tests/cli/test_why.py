@@ -10,7 +10,8 @@ from archiverd.cli.runs import waits_for
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move, ObservedRecord
+from archiverd.journal.rows import ObservedRecord
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,6 @@ async def test_an_open_run_tells_what_it_waits_for(
     row = await journal.get(7)
     assert row is not None
     assert waits_for(row).startswith(told)
-    (ended,) = await journal.record(Move(7, Event.ENDED))
+    (ended,) = await journal.record(Transition(7, Event.ENDED))
     assert waits_for(ended) == ""
     await journal.close()

@@ -16,7 +16,7 @@ import pytest
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -38,11 +38,15 @@ async def fill(path: Path) -> None:
     journal = Journal(path, clock=time.time)
     await journal.open()
     await journal.see([101, 102, 103, 104, 210], Lane.FRESH)
-    await journal.record(*(Move(run, Event.ENDED) for run in (101, 102, 103, 210)))
-    await journal.record(Move(101, Event.IMPORT_BEGINS), Move(102, Event.IMPORT_BEGINS), Move(103, Event.WAIVED))
-    await journal.record(Move(101, Event.IMPORT_DONE, "", {"imported_at": 1.0}), Move(102, Event.FAILED_FOR_GOOD))
-    await journal.record(Move(101, Event.UPLOAD_BEGINS))
-    await journal.record(Move(101, Event.UPLOAD_PROVEN, "", {"verified_at": 1.0}))
+    await journal.record(*(Transition(run, Event.ENDED) for run in (101, 102, 103, 210)))
+    await journal.record(
+        Transition(101, Event.IMPORT_BEGINS), Transition(102, Event.IMPORT_BEGINS), Transition(103, Event.WAIVED)
+    )
+    await journal.record(
+        Transition(101, Event.IMPORT_DONE, "", {"imported_at": 1.0}), Transition(102, Event.FAILED_FOR_GOOD)
+    )
+    await journal.record(Transition(101, Event.UPLOAD_BEGINS))
+    await journal.record(Transition(101, Event.UPLOAD_PROVEN, "", {"verified_at": 1.0}))
     await journal.close()
 
 

@@ -14,7 +14,8 @@ import pytest
 from archiverd.core.machine import TROUBLE, Event, State
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Hold, Move
+from archiverd.journal.rows import Hold
+from archiverd.journal.transitions import Transition
 from tests.e2e.conftest import PASSWORD
 from tests.e2e.test_operations import DEMO, THREE_RUNS, broken
 
@@ -61,7 +62,7 @@ async def fill_with_everything(path: Path) -> None:
                 changes = {"verified_at": time.time()}
             if event is WAYS[state][-1] and state in TROUBLE:
                 changes = {"error": f"UconDBError: cause {run % 7}: " + "x" * 300, "remedy": "y" * 300, "due": 4e9}
-            await journal.record(Move(run, event, "", changes))
+            await journal.record(Transition(run, event, "", changes))
     await journal.hold("UconDB", Hold("UconDB", "away", time.time(), "UconDBError: " + "z" * 50, "wait", 3, 4e9))
     await journal.close()
 

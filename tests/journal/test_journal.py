@@ -17,12 +17,13 @@ import pytest
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Effect, Event, ForbiddenTransitionError, Stage, State
 from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, RetrySchedule, longest_wait
-from archiverd.journal import schema
+from archiverd.journal import first_phase, schema
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_counts, select_files, select_run, select_story
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import FileFate, Move, ObservedRecord
+from archiverd.journal.rows import FileFate, ObservedRecord
 from archiverd.journal.schema import EVENTS_KEPT, MIGRATIONS, VERSION, connect, upgrade
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,7 +59,7 @@ async def put_in(journal: Journal, run: int, *events: Event) -> None:
     """See ``run`` and let ``events`` happen to it."""
     await journal.see([run], Lane.FRESH)
     for event in events:
-        await journal.record(Move(run, event))
+        await journal.record(Transition(run, event))
 
 
 async def test_what_was_recorded_is_there_after_reopening(tmp_path: Path, clock: Clock) -> None:
@@ -88,7 +89,7 @@ async def test_a_forbidden_event_is_refused_and_undone(journal: Journal) -> None
     """A move the machine does not know raises, and the moves beside it in the same commit do not happen either."""
     await journal.see([1, 2], Lane.FRESH)
     with pytest.raises(ForbiddenTransitionError):
-        await journal.record(Move(1, Event.ENDED), Move(2, Event.UPLOAD_PROVEN))
+        await journal.record(Transition(1, Event.ENDED), Transition(2, Event.UPLOAD_PROVEN))
     assert {row.run: row.state for row in await journal.in_state(*State)} == {1: State.OPEN, 2: State.OPEN}
 
 
@@ -96,8 +97,8 @@ async def test_a_mistake_of_one_caller_does_not_touch_another(journal: Journal) 
     """Changes that share a commit fail one by one."""
     await journal.see([1, 2], Lane.FRESH)
     results = await asyncio.gather(
-        journal.record(Move(1, Event.ENDED)),
-        journal.record(Move(2, Event.UPLOAD_PROVEN)),
+        journal.record(Transition(1, Event.ENDED)),
+        journal.record(Transition(2, Event.UPLOAD_PROVEN)),
         return_exceptions=True,
     )
     assert isinstance(results[1], ForbiddenTransitionError)
@@ -114,7 +115,7 @@ async def test_many_changes_share_commits(tmp_path: Path, clock: Clock) -> None:
     db = journal._open_writer._connection
     statements: list[str] = []
     db.set_trace_callback(statements.append)
-    await asyncio.gather(*(journal.record(Move(run, Event.ENDED)) for run in range(1, 201)))
+    await asyncio.gather(*(journal.record(Transition(run, Event.ENDED)) for run in range(1, 201)))
     db.set_trace_callback(None)
     assert sum(text == "COMMIT" for text in statements) < 50
     assert len(await journal.in_state(State.QUEUED)) == 200
@@ -136,10 +137,10 @@ async def test_fresh_before_retry_before_backlog_newest_first(journal: Journal, 
     await journal.see([10, 11], Lane.BACKLOG)
     await journal.see([20, 21, 30, 31], Lane.FRESH)
     for run in (10, 11, 20, 21, 30, 31):
-        await journal.record(Move(run, Event.ENDED))
+        await journal.record(Transition(run, Event.ENDED))
     for run in (30, 31):  # newer than the fresh ones, and failed once
-        await journal.record(Move(run, Event.IMPORT_BEGINS))
-        await journal.record(Move(run, Event.FAILED_FOR_NOW, changes={"due": clock.now}))
+        await journal.record(Transition(run, Event.IMPORT_BEGINS))
+        await journal.record(Transition(run, Event.FAILED_FOR_NOW, changes={"due": clock.now}))
     await journal.wake_due()
     picked: list[int] = []
     for _ in range(6):
@@ -160,7 +161,7 @@ async def test_runs_in_hand_are_not_picked_again(journal: Journal) -> None:
 async def test_a_retry_waits_until_it_is_due(journal: Journal, clock: Clock) -> None:
     """A failed run is picked again once its time has come, not before."""
     await put_in(journal, 5, Event.ENDED, Event.IMPORT_BEGINS)
-    await journal.record(Move(5, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
+    await journal.record(Transition(5, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
     await journal.wake_due()
     assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due(Stage.IMPORT)) == (None, 1_030.0)
     clock.now = 1_030.0
@@ -173,9 +174,9 @@ async def test_a_clock_set_back_holds_up_no_retry(journal: Journal, clock: Clock
     clock.now = 100_000.0
     for run in (4, 5):
         await put_in(journal, run, Event.ENDED, Event.IMPORT_BEGINS)
-    await journal.record(Move(4, Event.FAILED_FOR_NOW, changes={"due": clock.now + BACKOFF_CAP_SECONDS}))
-    await journal.record(Move(5, Event.IMPORT_DONE), Move(5, Event.UPLOAD_BEGINS))
-    await journal.record(Move(5, Event.UPLOAD_UNCLEAR, changes={"due": clock.now + 3.0}))
+    await journal.record(Transition(4, Event.FAILED_FOR_NOW, changes={"due": clock.now + BACKOFF_CAP_SECONDS}))
+    await journal.record(Transition(5, Event.IMPORT_DONE), Transition(5, Event.UPLOAD_BEGINS))
+    await journal.record(Transition(5, Event.UPLOAD_UNCLEAR, changes={"due": clock.now + 3.0}))
     await journal.wake_due()
     assert (await journal.pick(Stage.IMPORT, ()), await journal.pick(Stage.MIGRATE, ())) == (None, None)
     clock.now -= 7_200.0
@@ -188,7 +189,7 @@ async def test_a_clock_set_back_holds_up_no_first_phase(journal: Journal, clock:
     """The first phase of a running run is tried again after fifteen minutes at the latest, whatever the clock says."""
     await journal.see([5], Lane.FRESH)
     await journal.note_shown([ObservedRecord(5, 1, "")])
-    await journal.note_first_phase(5, {"due": clock.now + BACKOFF_CAP_SECONDS})
+    await journal.note_first_phase(first_phase.postponed(5, due=clock.now + BACKOFF_CAP_SECONDS))
     assert await journal.next_first_phase() is None
     clock.now -= 1.0
     assert await journal.next_first_phase() == 5
@@ -199,7 +200,7 @@ async def test_a_retry_delay_longer_than_the_backoff_is_kept(tmp_path: Path, clo
     journal = Journal(tmp_path / "j.sqlite", clock=clock, longest_wait=longest_wait(RetrySchedule(2, 3_600.0)))
     await journal.open()
     await put_in(journal, 5, Event.ENDED, Event.IMPORT_BEGINS)
-    await journal.record(Move(5, Event.FAILED_FOR_NOW, changes={"due": clock.now + 3_600.0}))
+    await journal.record(Transition(5, Event.FAILED_FOR_NOW, changes={"due": clock.now + 3_600.0}))
     await journal.wake_due()
     assert (await journal.pick(Stage.IMPORT, ()), await journal.next_due(Stage.IMPORT)) == (None, clock.now + 3_600.0)
     await journal.close()
@@ -210,7 +211,7 @@ async def test_two_stages_may_wake_the_same_retries_at_once(journal: Journal, cl
     runs = range(1, 21)
     for run in runs:
         await put_in(journal, run, Event.ENDED, Event.IMPORT_BEGINS)
-        await journal.record(Move(run, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
+        await journal.record(Transition(run, Event.FAILED_FOR_NOW, changes={"due": 1_030.0}))
     clock.now = 1_030.0
     await asyncio.gather(journal.wake_due(), journal.wake_due())
     assert [row.run for row in await journal.in_state(State.QUEUED)] == list(runs)
@@ -231,10 +232,10 @@ async def test_whose_stop_line_may_still_come(journal: Journal) -> None:
     uploaded = (Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_PROVEN)
     for run, dead, superseded in ((4, 1, 0), (3, 1, 1), (2, 0, 0), (1, 1, 0)):
         await journal.see([run], Lane.FRESH)
-        await journal.record(Move(run, Event.ENDED, changes={"dead": dead, "superseded": superseded}))
-        await journal.record(*(Move(run, event) for event in uploaded))
+        await journal.record(Transition(run, Event.ENDED, changes={"dead": dead, "superseded": superseded}))
+        await journal.record(*(Transition(run, event) for event in uploaded))
     await put_in(journal, 5, Event.ENDED)
-    await journal.record(Move(5, Event.IMPORT_BEGINS, changes={"dead": 1}))
+    await journal.record(Transition(5, Event.IMPORT_BEGINS, changes={"dead": 1}))
     assert await journal.archived_as_dead() == [1, 4]
 
 
@@ -258,7 +259,7 @@ async def test_the_story_is_told_and_bounded(journal: Journal, tmp_path: Path) -
     """A run's story keeps its first line and its last ones, whatever happens to it."""
     await put_in(journal, 1, Event.ENDED)
     for _ in range(EVENTS_KEPT):
-        await journal.record(Move(1, Event.IMPORT_BEGINS), Move(1, Event.RESTARTED, "again"))
+        await journal.record(Transition(1, Event.IMPORT_BEGINS), Transition(1, Event.RESTARTED, "again"))
     with reading(tmp_path / "journal.sqlite") as db:
         story = select_story(db, 1)
     assert len(story) == EVENTS_KEPT
@@ -269,7 +270,7 @@ async def test_the_fate_of_every_file_is_kept(journal: Journal, tmp_path: Path) 
     """What was archived and what was left out can be read by another process while the journal is open (I7)."""
     await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS)
     fates = (FileFate("boot.txt", "boot", ""), FileFate("core.1", "", "not a run record file"))
-    await journal.record(Move(1, Event.IMPORT_DONE, files=fates))
+    await journal.record(Transition(1, Event.IMPORT_DONE, files=fates))
     with reading(tmp_path / "journal.sqlite") as db:
         assert select_files(db, 1) == list(fates)
         assert select_counts(db) == {State.IMPORTED: 1}
@@ -280,8 +281,8 @@ async def test_a_name_that_is_not_utf_8_is_kept_legibly(journal: Journal, tmp_pa
     await put_in(journal, 1, Event.ENDED, Event.IMPORT_BEGINS)
     odd = os.fsdecode(b"caf\xe9.txt")
     fates = (FileFate(odd, "", f"not FHiCL: {odd}"), FileFate("\ud800", "", ""))
-    (row,) = await journal.record(Move(1, Event.IMPORT_DONE, odd, {"error": odd}, fates))
-    await journal.note_first_phase(1, {"error": odd}, "first_phase_failed", odd)
+    (row,) = await journal.record(Transition(1, Event.IMPORT_DONE, odd, {"error": odd}, fates))
+    await journal.note_first_phase(first_phase.given_up(1, error=odd, attempts=1))
     assert row.error == "caf\\xe9.txt"
     with reading(tmp_path / "journal.sqlite") as db:
         assert [fate.name for fate in select_files(db, 1)] == ["\\ud800", "caf\\xe9.txt"]
@@ -293,7 +294,7 @@ async def test_the_latest_start_of_each_partition_is_known(journal: Journal) -> 
     await journal.see([1, 2, 3, 4], Lane.FRESH)
     started = [(1, 1, 1), (2, 1, 1), (3, 2, 1), (4, 1, 0)]
     for run, partition, began in started:
-        await journal.record(Move(run, Event.ENDED, changes={"partition": partition, "started": began}))
+        await journal.record(Transition(run, Event.ENDED, changes={"partition": partition, "started": began}))
     assert await journal.latest_started() == {1: 2, 2: 3}
 
 
@@ -449,14 +450,16 @@ async def test_a_sick_disk_is_told_in_words_and_nothing_counts(
     writer = journal._open_writer
     sick = Sick(writer._connection, statement, error, code)
     writer._connection = cast("sqlite3.Connection", sick)
-    both = await asyncio.gather(journal.record(Move(1, Event.IMPORT_BEGINS)), journal.known(), return_exceptions=True)
+    both = await asyncio.gather(
+        journal.record(Transition(1, Event.IMPORT_BEGINS)), journal.known(), return_exceptions=True
+    )
     assert isinstance(both[0], ArchiverError)
     assert re.match(told, str(both[0]))
     assert both[0].retry is retry
     assert isinstance(both[1], ArchiverError) or both[1] == {1: State.QUEUED}
     sick.well = True
     assert await journal.known() == {1: State.QUEUED}
-    await journal.record(Move(1, Event.IMPORT_BEGINS))
+    await journal.record(Transition(1, Event.IMPORT_BEGINS))
 
 
 async def test_a_newer_journal_is_refused(tmp_path: Path, clock: Clock) -> None:
@@ -475,13 +478,13 @@ async def test_a_full_disk_loses_nothing(journal: Journal) -> None:
     (pages,) = await journal._open_writer.read(lambda db: db.execute("PRAGMA page_count").fetchone())
     await journal._open_writer.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
     with pytest.raises(ArchiverError, match="No space left on device") as caught:
-        await journal.record(Move(1, Event.IMPORT_BEGINS, "x" * 1_000_000))
+        await journal.record(Transition(1, Event.IMPORT_BEGINS, "x" * 1_000_000))
     assert caught.value.retry is Retry.TRANSIENT
     row = await journal.get(1)
     assert row is not None
     assert row.state is State.QUEUED
     await journal._open_writer.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
-    await journal.record(Move(1, Event.IMPORT_BEGINS))
+    await journal.record(Transition(1, Event.IMPORT_BEGINS))
 
 
 async def test_a_missing_journal_is_said_plainly(tmp_path: Path) -> None:
@@ -519,7 +522,7 @@ from archiverd import log
 from archiverd.core.priority import Lane
 from archiverd.core.machine import Event
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 
 log.configure("INFO")
 
@@ -528,7 +531,7 @@ async def main():
     await journal.open()
     for run in range(1, 100_000):
         await journal.see([run], Lane.FRESH)
-        await journal.record(Move(run, Event.ENDED))
+        await journal.record(Transition(run, Event.ENDED))
         print(run, flush=True)
 
 asyncio.run(main())

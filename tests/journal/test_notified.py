@@ -10,8 +10,9 @@ from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.notified import Failed, Repaired
-from archiverd.journal.rows import Hold, Move
+from archiverd.journal.rows import Hold
 from archiverd.journal.schema import MIGRATIONS, connect
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,8 +35,8 @@ async def happen(journal: Journal, run: int, *events: Event, **changes: object) 
     """Let events happen to a run; ``changes`` come with the last."""
     await journal.see([run], Lane.FRESH)
     for event in events[:-1]:
-        await journal.record(Move(run, event))
-    await journal.record(Move(run, events[-1], changes=changes))
+        await journal.record(Transition(run, event))
+    await journal.record(Transition(run, events[-1], changes=changes))
 
 
 async def fail(journal: Journal, run: int, event: Event = Event.FAILED_FOR_GOOD, **changes: object) -> None:

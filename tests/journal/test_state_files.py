@@ -15,8 +15,8 @@ from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import Lane
 from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
 from archiverd.journal.state_files import StateFiles, failures_text, parse_failures
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -45,7 +45,7 @@ class Bench:
     async def go(self, run: int, *events: Event) -> None:
         await self.journal.see([run], Lane.FRESH)
         for event in events:
-            await self.journal.record(Move(run, event))
+            await self.journal.record(Transition(run, event))
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_a_corrupt_state_file_is_set_aside(bench: Bench, text: str) -> Non
     await bench.state_files.take_over()
     assert bench.state.with_name("importer_state.json.corrupted").read_text() == text
     await bench.go(7, Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE)
-    await bench.journal.record(Move(7, Event.UPLOAD_BEGINS, changes={"imported_at": 1.0}))
+    await bench.journal.record(Transition(7, Event.UPLOAD_BEGINS, changes={"imported_at": 1.0}))
     await bench.state_files.balance()
     assert json.loads(bench.state.read_text()) == {"last_contiguous_run": 7, "last_attempted_run": 7}
 
@@ -248,4 +248,4 @@ async def test_progress_counts_the_runs_there_are(
 async def _archive(bench: Bench, runs: Iterable[int]) -> None:
     for run in runs:
         await bench.go(run, Event.ENDED, Event.IMPORT_BEGINS)
-        await bench.journal.record(Move(run, Event.IMPORT_DONE, changes={"imported_at": 1.0}))
+        await bench.journal.record(Transition(run, Event.IMPORT_DONE, changes={"imported_at": 1.0}))

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from archiverd.core.machine import IN_HAND, TABLE, WAITING, Event, ForbiddenTransitionError, Stage, State
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 
 T = TypeVar("T")
 RUNS = st.integers(1, 6)
@@ -65,9 +65,9 @@ class JournalAndModel(RuleBasedStateMachine):
         answer = None if before is None else TABLE.get((before, event))
         if answer is None:
             with pytest.raises((ForbiddenTransitionError, RuntimeError)):
-                self._do(self.journal.record(Move(run, event)))
+                self._do(self.journal.record(Transition(run, event)))
             return
-        (row,) = self._do(self.journal.record(Move(run, event)))
+        (row,) = self._do(self.journal.record(Transition(run, event)))
         self.states[run] = answer[self.stages[run]] if isinstance(answer, dict) else answer
         self.stages[run] = row.stage
 
@@ -75,7 +75,7 @@ class JournalAndModel(RuleBasedStateMachine):
     def happen_together(self, events: list[tuple[int, Event]]) -> None:
         """One forbidden event among several undoes them all."""
         try:
-            rows = self._do(self.journal.record(*(Move(run, event) for run, event in events)))
+            rows = self._do(self.journal.record(*(Transition(run, event) for run, event in events)))
         except (ForbiddenTransitionError, RuntimeError):
             return
         for (run, event), row in zip(events, rows, strict=True):

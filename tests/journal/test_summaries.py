@@ -14,8 +14,9 @@ from archiverd.core.priority import Lane
 from archiverd.journal import summaries
 from archiverd.journal.journal import Journal
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import Move, ObservedRecord
+from archiverd.journal.rows import ObservedRecord
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB, Durations, durations
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +32,15 @@ async def fill(path: Path) -> None:
     await journal.see([1, 2, 3, 5, 6, 7, 8, 9], Lane.FRESH)
     for run in (1, 2, 3, 5):
         for event in IMPORTED:
-            await journal.record(Move(run, event, "", {"imported_at": 1.0} if event is Event.IMPORT_DONE else {}))
+            await journal.record(Transition(run, event, "", {"imported_at": 1.0} if event is Event.IMPORT_DONE else {}))
     for run in (1, 2, 3):
-        await journal.record(Move(run, Event.UPLOAD_BEGINS))
-        await journal.record(Move(run, Event.UPLOAD_PROVEN, "", {"verified_at": 2.0}))
+        await journal.record(Transition(run, Event.UPLOAD_BEGINS))
+        await journal.record(Transition(run, Event.UPLOAD_PROVEN, "", {"verified_at": 2.0}))
     for run in (6, 7, 8):
-        await journal.record(Move(run, Event.ENDED), Move(run, Event.IMPORT_BEGINS))
+        await journal.record(Transition(run, Event.ENDED), Transition(run, Event.IMPORT_BEGINS))
         event = Event.FAILED_FOR_GOOD if run == 8 else Event.FAILED_FOR_NOW
         facts = {"error": f"ArtdaqDBError: run {run} at port 667", "remedy": f"`archiverd retry import {run}`"}
-        await journal.record(Move(run, event, "", {**facts, "due": 7.0}))
+        await journal.record(Transition(run, event, "", {**facts, "due": 7.0}))
     await journal.note_gone([9], gone=True)
     await journal.close()
 

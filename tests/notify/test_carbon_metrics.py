@@ -11,7 +11,7 @@ from archiverd.config import Carbon
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 from archiverd.notify.carbon import CarbonSender
 from archiverd.notify.carbon_metrics import send_metrics
 from tests.notify.servers import Graphite, free_port
@@ -37,8 +37,10 @@ async def test_the_migration_is_counted_to_the_end(tmp_path: Path) -> None:
         await journal.known()  # the count's own first look is before this in the journal's queue
         way = (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS)
         await journal.see([7, 8], Lane.FRESH)
-        await journal.record(*(Move(7, event) for event in way), Move(7, Event.UPLOAD_PROVEN, "", {"verified_at": 1.0}))
-        await journal.record(*(Move(8, event) for event in way), Move(8, Event.UPLOAD_CONFLICTS))
+        await journal.record(
+            *(Transition(7, event) for event in way), Transition(7, Event.UPLOAD_PROVEN, "", {"verified_at": 1.0})
+        )
+        await journal.record(*(Transition(8, event) for event in way), Transition(8, Event.UPLOAD_CONFLICTS))
         closing.set()
         while len(server.lines) < 4:
             await asyncio.sleep(0.01)

@@ -17,7 +17,8 @@ from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.detached import run_detached
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Hold, Move
+from archiverd.journal.rows import Hold
+from archiverd.journal.transitions import Transition
 from archiverd.notify import dispatcher, notifications
 from archiverd.notify.dispatcher import Dispatcher
 from archiverd.notify.message import Topic
@@ -78,14 +79,14 @@ class Bench:
     async def fail(self, *runs: int, error: str = "ArtdaqDBError: x") -> None:
         await self.journal.see(runs, Lane.FRESH)
         for run in runs:
-            await self.journal.record(Move(run, Event.ENDED), Move(run, Event.IMPORT_BEGINS))
+            await self.journal.record(Transition(run, Event.ENDED), Transition(run, Event.IMPORT_BEGINS))
             changes = {"error": error, "remedy": "mend it", "attempts": 1}
-            await self.journal.record(Move(run, Event.FAILED_FOR_GOOD, "", changes))
+            await self.journal.record(Transition(run, Event.FAILED_FOR_GOOD, "", changes))
 
     async def repair(self, *runs: int) -> None:
         way = (Event.RELEASED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_PROVEN)
         for run in runs:
-            await self.journal.record(*(Move(run, event) for event in way))
+            await self.journal.record(*(Transition(run, event) for event in way))
 
     async def live(self, seconds: float) -> None:
         """Let the teller look every second for so long."""
@@ -202,7 +203,7 @@ async def test_a_waived_run_is_forgotten_in_silence(bench: Bench) -> None:
     """Who waived it knows."""
     await bench.fail(7)
     await bench.live(10)
-    await bench.journal.record(Move(7, Event.WAIVED))
+    await bench.journal.record(Transition(7, Event.WAIVED))
     await bench.live(100)
     assert len(bench.told) == 1
     assert (await bench.journal.notification_memory("email").news(2)).dropped == ()

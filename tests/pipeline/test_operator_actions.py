@@ -11,7 +11,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Event, Stage, State
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 from archiverd.pipeline import operator_actions
 
 if TYPE_CHECKING:
@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import RunRow
 
 INTENT: dict[str, object] = {"packed_on": "Jan 01 00:00 UTC", "blob_length": 9, "blob_sha256": "f00", "puts": 1}
-IMPORTED = (Move(7, Event.ENDED, "", {"ended_at": 1.0}), Move(7, Event.IMPORT_BEGINS), Move(7, Event.IMPORT_DONE))
-UPLOADING = (*IMPORTED, Move(7, Event.UPLOAD_BEGINS, "", INTENT))
+IMPORTED = (
+    Transition(7, Event.ENDED, "", {"ended_at": 1.0}),
+    Transition(7, Event.IMPORT_BEGINS),
+    Transition(7, Event.IMPORT_DONE),
+)
+UPLOADING = (*IMPORTED, Transition(7, Event.UPLOAD_BEGINS, "", INTENT))
 
 
 class Restless(Journal):
     """A journal in which a run moves on right after it was looked at, once."""
 
-    meanwhile: Move | None = None
+    meanwhile: Transition | None = None
 
     async def get(self, run: int) -> RunRow | None:
         """See ``Journal.get``."""
@@ -48,7 +52,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Restless]:
     await made.close()
 
 
-async def go(journal: Journal, *moves: Move) -> None:
+async def go(journal: Journal, *moves: Transition) -> None:
     """Let run 7 be seen and go this way."""
     await journal.see([7], Lane.FRESH)
     for move in moves:
@@ -58,7 +62,7 @@ async def go(journal: Journal, *moves: Move) -> None:
 @pytest.mark.parametrize("aside", [Event.FAILED_FOR_GOOD, Event.FAILED_FOR_NOW, Event.UPLOAD_UNCLEAR])
 async def test_an_override_replaces_whatever_of_ours_was_sent(journal: Restless, aside: Event) -> None:
     """A run whose blob is no longer the one first sent gets a new one: the remedy of the failure works."""
-    await go(journal, *UPLOADING, Move(7, aside))
+    await go(journal, *UPLOADING, Transition(7, aside))
     row = await operator_actions.release(journal, 7, override=True)
     assert (row.override, row.packed_on, row.blob_sha256, row.puts) == (True, "", "", 0)
     assert row.state in (State.IMPORTED, State.UPLOAD_UNKNOWN)
@@ -66,14 +70,14 @@ async def test_an_override_replaces_whatever_of_ours_was_sent(journal: Restless,
 
 async def test_without_an_override_what_was_sent_is_what_counts(journal: Restless) -> None:
     """A plain release of a run set aside after a put keeps the identity of what was sent."""
-    await go(journal, *UPLOADING, Move(7, Event.FAILED_FOR_GOOD))
+    await go(journal, *UPLOADING, Transition(7, Event.FAILED_FOR_GOOD))
     row = await operator_actions.release(journal, 7, override=False)
     assert (row.state, row.override, row.blob_sha256, row.puts) == (State.IMPORTED, False, "f00", 1)
 
 
 async def test_an_override_before_anything_was_sent_replaces_nothing(journal: Restless) -> None:
     """What stands under the key was never looked at then: other content there is a conflict first."""
-    await go(journal, *IMPORTED, Move(7, Event.FAILED_FOR_GOOD))
+    await go(journal, *IMPORTED, Transition(7, Event.FAILED_FOR_GOOD))
     row = await operator_actions.release(journal, 7, override=True)
     assert (row.state, row.override) == (State.IMPORTED, False)
 
@@ -95,7 +99,7 @@ async def test_a_run_known_from_artdaqdb_only_is_put_back_where_it_was(journal: 
 @pytest.mark.parametrize("by", ["release", "retry"])
 async def test_a_run_waived_before_it_ended_is_open_again(journal: Restless, by: str) -> None:
     """Its end is still to come."""
-    await go(journal, Move(7, Event.WAIVED))
+    await go(journal, Transition(7, Event.WAIVED))
     if by == "release":
         await operator_actions.release(journal, 7, override=False)
     else:
@@ -107,8 +111,8 @@ async def test_a_run_waived_before_it_ended_is_open_again(journal: Restless, by:
 
 async def test_a_run_that_goes_on_by_itself_needs_no_retry(journal: Restless) -> None:
     """One whose wait is over at that very moment is on its way: an edit of a failure log ends no daemon."""
-    await go(journal, *IMPORTED, Move(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
-    journal.meanwhile = Move(7, Event.DUE)
+    await go(journal, *IMPORTED, Transition(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
+    journal.meanwhile = Transition(7, Event.DUE)
     assert await operator_actions.retry(journal, 7, Stage.MIGRATE, log.get()) is None
     row = await journal.get(7)
     assert row is not None
@@ -121,15 +125,15 @@ async def test_a_run_picked_at_that_moment_is_told_as_it_is(journal: Restless) -
     journal.meanwhile = IMPORTED[1]
     with pytest.raises(ArchiverError, match="Run 7 is importing and cannot be waived"):
         await operator_actions.waive(journal, 7, "x")
-    await journal.record(Move(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
-    journal.meanwhile = Move(7, Event.DUE)
+    await journal.record(Transition(7, Event.FAILED_FOR_NOW, "", {"due": 2.0}))
+    journal.meanwhile = Transition(7, Event.DUE)
     with pytest.raises(ArchiverError, match="Run 7 is queued and cannot be released"):
         await operator_actions.release(journal, 7, override=False)
 
 
 async def test_a_verified_run_needs_no_waiving(journal: Restless) -> None:
     """It waits for nothing, and nobody is sent to look what for."""
-    await go(journal, *UPLOADING, Move(7, Event.UPLOAD_PROVEN))
+    await go(journal, *UPLOADING, Transition(7, Event.UPLOAD_PROVEN))
     with pytest.raises(ArchiverError, match="Run 7 is verified and needs no waiving") as caught:
         await operator_actions.waive(journal, 7, "x")
     assert "nothing is left to be done" in caught.value.remedy

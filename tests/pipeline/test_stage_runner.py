@@ -13,7 +13,7 @@ from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import Effect, Event, Stage, State
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import Move
+from archiverd.journal.transitions import Transition
 from archiverd.pipeline.stage_runner import StageRunner
 from archiverd.process.shutdown import Shutdown, ShutdownReason
 
@@ -51,13 +51,13 @@ class Bench:
 
     async def queue_up(self, *runs: int) -> None:
         await self.journal.see(runs, Lane.FRESH)
-        await self.journal.record(*(Move(run, Event.ENDED) for run in runs))
+        await self.journal.record(*(Transition(run, Event.ENDED) for run in runs))
 
     async def import_it(self, run: int) -> None:
         """Do what a stage does: intent, outcome."""
-        await self.journal.record(Move(run, Event.IMPORT_BEGINS))
+        await self.journal.record(Transition(run, Event.IMPORT_BEGINS))
         self.worked.append(run)
-        await self.journal.record(Move(run, Event.IMPORT_DONE))
+        await self.journal.record(Transition(run, Event.IMPORT_DONE))
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ async def test_one_pass_does_not_wait_for_a_retry_of_the_other_stage(bench: Benc
     """An upload whose outcome nobody knows is taken up after the imports: they must come to their end first."""
     await bench.queue_up(1, 2)
     for event in (Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS):
-        await bench.journal.record(Move(1, event))
-    await bench.journal.record(Move(1, Event.UPLOAD_UNCLEAR, changes={"due": 0.0}))
+        await bench.journal.record(Transition(1, event))
+    await bench.journal.record(Transition(1, Event.UPLOAD_UNCLEAR, changes={"due": 0.0}))
     await asyncio.wait_for(bench.runner(bench.import_it, until_idle=True).run(), 30)
     assert bench.worked == [2]
 
@@ -155,11 +155,11 @@ async def test_a_run_that_fails_for_now_is_tried_again_when_due(bench: Bench) ->
 
     async def flaky(run: int) -> None:
         tries.append(run)
-        await bench.journal.record(Move(run, Event.IMPORT_BEGINS))
+        await bench.journal.record(Transition(run, Event.IMPORT_BEGINS))
         if len(tries) < 3:
-            await bench.journal.record(Move(run, Event.FAILED_FOR_NOW, changes={"due": time.time()}))
+            await bench.journal.record(Transition(run, Event.FAILED_FOR_NOW, changes={"due": time.time()}))
         else:
-            await bench.journal.record(Move(run, Event.IMPORT_DONE))
+            await bench.journal.record(Transition(run, Event.IMPORT_DONE))
             bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
 
     await bench.queue_up(5)
@@ -179,7 +179,7 @@ async def test_a_journal_that_cannot_be_written_does_not_kill_the_stage(
         nonlocal calls
         calls += 1
         if calls == 1:
-            await bench.journal.record(Move(run, Event.IMPORT_BEGINS))
+            await bench.journal.record(Transition(run, Event.IMPORT_BEGINS))
             raise ArchiverError("Cannot write the journal: [Errno 28] No space left on device", retry=Retry.TRANSIENT)
         await bench.import_it(run)
         bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
@@ -196,7 +196,7 @@ async def test_a_run_stranded_while_others_are_taken_back_is_not_forgotten(
     """An outcome that cannot be written while the journal takes runs back is made good the next time."""
     runner, recover = bench.runner(bench.import_it), bench.journal.recover
     await bench.queue_up(1, 2)
-    await bench.journal.record(Move(1, Event.IMPORT_BEGINS), Move(2, Event.IMPORT_BEGINS))
+    await bench.journal.record(Transition(1, Event.IMPORT_BEGINS), Transition(2, Event.IMPORT_BEGINS))
 
     async def one_more_meanwhile(only: Collection[int]) -> list[RunRow]:
         found = await recover(only)

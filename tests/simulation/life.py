@@ -30,9 +30,9 @@ from archiverd.core.priority import Lane, RetrySchedule
 from archiverd.journal import journal as journals
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_states
-from archiverd.journal.rows import Move
 from archiverd.journal.schema import upgrade
 from archiverd.journal.state_files import StateFiles
+from archiverd.journal.transitions import Transition
 from archiverd.pipeline import importer, operator_actions
 from archiverd.pipeline.failure_policy import FailurePolicy
 from archiverd.pipeline.gate import Gate
@@ -256,7 +256,7 @@ class Detector:
         new = [run for run in self.ended if run not in known]
         await journal.see(new, lane)
         still_open = [run for run in self.ended if known.get(run, State.OPEN) is State.OPEN]
-        await journal.record(*(Move(run, Event.ENDED) for run in still_open))
+        await journal.record(*(Transition(run, Event.ENDED) for run in still_open))
 
     async def _runs_end(self, until: float) -> None:
         """Let runs end, now and then."""

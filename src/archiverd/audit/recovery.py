@@ -9,10 +9,10 @@ from archiverd import log
 from archiverd.audit.anomalies import Anomaly, Discrepancy, describe_lost_source
 from archiverd.audit.reused import describe_other_run, find_reused
 from archiverd.core import runset
-from archiverd.core.machine import Event, State
+from archiverd.core.machine import State
 from archiverd.detached import run_detached
-from archiverd.journal.rows import Move
-from archiverd.pipeline.operator_actions import ANEW, SkippedRun
+from archiverd.journal import transitions
+from archiverd.pipeline.operator_actions import SkippedRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +72,7 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
         return SkippedRun(run, describe_lost_source(run), failed=True)
     if another := await run_detached(partial(describe_other_run, directory, row.start_line)):
         return SkippedRun(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
-    move = Move(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", ANEW)
-    return bool(await journal.record_allowed(move))
+    return bool(await journal.record_allowed(transitions.lost(run)))
 
 
 async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
@@ -84,11 +83,10 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
     verified = [run for run, state in (await journal.known()).items() if state is State.VERIFIED]
     held = await ucondb.look_up_all([str(run) for run in verified])
     missing = [run for run in verified if str(run) not in held]
-    note, changes = "UconDB has no version under its key any more", {"verified_at": None}
     found: set[int] = set()
     for start in range(0, len(missing), CHUNK):
-        moves = (Move(run, Event.MISSING, note, changes) for run in missing[start : start + CHUNK])
-        found |= {row.run for row in await journal.record_allowed(*moves)}
+        gone = (transitions.missing(run) for run in missing[start : start + CHUNK])
+        found |= {row.run for row in await journal.record_allowed(*gone)}
     if found:
         _migration_log.error(f"{Discrepancy.MISSING_UCONDB.fact}: {runset.show(found)}", runs=len(found))
     return frozenset(found)

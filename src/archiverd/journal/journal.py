@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
 from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, takes_oldest
-from archiverd.journal import queries
+from archiverd.journal import queries, transitions
 from archiverd.journal.errors import journal_error
 from archiverd.journal.integrity import open_sound
 from archiverd.journal.notified import NotificationMemory
-from archiverd.journal.rows import FirstPhaseRow, Move, legible
-from archiverd.journal.transitions import allowed, apply, apply_shown, trim_story
+from archiverd.journal.rows import FirstPhaseRow, legible
+from archiverd.journal.statements import allowed, apply, apply_first_phase, apply_shown
 from archiverd.journal.writer import GROUP_LIMIT, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from archiverd.journal.first_phase import FirstPhaseStep
     from archiverd.journal.rows import (
         FileFate,
         Hold,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         StageProgress,
         StoryLine,
     )
+    from archiverd.journal.transitions import Transition
 
 _TAKEN_OVER = "taken over"
 
@@ -42,7 +44,7 @@ _TAKEN_OVER = "taken over"
 class Journal:
     """A row per run and a bounded story of its events, in SQLite.
 
-    ``on_effect`` is called, on the event loop, with each effect of a committed move.
+    ``on_effect`` is called, on the event loop, with each effect of a committed transition.
     """
 
     def __init__(
@@ -99,16 +101,16 @@ class Journal:
         if rows:
             await self._open_writer.write(lambda db: db.executemany(sql, rows))
 
-    async def record(self, *moves: Move) -> list[RunRow]:
-        """Apply ``moves`` in one commit, durable on return; return the rows as they then stand.
+    async def record(self, *transitions: Transition) -> list[RunRow]:
+        """Apply ``transitions`` in one commit, durable on return; return the rows as they then stand.
 
         Raise ForbiddenTransitionError, or ArchiverError when the journal cannot be written; then nothing is changed.
         """
-        return await self._record(lambda _: moves)
+        return await self._record(lambda _: transitions)
 
-    async def record_allowed(self, *moves: Move) -> list[RunRow]:
-        """Apply those of ``moves`` that are still allowed, in one commit; return the rows of these."""
-        return await self._record(lambda db: allowed(db, moves)) if moves else []
+    async def record_allowed(self, *transitions: Transition) -> list[RunRow]:
+        """Apply those of ``transitions`` that are still allowed, in one commit; return the rows of these."""
+        return await self._record(lambda db: allowed(db, transitions)) if transitions else []
 
     async def recover(self, only: Collection[int] | None = None) -> list[RunRow]:
         """Move on every run (or those of ``only``) that stands in the middle of an effect and that nobody works on.
@@ -116,16 +118,16 @@ class Journal:
         An earlier process left it so, or its outcome could not be written.
         """
 
-        def find(db: sqlite3.Connection) -> list[Move]:
-            left = [row.run for row in queries.select_states(db, IN_HAND) if only is None or row.run in only]
-            return [Move(run, Event.RESTARTED, "its outcome was not written; taken up again") for run in left]
+        def find(db: sqlite3.Connection) -> list[Transition]:
+            left = queries.select_states(db, IN_HAND)
+            return [transitions.restarted(row.run) for row in left if only is None or row.run in only]
 
         return await self._record(find)
 
-    async def _record(self, find: Callable[[sqlite3.Connection], Sequence[Move]]) -> list[RunRow]:
-        """Apply the moves that ``find`` returns, found and applied in one transaction; then tell their effects."""
+    async def _record(self, find: Callable[[sqlite3.Connection], Sequence[Transition]]) -> list[RunRow]:
+        """Apply the transitions that ``find`` returns, found and applied in one commit; then report their effects."""
         now = self._clock()
-        done = await self._open_writer.write(lambda db: [apply(db, move, now) for move in find(db)])
+        done = await self._open_writer.write(lambda db: [apply(db, one, now) for one in find(db)])
         for row, effects in done:
             log.get().debug(f"is now {row.state}", run=row.run)
             for effect in effects:
@@ -176,8 +178,7 @@ class Journal:
             await self._open_writer.write(lambda db: db.execute(hasten, (now, ahead)))
         elif not due:
             return
-        changes = {"due": None, "lane": int(Lane.RETRY)}
-        await self._record(lambda db: [Move(row["run"], Event.DUE, "", changes) for row in db.execute(sql, values)])
+        await self._record(lambda db: [transitions.due(row["run"]) for row in db.execute(sql, values)])
 
     async def next_due(self, stage: Stage, only: Collection[int] | None = None) -> float | None:
         """Return the epoch second at which the next waiting retry of ``stage`` (of ``only``, if given) is due, or None.
@@ -284,21 +285,10 @@ class Journal:
             run, done=False
         )
 
-    async def note_first_phase(self, run: int, changes: Mapping[str, object], event: str = "", note: str = "") -> None:
-        """Note how far ``run`` is in its first phase, durable on return; ``event`` and ``note`` go to its story."""
+    async def note_first_phase(self, step: FirstPhaseStep) -> None:
+        """Note a step of a run's first phase, durable on return."""
         now = self._clock()
-
-        def work(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR IGNORE INTO pending (run) VALUES (?)", (run,))
-            for name, value in changes.items():
-                stored = legible(value) if isinstance(value, str) else value
-                db.execute(f"UPDATE pending SET {name} = ? WHERE run = ?", (stored, run))  # noqa: S608 - our column names
-            if event:
-                sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs"
-                db.execute(f"{sql} WHERE run = ?", (now, event, legible(note), run))
-                trim_story(db, run)
-
-        await self._open_writer.write(work)
+        await self._open_writer.write(lambda db: apply_first_phase(db, step, now))
 
     async def note_shown(self, records: Iterable[ObservedRecord]) -> None:
         """Note what the records of open runs show."""

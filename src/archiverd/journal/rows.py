@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import Event, Stage, State
+from archiverd.core.machine import Stage, State
 from archiverd.core.priority import Lane
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +196,6 @@ class FileFate:
     name: str
     entity: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One event of one run, with what it changes in the row beside the state, and a note for the story."""
-
-    run: int
-    event: Event
-    note: str = ""
-    changes: Mapping[str, object] = field(default_factory=dict)
-    """Columns of ``runs`` to set (never ``state`` or ``stage``: the machine sets those)."""
-    files: tuple[FileFate, ...] | None = None
-    """When given, replaces what is known of the run's files."""
 
 
 def legible(text: str) -> str:

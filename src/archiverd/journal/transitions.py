@@ -1,87 +1,262 @@
-"""What a move, and what an open run shows, changes in the journal, inside the writer's transaction."""
+"""The events of a run's life as the journal records them: one constructor per event of the state machine.
+
+A constructor takes exactly the columns its event changes, so a mistyped column or a wrong type is the type checker's
+error. Nothing else in the program makes a `Transition` (``tests/test_architecture.py``). The state and the stage are
+never among the changes: the machine sets those. Times are epoch seconds (UTC).
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
 
-from archiverd.core.machine import TABLE, Effect, Position, State, step
-from archiverd.journal.queries import select_run
-from archiverd.journal.rows import legible
-from archiverd.journal.schema import EVENTS_KEPT
+from archiverd.core.machine import Event, Stage
+from archiverd.core.priority import Lane
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Collection, Iterable
-
-    from archiverd.journal.rows import Move, ObservedRecord, RunRow
+    from archiverd.journal.rows import FileFate, RunRow
 
 
-def allowed(db: sqlite3.Connection, moves: Iterable[Move]) -> list[Move]:
-    """Return those of ``moves`` that may happen to their runs now: somebody else may have moved one on."""
-    rows = ((move, select_run(db, move.run)) for move in moves)
-    return [move for move, row in rows if row is not None and (row.state, move.event) in TABLE]
+class RunChanges(TypedDict, total=False):
+    """Columns of ``runs`` that a transition may set, with the types of `RunRow`."""
+
+    lane: Lane
+    dead: bool
+    partition: int | None
+    started: bool
+    attempts: int
+    due: float | None
+    error: str
+    remedy: str
+    configuration: str
+    packed_on: str
+    blob_length: int | None
+    blob_sha256: str
+    puts: int
+    validation: str
+    start_line: str
+    stop_line: str
+    stopped_at: float | None
+    ended_at: float | None
+    imported_at: float | None
+    verified_at: float | None
+    superseded: bool
+    override: bool
+    listed: bool
 
 
-def apply(db: sqlite3.Connection, move: Move, now: float) -> tuple[RunRow, tuple[Effect, ...]]:
-    """Apply one move; return the row as it then stands, and what that calls for.
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One event of one run, the columns it changes beside the state, and a note for the run's story."""
 
-    Raise ForbiddenTransitionError if it cannot happen now.
+    run: int
+    event: Event
+    note: str = ""
+    changes: RunChanges = field(default_factory=RunChanges)
+    files: tuple[FileFate, ...] | None = None
+    """When given, replaces what is known of the run's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnd:
+    """What a run's record showed when its end was seen."""
+
+    ended_at: float
+    """When the end was seen."""
+    stopped_at: float | None
+    partition: int | None
+    start_line: str | None
+    stop_line: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlobIdentity:
+    """The columns that identify a run's blob: its ``Packed on`` text, its length in bytes, its SHA-256 in hex."""
+
+    packed_on: str
+    length: int
+    sha256: str
+
+
+def ended(run: int, end: RecordEnd) -> Transition:
+    """Describe a run whose record is final."""
+    return Transition(run, Event.ENDED, "", _end(end, dead=False))
+
+
+def died(run: int, end: RecordEnd) -> Transition:
+    """Describe a run that has no stop line and will get none."""
+    return Transition(run, Event.DIED, "", _end(end, dead=True))
+
+
+def passed_over(run: int, end: RecordEnd, *, dead: bool, rule: str) -> Transition:
+    """Describe a run that the backfill rule leaves out; the story quotes the rule."""
+    return Transition(run, Event.PASSED_OVER, rule, _end(end, dead=dead))
+
+
+def import_begins(run: int) -> Transition:
+    """Describe the intent of an import."""
+    return Transition(run, Event.IMPORT_BEGINS)
+
+
+def import_done(
+    run: int, note: str, *, configuration: str, imported_at: float, stopped: bool, files: tuple[FileFate, ...]
+) -> Transition:
+    """Describe a run that is in artdaqDB; one whose record has a stop line (``stopped``) is not dead after all."""
+    changes = _imported(configuration, imported_at)
+    if stopped:
+        changes["dead"] = False
+    return Transition(run, Event.IMPORT_DONE, note, changes, files)
+
+
+def update_done(
+    run: int, note: str, *, configuration: str, imported_at: float, files: tuple[FileFate, ...]
+) -> Transition:
+    """Describe a late stop line that is in artdaqDB; ``dead`` and ``superseded`` stay set until UconDB has it."""
+    return Transition(run, Event.UPDATE_DONE, note, _imported(configuration, imported_at), files)
+
+
+def import_conflicts(run: int, *, error: str, remedy: str) -> Transition:
+    """Describe a run whose number another run has in artdaqDB."""
+    return Transition(run, Event.IMPORT_CONFLICTS, error, _conflict(error, remedy))
+
+
+def upload_begins(run: int, blob: BlobIdentity, *, puts: int) -> Transition:
+    """Describe the intent of put number ``puts``: what will be sent, durable before a byte of it is (I4)."""
+    changes = _blob(blob)
+    changes.update({"puts": puts, "due": None})
+    return Transition(run, Event.UPLOAD_BEGINS, f"{blob.length} bytes, sha256 {blob.sha256}", changes)
+
+
+def upload_proven(row: RunRow, blob: BlobIdentity, *, verified_at: float, validation: str) -> Transition:
+    """Describe the proof: the blob was read back from UconDB.
+
+    That uses up a release with override; a superseded run has its stop line in UconDB from then on.
     """
-    row = select_run(db, move.run)
-    if row is None:
-        raise RuntimeError(f"run {move.run} is not in the journal")
-    after, effects = step(Position(row.state, row.stage), move.event)
-    changes = {
-        **move.changes,
-        **_listing(row, effects),
-        "state": str(after.state),
-        "stage": str(after.stage),
-        "changed_at": now,
+    changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at, "validation": validation}
+    if row.override:
+        changes["override"] = False
+        if row.superseded:
+            changes.update({"superseded": False, "dead": False})
+    return Transition(row.run, Event.UPLOAD_PROVEN, f"{blob.length} bytes read back, sha256 {blob.sha256}", changes)
+
+
+def upload_unclear(run: int, *, error: str, remedy: str, attempts: int, due: float | None) -> Transition:
+    """Describe a put that was sent with unknown outcome, to be looked up when ``due``, at once if that is None."""
+    return Transition(run, Event.UPLOAD_UNCLEAR, error, _failure(error, remedy, attempts, due))
+
+
+def upload_conflicts(run: int, *, error: str, remedy: str) -> Transition:
+    """Describe a run under whose key UconDB holds other content."""
+    return Transition(run, Event.UPLOAD_CONFLICTS, error, _conflict(error, remedy))
+
+
+def failed_for_now(run: int, *, error: str, remedy: str, attempts: int, due: float) -> Transition:
+    """Describe a transient failure, attempt number ``attempts``; tried again when ``due``."""
+    return Transition(run, Event.FAILED_FOR_NOW, error, _failure(error, remedy, attempts, due))
+
+
+def failed_for_good(run: int, *, error: str, remedy: str, attempts: int) -> Transition:
+    """Describe a permanent failure, attempt number ``attempts``."""
+    return Transition(run, Event.FAILED_FOR_GOOD, error, _failure(error, remedy, attempts, None))
+
+
+def put_back(run: int, *, error: str, remedy: str) -> Transition:
+    """Describe a failure of the backend, not of the run: nothing is counted against it."""
+    return Transition(run, Event.PUT_BACK, error, {"error": error, "remedy": remedy, "due": None})
+
+
+def missing(run: int) -> Transition:
+    """Describe a run whose proven version UconDB no longer has."""
+    return Transition(run, Event.MISSING, "UconDB has no version under its key any more", {"verified_at": None})
+
+
+def lost(run: int) -> Transition:
+    """Describe a run that artdaqDB no longer has and that an operator wants imported again."""
+    return Transition(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", {**_FORGIVEN})
+
+
+def late_stop(run: int, *, stop_line: str, stopped_at: float | None) -> Transition:
+    """Describe a run archived as dead whose stop line has come."""
+    changes: RunChanges = {"superseded": True, "stop_line": stop_line, "stopped_at": stopped_at, "due": None}
+    return Transition(run, Event.LATE_STOP, f"stopped {stop_line}", changes)
+
+
+def due(run: int) -> Transition:
+    """Describe a retry whose wait is over."""
+    return Transition(run, Event.DUE, "", {"due": None, "lane": Lane.RETRY})
+
+
+def restarted(run: int) -> Transition:
+    """Describe a run left in the middle of an effect, by an earlier process or a journal that could not be written."""
+    return Transition(run, Event.RESTARTED, "its outcome was not written; taken up again")
+
+
+def waived(run: int, reason: str) -> Transition:
+    """Describe a run that an operator leaves out; ``reason`` is shown as its remedy."""
+    return Transition(run, Event.WAIVED, reason, {"due": None, "error": "", "remedy": reason})
+
+
+def reopened(run: int) -> Transition:
+    """Describe a run waived before it ended that an operator puts back."""
+    return Transition(run, Event.REOPENED, "", {**_FORGIVEN})
+
+
+def released(run: int) -> Transition:
+    """Describe a run that an operator puts back to where it failed, as if it had never failed."""
+    return Transition(run, Event.RELEASED, "", {**_FORGIVEN})
+
+
+def released_to_replace(run: int) -> Transition:
+    """Describe a run whose version in UconDB an operator wants replaced: its blob is made and sent anew."""
+    changes: RunChanges = {
+        **_FORGIVEN,
+        "override": True,
+        "packed_on": "",
+        "blob_length": None,
+        "blob_sha256": "",
+        "puts": 0,
     }
-    columns = ", ".join(f"{name} = ?" for name in changes)
-    values = (*(legible(value) if isinstance(value, str) else value for value in changes.values()), move.run)
-    db.execute(f"UPDATE runs SET {columns} WHERE run = ?", values)  # noqa: S608 - our column names
-    insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
-    db.execute(insert, (move.run, now, str(move.event), str(after.state), legible(move.note)))
-    trim_story(db, move.run)
-    if move.files is not None:
-        db.execute("DELETE FROM files WHERE run = ?", (move.run,))
-        fates = [(move.run, *map(legible, (fate.name, fate.entity, fate.reason))) for fate in move.files]
-        db.executemany("INSERT OR REPLACE INTO files (run, name, entity, reason) VALUES (?, ?, ?, ?)", fates)
-    changed = select_run(db, move.run)
-    if changed is None:
-        raise RuntimeError(f"run {move.run} vanished from the journal inside a transaction")
-    return changed, effects
+    return Transition(run, Event.RELEASED, "UconDB's version is to be replaced", changes)
 
 
-def apply_shown(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> None:
-    """Note what the records of open runs show; a run that is open no longer is left alone."""
-    rows = [
-        {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}
-        for shown in records
-    ]
-    sql = (
-        "UPDATE runs SET partition = coalesce(:partition, partition), "
-        "started = started OR :start_line IS NOT NULL, start_line = coalesce(:start_line, start_line), "
-        "stop_line = coalesce(:stop_line, stop_line), error = :error, remedy = :remedy "
-        "WHERE run = :run AND state = :open"
-    )
-    db.executemany(sql, rows)
+def retried(run: int, stage: Stage, *, reopens: bool) -> Transition:
+    """Describe a retry asked for by an operator; the run stays in the failure log of ``stage``.
+
+    One that was waived before it ended ``reopens``, any other is released.
+    """
+    event = Event.REOPENED if reopens else Event.RELEASED
+    return Transition(run, event, f"asked for by an operator ({stage})", {**_FORGIVEN, "listed": True})
 
 
-def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:
-    """Return how a move changes whether the run stands in its stage's failure log."""
-    if Effect.NOTE_FAILURE in effects and not row.listed:
-        return {"listed": 1}
-    if Effect.CLEAR_FAILURE in effects and row.listed:
-        return {"listed": 0}
-    return {}
+_FORGIVEN: RunChanges = {"due": None, "attempts": 0, "error": "", "remedy": ""}
+"""Columns of a run that has no failure any more."""
 
 
-def trim_story(db: sqlite3.Connection, run: int) -> None:
-    """Keep a run's story bounded: its first line and the last ones."""
-    (count,) = db.execute("SELECT count(*) FROM events WHERE run = ?", (run,)).fetchone()
-    if count > EVENTS_KEPT:
-        sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE run = ? ORDER BY id LIMIT ? OFFSET 1)"
-        db.execute(sql, (run, count - EVENTS_KEPT))
+def _end(end: RecordEnd, *, dead: bool) -> RunChanges:
+    return {
+        "ended_at": end.ended_at,
+        "stopped_at": end.stopped_at,
+        "partition": end.partition,
+        "started": end.start_line is not None,
+        "start_line": end.start_line or "",
+        "stop_line": end.stop_line or "",
+        "dead": dead,
+        "error": "",
+        "remedy": "",
+    }
+
+
+def _imported(configuration: str, imported_at: float) -> RunChanges:
+    return {**_FORGIVEN, "configuration": configuration, "imported_at": imported_at}
+
+
+def _blob(blob: BlobIdentity) -> RunChanges:
+    return {"packed_on": blob.packed_on, "blob_length": blob.length, "blob_sha256": blob.sha256}
+
+
+def _failure(error: str, remedy: str, attempts: int, due: float | None) -> RunChanges:
+    return {"attempts": attempts, "error": error, "remedy": remedy, "due": due}
+
+
+def _conflict(error: str, remedy: str) -> RunChanges:
+    return {"error": error, "remedy": remedy, "due": None, "override": False}

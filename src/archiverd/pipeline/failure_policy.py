@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.core.machine import Event, State
+from archiverd.core.machine import State
 from archiverd.core.priority import RetrySchedule, wait_before
-from archiverd.journal.rows import Move
+from archiverd.journal import transitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archiverd.journal.rows import RunRow
+    from archiverd.journal.transitions import Transition
 
 _OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT})
 """Errors of the operating system that pass: a full disk, a sick mount, too many open files."""
@@ -29,26 +30,28 @@ class FailurePolicy:
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
 
-    def move(self, row: RunRow, error: ArchiverError, *, counts: bool = True) -> Move:
+    def transition(self, row: RunRow, error: ArchiverError, *, counts: bool = True) -> Transition:
         """Return the event that ``error`` is for the run of ``row``: wait, look again, or set aside.
 
         One that does not count is the backend's alone: the run stays where it is and is taken up once that works.
         """
-        text = f"{error.name}: {error}"
+        run, text, remedy = row.run, f"{error.name}: {error}", error.remedy
+        unknown = error.retry is Retry.UNKNOWN
+        if not counts and unknown:
+            return transitions.upload_unclear(run, error=text, remedy=remedy, attempts=row.attempts, due=None)
         if not counts:
-            event = Event.UPLOAD_UNCLEAR if error.retry is Retry.UNKNOWN else Event.PUT_BACK
-            return Move(row.run, event, text, {"error": text, "remedy": error.remedy, "due": None})
-        attempts = row.attempts + 1
-        changes: dict[str, object] = {"attempts": attempts, "error": text, "remedy": error.remedy, "due": None}
+            return transitions.put_back(run, error=text, remedy=remedy)
         if error.retry is Retry.CONFLICT:
-            event = Event.IMPORT_CONFLICTS if row.state is State.IMPORTING else Event.UPLOAD_CONFLICTS
-            return Move(row.run, event, text, {"error": text, "remedy": error.remedy, "due": None, "override": 0})
+            importing = row.state is State.IMPORTING
+            conflicts = transitions.import_conflicts if importing else transitions.upload_conflicts
+            return conflicts(run, error=text, remedy=remedy)
+        attempts = row.attempts + 1
         if error.retry in (Retry.PERMANENT, Retry.BUG):
-            return Move(row.run, Event.FAILED_FOR_GOOD, text, changes)
-        unclear = error.retry is Retry.UNKNOWN and row.state is State.UPLOADING
-        changes["due"] = self.clock() + wait_before(attempts, self.patience, self.uniform)
-        event = Event.UPLOAD_UNCLEAR if unclear else Event.FAILED_FOR_NOW  # an import is looked up by every attempt
-        return Move(row.run, event, text, changes)
+            return transitions.failed_for_good(run, error=text, remedy=remedy, attempts=attempts)
+        due = self.clock() + wait_before(attempts, self.patience, self.uniform)
+        if unknown and row.state is State.UPLOADING:  # an import is looked up by every attempt
+            return transitions.upload_unclear(run, error=text, remedy=remedy, attempts=attempts, due=due)
+        return transitions.failed_for_now(run, error=text, remedy=remedy, attempts=attempts, due=due)
 
 
 def as_known_error(error: Exception, run: int, logger: log.Log) -> ArchiverError:

@@ -17,6 +17,7 @@ from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBErr
 from archiverd.core.machine import State
 from archiverd.core.priority import wait_before
 from archiverd.detached import run_detached
+from archiverd.journal import first_phase as steps
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
 from archiverd.pipeline.importer import Importer, same_run
@@ -56,7 +57,8 @@ class FirstPhase:
             async with self.gate.slot():
                 await self._upload(row, packed)
         except GateShutError:
-            await self.journal.note_first_phase(run, {"due": self.failing.clock() + self.failing.patience.delay})
+            due = self.failing.clock() + self.failing.patience.delay
+            await self.journal.note_first_phase(steps.postponed(run, due=due))
         except Exception as error:  # noqa: BLE001 - every failure becomes a note of that run
             await self._fail(row, as_known_error(error, run, _log))
 
@@ -64,7 +66,7 @@ class FirstPhase:
         """Store the record as it is now. Raise ArtdaqDBError if another run stands under the number."""
         plan = await run_detached(lambda: self.importer.plan(run))
         artdaqdb = self.importer.artdaqdb
-        await self.journal.note_first_phase(run, {})
+        await self.journal.note_first_phase(steps.import_begins(run))
         try:
             await artdaqdb.insert(run, plan.configuration, plan.entities)
         except ArtdaqDBError:
@@ -82,10 +84,11 @@ class FirstPhase:
         now = await self.journal.get(row.run)
         if now is None or now.state is not State.OPEN:
             return
-        identity = packed.identity
-        intent = {"packed_on": packed.packed_on, "blob_sha256": identity.sha256, "puts": row.puts + 1}
-        await self.journal.note_first_phase(row.run, intent, "first_phase_begins", f"sha256 {identity.sha256}")
-        key = str(row.run)
+        key, identity = str(row.run), packed.identity
+        intent = steps.upload_begins(
+            row.run, packed_on=packed.packed_on, blob_sha256=identity.sha256, puts=row.puts + 1
+        )
+        await self.journal.note_first_phase(intent)
         try:
             outcome = await self.pending.store(key, packed.blob, tag=key, look_first=row.puts > 0)
         except UconDBError as error:
@@ -98,19 +101,17 @@ class FirstPhase:
                 remedy="nothing was overwritten; the run goes to the folder proper when it has ended",
                 run=row.run,
             )
-        done = {"done": 1, "due": None, "error": "", "attempts": 0}
-        await self.journal.note_first_phase(row.run, done, "first_phase_done", f"{identity.length} bytes read back")
+        await self.journal.note_first_phase(steps.proven(row.run, length=identity.length))
         _log.info("first phase proven in the pending folder", run=row.run, bytes=identity.length)
 
     async def _fail(self, row: FirstPhaseRow, error: ArchiverError) -> None:
         """Note a failure; one that waiting cannot mend is given up: the run's end archives it anyway."""
         attempts = row.attempts + 1
         text = f"{error.name}: {error}"
-        changes: dict[str, object] = {"attempts": attempts, "error": text, "due": None}
         if error.retry in (Retry.TRANSIENT, Retry.UNKNOWN):
-            wait = wait_before(attempts, self.failing.patience, self.failing.uniform)
-            changes["due"] = self.failing.clock() + wait
+            due = self.failing.clock() + wait_before(attempts, self.failing.patience, self.failing.uniform)
+            step = steps.failed_for_now(row.run, error=text, attempts=attempts, due=due)
         else:
-            changes["done"] = 1
-        await self.journal.note_first_phase(row.run, changes, "first_phase_failed", text)
+            step = steps.given_up(row.run, error=text, attempts=attempts)
+        await self.journal.note_first_phase(step)
         log.failure(_log, error, row.run)

@@ -10,9 +10,10 @@ from archiverd import fhicl, log
 from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
-from archiverd.core.machine import Event, State
+from archiverd.core.machine import State
 from archiverd.detached import run_detached
-from archiverd.journal.rows import FileFate, Move
+from archiverd.journal import transitions
+from archiverd.journal.rows import FileFate
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.runrecord.hashes import hashes_fcl
 from archiverd.runrecord.preparation import RUN_HISTORY_UPDATE, Cache, FclFile, PreparedRun, prepare
@@ -88,7 +89,7 @@ class Importer:
         row = await self.journal.get(run)
         if row is None or row.state is not State.QUEUED:
             return
-        (row,) = await self.journal.record(Move(run, Event.IMPORT_BEGINS))
+        (row,) = await self.journal.record(transitions.import_begins(run))
         try:
             if not row.superseded:
                 self.drill()
@@ -142,17 +143,20 @@ class Importer:
     async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
         """Record the import and say what was left out."""
         left_out = [fate for fate in plan.fates if not fate.entity]
-        changes = {
-            "configuration": plan.configuration,
-            "imported_at": self.failing.clock(),
-            **({"dead": 0} if plan.update and not row.superseded else {}),
-            "attempts": 0,
-            "error": "",
-            "remedy": "",
-            "due": None,
-        }
-        event = Event.UPDATE_DONE if row.superseded else Event.IMPORT_DONE
-        await self.journal.record(Move(row.run, event, note, changes, plan.fates))
+        now = self.failing.clock()
+        done = (
+            transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, files=plan.fates)
+            if row.superseded
+            else transitions.import_done(
+                row.run,
+                note,
+                configuration=plan.configuration,
+                imported_at=now,
+                stopped=bool(plan.update),
+                files=plan.fates,
+            )
+        )
+        await self.journal.record(done)
         _log.info(f"imported as {row.run}/{plan.configuration}: {note}", run=row.run)
         for fate in left_out:
             _log.warning(f"left out: {fate.name}: {fate.reason}", run=row.run)
@@ -160,7 +164,7 @@ class Importer:
     async def _fail(self, row: RunRow, error: Exception) -> None:
         """Record a failure and log it."""
         known = as_known_error(error, row.run, _log)
-        await self.journal.record(self.failing.move(row, known))
+        await self.journal.record(self.failing.transition(row, known))
         log.failure(_log, known, row.run)
 
 

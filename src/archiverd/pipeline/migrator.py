@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
-from archiverd.core.machine import Event, State
+from archiverd.core.machine import State
 from archiverd.core.priority import Lane
-from archiverd.journal.rows import Move
+from archiverd.journal import transitions
+from archiverd.journal.transitions import BlobIdentity
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
 from archiverd.runrecord import blob as blobs
@@ -39,6 +40,10 @@ class Packed:
     packed_on: str
     blob: bytes
     identity: Fingerprint
+
+    def identified(self) -> BlobIdentity:
+        """Return what the journal keeps of it."""
+        return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Migrator:
 
     async def _upload(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> None:
         """Store and prove a run's blob, the intent written before the first byte is sent (I4)."""
-        (row,) = await self.journal.record(_intent(row, packed))
+        (row,) = await self.journal.record(transitions.upload_begins(row.run, packed.identified(), puts=row.puts + 1))
         begun = self.monotonic()
         try:
             outcome, proven = await self._store(row, exported, packed)
@@ -128,24 +133,9 @@ class Migrator:
         """Record the proof; say how long after its end the run was safe."""
         validation = BlobValidation() if self.required is None else validate(packed.blob, self.required)
         now = self.failing.clock()
-        changes = {
-            "verified_at": now,
-            "validation": "; ".join((*validation.problems, *validation.warnings)),
-            **_identity(packed),
-            **(
-                {"override": 0, "superseded": 0, "dead": 0}
-                if row.override and row.superseded
-                else {"override": 0}
-                if row.override
-                else {}
-            ),
-            "attempts": 0,
-            "error": "",
-            "remedy": "",
-            "due": None,
-        }
-        note = f"{packed.identity.length} bytes read back, sha256 {packed.identity.sha256}"
-        await self.journal.record(Move(row.run, Event.UPLOAD_PROVEN, note, changes))
+        said = "; ".join((*validation.problems, *validation.warnings))
+        proof = transitions.upload_proven(row, packed.identified(), verified_at=now, validation=said)
+        await self.journal.record(proof)
         for problem in validation.problems:
             _validation_log.error(problem, run=row.run)
         for warning in validation.warnings:
@@ -158,7 +148,7 @@ class Migrator:
 
     async def _record_failure(self, row: RunRow, error: ArchiverError, *, counts: bool) -> None:
         """Record a failure, and log it unless the gate speaks for all runs that meet it."""
-        await self.journal.record(self.failing.move(row, error, counts=counts))
+        await self.journal.record(self.failing.transition(row, error, counts=counts))
         if counts:
             log.failure(_log, error, row.run)
 
@@ -186,21 +176,6 @@ def _other_content(row: RunRow) -> UconDBError:
         retry=Retry.CONFLICT,
         remedy=f"nothing was overwritten; compare both (`archiverd export`), then {_decide(row)}",
     )
-
-
-def _intent(row: RunRow, packed: Packed) -> Move:
-    """Return the intent of a put: what exactly will be sent, durable before a byte of it is (I4)."""
-    note = f"{packed.identity.length} bytes, sha256 {packed.identity.sha256}"
-    return Move(row.run, Event.UPLOAD_BEGINS, note, {**_identity(packed), "puts": row.puts + 1, "due": None})
-
-
-def _identity(packed: Packed) -> dict[str, object]:
-    """Return the journal's columns that identify a blob."""
-    return {
-        "packed_on": packed.packed_on,
-        "blob_length": packed.identity.length,
-        "blob_sha256": packed.identity.sha256,
-    }
 
 
 def _decide(row: RunRow) -> str:

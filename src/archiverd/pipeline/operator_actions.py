@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import Event, ForbiddenTransitionError, Stage, State
-from archiverd.journal.rows import Move
+from archiverd.core.machine import ForbiddenTransitionError, Stage, State
+from archiverd.journal import transitions
 
 if TYPE_CHECKING:
     from archiverd import log
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
-
-ANEW: dict[str, object] = {"due": None, "attempts": 0, "error": "", "remedy": ""}
-"""Columns of a run that is tried as if it had never failed."""
+    from archiverd.journal.transitions import Transition
 
 RETRIED = (
     State.RETRY_WAIT,
@@ -34,16 +32,6 @@ _LEFT_ALONE = {
     State.OPEN: "has not ended yet: nothing to retry; taken up by itself when it has",
 }
 """States in which there is nothing to retry, and how that is said."""
-
-REPLACING: dict[str, object] = {
-    **ANEW,
-    "override": 1,
-    "packed_on": "",
-    "blob_length": None,
-    "blob_sha256": "",
-    "puts": 0,
-}
-"""Columns of a run whose blob is made and sent anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +55,7 @@ async def waive(journal: Journal, run: int, reason: str) -> RunRow:
         raise ArchiverError(
             f"Run {run} is verified and needs no waiving", remedy="nothing is left to be done for it", run=run
         )
-    return await _decide(journal, row, Move(run, Event.WAIVED, reason, {"due": None, "error": "", "remedy": reason}))
+    return await _decide(journal, row, transitions.waived(run, reason))
 
 
 async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
@@ -91,10 +79,10 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
             run=run,
         )
     if _never_ended(row):
-        return await _decide(journal, row, Move(run, Event.REOPENED, "", ANEW))
-    changes = REPLACING if (guarded or (override and row.puts)) and row.stage is Stage.MIGRATE else ANEW
-    note = "UconDB's version is to be replaced" if changes is REPLACING else ""
-    return await _decide(journal, row, Move(run, Event.RELEASED, note, changes))
+        return await _decide(journal, row, transitions.reopened(run))
+    replaces = (guarded or (override and row.puts)) and row.stage is Stage.MIGRATE
+    made = transitions.released_to_replace(run) if replaces else transitions.released(run)
+    return await _decide(journal, row, made)
 
 
 async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> SkippedRun | None:
@@ -113,9 +101,8 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Sk
         logger.info(_LEFT_ALONE[row.state], run=run)
         return SkippedRun(run, _LEFT_ALONE[row.state])
     if row.state in RETRIED:
-        event = Event.REOPENED if _never_ended(row) else Event.RELEASED
-        move = Move(run, event, f"asked for by an operator ({stage})", {**ANEW, "listed": 1})
-        if not await journal.record_allowed(move):  # due, or picked, since it was looked at
+        asked = transitions.retried(run, stage, reopens=_never_ended(row))
+        if not await journal.record_allowed(asked):  # due, or picked, since it was looked at
             logger.info("on its way already: nothing to retry", run=run)
     return None
 
@@ -135,14 +122,14 @@ async def _known(journal: Journal, run: int) -> RunRow:
     return row
 
 
-async def _decide(journal: Journal, row: RunRow, move: Move) -> RunRow:
+async def _decide(journal: Journal, row: RunRow, decision: Transition) -> RunRow:
     """Record a decision. Raise ArchiverError if it cannot be made in the run's state."""
     try:
-        (after,) = await journal.record(move)
+        (after,) = await journal.record(decision)
     except ForbiddenTransitionError:
         now = await journal.get(row.run) or row  # it may have moved on since it was looked at
         raise ArchiverError(
-            f"Run {row.run} is {now.state} and cannot be {move.event}",
+            f"Run {row.run} is {now.state} and cannot be {decision.event}",
             remedy=f"`archiverd why {row.run}` tells what it is waiting for",
             run=row.run,
         ) from None

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.core.machine import Event
 from archiverd.detached import run_detached
-from archiverd.journal.rows import Move
+from archiverd.journal import transitions
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
 from archiverd.runrecord.snapshot import Stamp, metadata_stamp, take_snapshot
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from archiverd.config import Settings
     from archiverd.journal.journal import Journal
+    from archiverd.journal.transitions import Transition
 
 _log = log.get("Import")
 
@@ -52,12 +52,12 @@ class LateStopWatcher:
         for row in await self._journal.record_allowed(*await run_detached(lambda: self._stopped(dead))):
             _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=row.run)
 
-    def _stopped(self, runs: Iterable[int]) -> list[Move]:
-        """Return a move for each of ``runs`` whose record is final now; blocking, for a worker thread."""
-        return [move for run in runs if (move := self._look_at(run, self._root / str(run))) is not None]
+    def _stopped(self, runs: Iterable[int]) -> list[Transition]:
+        """Return the transition of each of ``runs`` whose record is final now; blocking, for a worker thread."""
+        return [late for run in runs if (late := self._look_at(run, self._root / str(run))) is not None]
 
-    def _look_at(self, run: int, directory: Path) -> Move | None:
-        """Return the move of a run whose stop line has come and whose record has settled."""
+    def _look_at(self, run: int, directory: Path) -> Transition | None:
+        """Return the transition of a run whose stop line has come and whose record has settled."""
         stamp = metadata_stamp(directory)
         if stamp is None or self._stamps.get(run) == stamp:
             return None
@@ -69,10 +69,4 @@ class LateStopWatcher:
         verdict = judge(seen, self._clock(), self._patience, later_started=False, unchanged_since=seen.changed)
         if verdict is not Completeness.FINAL:
             return None
-        changes = {
-            "superseded": 1,
-            "stop_line": lines.stopped,
-            "stopped_at": seen.told_at,
-            "due": None,
-        }
-        return Move(run, Event.LATE_STOP, f"stopped {lines.stopped}", changes)
+        return transitions.late_stop(run, stop_line=lines.stopped, stopped_at=seen.told_at)

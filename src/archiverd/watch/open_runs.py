@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.core.machine import Event
-from archiverd.journal.rows import Move, ObservedRecord
+from archiverd.journal import transitions
+from archiverd.journal.rows import ObservedRecord
+from archiverd.journal.transitions import RecordEnd
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
 from archiverd.runrecord.snapshot import RecordSnapshot, Stamp, metadata_stamp, take_snapshot
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.config import Settings
-
-_ENDS = {Completeness.FINAL: Event.ENDED, Completeness.DEAD: Event.DIED}
+    from archiverd.journal.transitions import Transition
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class JudgedRuns:
 
     news: list[OpenRun]
     """Runs that are still open and whose records show what the journal was not told."""
-    ended: list[Move]
+    ended: list[Transition]
     settles_in: float | None
     """In so many seconds the next record with a stop line may have settled; None if there is none that has not."""
 
@@ -90,8 +90,8 @@ class Judge:
             if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
                 partition = seen.sighting.partition
                 self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
-            if (move := self._verdict(seen)) is not None:
-                ended.append(move)
+            if (end := self._verdict(seen)) is not None:
+                ended.append(end)
                 continue
             if seen.shown != seen.noted:
                 news.append(seen)
@@ -123,34 +123,25 @@ class Judge:
         seen.shown = ObservedRecord(seen.run, sighting.partition, lines.started, lines.stopped, *wrong)
         seen.stamp, seen.sighting = stamp, sighting
 
-    def _verdict(self, seen: OpenRun) -> Move | None:
-        """Return the move of a run that has ended, None for another."""
+    def _verdict(self, seen: OpenRun) -> Transition | None:
+        """Return the transition of a run that has ended, None for another."""
         if seen.sighting is None:
             return None
         partition, now = seen.sighting.partition, self._clock()
         later = partition is not None and self.latest.get(partition, 0) > seen.run
         unchanged_since = now - (self._monotonic() - seen.changed_at)
         verdict = judge(seen.sighting, now, self._patience, later_started=later, unchanged_since=unchanged_since)
-        return self._ended(seen.run, seen.sighting, _ENDS[verdict]) if verdict in _ENDS else None
+        if verdict not in (Completeness.FINAL, Completeness.DEAD):
+            return None
+        return self._ended(seen.run, seen.sighting, dead=verdict is Completeness.DEAD)
 
-    def _ended(self, run: int, sighting: RecordSnapshot, event: Event) -> Move:
-        """Return the move of a run that has ended."""
-        stopped_at = sighting.told_at
-        lines = time_lines(sighting.metadata)
-        changes = {
-            "ended_at": self._clock(),
-            "stopped_at": stopped_at,
-            "partition": sighting.partition,
-            "started": int(lines.started is not None),
-            "start_line": lines.started or "",
-            "stop_line": lines.stopped or "",
-            "dead": int(event is Event.DIED),
-            "error": "",
-            "remedy": "",
-        }
-        if self._passed_over(run, sighting.changed if stopped_at is None else stopped_at):
-            return Move(run, Event.PASSED_OVER, f"watch.backfill = {self._backfill}", changes)
-        return Move(run, event, changes=changes)
+    def _ended(self, run: int, seen: RecordSnapshot, *, dead: bool) -> Transition:
+        """Return the transition of a run that has ended."""
+        stopped_at, lines = seen.told_at, time_lines(seen.metadata)
+        end = RecordEnd(self._clock(), stopped_at, seen.partition, lines.started, lines.stopped)
+        if self._passed_over(run, seen.changed if stopped_at is None else stopped_at):
+            return transitions.passed_over(run, end, dead=dead, rule=f"watch.backfill = {self._backfill}")
+        return transitions.died(run, end) if dead else transitions.ended(run, end)
 
     def _passed_over(self, run: int, ended: float) -> bool:
         """Tell whether the backfill rule leaves out a run that had ended before the very first start."""

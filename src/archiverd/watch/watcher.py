@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from archiverd.config import Settings
     from archiverd.journal.journal import Journal
-    from archiverd.journal.rows import Move
+    from archiverd.journal.transitions import Transition
     from archiverd.process.progress import Progress
     from archiverd.process.shutdown import Shutdown
 
@@ -211,12 +211,12 @@ class Watcher:
                 seen.told.add(str(error))
                 log.failure(_log, error)
 
-    async def _record(self, ended: Sequence[Move]) -> None:
+    async def _record(self, ended: Sequence[Transition]) -> None:
         """Record the runs that have ended. One that an operator waived meanwhile is left alone."""
         for row in await self._journal.record_allowed(*ended):
             _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
-        for move in ended:
-            self._open.pop(move.run, None)
+        for one in ended:
+            self._open.pop(one.run, None)
 
     def _uses_inotify(self) -> bool:
         """Tell whether the kernel is asked for hints."""
