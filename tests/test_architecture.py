@@ -22,8 +22,10 @@ EVERYWHERE = ("src", "native", "tests", "scripts", "docs", "deploy", "requiremen
 
 LEVELS = (
     {"core"},
-    {"detached", "expansion", "fhicl", "config", "disk", "log", "log_rotation"},
-    {"runrecord", "artdaqdb", "ucondb", "journal", "control", "process"},
+    {"detached", "expansion", "fhicl", "disk", "log", "log_rotation"},
+    {"runrecord"},
+    {"config"},
+    {"artdaqdb", "ucondb", "journal", "control", "process"},
     {"pipeline", "notify", "watch"},
     {"audit"},
     {"status"},
@@ -36,7 +38,7 @@ LEVELS = (
 )
 """The rooms, lowest first: a room imports from itself and from lower levels only."""
 
-BESIDE = {("config", "expansion"), ("log", "log_rotation")}
+BESIDE = {("log", "log_rotation")}
 """Imports within a level that are allowed: (who, whom)."""
 
 APART = "ucondb_server"

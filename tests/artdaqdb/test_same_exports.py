@@ -14,8 +14,8 @@ from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.artdaqdb.tools.factory import make_tools_db
-from archiverd.config import CONVERTED
 from archiverd.pipeline.importer import plan_import, prove
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
 from tests.artdaqdb.conftoolp.conftest import STANDIN
@@ -38,7 +38,9 @@ def plan(tmp_path: Path) -> Plan:
     command = [sys.executable, str(MAKER), str(tmp_path / "records"), "--runs", "1", "--first", "7", "--gaps", "0"]
     command += ["--profile", "demo", "--fcl", "dumped", "--crash", "0", "--no-chmod"]
     subprocess.run(command, check=True)
-    return plan_import(prepare(read_run_record(tmp_path / "records" / "7", 7), CONVERTED), load_schema(None), "archive")
+    return plan_import(
+        prepare(read_run_record(tmp_path / "records" / "7", 7), BY_DEFAULT), load_schema(None), "archive"
+    )
 
 
 async def through(database: ArtdaqDB, plan: Plan) -> list[ExportedEntity]:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiverd import fhicl
-from archiverd.config import CONVERTED
 from archiverd.demo import runs
 from archiverd.demo.dump import dumped, number
 from archiverd.demo.runs import RunPlan, RunStep, Step
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
 from archiverd.runrecord.snapshot import take_snapshot
@@ -164,7 +164,7 @@ async def test_all_files_convert_to_fhicl_but_the_odd_one(scene: Scene) -> None:
     plans = runs.plan(4, FIRST, 1, 60.0)
     await scene.play(plans)
     for planned in plans:
-        prepared = prepare(read_run_record(scene.directory / str(planned.run), planned.run), CONVERTED)
+        prepared = prepare(read_run_record(scene.directory / str(planned.run), planned.run), BY_DEFAULT)
         assert [left.name for left in prepared.left_out] == ([planned.oddity] if planned.oddity else [])
         assert len(prepared.files) >= len(planned.files) - len(prepared.left_out)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archiverd import fhicl
-from archiverd.config import CONVERTED
 from archiverd.core.machine import State
 from archiverd.runrecord.blob import unpack
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
 
@@ -48,7 +48,7 @@ def test_every_quirk_is_archived_and_none_hinders_another(site: Site) -> None:
 def assert_faithful(site: Site, run: int) -> None:
     """What UconDB holds of a run says what its record says, entity by entity; every file has a known fate."""
     record = read_run_record(site.records / str(run), run)
-    prepared = prepare(record, CONVERTED)
+    prepared = prepare(record, BY_DEFAULT)
     held = dict(unpack(site.blob(run)).files)
     meant = {file.name: file.fcl for file in (*prepared.files, *prepared.update)}
     assert set(held) == {*meant, "hashes.fcl", "schema.fcl"}

@@ -10,10 +10,10 @@ import pytest
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity, ExportedEntity
 from archiverd.artdaqdb.schema import load_schema, parse_schema
-from archiverd.config import CONVERTED
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.journal.rows import FileFate
 from archiverd.pipeline.importer import Importer, Plan, _as_exported, lacks_its_end, plan_import, prove
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import RecordFile, RunRecord
 
@@ -35,7 +35,7 @@ def test_a_stopped_run_has_an_update_and_a_running_one_has_not() -> None:
     """RunHistory2 is stored as an update once there is a stop line, with the schema beside it."""
     schema = load_schema(None)
     for data, names in ((METADATA, []), (STOPPED, ["RunHistory2", "schema"])):
-        plan = plan_import(prepare(record(metadata__txt=data), CONVERTED), schema, "archive")
+        plan = plan_import(prepare(record(metadata__txt=data), BY_DEFAULT), schema, "archive")
         assert [one.name for one in plan.update] == names
         assert {one.name for one in plan.entities} == {"RunHistory", "metadata", "hashes", "schema"}
         assert plan.configuration == "demo"
@@ -44,7 +44,7 @@ def test_a_stopped_run_has_an_update_and_a_running_one_has_not() -> None:
 @pytest.mark.parametrize("policy", ["archive", "report"])
 def test_a_file_without_a_rule_is_treated_as_asked(policy: str) -> None:
     """`archive` stores it under its stem, `report` leaves it out; both name it."""
-    plan = plan_import(prepare(record(**{"my reader__fcl": b"a: 1\n"}), CONVERTED), load_schema(None), policy)  # type: ignore[arg-type]
+    plan = plan_import(prepare(record(**{"my reader__fcl": b"a: 1\n"}), BY_DEFAULT), load_schema(None), policy)  # type: ignore[arg-type]
     archived = {one.name for one in plan.entities}
     assert ("my reader" in archived) == (policy == "archive")
     (fate,) = [fate for fate in plan.fates if fate.name == "my reader.fcl"]
@@ -54,15 +54,15 @@ def test_a_file_without_a_rule_is_treated_as_asked(policy: str) -> None:
 def test_with_fail_a_file_without_a_rule_or_not_fhicl_fails_the_run() -> None:
     """Who wants all or nothing gets an error that names the file."""
     with pytest.raises(FclPreperationError, match=r"my reader\.fcl: no rule"):
-        plan_import(prepare(record(**{"my reader__fcl": b"a: 1\n"}), CONVERTED), load_schema(None), "fail")
+        plan_import(prepare(record(**{"my reader__fcl": b"a: 1\n"}), BY_DEFAULT), load_schema(None), "fail")
     with pytest.raises(FhiclError, match=r"tpc\.fcl:1:4"):
-        plan_import(prepare(record(tpc__fcl=b"a: ]\n"), CONVERTED), load_schema(None), "fail")
+        plan_import(prepare(record(tpc__fcl=b"a: ]\n"), BY_DEFAULT), load_schema(None), "fail")
 
 
 def test_every_file_has_a_fate() -> None:
     """Archived, archived with a remark, left out as junk, left out as no FHiCL: each file is named (I7)."""
     files = {"metadata__txt": METADATA, "tpc__fcl": b"a: 1\n", "e__fcl": b"", "bad__fcl": b"{", "x__md": b"y"}
-    plan = plan_import(prepare(record(**files), CONVERTED), load_schema(None), "archive")
+    plan = plan_import(prepare(record(**files), BY_DEFAULT), load_schema(None), "archive")
     fates = {fate.name: fate for fate in plan.fates if fate.entity != "RunHistory"}
     assert set(fates) == {name.replace("__", ".") for name in files}
     assert fates["tpc.fcl"] == FileFate("tpc.fcl", "tpc", "")
@@ -103,7 +103,7 @@ ENDED = record(metadata__txt=STOPPED, rc_info_stop__txt=b"comment: z\n", a__fcl=
 
 def archived(run_record: RunRecord, *, update: bool = False) -> dict[str, ExportedEntity]:
     """Return what artdaqDB would give back of a run record, by entity."""
-    plan = plan_import(prepare(run_record, CONVERTED), load_schema(None), "archive")
+    plan = plan_import(prepare(run_record, BY_DEFAULT), load_schema(None), "archive")
     entities = (*plan.entities, *(plan.update if update else ()))
     found = (ExportedEntity(one.collection, one.name, "7/demo", _as_exported(one.fcl, one.name)) for one in entities)
     return {one.name: one for one in found}
@@ -131,7 +131,7 @@ def test_only_an_archive_that_merely_lacks_the_runs_end_is_taken_for_ours(
         one = held.pop(name, ExportedEntity("RunHistory", name, "7/demo", b""))
         if fcl is not None:
             held[name] = replace(one, fcl=fcl)
-    plan = plan_import(prepare(ENDED, CONVERTED), load_schema(None), "archive")
+    plan = plan_import(prepare(ENDED, BY_DEFAULT), load_schema(None), "archive")
     assert lacks_its_end(plan, list(held.values())) is lacks
 
 
@@ -139,7 +139,7 @@ def test_an_archive_with_the_runs_end_lacks_none_and_a_running_run_has_none() ->
     """Both sides of the comparison must be there: the archive without, the record with an end."""
     running = record(metadata__txt=METADATA, a__fcl=b"a: 1\n")
     for run_record, held in ((ENDED, archived(ENDED, update=True)), (running, archived(running))):
-        plan = plan_import(prepare(run_record, CONVERTED), load_schema(None), "archive")
+        plan = plan_import(prepare(run_record, BY_DEFAULT), load_schema(None), "archive")
         assert not lacks_its_end(plan, list(held.values()))
 
 
@@ -164,9 +164,9 @@ async def test_a_failure_after_the_fact_is_no_other_programs_run(tmp_path: Path)
     """A run that was stored though it is said that it was not is tried again: it would miss its update for ever."""
     database = Doubtful(f"filesystemdb://{tmp_path}/db")
     await database.open()
-    plan = plan_import(prepare(record(metadata__txt=STOPPED), CONVERTED), load_schema(None), "archive")
+    plan = plan_import(prepare(record(metadata__txt=STOPPED), BY_DEFAULT), load_schema(None), "archive")
     nothing = cast("Any", None)
-    importer = Importer(nothing, database, nothing, nothing, tmp_path, CONVERTED, "archive", nothing)
+    importer = Importer(nothing, database, nothing, nothing, tmp_path, BY_DEFAULT, "archive", nothing)
     with pytest.raises(ArtdaqDBError, match="the answer was lost"):
         await importer._store(7, plan, ours=False)
     assert await database.find(7) is not None

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd import fhicl
-from archiverd.runrecord.metadata import configuration_name, parse, run_history, run_history_update
-from archiverd.runrecord.preparation import KNOWN, prepare
+from archiverd.runrecord.converters.registry import TEXT_CONVERTERS
+from archiverd.runrecord.converters.run_history import run_history, run_history_update
+from archiverd.runrecord.metadata import configuration_name, parse
+from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import RecordFile, RunRecord
 
 RANKS_HEADER = "host                          port      label               subsystem      rank      \n\n"
@@ -95,7 +97,7 @@ artdaq_process_settings: [ { name: "EventBuilder" label: "EventBuilder2" host: "
         RANKS_FCL,
     ),
 }
-CONVERTED = sorted(KNOWN - {"RunHistory", "RunHistory2"})
+CONVERTED = sorted(TEXT_CONVERTERS)
 
 
 def converted(name: str, data: bytes) -> bytes:
@@ -131,7 +133,7 @@ def test_run_history_update(prefix: str) -> None:
     """RunHistory2.fcl has the times in file order under their newer names, whichever layout wrote them."""
     start, stop = prefix.split("|")
     metadata = parse(f"{start}: a\n\n{stop}: b\n".encode())
-    assert run_history_update(metadata) == 'DAQInterface_start_time: "a"\nDAQInterface_stop_time: "b"\n'
+    assert run_history_update(1, metadata) == 'DAQInterface_start_time: "a"\nDAQInterface_stop_time: "b"\n'
 
 
 LINES = {

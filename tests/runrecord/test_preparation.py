@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from archiverd import fhicl
 from archiverd.core.errors import FhiclError
 from archiverd.runrecord import preparation as module
+from archiverd.runrecord.converters.registry import NAMES
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.preparation import KNOWN, Cache, PreparedRun, configuration_name, prepare, unknown_converters
+from archiverd.runrecord.preparation import Cache, PreparedRun, configuration_name, prepare, unknown_converters
 from archiverd.runrecord.record import LeftOut, RecordFile, RunRecord, read_run_record
 
-ALL = sorted(KNOWN)
+ALL = sorted(NAMES)
 METADATA = b"Config name: a b\nComponent #0: x\n\nStart time: s\n\nStop time: e\n"
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from archiverd import fhicl
 from archiverd.runrecord.blob import pack, unpack
-from archiverd.runrecord.preparation import KNOWN, PreparedRun, prepare
+from archiverd.runrecord.converters import registry
+from archiverd.runrecord.preparation import PreparedRun, prepare
 from archiverd.runrecord.record import RecordFile, RunRecord, read_run_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fault(fault: dict[str, str]) -> None:
     """A minimal input that the older converter turned into invalid or lossy FHiCL becomes exactly the text stated."""
     record = RunRecord(1, (RecordFile(fault["file"], fault["input"].encode()),))
-    prepared = prepare(record, sorted(KNOWN))
+    prepared = prepare(record, sorted(registry.NAMES))
     assert prepared.rejected == prepared.left_out == ()
     converted = {file.source: file.fcl.decode() for file in prepared.files if not file.name.startswith("RunHistory")}
     expected = fault["output"] or f"# {fault['file']} holds nothing\n"
@@ -70,7 +71,7 @@ def test_quirk(name: str, records: Path) -> None:
     """A record with the quirk becomes FHiCL as stated, keeps its values in artdaqDB, loses no file and packs."""
     run = FIRST + NAMES.index(name)
     record = read_run_record(records / str(run), run)
-    prepared = prepare(record, sorted(KNOWN))
+    prepared = prepare(record, sorted(registry.NAMES))
     _check_statements(QUIRKS[name], prepared)
     for file in (*prepared.files, *prepared.update):
         exported = fhicl.from_json(fhicl.to_json(file.fcl, file.name, "now"), file.name) or b"\n"

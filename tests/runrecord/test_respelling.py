@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd import fhicl
-from archiverd.config import CONVERTED
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import RecordFile, RunRecord
 from archiverd.runrecord.respelling import respell
@@ -15,7 +15,7 @@ from archiverd.runrecord.respelling import respell
 
 def kept(fcl: bytes) -> bytes | str:
     """Return what of a process's file would be archived, or why it is rejected."""
-    prepared = prepare(RunRecord(1, (RecordFile("tpc01.fcl", fcl),)), CONVERTED)
+    prepared = prepare(RunRecord(1, (RecordFile("tpc01.fcl", fcl),)), BY_DEFAULT)
     return str(prepared.rejected[0].error) if prepared.rejected else prepared.files[-1].fcl
 
 
@@ -34,7 +34,7 @@ def kept(fcl: bytes) -> bytes | str:
 def test_what_artdaqdb_cannot_take_is_spelled_anew(written: bytes, archived: bytes) -> None:
     """The text that is archived says the same and comes back from artdaqDB."""
     assert kept(written) == archived
-    prepared = prepare(RunRecord(1, (RecordFile("tpc01.fcl", written),)), CONVERTED)
+    prepared = prepare(RunRecord(1, (RecordFile("tpc01.fcl", written),)), BY_DEFAULT)
     assert prepared.notes == ("tpc01.fcl is spelled anew, saying the same: artdaqDB cannot take it as it is written",)
 
 

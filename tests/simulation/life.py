@@ -21,7 +21,6 @@ from archiverd import log
 from archiverd.artdaqdb.filesystem import store as artdaqdb_store
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
-from archiverd.config import CONVERTED
 from archiverd.config.paths import StageFiles
 from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError
@@ -40,6 +39,7 @@ from archiverd.pipeline.importer import Importer
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
 from archiverd.process.shutdown import Shutdown
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import Cache
 from archiverd.ucondb import client as ucondb_client
 from archiverd.ucondb.client import HttpUconDB, UconDBSettings
@@ -213,7 +213,7 @@ class Detector:
         await ucondb.open()
         gate = self._gate(ucondb, wakes[Effect.WAKE_MIGRATE])
         unreliable = cast("ArtdaqDB", Unreliable(world, artdaqdb, self._intended))
-        importer = Importer(journal, unreliable, failing, SCHEMA, self.records, CONVERTED, "archive", Cache())
+        importer = Importer(journal, unreliable, failing, SCHEMA, self.records, BY_DEFAULT, "archive", Cache())
         migrator = Migrator(journal, unreliable, ucondb, gate, failing, None, world.time)
         shutdown = Shutdown(world.time)
 

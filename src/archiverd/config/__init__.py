@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from archiverd.config.loader import LOG_FILE_NAME, load, read_file, read_written
     from archiverd.config.location import SEARCHED, find_config, read_work_dir
     from archiverd.config.models import (
-        CONVERTED,
         App,
         AppFuzz,
         ArtdaqDb,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from archiverd.config.validation import missing_for_migration
 
 __all__ = [
-    "CONVERTED",
     "ENVIRONMENT_FILE",
     "LOG_FILE_NAME",
     "SEARCHED",
@@ -60,7 +58,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CONVERTED": "models",
     "ENVIRONMENT_FILE": "environment_file",
     "LOG_FILE_NAME": "loader",
     "SEARCHED": "location",

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from archiverd.config.loader import LOG_FILE_NAME
-from archiverd.config.models import CONVERTED, Section, Settings
+from archiverd.config.models import Section, Settings
 from archiverd.config.older_tool import modernised, new_path
 from archiverd.config.sources import SettingSources
 from archiverd.config.tables import is_yaml, read_tables
@@ -24,6 +24,7 @@ from archiverd.config.unknown_keys import refuse_unknown
 from archiverd.config.validation import validated
 from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand, variables
+from archiverd.runrecord.converters.registry import BY_DEFAULT, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,10 +127,10 @@ def _tidy_converters(sections: dict[str, Any], done: ConvertedConfiguration) -> 
     sections["fhiclize_generate"] = list(dict.fromkeys(names))
     if names != listed:
         done.notes.append("fhiclize_generate: the endings .txt and .fcl are dropped")
-    unknown = [name for name in names if name not in CONVERTED and "${" not in name]
+    unknown = [name for name in names if name not in NAMES and "${" not in name]
     if unknown:
         done.notes.append(f"fhiclize_generate: no converter stands for {', '.join(unknown)}; take it out")
-    missing = [name for name in CONVERTED if name not in names]
+    missing = [name for name in BY_DEFAULT if name not in names]
     if missing:
         done.notes.append(
             f"fhiclize_generate leaves {', '.join(missing)} out, which archiverd can convert; add what you want, or "

@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from archiverd.core.errors import ConfigurationError
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 
 Fraction = Annotated[float, Field(ge=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -23,23 +24,6 @@ Count = Annotated[int, Field(ge=1, le=64)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 ENVIRONMENT_PREFIX = "ARCHIVERD_"
-
-CONVERTED = (
-    "boot",
-    "metadata",
-    "known_boardreaders_list",
-    "settings",
-    "setup",
-    "environment",
-    "ranks",
-    "RunHistory",
-    "RunHistory2",
-    "config",
-    "rc_info_start",
-    "rc_info_stop",
-)
-"""The default of ``fhiclize_generate``: text files converted to FHiCL, and files generated."""
-
 
 SECRETS = (("ucon_db", "writer_password"), ("reporting", "email", "smtp_password"), ("reporting", "slack", "bot_token"))
 """The settings that systemd may hold as credentials, named after their sections and key."""
@@ -245,7 +229,7 @@ class Settings(BaseSettings):
     carbon: Carbon = Carbon()
     app_fuzz: AppFuzz = AppFuzz()
     web: Web = Web()
-    fhiclize_generate: tuple[str, ...] = CONVERTED
+    fhiclize_generate: tuple[str, ...] = BY_DEFAULT
 
     @classmethod
     def settings_customise_sources(

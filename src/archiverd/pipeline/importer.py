@@ -15,8 +15,11 @@ from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.journal.rows import FileFate
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
+from archiverd.runrecord.converters.metadata import METADATA
+from archiverd.runrecord.converters.registry import COME_WITH_END
+from archiverd.runrecord.converters.run_history import RUN_HISTORY_UPDATE
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.preparation import RUN_HISTORY_UPDATE, Cache, FclFile, PreparedRun, prepare
+from archiverd.runrecord.preparation import Cache, FclFile, PreparedRun, prepare
 from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
@@ -31,12 +34,11 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 HASHES = "hashes"
-METADATA = "metadata"
 RUN_HISTORY = "RunHistory"
-TELL_THE_START = (METADATA, RUN_HISTORY_UPDATE)
+HOLD_THE_START = (METADATA.name, RUN_HISTORY_UPDATE.name)
 """Entities that hold a run's start time, in archives of the older tool too (run_records.md section 5)."""
-COME_WITH_THE_END = frozenset({METADATA, "rc_info_stop", HASHES})
-"""Entities that a run's end changes or brings, beside RunHistory2 (run_records.md section 2.3)."""
+CHANGED_BY_THE_END = COME_WITH_END | {HASHES}
+"""Entities that a run's end brings or changes (run_records.md section 2.3)."""
 
 _KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
 _OTHER = "not archivable"
@@ -209,7 +211,7 @@ def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
     """
     if not plan.started:
         return False
-    return _tells(plan.started, TELL_THE_START, held)
+    return _tells(plan.started, HOLD_THE_START, held)
 
 
 def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
@@ -219,11 +221,11 @@ def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
     """
     if not plan.update or not plan.stopped:
         return False
-    if any(one.name == RUN_HISTORY_UPDATE for one in held) or _tells(plan.stopped, (METADATA,), held):
+    if any(one.name == RUN_HISTORY_UPDATE.name for one in held) or _tells(plan.stopped, (METADATA.name,), held):
         return False
     meant = {(one.collection, one.name) for one in plan.entities}
     strange = any((one.collection, one.name) not in meant for one in held)
-    return not strange and all(one.name in COME_WITH_THE_END for one in changed(plan, held))
+    return not strange and all(one.name in CHANGED_BY_THE_END for one in changed(plan, held))
 
 
 def _tells(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:

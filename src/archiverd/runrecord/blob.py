@@ -16,23 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archiverd.core.errors import BlobCreationError
+from archiverd.runrecord.converters.registry import END_OF_BLOB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-_LAST: Final = (
-    "boot",
-    "known_boardreaders_list",
-    "setup",
-    "environment",
-    "metadata",
-    "settings",
-    "ranks",
-    "RunHistory",
-    "RunHistory2",
-)
-"""These come last, in this order; the others before them by lower-cased name."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _START: Final = re.compile(rb"Start of Record\nRun Number: ([0-9]{1,18})\nPacked on ([\x20-\x7e]{1,64})\n")
 _SEPARATOR: Final = re.compile(rb"\n#####\n([^\n]+\.fcl):\n#####\n")
@@ -100,9 +89,9 @@ def unpack(blob: bytes) -> UnpackedBlob:
 
 
 def _place(name: str) -> tuple[int, str, str]:
-    """Return what files are sorted by."""
+    """Return what files are sorted by: their place in ``END_OF_BLOB``, the others before these by lower-cased name."""
     stem = name.removesuffix(".fcl")
-    place = _LAST.index(stem) if stem in _LAST else -1
+    place = END_OF_BLOB.index(stem) if stem in END_OF_BLOB else -1
     return place, stem.lower(), stem
 
 

@@ -1,4 +1,4 @@
-"""metadata.txt: its grammar, its FHiCL, and what is generated from it (run_records.md 1.2 and 5)."""
+"""metadata.txt: its grammar, and the name of a run's configuration (run_records.md 1.2 and 5)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from archiverd.runrecord.entries import Entry, quoted, render, value
-from archiverd.runrecord.spelling import BLANKS, comment, distinct, encoded_key, key, lines_of, string, strings
+from archiverd.runrecord.entries import Entry, quoted, value
+from archiverd.runrecord.spelling import BLANKS, comment, encoded_key, key, lines_of, string, strings
 
 _CONFIG_NAME: Final = "Config name"
 _KNOWN_KEYS: Final = {
@@ -137,29 +137,6 @@ def _kept_apart(spelled: str, name: str) -> str:
     if not spelled.endswith(_READ_DOWNSTREAM):
         return spelled
     return f"{encoded_key(name[:-1])}_{ord(name[-1]):02X}"
-
-
-def to_fhicl(data: bytes) -> str:
-    """Return metadata.fcl (run_records.md section 5)."""
-    metadata = parse(data)
-    components = Entry("components", strings(metadata.components, guarded=True))
-    items = [components if item is None else item for item in metadata.items]
-    return render(items, unparsed=metadata.unparsed, guarded=True)
-
-
-def run_history(run: int, metadata: Metadata | None) -> str:
-    """Return RunHistory.fcl: the run number, and what metadata.txt, if there is one, says of the configuration."""
-    parts = [f"run_number: {run}"]
-    if metadata is not None:
-        parts.append(f"config_name: {quoted(metadata.configuration or '', guarded=True)}")
-        parts.append(f"components: {strings(metadata.components, guarded=True)}")
-    return "".join(f"{part}\n\n" for part in parts)
-
-
-def run_history_update(metadata: Metadata) -> str:
-    """Return RunHistory2.fcl: the start and stop times in file order, under their newer names (section 5)."""
-    names = distinct([f"DAQInterface_{line.which}_time" for line in metadata.times])
-    return "".join(f"{name}: {quoted(line.text)}\n" for name, line in zip(names, metadata.times, strict=True))
 
 
 def configuration_name(metadata: Metadata | None) -> str:

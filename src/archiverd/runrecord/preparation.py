@@ -12,34 +12,19 @@ from typing import TYPE_CHECKING, Final
 from archiverd import fhicl
 from archiverd.core.errors import FclPreperationError, FhiclError
 from archiverd.runrecord import metadata
-from archiverd.runrecord.converters import boardreaders, boot, environment, ranks, settings, setup
+from archiverd.runrecord.converters.environment import partition_of
+from archiverd.runrecord.converters.registry import GENERATED, NAMES, TEXT_CONVERTERS
 from archiverd.runrecord.record import LeftOut
 from archiverd.runrecord.respelling import respell
 from archiverd.runrecord.spelling import byte_text, encoded_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
+    from archiverd.runrecord.converter import GeneratedFile
     from archiverd.runrecord.record import RecordFile, RunRecord
 
-_CONVERTERS: Final[dict[str, Callable[[bytes], str]]] = {
-    "boot": boot.to_fhicl,
-    "config": boot.to_fhicl,
-    "environment": environment.to_fhicl,
-    "known_boardreaders_list": boardreaders.to_fhicl,
-    "metadata": metadata.to_fhicl,
-    "ranks": ranks.to_fhicl,
-    "rc_info_start": settings.rc_info_to_fhicl,
-    "rc_info_stop": settings.rc_info_to_fhicl,
-    "settings": settings.to_fhicl,
-    "setup": setup.to_fhicl,
-}
-RUN_HISTORY: Final = "RunHistory"
-RUN_HISTORY_UPDATE: Final = "RunHistory2"
-KNOWN: Final = frozenset(_CONVERTERS) | {RUN_HISTORY, RUN_HISTORY_UPDATE}
-"""Every name ``fhiclize_generate`` may hold."""
-
-_OURS: Final = frozenset({"schema", "hashes", "flags", RUN_HISTORY, RUN_HISTORY_UPDATE})
+_RESERVED: Final = frozenset({"schema", "hashes", "flags", *(made.name for made in GENERATED)})
 """Names artdaqDB or the importer gives; a process called so gets another (artdaqdb_format.md E.2 and E.3)."""
 _PLAIN_STEM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,+=@~ -]*")
 
@@ -124,7 +109,7 @@ def _cost(made: bytes) -> int:
 
 def unknown_converters(listed: Iterable[str]) -> tuple[str, ...]:
     """Return the names of ``fhiclize_generate`` that nothing stands for, as they were written."""
-    return tuple(name for name in listed if _bare(name) not in KNOWN)
+    return tuple(name for name in listed if _bare(name) not in NAMES)
 
 
 def prepare(record: RunRecord, listed: Sequence[str], cache: Cache | None = None) -> PreparedRun:
@@ -133,7 +118,38 @@ def prepare(record: RunRecord, listed: Sequence[str], cache: Cache | None = None
     ``listed`` is ``fhiclize_generate``: which text files are converted and which are generated. Never raises for what
     a file holds: see ``PreparedRun.rejected``.
     """
-    return _Preparation(record, frozenset(_bare(name) for name in listed), cache or Cache(0)).done()
+    cache = cache or Cache(0)
+    names = frozenset(_bare(name) for name in listed)
+    known = _metadata_of(record)
+    texts = [file for file in record.files if not file.name.endswith(".fcl")]
+    generated = [made for made in GENERATED if made.name in names]
+    made = [
+        *(_convert(file, names, cache) for file in texts),
+        *(_generate(one, record.run, known) for one in generated if not one.is_update),
+    ]
+    update = [_generate(one, record.run, known) for one in generated if one.is_update]
+    files = {file.name: file for file in made if isinstance(file, FclFile)}
+    rejected = [one for one in (*made, *update) if isinstance(one, Rejected)]
+    recorded = frozenset(file.name for file in record.files)
+    for file in record.files:  # after the text files, which keep their names
+        if file.name.endswith(".fcl"):
+            process = _take_process(file, files, recorded, cache)
+            if isinstance(process, Rejected):
+                rejected.append(process)
+            else:
+                files[process.name] = process
+    environment = record.data("environment.txt")
+    return PreparedRun(
+        run=record.run,
+        configuration=metadata.configuration_name(known),
+        files=tuple(files[name] for name in sorted(files)),
+        update=tuple(file for file in update if isinstance(file, FclFile)),
+        left_out=(*record.left_out, *(one for one in made if isinstance(one, LeftOut))),
+        rejected=tuple(rejected),
+        started=known.last("start") if known is not None else None,
+        stopped=known.last("stop") if known is not None else None,
+        partition=partition_of(environment) if environment is not None else None,
+    )
 
 
 def configuration_name(record: RunRecord) -> str:
@@ -152,113 +168,69 @@ def _metadata_of(record: RunRecord) -> metadata.Metadata | None:
     return None if data is None else metadata.parse(data)
 
 
-class _Preparation:
-    """The work of ``prepare`` on one record."""
-
-    def __init__(self, record: RunRecord, listed: frozenset[str], cache: Cache) -> None:
-        self._record = record
-        self._listed = listed
-        self._cache = cache
-        self._metadata = _metadata_of(record)
-        self._files: dict[str, FclFile] = {}
-        self._left_out = list(record.left_out)
-        self._rejected: list[Rejected] = []
-
-    def done(self) -> PreparedRun:
-        """Do the work: text files first, which keep their names, then the processes'."""
-        texts = [file for file in self._record.files if not file.name.endswith(".fcl")]
-        processes = [file for file in self._record.files if file.name.endswith(".fcl")]
-        for file in texts:
-            self._add_text(file)
-        if RUN_HISTORY in self._listed:
-            self._generate(RUN_HISTORY, metadata.run_history(self._record.run, self._metadata), self._files)
-        update: dict[str, FclFile] = {}
-        known = self._metadata
-        if RUN_HISTORY_UPDATE in self._listed and known is not None and known.last("stop") is not None:
-            self._generate(RUN_HISTORY_UPDATE, metadata.run_history_update(known), update)
-        for file in processes:
-            self._add_process(file)
-        environment_text = self._record.data("environment.txt")
-        return PreparedRun(
-            run=self._record.run,
-            configuration=metadata.configuration_name(known),
-            files=tuple(self._files[name] for name in sorted(self._files)),
-            update=tuple(update.values()),
-            left_out=tuple(self._left_out),
-            rejected=tuple(self._rejected),
-            started=known.last("start") if known is not None else None,
-            stopped=known.last("stop") if known is not None else None,
-            partition=environment.partition_of(environment_text) if environment_text is not None else None,
-        )
-
-    def _add_text(self, file: RecordFile) -> None:
-        """Convert a text file that is listed; leave out and name any other."""
-        stem = file.name.removesuffix(".txt")
-        convert = _CONVERTERS.get(stem) if file.name.endswith(".txt") else None
-        if convert is None:
-            self._left_out.append(LeftOut(file.name, "neither FHiCL nor a text file with a converter"))
-        elif stem not in self._listed:
-            self._left_out.append(LeftOut(file.name, f"{stem} is not listed in fhiclize_generate"))
-        else:
-            self._keep(f"{stem}.fcl", file, stem, convert)
-
-    def _keep(self, name: str, file: RecordFile, kind: str, convert: Callable[[bytes], str]) -> None:
-        """Convert ``file`` and keep it under ``name``, or reject it."""
-        try:
-            fcl = self._cache.get(kind, file.data, lambda: _converted(file, convert))
-        except FclPreperationError as error:
-            self._rejected.append(Rejected(file.name, error))
-        else:
-            self._files[name] = FclFile(name, fcl, file.name)
-
-    def _generate(self, stem: str, text: str, into: dict[str, FclFile]) -> None:
-        """Keep a text made from metadata.txt, checked."""
-        name = f"{stem}.fcl"
-        fcl = text.encode("latin-1")
-        try:
-            fhicl.check(fcl, name)
-        except FhiclError as error:
-            self._rejected.append(Rejected(name, error))
-        else:
-            into[name] = FclFile(name, fcl, "metadata.txt" if self._metadata is not None else "")
-
-    def _add_process(self, file: RecordFile) -> None:
-        """Keep a process's file as it is if artdaqDB gives it back so, else spelled anew; if neither, reject it.
-
-        It is kept under a name that is free.
-        """
-        data = file.data or b"\n"
-        notes = [] if file.data else ["is empty; artdaqDB takes no empty document, so one newline is stored"]
-        try:
-            anew = self._cache.get(".fcl", data, lambda: _spelled_anew(file.name, data))
-        except FclPreperationError as error:
-            self._rejected.append(Rejected(file.name, error))
-            return
-        if anew:
-            notes.append("is spelled anew, saying the same: artdaqDB cannot take it as it is written")
-        name = self._free_name(file.name)
-        if name != file.name:
-            notes.append(f"is archived as {name}")
-        self._files[name] = FclFile(name, anew or data, file.name, "; ".join(notes))
-
-    def _free_name(self, name: str) -> str:
-        """Return the name a process's file is archived under.
-
-        A stem that is no plain ASCII name is percent-encoded as keys are; one that is taken, by a converted text
-        file or by ``_OURS``, gets ``_process`` and, should that be taken too, a number.
-        """
-        stem = name.removesuffix(".fcl")
-        if not _PLAIN_STEM.fullmatch(stem):
-            stem = encoded_key(byte_text(stem))
-        others = {file.name for file in self._record.files}
-        candidate, number = stem, 0
-        while candidate in _OURS or f"{candidate}.fcl" in self._files or (number and f"{candidate}.fcl" in others):
-            number += 1
-            candidate = f"{stem}_process{number if number > 1 else ''}"
-        return f"{candidate}.fcl"
+def _convert(file: RecordFile, names: frozenset[str], cache: Cache) -> FclFile | Rejected | LeftOut:
+    """Convert a text file if it has a converter that ``names`` lists."""
+    stem = file.name.removesuffix(".txt")
+    converter = TEXT_CONVERTERS.get(stem) if file.name.endswith(".txt") else None
+    if converter is None:
+        return LeftOut(file.name, "neither FHiCL nor a text file with a converter")
+    if stem not in names:
+        return LeftOut(file.name, f"{stem} is not listed in fhiclize_generate")
+    try:
+        fcl = cache.get(stem, file.data, lambda: _checked_fcl(file, converter.to_fhicl))
+    except FclPreperationError as error:
+        return Rejected(file.name, error)
+    return FclFile(f"{stem}.fcl", fcl, file.name)
 
 
-def _converted(file: RecordFile, convert: Callable[[bytes], str]) -> bytes:
+def _generate(made: GeneratedFile, run: int, known: metadata.Metadata | None) -> FclFile | Rejected | None:
+    """Generate a file from metadata.txt; None if there is none to be made yet."""
+    text = made.generate(run, known)
+    if text is None:
+        return None
+    name, fcl = f"{made.name}.fcl", text.encode("latin-1")
+    try:
+        fhicl.check(fcl, name)
+    except FhiclError as error:
+        return Rejected(name, error)
+    return FclFile(name, fcl, "metadata.txt" if known is not None else "")
+
+
+def _take_process(
+    file: RecordFile, taken: Container[str], recorded: Container[str], cache: Cache
+) -> FclFile | Rejected:
+    """Take a process's file as it is if artdaqDB gives it back so, else respelled; reject it if neither works."""
+    data = file.data or b"\n"
+    notes = [] if file.data else ["is empty; artdaqDB takes no empty document, so one newline is stored"]
+    try:
+        respelled = cache.get(".fcl", data, lambda: _respell_if_needed(file.name, data))
+    except FclPreperationError as error:
+        return Rejected(file.name, error)
+    if respelled:
+        notes.append("is spelled anew, saying the same: artdaqDB cannot take it as it is written")
+    name = _free_name(file.name, taken, recorded)
+    if name != file.name:
+        notes.append(f"is archived as {name}")
+    return FclFile(name, respelled or data, file.name, "; ".join(notes))
+
+
+def _free_name(name: str, taken: Container[str], recorded: Container[str]) -> str:
+    """Return the name a process's file is archived under.
+
+    A stem that is no plain ASCII name is percent-encoded as keys are; one that is taken, by a converted text
+    file or by ``_RESERVED``, gets ``_process`` and, should the record have a file of that name too, a number.
+    """
+    stem = name.removesuffix(".fcl")
+    if not _PLAIN_STEM.fullmatch(stem):
+        stem = encoded_key(byte_text(stem))
+    candidate, number = stem, 0
+    while candidate in _RESERVED or f"{candidate}.fcl" in taken or (number and f"{candidate}.fcl" in recorded):
+        number += 1
+        candidate = f"{stem}_process{number if number > 1 else ''}"
+    return f"{candidate}.fcl"
+
+
+def _checked_fcl(file: RecordFile, convert: Callable[[bytes], str]) -> bytes:
     """Return ``file`` as checked FHiCL. Raise FclPreperationError naming it if what came out is none."""
     fcl = convert(file.data).encode("latin-1") or f"# {file.name} holds nothing\n".encode()
     try:
@@ -272,7 +244,7 @@ def _converted(file: RecordFile, convert: Callable[[bytes], str]) -> bytes:
     return fcl
 
 
-def _spelled_anew(name: str, data: bytes) -> bytes:
+def _respell_if_needed(name: str, data: bytes) -> bytes:
     """Return nothing if artdaqDB gives ``data`` back as it is, else another spelling of it.
 
     Raise FclPreperationError, naming the place where there is one, if there is none.
@@ -284,17 +256,17 @@ def _spelled_anew(name: str, data: bytes) -> bytes:
             remedy="run it through fhicl-dump: a key is given twice as different things, or a value is torn",
             context={"file": name},
         )
-        if _comes_back(name, data):
+        if _survives_storage(name, data):
             return b""
     except FhiclError as error:
         why = error
     anew = respell(data)
-    if anew is not None and anew != data and _comes_back(name, anew):
+    if anew is not None and anew != data and _survives_storage(name, anew):
         return anew
     raise why
 
 
-def _comes_back(name: str, data: bytes) -> bool:
+def _survives_storage(name: str, data: bytes) -> bool:
     """Tell whether artdaqDB, which stores values and writes them anew, gives back what ``data`` says (C.4, C.7)."""
     try:
         meant = fhicl.convert(data, name).data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from archiverd.runrecord.converter import TextConverter
 from archiverd.runrecord.entries import Entry, render, unquoted
 from archiverd.runrecord.spelling import BLANKS, identifier, lines_of, string
 
@@ -37,3 +38,6 @@ def _columns(words: list[str]) -> str:
     plain = [unquoted(word) for word in words]
     end = " ]" if any(before != after for before, after in zip(words, plain, strict=True)) else "]"
     return "[" + ", ".join(string(word) for word in plain) + end
+
+
+BOARDREADERS: Final = TextConverter(name="known_boardreaders_list", to_fhicl=to_fhicl, blob_place=2)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from archiverd.runrecord.converter import TextConverter
 from archiverd.runrecord.entries import Entry, is_number, render, split_remark, unquoted, value
 from archiverd.runrecord.spelling import BLANKS, comment, encoded_key, key, lines_of, string, strings
 
@@ -106,3 +107,7 @@ def _tables(blocks: list[_Block]) -> str:
         lines.append(f"{block.spelled()}{',' if number < len(blocks) else ''}{block.remark()}")
     end = "\n]" if blocks and blocks[-1].remarks else " ]"
     return "[ " + "\n  ".join(lines) + end if blocks else "[ ]"
+
+
+BOOT: Final = TextConverter(name="boot", to_fhicl=to_fhicl, blob_place=1)
+CONFIG: Final = TextConverter(name="config", to_fhicl=to_fhicl)

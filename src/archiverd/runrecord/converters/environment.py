@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from archiverd.runrecord.converter import TextConverter
 from archiverd.runrecord.entries import Entry, render
 from archiverd.runrecord.spelling import BLANKS, identifier, lines_of, string
 
@@ -34,3 +35,6 @@ def partition_of(data: bytes) -> int | None:
     """Return the partition number, which is written down in environment.txt only, or None."""
     match = _PARTITION.search(data)
     return int(match[1]) if match is not None else None
+
+
+ENVIRONMENT: Final = TextConverter(name="environment", to_fhicl=to_fhicl, blob_place=4)

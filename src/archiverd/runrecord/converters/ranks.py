@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from archiverd.runrecord.converter import TextConverter
 from archiverd.runrecord.entries import UNPARSED
 from archiverd.runrecord.spelling import BLANKS, distinct, identifier, lines_of, strings
 
@@ -49,3 +50,6 @@ def _row(line: str, columns: int) -> list[str] | None:
     if len(rest) < last + 1:
         return None
     return [*first[:2], *(word[::-1] for word in reversed(rest))]
+
+
+RANKS: Final = TextConverter(name="ranks", to_fhicl=to_fhicl, blob_place=7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from archiverd.runrecord.converter import TextConverter
 from archiverd.runrecord.entries import (
     Entry,
     elements,
@@ -119,3 +120,8 @@ def _element(text: str) -> str:
     if plain == text and _OTHER_NUMBER.fullmatch(plain):
         return plain
     return string(plain)
+
+
+SETTINGS: Final = TextConverter(name="settings", to_fhicl=to_fhicl, blob_place=6)
+RC_INFO_START: Final = TextConverter(name="rc_info_start", to_fhicl=rc_info_to_fhicl)
+RC_INFO_STOP: Final = TextConverter(name="rc_info_stop", to_fhicl=rc_info_to_fhicl, comes_with_end=True)
