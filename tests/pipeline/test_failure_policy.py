@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,11 +72,8 @@ async def test_what_is_the_backends_fault_is_not_counted(tmp_path: Path) -> None
     row = await row_in(State.UPLOADING, tmp_path)
     for retry, event in ((Retry.TRANSIENT, Event.PUT_BACK), (Retry.UNKNOWN, Event.UPLOAD_UNCLEAR)):
         move = FAILING.transition(row, UconDBError("away", retry=retry), counts=False)
-        assert (move.event, move.changes["due"], move.changes.get("attempts", row.attempts)) == (
-            event,
-            None,
-            row.attempts,
-        )
+        assert (move.event, move.changes["due"]) == (event, None)
+        assert move.changes.get("attempts", row.attempts) == row.attempts
 
 
 @pytest.mark.parametrize(
@@ -94,6 +92,12 @@ def test_every_exception_is_understood(error: Exception, retry: Retry) -> None:
     assert isinstance(known, ArchiverError)
     assert known.retry is retry
     assert retry is Retry.TRANSIENT or known.remedy or isinstance(error, ArtdaqDBError)
+
+
+def test_a_mistake_in_a_statement_of_the_journal_is_no_runs_failure() -> None:
+    """It would fail for every run alike: no run is quarantined for it, it ends the program."""
+    with pytest.raises(sqlite3.OperationalError, match="no such column"):
+        as_known_error(sqlite3.OperationalError("no such column: attemps"), 7, log.get())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What SQLite says of the journal, in an operator's words."""
+"""SQLite's errors: which are the file's or the machine's, in an operator's words, and which are mistakes of ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,31 @@ import errno
 import sqlite3
 
 from archiverd.core.errors import ArchiverError, Retry
+
+_OUTSIDE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_SCHEMA,
+    }
+)
+"""Primary result codes that the file, its disk, the machine or another process is to blame for."""
+
+
+def is_mistake(error: sqlite3.Error) -> bool:
+    """Tell whether ``error`` is a mistake in the program: no such column, a syntax error, a constraint, misuse."""
+    return _code(error) not in _OUTSIDE
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -26,7 +51,7 @@ def _code(error: sqlite3.Error) -> int | None:
 
 
 def journal_error(error: sqlite3.Error) -> ArchiverError:
-    """Say in an operator's words what is wrong with the journal."""
+    """Return ``error``, which is no mistake of ours, in an operator's words."""
     if _code(error) == sqlite3.SQLITE_FULL:
         text = f"OSError: [Errno {errno.ENOSPC}] No space left on device"
         remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"

@@ -14,7 +14,7 @@ from archiverd import log
 from archiverd.core.machine import IN_HAND, Effect, Event, Stage, State
 from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, takes_oldest
 from archiverd.journal import queries, transitions
-from archiverd.journal.errors import journal_error
+from archiverd.journal.errors import is_mistake, journal_error
 from archiverd.journal.integrity import open_sound
 from archiverd.journal.notified import NotificationMemory
 from archiverd.journal.rows import FirstPhaseRow, legible
@@ -78,6 +78,8 @@ class Journal:
         try:
             connection = open_sound(self._path)
         except sqlite3.Error as error:
+            if is_mistake(error):
+                raise
             raise journal_error(error) from error
         self._writer = Writer(connection, self._group_limit)
 

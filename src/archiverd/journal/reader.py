@@ -7,8 +7,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
-from archiverd.journal.errors import journal_error
-from archiverd.journal.schema import connect
+from archiverd.journal.errors import is_mistake, journal_error
+from archiverd.journal.schema import VERSION, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +47,28 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
     """Open the journal at ``path`` read-only; None if there is none yet, which a new installation may well ask about.
 
-    Raise ArchiverError when there is one and it cannot be read.
+    Raise ArchiverError when there is one and it cannot be read. A mistake in a query stays an sqlite3.Error, unless the
+    journal has another schema version than this program's.
     """
+    version = VERSION
     try:
-        if not is_there(path):
+        if not path.exists():
             yield None
             return
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
-            yield connection
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            yield connection if version else None
     except sqlite3.Error as error:
-        raise journal_error(error) from error
+        if not is_mistake(error):
+            raise journal_error(error) from error
+        if version != VERSION:
+            raise _other_version(version) from error
+        raise
+
+
+def _other_version(version: int) -> ArchiverError:
+    """Return the error for a journal that another version of the program keeps."""
+    return ArchiverError(
+        f"The journal has schema version {version}; this archiverd reads version {VERSION}",
+        remedy="restart the daemon, so that it and this command are of one version",
+    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
 from archiverd.detached import run_detached
-from archiverd.journal.errors import is_damage, journal_error
+from archiverd.journal.errors import is_mistake, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +53,9 @@ class Writer:
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` inside a transaction and return its result once the commit is durable.
 
-        Whatever ``work`` raises is raised here, its own changes undone. Raise ArchiverError (transient) when the
-        journal cannot be written, e.g. on a full disk: then nothing of it happened.
+        Whatever ``work`` raises is raised here, its own changes undone; so is sqlite3.Error for a mistake in a
+        statement. Raise ArchiverError (transient) when the journal cannot be written, e.g. on a full disk: then
+        nothing of it happened.
         """
         return await self._submit(work, writes=True)
 
@@ -110,7 +111,7 @@ class Writer:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            failure = journal_error(error)
+            failure = error if is_mistake(error) else journal_error(error)
             answers = [(job, None, failure) for job in group]
         for job, result, problem in answers:
             # The loop may be gone when the process is being torn down: then nobody waits for the answer.
@@ -121,12 +122,12 @@ class Writer:
         """Run one job; a mistake in it undoes its own changes only."""
         if not job.writes:
             try:
-                return job.work(self._connection), None
+                return _without_cursor(job.work(self._connection)), None
             except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
                 return None, journal_error(error) if _is_the_files(error) else error
         self._connection.execute("SAVEPOINT job")
         try:
-            result = job.work(self._connection)
+            result = _without_cursor(job.work(self._connection))
         except Exception as error:
             if _is_the_files(error):
                 raise
@@ -149,4 +150,12 @@ def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | 
 
 def _is_the_files(error: Exception) -> TypeGuard[sqlite3.Error]:
     """Tell whether ``error`` is not of one job but of the file or its disk, and so of every job in the group."""
-    return isinstance(error, sqlite3.OperationalError) or (isinstance(error, sqlite3.Error) and is_damage(error))
+    return isinstance(error, sqlite3.Error) and not is_mistake(error)
+
+
+def _without_cursor(result: T) -> T | None:
+    """Return the result of a job, None for a cursor.
+
+    One that is discarded in another thread resets its statement there, which the next job may be executing.
+    """
+    return None if isinstance(result, sqlite3.Cursor) else result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,12 @@ class FailurePolicy:
 
 
 def as_known_error(error: Exception, run: int, logger: log.Log) -> ArchiverError:
-    """Return ``error`` as one an operator can read; what nobody foresaw is logged with its traceback."""
+    """Return ``error`` as one an operator can read; what nobody foresaw is logged with its traceback.
+
+    Raise sqlite3.Error as it is: a mistake in the journal's statements is no run's failure and ends the program.
+    """
+    if isinstance(error, sqlite3.Error):
+        raise error
     if isinstance(error, ArchiverError):
         return error
     if isinstance(error, OSError):
