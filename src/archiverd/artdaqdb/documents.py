@@ -45,6 +45,14 @@ def timestamp(when: datetime) -> str:
     return f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03d}{when:%z}"
 
 
+def oid_of(digits: bytes) -> str:
+    """Return twelve bytes as an object id: the first 24 hexadecimal digits of a UUID of version 4 (A.3)."""
+    oid = bytearray(digits)
+    oid[6] = 0x40 | oid[6] & 0x0F
+    oid[8] = 0x80 | oid[8] & 0x3F
+    return oid.hex()
+
+
 def text(value: str) -> str:
     """Return ``value`` as a JSON string of the library's dialect: only seven characters are escaped (A.7)."""
     return '"' + _ESCAPED.sub(lambda match: _ESCAPES[match.group()], value) + '"'

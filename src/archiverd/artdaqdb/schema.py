@@ -12,15 +12,13 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from archiverd import fhicl
+from archiverd.artdaqdb.rules import SCHEMA_FILE
 from archiverd.core.errors import FclPreperationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-FILE = "schema.fcl"
-COLLECTION, ENTITY = "SystemLayout", "schema"
-"""Where a schema's own text is archived with every run; "is archived" is decided on this collection (E.2)."""
 SECTIONS = ("run_history", "system_layout")
 """The rules that run records go by, in this order (E.1)."""
 
@@ -96,14 +94,14 @@ def load_schema(directory: Path | None) -> Schema:
     Raise FclPreperationError in the runbook's words if it is not there, and naming file and rule if it is wrong.
     """
     if directory is None:
-        text = resources.files(__package__ or "").joinpath(FILE).read_bytes()
-        return parse_schema(text, FILE)
+        text = resources.files(__package__ or "").joinpath(SCHEMA_FILE).read_bytes()
+        return parse_schema(text, SCHEMA_FILE)
     if not directory.is_dir():
         raise FclPreperationError(
             f"FCL confdir '{directory}' is not a directory",
             remedy="set artdaq_db.fcl_conf_dir to the directory of schema.fcl, or leave it out to use the shipped one",
         )
-    path = directory / FILE
+    path = directory / SCHEMA_FILE
     try:
         return parse_schema(path.read_bytes(), str(path))
     except FileNotFoundError:

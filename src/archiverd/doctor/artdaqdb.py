@@ -8,14 +8,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.backends import chosen, make_artdaqdb
-from archiverd.artdaqdb.filesystem.index import CONFIGURATION, Index
+from archiverd.artdaqdb.filesystem.index import INDEX, Index
 from archiverd.artdaqdb.filesystem.lock import LOCK
 from archiverd.artdaqdb.filesystem.redo import Redo
 from archiverd.artdaqdb.filesystem.repair import INTENT
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
-from archiverd.artdaqdb.filesystem.tree import INDEX, refuse_lost
-from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
-from archiverd.artdaqdb.schema import FILE, load_schema
+from archiverd.artdaqdb.filesystem.tree import refuse_lost
+from archiverd.artdaqdb.rules import CONFIGURATION, SCHEMA_FILE, SYSTEM_LAYOUT, SYSTEM_METADATA
+from archiverd.artdaqdb.schema import load_schema
 from archiverd.config.paths import lock_path
 from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from archiverd.config import ArtdaqDb, Settings
 
-SCHEMA, URI = "schema.fcl", "artdaqDB URI"
+URI = "artdaqDB URI"
 DIRECTORY, INDEXES, GROUP = "artdaqDB directory", "artdaqDB indexes", "artdaqDB group access"
 WRITER = "artdaqDB writer"
 SERVER, LOGIN = "artdaqDB server", "artdaqDB login"
@@ -46,7 +46,7 @@ LARGEST_INDEX = 64_000_000
 def examinations(settings: Settings) -> list[Examination]:
     """Return what there is to look at."""
     database, backend = settings.artdaq_db, chosen(settings.artdaq_db)
-    found = [Examination((SCHEMA,), lambda: _schema(database)), _database(database, backend)]
+    found = [Examination((SCHEMA_FILE,), lambda: _schema(database)), _database(database, backend)]
     if database.database_uri.startswith(SCHEME) and backend != "tools":
         found.append(Examination((WRITER,), lambda: _writer(settings)))
     if backend == "conftoolp":
@@ -90,8 +90,8 @@ async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
 async def _schema(database: ArtdaqDb) -> AsyncGenerator[Finding]:
     """Is schema.fcl there, and understood?"""
     schema = await run_detached(lambda: load_schema(database.fcl_conf_dir))
-    where = "the one shipped with archiverd" if database.fcl_conf_dir is None else database.fcl_conf_dir / FILE
-    yield ok(SCHEMA, f"{where}: {len(schema.rules)} rules")
+    where = "the one shipped with archiverd" if database.fcl_conf_dir is None else database.fcl_conf_dir / SCHEMA_FILE
+    yield ok(SCHEMA_FILE, f"{where}: {len(schema.rules)} rules")
 
 
 def _directory(root: Path) -> Finding:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import fhicl, log
-from archiverd.artdaqdb import schema as schemas
 from archiverd.artdaqdb.port import Entity
+from archiverd.artdaqdb.rules import RUN_HISTORY, SCHEMA_ENTITY, SYSTEM_LAYOUT
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.core.machine import State
 from archiverd.detached import run_detached
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
+    from archiverd.artdaqdb.schema import Schema
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
 
 _log = log.get("Import")
 
 HASHES = "hashes"
-RUN_HISTORY = "RunHistory"
 HOLD_THE_START = (METADATA.name, RUN_HISTORY_UPDATE.name)
 """Entities that hold a run's start time, in archives of the older tool too (run_records.md section 5)."""
 CHANGED_BY_THE_END = COME_WITH_END | {HASHES}
@@ -74,7 +74,7 @@ class Importer:
     journal: Journal
     artdaqdb: ArtdaqDB
     failing: FailurePolicy
-    schema: schemas.Schema
+    schema: Schema
     records: Path
     converted: tuple[str, ...]
     unmatched: Literal["archive", "report", "fail"]
@@ -170,7 +170,7 @@ class Importer:
         log.failure(_log, known, row.run)
 
 
-def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
+def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
     """Decide which file becomes which entity of which collection, and account for every file (I7).
 
     Raise FclPreperationError if ``unmatched`` is ``fail`` and a file has no place in artdaqDB.
@@ -193,7 +193,7 @@ def plan_import(prepared: PreparedRun, schema: schemas.Schema, unmatched: Litera
         fates.append(FileFate(file.source or GENERATED, place.entity, file.note))
     fates.extend(_without_rule(texts[name], unmatched, entities) for name in without_rule)
     hashes = hashes_fcl([(entity.name, entity.fcl) for entity in entities])
-    schema_entity = Entity(schemas.COLLECTION, schemas.ENTITY, schema.text)
+    schema_entity = Entity(SYSTEM_LAYOUT, SCHEMA_ENTITY, schema.text)
     return Plan(
         configuration=prepared.configuration,
         entities=(*entities, Entity(RUN_HISTORY, HASHES, hashes), schema_entity),
@@ -240,7 +240,7 @@ def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
     return tuple(
         one
         for one in plan.entities
-        if one.name != schemas.ENTITY and found.get((one.collection, one.name)) != _as_exported(one.fcl, one.name)
+        if one.name != SCHEMA_ENTITY and found.get((one.collection, one.name)) != _as_exported(one.fcl, one.name)
     )
 
 

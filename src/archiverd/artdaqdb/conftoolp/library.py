@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from archiverd import fhicl
 from archiverd.artdaqdb.conftoolp.errors import NOTHING_THERE, refused, wrong_answer
+from archiverd.artdaqdb.rules import CONFIGURATION, ENTITY, RUN, VERSION
 from archiverd.core.errors import FhiclError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.conftoolp.pool import Pool
     from archiverd.artdaqdb.port import Entity
-
-    Key = tuple[str, str]
-    """Collection and entity name."""
+    from archiverd.artdaqdb.rules import Key
 
 T = TypeVar("T")
 
@@ -44,27 +43,27 @@ class Library:
 
         The library orders by whole seconds.
         """
-        filters = {"configurations.name": name}
+        filters = {CONFIGURATION: name}
         request = {"operation": "findconfigs", "dataformat": "gui", "filter": filters}
         return await self._ask("find_configurations", request, _names)
 
     async def versions(self, collection: str, configuration: str | None = None) -> set[str]:
         """Return the versions in a collection, of one configuration or of all."""
-        filters = {"entities.name": "*"} if configuration is None else {"configurations.name": configuration}
+        filters = {ENTITY: "*"} if configuration is None else {CONFIGURATION: configuration}
         request = {"operation": "findversions", "dataformat": "gui", "collection": collection, "filter": filters}
         return set(await self._ask("find_versions", request, _names))
 
     async def composition(self, configuration: str) -> set[Key]:
         """Return collection and name of every entity that a configuration has in any of its versions."""
-        filters = {"configurations.name": configuration}
+        filters = {CONFIGURATION: configuration}
         request = {"operation": "buildfilter", "dataformat": "gui", "filter": filters}
         found = await self._ask("configuration_composition", request, _items)
         queries = [item["query"] for item in found]
-        strangers = [query for query in queries if query["filter"]["configurations.name"] != configuration]
+        strangers = [query for query in queries if query["filter"][CONFIGURATION] != configuration]
         if strangers:
-            what = f"asked for {configuration}, it tells of {strangers[0]['filter']['configurations.name']}"
+            what = f"asked for {configuration}, it tells of {strangers[0]['filter'][CONFIGURATION]}"
             raise wrong_answer("configuration_composition", what, None)
-        return {(str(query["collection"]), str(query["filter"]["entities.name"])) for query in queries}
+        return {(str(query["collection"]), str(query["filter"][ENTITY])) for query in queries}
 
     async def load(self, key: Key, configuration: str, version: str | None, run: int) -> fhicl.Document | None:
         """Return an entity's document in one version, None if that version has no such entity.
@@ -73,9 +72,9 @@ class Library:
         ``v10``.
         """
         collection, name = key
-        filters = {"configurations.name": configuration, "entities.name": name}
+        filters = {CONFIGURATION: configuration, ENTITY: name}
         if version is not None:
-            filters["version"] = version
+            filters[VERSION] = version
         request = {"operation": "load", "dataformat": "db", "collection": collection, "filter": filters}
         answer = await self._pool.ask("read_document", _written(request))
         if not answer.success:
@@ -101,10 +100,10 @@ class Library:
     async def store(self, entity: Entity, configuration: str, version: str, run: int) -> None:
         """Store an entity's FHiCL, which must be known to be FHiCL; a second time makes a second document."""
         filters = {
-            "configurations.name": configuration,
-            "version": version,
-            "entities.name": entity.name,
-            "runs.name": str(run),
+            CONFIGURATION: configuration,
+            VERSION: version,
+            ENTITY: entity.name,
+            RUN: str(run),
         }
         request = {"operation": "store", "dataformat": "fhicl", "collection": entity.collection, "filter": filters}
         answer = await self._pool.call("write_document", _written(request), entity.fcl)

@@ -28,13 +28,17 @@ from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import (
+    LAST_UPDATE_IN_ORDER,
     SYSTEM_LAYOUT,
-    already,
     archived,
     checked,
-    difference,
+    decide_insert,
+    decide_update,
+    demand_archived,
+    has_other_name,
+    layout_last,
     no_run_to_export,
-    no_run_to_update,
+    not_as_stored,
     run_of,
     update_number,
 )
@@ -46,8 +50,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from archiverd.artdaqdb.conftoolp.library import Key
     from archiverd.artdaqdb.port import ArchivedRun, Entity
+    from archiverd.artdaqdb.rules import Key
     from archiverd.fhicl import Document
 
 T = TypeVar("T")
@@ -56,8 +60,6 @@ CLOSE_SECONDS = 10.0
 """So long closing waits for calls of the library that were begun; then their children are killed."""
 LEAST_MEMORY = 1 << 30
 """Bytes a child may have on whatever machine."""
-LAST_UPDATE_IN_ORDER = 9
-"""The library orders versions as texts: it takes ``v9`` for newer than ``v10``."""
 _TURNS = 64
 """Of two runs with the same remainder only one is stored or read at a time."""
 
@@ -196,25 +198,18 @@ class ConftoolpDB:
 
     async def _insert(self, run: int, full: str, entities: Sequence[Entity]) -> bool:
         found = await self._find(run)
-        if found is not None and found.configuration != full:
-            raise already(found.configuration, run, f"this record's configuration is {full.partition('/')[2]}")
-        composition = await self._library.composition(full)
+        composition = set() if has_other_name(found, full) else await self._library.composition(full)
         held = await self._held(composition, full, full, run)
         unread = sorted(composition - held.keys())
         if unread and found is None:  # no update explains it, and stored again it would be there twice
             raise wrong_answer("read_document", f"{full} has an entity {unread[0][1]}, but it gives another", run)
-        if why := await asyncio.to_thread(difference, held, entities):
-            raise already(full, run, why)
-        missing = [one for one in entities if (one.collection, one.name) not in held]
-        if missing and found is not None:
-            raise already(full, run, f"it lacks what this record holds: {missing[0].name}")
+        decision = await asyncio.to_thread(decide_insert, found, full, held, entities)
+        missing = decision.to_store(run)
         await self._store(missing, full, full, run)
         return bool(missing)
 
     async def _update(self, run: int, full: str, entities: Sequence[Entity]) -> str:
-        found = await self._find(run)
-        if found is None or found.configuration != full:
-            raise no_run_to_update(full, run)
+        demand_archived(await self._find(run), full, run)
         composition = await self._library.composition(full)
         collections = {SYSTEM_LAYOUT, *(collection for collection, _ in composition)}
         versions = {one: await self._library.versions(one, full) for one in sorted(collections)}
@@ -222,14 +217,10 @@ class ConftoolpDB:
         number = max(numbers, default=0)
         newest = numbers.get(number, full)
         held = await self._held(composition, full, newest, run) if number else {}
-        missing = [one for one in entities if (one.collection, one.name) not in held]
-        same = number > 0 and not await asyncio.to_thread(difference, held, entities)
-        if same and (not missing or newest not in versions[SYSTEM_LAYOUT]):
-            await self._store(missing, full, newest, run)
-            return newest
-        version = f"{full}v{number + 1}"
-        await self._store(entities, full, version, run)
-        return version
+        whole = newest in versions[SYSTEM_LAYOUT]
+        decision = await asyncio.to_thread(decide_update, full, number, newest, held, entities, whole=whole)
+        await self._store(decision.missing, full, decision.version, run)
+        return decision.version
 
     async def _export(self, run: int) -> Sequence[ExportedEntity]:
         found = await self._find(run)
@@ -276,15 +267,12 @@ class ConftoolpDB:
 
     async def _store_all(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
         """Store entities, those of SystemLayout after all others were read back."""
-        for last in (False, True):
-            some = [one for one in entities if (one.collection == SYSTEM_LAYOUT) is last]
+        for some in layout_last(entities):
             for one in some:
                 await self._library.store(one, configuration, version, run)
             keys = {(one.collection, one.name) for one in some}
             held = await self._held(keys, configuration, version, run)
-            lost = sorted(name for _, name in keys - held.keys())
-            why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, held, some)
-            if why:
+            if why := await asyncio.to_thread(not_as_stored, held, some):
                 raise not_kept(version, why, run, [one.name for one in some])
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archiverd import fhicl
-from archiverd.artdaqdb.filesystem.index import Index, Names
+from archiverd.artdaqdb.filesystem.index import INDEX, Index, Names
 from archiverd.artdaqdb.filesystem.redo import Redo
-from archiverd.artdaqdb.filesystem.tree import INDEX, is_document
+from archiverd.artdaqdb.filesystem.tree import is_document
 from archiverd.artdaqdb.rules import SYSTEM_METADATA
 from archiverd.core.errors import ArtdaqDBError, FhiclError
 

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd.artdaqdb.documents import text
 from archiverd.artdaqdb.filesystem import object_ids
+from archiverd.artdaqdb.rules import ALIAS, ASSIGNED, CONFIGURATION, ENTITY, RUN, VERSION
 from archiverd.core.errors import ArtdaqDBError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-OUID, VERSION, CONFIGURATION = "ouid", "version", "configurations.name"
-ENTITY, ALIAS, RUN, ASSIGNED = "entities.name", "aliases.active.name", "runs.name", "configurations.assigned"
+INDEX = "index.json"
+"""The name of a collection's index."""
+OUID = "ouid"
+"""The section of all object ids; the others are called as the fields of documents."""
 SECTIONS = (VERSION, CONFIGURATION, ENTITY, ALIAS, RUN)
 """The sections that map a name to object ids, in the file's order."""
 

@@ -12,6 +12,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from archiverd.artdaqdb.documents import oid_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -22,10 +24,7 @@ SIZE = 12
 
 def make_oid() -> str:
     """Return a fresh object id: the first 24 hexadecimal digits of a random UUID (A.3)."""
-    digits = bytearray(os.urandom(12))
-    digits[6] = 0x40 | digits[6] & 0x0F
-    digits[8] = 0x80 | digits[8] & 0x3F
-    return digits.hex()
+    return oid_of(os.urandom(SIZE))
 
 
 def pack(oids: Iterable[str]) -> bytes:

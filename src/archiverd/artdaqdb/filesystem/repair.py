@@ -16,12 +16,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.check import collections_in, documents_in, names_of, rebuild_index
-from archiverd.artdaqdb.filesystem.index import VERSION, Index, lost
+from archiverd.artdaqdb.filesystem.index import INDEX, Index, lost
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.redo import Redo
-from archiverd.artdaqdb.filesystem.tree import INDEX, Tree
-from archiverd.artdaqdb.rules import SYSTEM_METADATA
+from archiverd.artdaqdb.filesystem.tree import Tree
+from archiverd.artdaqdb.rules import SYSTEM_METADATA, VERSION
 from archiverd.core.errors import ArtdaqDBError
 
 if TYPE_CHECKING:

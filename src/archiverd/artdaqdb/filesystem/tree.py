@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.documents import DocumentPlace, stored, system_metadata, timestamp
-from archiverd.artdaqdb.filesystem.index import Index, Names, lost
+from archiverd.artdaqdb.filesystem.index import INDEX, Index, Names, lost
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.port import Entity
     from archiverd.disk import Disk
-
-INDEX = "index.json"
 
 WRITERS = 4
 """So many documents are converted, written and synced at a time; syncs of one moment share the disk's effort."""

@@ -9,8 +9,19 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from archiverd import fhicl
+from archiverd.artdaqdb.documents import oid_of
 from archiverd.artdaqdb.mongo.documents import to_json
-from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA, archived, run_of, update_number
+from archiverd.artdaqdb.rules import (
+    ASSIGNED,
+    CONFIGURATION,
+    SYSTEM_LAYOUT,
+    SYSTEM_METADATA,
+    VERSION,
+    archived,
+    misplaced,
+    run_of,
+    update_number,
+)
 from archiverd.core.errors import ArtdaqDBError, FhiclError
 
 if TYPE_CHECKING:
@@ -19,9 +30,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.mongo.connection import Connection
     from archiverd.artdaqdb.port import ArchivedRun
 
-VERSION, CONFIGURATION = "version", "configurations.name"
-"""What documents are looked for by; each has an index where we may make one."""
-_FIELDS = (VERSION, CONFIGURATION, "configurations.assigned")
+_FIELDS = (VERSION, CONFIGURATION, ASSIGNED)
 _PURPOSE = "Failed to get configurations"
 
 
@@ -93,10 +102,7 @@ def object_id(*names: str) -> str:
     It depends on the names alone: storing a document again after an interruption, or from two places at once, gives
     no second one, for a server takes each ``_id`` of a collection once.
     """
-    digits = bytearray(hashlib.sha256("\0".join(names).encode()).digest()[:12])
-    digits[6] = 0x40 | digits[6] & 0x0F
-    digits[8] = 0x80 | digits[8] & 0x3F
-    return digits.hex()
+    return oid_of(hashlib.sha256("\0".join(names).encode()).digest()[:12])
 
 
 def _of_run(run: int) -> dict[str, object]:
@@ -131,12 +137,8 @@ def _document(document: bytes, collection: str, configuration: str, run: int) ->
         read = fhicl.read_document(to_json(document), f"a document of {collection}")
     except (FhiclError, ValueError) as error:
         raise _wrong("?", collection, run, f"is damaged: {error}") from error
-    if configuration not in read.configurations:
-        raise _wrong(read.oid, collection, run, f"is not of configuration {configuration}")
-    if len(read.entities) != 1 or read.collection not in ("", collection):
-        raise _wrong(read.oid, collection, run, f"is not one entity of collection {collection}")
-    if read.runs and str(run) not in read.runs:
-        raise _wrong(read.oid, collection, run, f"is not of run {run}")
+    if what := misplaced(read, collection, configuration, run):
+        raise _wrong(read.oid, collection, run, what)
     return dataclasses.replace(read, collection=collection)  # older documents do not say where they are
 
 

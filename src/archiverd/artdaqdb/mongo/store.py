@@ -16,29 +16,33 @@ from archiverd import log
 from archiverd.artdaqdb.documents import DocumentPlace, stored, system_metadata, timestamp
 from archiverd.artdaqdb.mongo.connection import Connection
 from archiverd.artdaqdb.mongo.documents import to_bson
-from archiverd.artdaqdb.mongo.runs import CONFIGURATION, VERSION, MongoRuns, object_id
+from archiverd.artdaqdb.mongo.runs import MongoRuns, object_id
 from archiverd.artdaqdb.mongo.uri import parse_uri
-from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.artdaqdb.rules import (
+    CONFIGURATION,
+    RUN_HISTORY,
     SYSTEM_LAYOUT,
     SYSTEM_METADATA,
-    already,
+    VERSION,
     checked,
-    difference,
+    decide_insert,
+    decide_update,
+    demand_archived,
+    has_other_name,
+    layout_last,
+    newest_entities,
     no_run_to_export,
-    no_run_to_update,
-    update_number,
+    not_as_stored,
 )
 from archiverd.core.errors import ArtdaqDBError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from archiverd.artdaqdb.port import ArchivedRun, Entity
+    from archiverd.artdaqdb.port import ArchivedRun, Entity, ExportedEntity
+    from archiverd.artdaqdb.rules import Key
 
 _log = log.get("Import")
-
-RUN_HISTORY = "RunHistory"
 
 
 class MongoDB:
@@ -107,55 +111,32 @@ class MongoDB:
         """
         full = checked(run, configuration, entities)
         found = await self._runs.find(run)
-        if found is not None and found.configuration != full:
-            raise already(found.configuration, run, f"this record's configuration is {configuration}")
-        held = await self._held(full, full, run)
-        why = await asyncio.to_thread(difference, held, entities)
-        if why:
-            raise already(full, run, why)
-        missing = [one for one in entities if (one.collection, one.name) not in held]
-        if missing and found is not None:
-            raise already(full, run, f"it lacks what this record holds: {missing[0].name}")
-        return await self._store(missing, full, full, run)
+        held = {} if has_other_name(found, full) else await self._held(full, full, run)
+        decision = await asyncio.to_thread(decide_insert, found, full, held, entities)
+        return await self._store(decision.to_store(run), full, full, run)
 
     async def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:
         """See ``ArtdaqDB.update``. An update that was left half-written is completed if it was this one."""
         full = checked(run, configuration, entities)
-        found = await self._runs.find(run)
-        if found is None or found.configuration != full:
-            raise no_run_to_update(full, run)
+        demand_archived(await self._runs.find(run), full, run)
         number, newest, published = await self._runs.newest(run, full)
         held = await self._held(full, newest, run) if number else {}
-        same = number > 0 and not await asyncio.to_thread(difference, held, entities)
-        missing = [one for one in entities if (one.collection, one.name) not in held]
-        if same and not missing:
-            return newest
-        if same and not published:
-            await self._store(missing, full, newest, run)
-            return newest
-        version = f"{full}v{number + 1}"
-        await self._store(entities, full, version, run)
-        return version
+        decision = await asyncio.to_thread(decide_update, full, number, newest, held, entities, whole=published)
+        await self._store(decision.missing, full, decision.version, run)
+        return decision.version
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
         """See ``ArtdaqDB.export``. Of several documents of one version that with the smallest id is taken."""
         found = await self._runs.find(run)
         if found is None:
             raise no_run_to_export(run)
-        newest: dict[tuple[str, str], tuple[int, ExportedEntity]] = {}
-        for document in await self._runs.documents(found.configuration, run):
-            number = update_number(document.version, (found.configuration,))
-            one = ExportedEntity(document.collection, document.entities[0], document.version, document.fcl)
-            key = (one.collection, one.name)
-            if key not in newest or number > newest[key][0]:
-                newest[key] = (number, one)
-        return [newest[key][1] for key in sorted(newest)]
+        return newest_entities(await self._runs.documents(found.configuration, run), found.configuration)
 
     async def _held(
         self, configuration: str, version: str, run: int, collections: Collection[str] | None = None
-    ) -> dict[tuple[str, str], bytes]:
+    ) -> dict[Key, bytes]:
         """Return the exported FHiCL of what a version holds, by collection and entity."""
-        held: dict[tuple[str, str], bytes] = {}
+        held: dict[Key, bytes] = {}
         for one in await self._runs.documents(configuration, run, collections):
             if one.version == version:
                 held.setdefault((one.collection, one.entities[0]), one.fcl)
@@ -169,8 +150,7 @@ class MongoDB:
         stored = 0
         stamp = timestamp(self._clock())
         documents = await asyncio.to_thread(_encoded, entities, configuration, version, run, stamp)
-        for last in (False, True):
-            some = [one for one in entities if (one.collection == SYSTEM_LAYOUT) is last]
+        for some in layout_last(entities):
             if not some:
                 continue
             stored = 0
@@ -187,11 +167,7 @@ class MongoDB:
     ) -> None:
         """Raise ArtdaqDBError unless a version holds these entities as they were meant."""
         held = await self._held(configuration, version, run, collections)
-        mine = {(one.collection, one.name): held.get((one.collection, one.name)) for one in entities}
-        lost = [name for (_, name), fcl in mine.items() if fcl is None]
-        there = {key: fcl for key, fcl in mine.items() if fcl is not None}
-        why = f"it lacks {lost[0]}" if lost else await asyncio.to_thread(difference, there, entities)
-        if why:
+        if why := await asyncio.to_thread(not_as_stored, held, entities):
             raise ArtdaqDBError(
                 f"What artdaqDB holds of {version} is not what was stored: {why}",
                 remedy="another program stores this run too, or the server alters documents (MongoDB does not); "

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from archiverd.artdaqdb.filesystem.index import CONFIGURATION, VERSION, Index
-from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, archived, run_of
+from archiverd.artdaqdb.filesystem.index import INDEX, Index
+from archiverd.artdaqdb.filesystem.runs import archived_runs
+from archiverd.artdaqdb.rules import SYSTEM_LAYOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ class IndexListing:
     def __init__(self, host: Host, database: Path) -> None:
         """Name the directory of a FileSystemDB as ``host`` knows it."""
         self._host = host
-        self._path = database / SYSTEM_LAYOUT / "index.json"
+        self._path = database / SYSTEM_LAYOUT / INDEX
 
     async def open(self) -> None:
         """See ``ArtdaqDB.open``: read it once, so that what hinders is told now."""
@@ -63,8 +64,4 @@ class IndexListing:
 
 def _runs(text: bytes, path: str) -> dict[int, ArchivedRun]:
     """Return the archived runs by an index. Raise ArtdaqDBError if it is damaged."""
-    index = Index.parse(text, path)
-    assigned = {one: index.last_assigned(one) for one in index.keys(CONFIGURATION)}
-    runs = sorted({run for version in index.keys(VERSION) if (run := run_of(version)) is not None})
-    found = (archived(run, index.versions_of(run), assigned) for run in runs)
-    return {one.run: one for one in found if one is not None}
+    return archived_runs(Index.parse(text, path))

@@ -19,7 +19,20 @@ from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
 from archiverd.artdaqdb.filesystem.repair import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.port import ExportedEntity
-from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, already, checked, difference, no_run_to_export, no_run_to_update
+from archiverd.artdaqdb.rules import (
+    LAST_UPDATE_IN_ORDER,
+    RUN_HISTORY,
+    SCHEMA_ENTITY,
+    SCHEMA_FILE,
+    SYSTEM_LAYOUT,
+    checked,
+    decide_insert,
+    demand_archived,
+    has_other_name,
+    layout_last,
+    missing_from,
+    no_run_to_export,
+)
 from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, ProgramResult
 from archiverd.artdaqdb.tools.listing import IndexListing, Listing
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
@@ -30,19 +43,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArchivedRun, Entity
+    from archiverd.artdaqdb.rules import Key
 
-    Key = tuple[str, str]
-    """Collection and entity name."""
-
-RUN_HISTORY = "RunHistory"
-SCHEMA = "schema"
-SCHEMA_FILE = "schema.fcl"
-"""bulkloader stores any file with this in its path as the schema."""
 LONGEST_NAME = 250
 """Bytes of an entity name that fit into a file name, with its ending."""
 MONGODB_THREADS = 4
-LAST_UPDATE_IN_ORDER = 9
-"""Versions are ordered as texts by the library: it takes ``v9`` for newer than ``v10``."""
 
 
 class Host(Protocol):
@@ -127,16 +132,9 @@ class ToolsDB:
         await asyncio.to_thread(_exported, entities)
         async with self._ready():
             found = await self._listing.find(run)
-            if found is not None and found.configuration != full:
-                raise already(found.configuration, run, f"this record's configuration is {configuration}")
-            held = await self._held(run, configuration)
-            meant = {(entity.collection, entity.name) for entity in entities}
-            compared = held if found is None else {key: fcl for key, fcl in held.items() if key in meant}
-            if why := await asyncio.to_thread(difference, compared, entities):
-                raise already(full, run, why)
-            missing = [entity for entity in entities if (entity.collection, entity.name) not in held]
-            if missing and found is not None:
-                raise already(full, run, f"it lacks what this record holds: {missing[0].name}")
+            held = {} if has_other_name(found, full) else await self._held(run, configuration)
+            decision = await asyncio.to_thread(decide_insert, found, full, held, entities, updates=True)
+            missing = decision.to_store(run)
             await self._add(run, configuration, missing)
         return bool(missing)
 
@@ -149,9 +147,7 @@ class ToolsDB:
         full = _storable(run, configuration, entities)
         meant = await asyncio.to_thread(_exported, entities)
         async with self._ready():
-            found = await self._listing.find(run)
-            if found is None or found.configuration != full:
-                raise no_run_to_update(full, run)
+            demand_archived(await self._listing.find(run), full, run)
             held = await self._held(run, configuration)
             changed = [name for (collection, name), fcl in meant.items() if held.get((collection, name), fcl) != fcl]
             if changed:
@@ -161,7 +157,7 @@ class ToolsDB:
                     run=run,
                     context={"entities": changed},
                 )
-            await self._add(run, configuration, [one for one in entities if (one.collection, one.name) not in held])
+            await self._add(run, configuration, missing_from(held, entities))
         return full
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
@@ -200,10 +196,7 @@ class ToolsDB:
 
     async def _add(self, run: int, configuration: str, entities: Sequence[Entity]) -> None:
         """Load entities that are not there, the schema last, each load proven by downloading."""
-        for part in (
-            [one for one in entities if one.collection != SYSTEM_LAYOUT],
-            [one for one in entities if one.collection == SYSTEM_LAYOUT],
-        ):
+        for part in layout_last(entities):
             if not part:
                 continue
             files = {f"{one.name}.fcl": one.fcl for one in part}
@@ -233,7 +226,8 @@ def _storable(run: int, configuration: str, entities: Sequence[Entity]) -> str:
     if configuration.startswith("-") or prefix in (".", ".."):
         raise ArtdaqDBError(f"The tools of artdaqDB cannot take {configuration!r} as a configuration's name", run=run)
     for entity in entities:
-        schema = (entity.collection, entity.name) == (SYSTEM_LAYOUT, SCHEMA)
+        schema = (entity.collection, entity.name) == (SYSTEM_LAYOUT, SCHEMA_ENTITY)
+        # bulkloader takes any file with schema.fcl in its path for the schema
         ordinary = entity.collection == RUN_HISTORY and SCHEMA_FILE not in f"{entity.name}.fcl"
         if not (schema or ordinary) or len(entity.name.encode()) > LONGEST_NAME:
             raise ArtdaqDBError(
