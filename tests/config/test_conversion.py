@@ -94,13 +94,13 @@ def test_no_secret_is_written_and_each_is_named(tmp_path: Path) -> None:
     assert values["ucon_db"]["writer_password"] == "${UCONDB_PASSWORD}"
     assert values["reporting"]["slack"]["bot_token"] == "${TOKEN}"
     assert values["reporting"]["email"]["smtp_password"] == "${SMTP_PASSWORD}"
-    for key in ("artdaq_db.database_uri", *(".".join(path) for path in SECRETS)):
+    for key in ("artdaq_db.database_uri", *(".".join(path) for path in VARIABLES)):
         assert any(note.startswith(f"{key}: the ") for note in done.notes), key
 
 
-def test_every_secret_has_a_variable_that_takes_its_place() -> None:
-    """A secret that is added to the settings is not forgotten here."""
-    assert set(VARIABLES) == set(SECRETS)
+def test_the_variables_are_those_of_secrets() -> None:
+    """A variable takes the place of a secret and of nothing else; a secret without one is named after its path."""
+    assert set(VARIABLES) <= set(SECRETS)
 
 
 def test_references_stay_as_they_were(tmp_path: Path) -> None:

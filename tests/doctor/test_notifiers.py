@@ -9,6 +9,7 @@ import pytest
 
 from archiverd.doctor import notifiers
 from archiverd.doctor.finding import Status
+from archiverd.notify.registry import DESTINATIONS
 
 from .conftest import listening
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from .conftest import House
+
+
+NAMES = [destination.name for destination in DESTINATIONS]
 
 
 async def smtp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,7 +43,7 @@ def enable(house: House, kind: str, port: int) -> None:
 async def test_what_is_not_enabled_is_not_looked_at(house: House) -> None:
     """By default nobody is told, and that is fine."""
     found = await house.look()
-    assert {found[f"notify {kind}"].said for kind in notifiers.KINDS} == {"not enabled"}
+    assert {found[f"notify {kind}"].said for kind in NAMES} == {"not enabled"}
 
 
 @pytest.mark.parametrize("kind", ["email", "carbon"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd import log
-from archiverd.config import Carbon
+from archiverd.config.reporting import Carbon
 from archiverd.core.errors import ReportingError
 from archiverd.notify import carbon
 from archiverd.notify.carbon import CarbonSender

@@ -7,7 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from archiverd.config import Carbon
+from archiverd.config.reporting import Carbon
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal

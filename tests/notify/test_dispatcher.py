@@ -37,8 +37,6 @@ DOWN = ReportingError("Cannot send mail through mail:25: Connection refused", re
 class Recorder:
     """A way to people that does what the test says."""
 
-    name = "email"
-
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.problem: Exception | None = None
@@ -73,7 +71,7 @@ class Bench:
         """Return a teller as a new process has it."""
         environment = Environment(lambda: 1_000_000.0 + self.now, lambda: self.now, lambda low, _: low)
         return Dispatcher(
-            self.way, self.journal.notification_memory("email"), 2, lambda: self.works, environment, "daq01"
+            "email", self.way, self.journal.notification_memory("email"), 2, lambda: self.works, environment, "daq01"
         )
 
     async def fail(self, *runs: int, error: str = "ArtdaqDBError: x") -> None:

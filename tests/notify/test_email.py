@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from pydantic import SecretStr
 
-from archiverd.config import Email
+from archiverd.config.reporting import Email
 from archiverd.core.errors import ReportingError, Retry
 from archiverd.notify import email
 from archiverd.notify.email import RUNS_LISTED, EmailNotifier, compose

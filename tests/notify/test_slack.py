@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from archiverd.config import Slack
+from archiverd.config.reporting import Slack
 from archiverd.core.errors import ReportingError, Retry
 from archiverd.notify.message import Message, RunLine, Topic, clock_text
 from archiverd.notify.slack import SlackNotifier, compose, mentions

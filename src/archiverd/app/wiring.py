@@ -23,7 +23,8 @@ from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
 from archiverd.journal.state_files import TAGS, StateFiles
 from archiverd.journal.summaries import ARTDAQDB, UCONDB
-from archiverd.notify.notifications import Notifications, make_carbon, make_notifications
+from archiverd.notify.notifications import Notifications, make_notifications
+from archiverd.notify.registry import CARBON
 from archiverd.pipeline import operator_actions
 from archiverd.pipeline.failure_policy import FailurePolicy
 from archiverd.pipeline.fault_injection import FaultInjector
@@ -186,7 +187,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
         stack.push_async_callback(journal.close)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
-        contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, make_carbon(settings)
+        contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, CARBON.if_enabled(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
         async with starting(shutdown, patience, "opening artdaqDB", "artdaqDB was open"):

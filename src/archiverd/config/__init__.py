@@ -18,15 +18,11 @@ if TYPE_CHECKING:
         App,
         AppFuzz,
         ArtdaqDb,
-        Carbon,
-        Email,
-        Reporting,
-        Section,
         Settings,
-        Slack,
         credential,
     )
     from archiverd.config.provenance import Origin, origins
+    from archiverd.config.section import Section
     from archiverd.config.tables import is_yaml
     from archiverd.config.validation import missing_for_migration
 
@@ -37,14 +33,10 @@ __all__ = [
     "App",
     "AppFuzz",
     "ArtdaqDb",
-    "Carbon",
-    "Email",
     "EnvironmentFile",
     "Origin",
-    "Reporting",
     "Section",
     "Settings",
-    "Slack",
     "credential",
     "find_config",
     "is_yaml",
@@ -64,14 +56,10 @@ _HOMES = {
     "App": "models",
     "AppFuzz": "models",
     "ArtdaqDb": "models",
-    "Carbon": "models",
-    "Email": "models",
     "EnvironmentFile": "environment_file",
     "Origin": "provenance",
-    "Reporting": "models",
-    "Section": "models",
+    "Section": "section",
     "Settings": "models",
-    "Slack": "models",
     "credential": "models",
     "find_config": "location",
     "is_yaml": "tables",

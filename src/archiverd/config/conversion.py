@@ -16,8 +16,9 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from archiverd.config.loader import LOG_FILE_NAME
-from archiverd.config.models import Section, Settings
+from archiverd.config.models import SECRETS, Settings
 from archiverd.config.older_tool import modernised, new_path
+from archiverd.config.section import Section
 from archiverd.config.sources import SettingSources
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.config.unknown_keys import refuse_unknown
@@ -37,7 +38,7 @@ VARIABLES = {
     ("reporting", "email", "smtp_password"): "SMTP_PASSWORD",
     ("reporting", "slack", "bot_token"): "SLACK_BOT_TOKEN",
 }
-"""The environment variables that take the place of secrets that stood in the YAML."""
+"""The environment variables that take the place of secrets in the YAML; any other secret's is its path in capitals."""
 URI_VARIABLE = "ARTDAQDB_PASSWORD"
 
 _ONLY_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)(:-.*)?\}", re.ASCII | re.DOTALL)
@@ -140,7 +141,8 @@ def _tidy_converters(sections: dict[str, Any], done: ConvertedConfiguration) -> 
 
 def _take_out_secrets(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
     """Put references in the place of secrets that stand in the file."""
-    for path, variable in VARIABLES.items():
+    for path in SECRETS:
+        variable = VARIABLES.get(path, "_".join(path).upper())
         *above, key = path
         table = sections
         for name in above:

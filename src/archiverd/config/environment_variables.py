@@ -6,7 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from archiverd.config.models import Section, Settings, from_environment
+from archiverd.config.models import Settings, from_environment
+from archiverd.config.section import Section
 from archiverd.config.sources import variable_of, variables
 from archiverd.config.unknown_keys import nearest, unknown, unknown_error
 from archiverd.core.errors import ConfigurationError

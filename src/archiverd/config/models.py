@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -15,38 +15,15 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from archiverd.config.reporting import Carbon, Reporting
+from archiverd.config.section import Count, Fraction, Percent, Section
 from archiverd.core.errors import ConfigurationError
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 
-Fraction = Annotated[float, Field(ge=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Count = Annotated[int, Field(ge=1, le=64)]
-Port = Annotated[int, Field(ge=1, le=65_535)]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENVIRONMENT_PREFIX = "ARCHIVERD_"
-
-SECRETS = (("ucon_db", "writer_password"), ("reporting", "email", "smtp_password"), ("reporting", "slack", "bot_token"))
-"""The settings that systemd may hold as credentials, named after their sections and key."""
-
-
-class Section(BaseModel):
-    """A section of the configuration; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unset(cls, given: Any) -> Any:
-        """Let an empty text, such as an unset ``${VAR}``, mean "not given" where a value is required, else "none"."""
-        if not isinstance(given, dict):
-            return given
-        found = {}
-        for key, value in given.items():
-            field = cls.model_fields.get(key)
-            if value == "" and field is not None and field.is_required():
-                continue
-            found[key] = None if value == "" and field is not None and field.default is None else value
-        return found
 
 
 class App(Section):
@@ -133,48 +110,6 @@ class AppFuzz(Section):
     """A run that is made to fail is not tried again."""
 
 
-class Email(Section):
-    """``[reporting.email]``: failed runs told by mail."""
-
-    enabled: bool = False
-    recipient_email: str = ""
-    """One address, or several with commas."""
-    sender_email: str = ""
-    smtp_host: str = ""
-    smtp_port: Port = 25
-    smtp_use_tls: bool = False
-    """STARTTLS before anything else is said."""
-    smtp_user: str = ""
-    smtp_password: SecretStr = SecretStr("")
-
-
-class Slack(Section):
-    """``[reporting.slack]``: failed runs told in a Slack channel."""
-
-    enabled: bool = False
-    bot_token: SecretStr = SecretStr("")
-    """Of an app with the scope chat:write."""
-    channel: str = ""
-    mention_users: str = ""
-    """Slack's ids of people, with commas, e.g. ``U1,U2``."""
-
-
-class Reporting(Section):
-    """``[reporting]``: who is told of failed runs."""
-
-    email: Email = Email()
-    slack: Slack = Slack()
-
-
-class Carbon(Section):
-    """``[carbon]``: figures for Graphite, as plaintext lines over TCP."""
-
-    enabled: bool = False
-    host: str = ""
-    port: Port = 2003
-    metric_prefix: str = ""
-
-
 class Validation(Section):
     """``[validation]``: what must stand in a blob's metadata.fcl."""
 
@@ -242,6 +177,19 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: environment, credentials, file (given as init values)."""
         return env_settings, _Credentials(settings_cls), init_settings
+
+
+def _secrets(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield section and key of every secret in ``model``."""
+    for name, field in model.model_fields.items():
+        if field.annotation is SecretStr:
+            yield (*above, name)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _secrets(field.annotation, (*above, name))
+
+
+SECRETS = tuple(_secrets(Settings))
+"""The settings that systemd may hold as credentials, named after their sections and key."""
 
 
 def from_environment() -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from archiverd.config.loader import read_traced
-from archiverd.config.models import Section, Settings
 from archiverd.config.secrecy import HIDDEN, without_login
+from archiverd.config.section import Section
 from archiverd.config.sources import SettingSources
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archiverd.config.environment_file import EnvironmentFile
+    from archiverd.config.models import Settings
 
 
 @dataclass(frozen=True, slots=True)

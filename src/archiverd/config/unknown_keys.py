@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from archiverd.config.models import Section, Settings
+from archiverd.config.models import Settings
+from archiverd.config.section import Section
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:

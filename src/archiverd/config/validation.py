@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from archiverd.config.environment_variables import refuse_unknown_variables
-from archiverd.config.models import Section, Settings
+from archiverd.config.models import Settings
+from archiverd.config.reporting import OptionalSection
 from archiverd.config.secrecy import without_login
+from archiverd.config.section import Section
 from archiverd.config.unknown_keys import refuse_unknown
 from archiverd.core.errors import ConfigurationError
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from archiverd.config.sources import SettingSources
-
-_ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+|[\w .'()-]*<[^\s<>@]+@[^\s<>@]+>")
-"""``name@host`` or ``Name <name@host>``."""
 
 
 def validated(values: Mapping[str, Any], sources: SettingSources, *, migrating: bool = True) -> Settings:
@@ -107,32 +105,34 @@ def _demand_ucondb(settings: Settings, sources: SettingSources) -> None:
 
 
 def _demand_reporting(settings: Settings, sources: SettingSources) -> None:
-    """Raise ConfigurationError if a way to tell people is enabled and lacks what it needs, or names no address."""
-    email, slack, carbon = settings.reporting.email, settings.reporting.slack, settings.carbon
-    given = {
-        "reporting.email": {
-            "recipient_email": email.recipient_email,
-            "sender_email": email.sender_email,
-            "smtp_host": email.smtp_host,
-            **({"smtp_password": email.smtp_password.get_secret_value()} if email.smtp_user else {}),
-        },
-        "reporting.slack": {"bot_token": slack.bot_token.get_secret_value(), "channel": slack.channel},
-        "carbon": {"host": carbon.host},
-    }
-    for section, enabled in zip(given, (email.enabled, slack.enabled, carbon.enabled), strict=True):
-        missing = [key for key, value in given[section].items() if enabled and not value.strip()]
+    """Raise ConfigurationError if a notifier, or Carbon, is enabled and lacks a key, or has one that is malformed."""
+    enabled = [(names, section) for names, section in optional_sections(settings) if section.enabled]
+    for names, section in enabled:
+        missing = section.missing()
         if missing:
             raise ConfigurationError(
                 "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),
-                remedy=f"set {', '.join(missing)} in [{section}] of {sources.path}, or enabled = false",
+                remedy=f"set {', '.join(missing)} in [{'.'.join(names)}] of {sources.path}, or enabled = false",
             )
-    addresses = (*filter(str.strip, email.recipient_email.split(",")), email.sender_email)
-    places = dict.fromkeys(sources.place(("reporting", "email", key)) for key in ("recipient_email", "sender_email"))
-    if email.enabled and not all(one.isascii() and _ADDRESS.fullmatch(one.strip()) for one in addresses):
-        raise ConfigurationError(
-            "Configuration validation failed: recipient_email and sender_email must be addresses, with commas between",
-            remedy=f"correct {' and '.join(places)}: name@example.org, other@example.org",
-        )
+    for names, section in enabled:
+        malformed = section.malformed()
+        if malformed is not None:
+            places = dict.fromkeys(sources.place((*names, key)) for key in malformed.keys)
+            raise ConfigurationError(
+                f"Configuration validation failed: {malformed.problem}",
+                remedy=f"correct {' and '.join(places)}: {malformed.form}",
+            )
+
+
+def optional_sections(
+    model: Section | Settings, above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], OptionalSection]]:
+    """Yield the sections in ``model`` that can be enabled, with their names."""
+    for name, value in model:
+        if isinstance(value, OptionalSection):
+            yield (*above, name), value
+        elif isinstance(value, Section):
+            yield from optional_sections(value, (*above, name))
 
 
 def _refuse_impossible(settings: Settings, sources: SettingSources) -> None:

@@ -1,63 +1,51 @@
-"""Who is told: can mail, Slack and Carbon be reached? Archiving does without them, so nothing here fails."""
+"""Can the notifiers and Carbon be reached? Archiving does without them, so the worst finding is a warning."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ReportingError
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.finding import Finding, ok, warning
-from archiverd.notify.notifications import make_carbon, make_notifiers
+from archiverd.notify.registry import DESTINATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from archiverd.config import Settings
+    from archiverd.notify.registry import Checkable, Destination
 
-KINDS = ("email", "slack", "carbon")
-"""As the ways to tell are called, by themselves and in the configuration."""
 SECONDS = 9.0
-
-
-class Way(Protocol):
-    """What all of them can."""
-
-    name: str
-
-    async def check(self) -> None:
-        """Prove that the server is there and takes our login, without sending anything. Raise ReportingError."""
+"""Longest wait for one of them."""
 
 
 def examinations(settings: Settings) -> list[Examination]:
-    """Return what there is to look at."""
-    ways: dict[str, Way] = {way.name: way for way in make_notifiers(settings)}
-    carbon = make_carbon(settings)
-    if carbon is not None:
-        ways[carbon.name] = carbon
-    return [Examination((f"notify {kind}",), _look(kind, ways.get(kind)), LONGEST_SECONDS) for kind in KINDS]
+    """Return an examination of each destination of the registry."""
+    return [
+        Examination((_name(destination),), partial(_examine, destination, settings), LONGEST_SECONDS)
+        for destination in DESTINATIONS
+    ]
 
 
-def _look(kind: str, way: Way | None) -> Callable[[], AsyncGenerator[Finding]]:
-    name = f"notify {kind}"
-
-    async def look() -> AsyncGenerator[Finding]:
-        if way is None:
-            yield ok(name, "not enabled")
-            return
-        try:
-            async with asyncio.timeout(SECONDS):
-                await way.check()
-        except TimeoutError:
-            yield warning(name, f"no answer within {SECONDS:g} s", "see whether its server is up, and the network")
-        except ReportingError as error:
-            yield warning(name, str(error), error.remedy or f"see [{_SECTIONS[kind]}] of the configuration")
-        else:
-            yield ok(
-                name, "reached, login taken; nothing was sent" if kind != "carbon" else "reached; nothing was sent"
-            )
-
-    return look
+def _name(destination: Destination[Checkable]) -> str:
+    return f"notify {destination.name}"
 
 
-_SECTIONS = {"email": "reporting.email", "slack": "reporting.slack", "carbon": "carbon"}
+async def _examine(destination: Destination[Checkable], settings: Settings) -> AsyncGenerator[Finding]:
+    """Yield what is found of one destination: a warning at worst."""
+    name = _name(destination)
+    adapter = destination.if_enabled(settings)
+    if adapter is None:
+        yield ok(name, "not enabled")
+        return
+    try:
+        async with asyncio.timeout(SECONDS):
+            await adapter.check()
+    except TimeoutError:
+        yield warning(name, f"no answer within {SECONDS:g} s", "see whether its server is up, and the network")
+    except ReportingError as error:
+        yield warning(name, str(error), error.remedy or f"see [{destination.section}] of the configuration")
+    else:
+        yield ok(name, destination.checked)

@@ -18,7 +18,7 @@ from archiverd.detached import connect_tcp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archiverd.config import Carbon
+    from archiverd.config.reporting import Carbon
 
 SEND_SECONDS = 5.0
 """How often lines are sent."""
@@ -35,8 +35,6 @@ _log = log.get("Report")
 
 class CarbonSender:
     """Holds a connection to Carbon, and the lines that wait for it."""
-
-    name = "carbon"
 
     def __init__(
         self,

@@ -38,8 +38,10 @@ _log = log.get("Report")
 class Dispatcher:
     """Tells people in one way, as long as the process lives."""
 
+    name: str
+    """The notifier's, as the log calls it."""
     notifier: Notifier
-    told: NotificationMemory
+    memory: NotificationMemory
     quick_retries: int
     """A run counts as failed after so many retries."""
     backend_works: Callable[[], bool | None]
@@ -82,9 +84,9 @@ class Dispatcher:
 
     async def _tell(self, *, flush: bool) -> None:
         """Tell what is due. Raise ReportingError, or another ArchiverError when the journal cannot be used."""
-        news = await self.told.news(self.quick_retries)
+        news = await self.memory.news(self.quick_retries)
         if news.dropped:
-            await self.told.forget(news.dropped)
+            await self.memory.forget(news.dropped)
         found = batches(news, works=self.backend_works())
         sizes = {key: len(batch) for key, batch in found.items()}
         for key in self._batching.due(sizes, self.environment.monotonic(), flush=flush):
@@ -96,17 +98,17 @@ class Dispatcher:
         await self.notifier.send(message)
         self._batching.sent(key, self.environment.monotonic())
         if self._failures:
-            _log.info(f"{self.notifier.name} works again")
+            _log.info(f"{self.name} works again")
             self._failures, self._trouble = 0, ""
-        _log.info(f"told by {self.notifier.name}: {message.summary}")
+        _log.info(f"told by {self.name}: {message.summary}")
         if batch.failed:
-            await self.told.note_failed(batch.failed)
+            await self.memory.note_failed(batch.failed)
         if batch.repaired:
-            await self.told.forget([one.run for one in batch.repaired])
+            await self.memory.forget([one.run for one in batch.repaired])
         if batch.hold is not None:
-            await self.told.note_hold(batch.hold)
+            await self.memory.note_hold(batch.hold)
         if key.topic is Topic.OUTAGE_OVER:
-            await self.told.forget_hold(key.subject)
+            await self.memory.forget_hold(key.subject)
 
     def _note_failure(self, error: ArchiverError, raised: Exception) -> None:
         """Wait before the next try, and say why, once a cause."""

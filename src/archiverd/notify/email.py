@@ -21,7 +21,7 @@ from archiverd.notify.message import Message, Topic, clock_text, one_line
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from archiverd.config import Email
+    from archiverd.config.reporting import Email
 
 RUNS_LISTED = 500
 """At most so many runs stand in one mail, one a line."""
@@ -35,13 +35,14 @@ _POLICY = policy.SMTP.clone(max_line_length=900, cte_type="7bit")
 _SAYING = {Topic.FAILED: "Errors"}
 """What a subject says of a topic, where that is not the topic's own word."""
 
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts to which a password may go in the clear."""
+
 _log = log.get("Report")
 
 
 class EmailNotifier:
     """Sends each message as one mail to all recipients."""
-
-    name = "email"
 
     def __init__(self, settings: Email, *, seconds: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
         """Wait for a step of a server ``seconds`` at most, for all twice that; ``tls`` replaces the system's rules."""
@@ -50,6 +51,8 @@ class EmailNotifier:
         self._implicit = settings.smtp_port == IMPLICIT_TLS_PORT
         secured = self._implicit or settings.smtp_use_tls
         self._tls = (tls or ssl.create_default_context()) if secured else None
+        if settings.smtp_user and not secured and settings.smtp_host not in _LOCAL:
+            _log.warning("the password for the mail server goes there in the clear: set reporting.email.smtp_use_tls")
 
     async def send(self, message: Message) -> None:
         """See ``Notifier.send``. A recipient that the server does not take is logged if it takes another."""

@@ -85,9 +85,6 @@ _COMMANDS = {"Import": "import", "Migration": "migrate"}
 class Notifier(Protocol):
     """One way to tell people. Both methods end by themselves within half a minute and raise ReportingError."""
 
-    name: str
-    """As the log and the journal call it."""
-
     async def send(self, message: Message) -> None:
         """Send ``message``."""
 

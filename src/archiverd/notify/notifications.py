@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.environment import Environment
 from archiverd.notify import carbon_metrics
-from archiverd.notify.carbon import CarbonSender
 from archiverd.notify.dispatcher import Dispatcher
+from archiverd.notify.registry import make_notifiers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from archiverd.config import Settings
     from archiverd.journal.journal import Journal
-    from archiverd.notify.message import Notifier
+    from archiverd.notify.carbon import CarbonSender
     from archiverd.process.shutdown import Shutdown
 
 LAST_WORD_SECONDS = 5.0
@@ -31,8 +31,6 @@ LAST_WORD_SECONDS = 5.0
 
 LAST_WORD_OF_PASS_SECONDS = 25.0
 """A pass tells only at its end: unless it was interrupted it waits for servers that take their time."""
-
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _log = log.get("Report")
 
@@ -95,38 +93,14 @@ def make_notifications(
     environment = Environment(time.time, time.monotonic, random.uniform)
     dispatchers = tuple(
         Dispatcher(
+            name=name,
             notifier=notifier,
-            told=journal.notification_memory(notifier.name),
+            memory=journal.notification_memory(name),
             quick_retries=settings.app.run_process_retries,
             backend_works=backend_works,
             environment=environment,
             host=socket.gethostname(),
         )
-        for notifier in make_notifiers(settings)
+        for name, notifier in make_notifiers(settings).items()
     )
     return Notifications(dispatchers, None if carbon is None else partial(carbon_metrics.send_metrics, journal, carbon))
-
-
-def make_notifiers(settings: Settings) -> tuple[Notifier, ...]:
-    """Return the ways to people that are enabled."""
-    made: list[Notifier] = []
-    email, slack = settings.reporting.email, settings.reporting.slack
-    if email.enabled:
-        from archiverd.notify.email import IMPLICIT_TLS_PORT, EmailNotifier  # noqa: PLC0415 - only where enabled
-
-        secured = email.smtp_use_tls or email.smtp_port == IMPLICIT_TLS_PORT
-        if email.smtp_user and not secured and email.smtp_host not in _LOCAL:
-            _log.warning("the password for the mail server goes there in the clear: set reporting.email.smtp_use_tls")
-        made.append(EmailNotifier(email))
-    if slack.enabled:
-        from archiverd.notify.slack import SlackNotifier  # noqa: PLC0415 - a heavy import, only where enabled
-
-        made.append(SlackNotifier(slack))
-    return tuple(made)
-
-
-def make_carbon(settings: Settings) -> CarbonSender | None:
-    """Return the way to Carbon, if it is enabled."""
-    if not settings.carbon.enabled:
-        return None
-    return CarbonSender(settings.carbon, clock=time.time, uniform=random.uniform)

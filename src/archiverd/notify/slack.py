@@ -18,7 +18,7 @@ from archiverd.notify.message import Message, Topic, clock_text, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archiverd.config import Slack
+    from archiverd.config.reporting import Slack
 
 API = "https://slack.com/api/"
 
@@ -54,8 +54,6 @@ def _silent_logger() -> logging.Logger:
 
 class SlackNotifier:
     """Writes each message to one channel."""
-
-    name = "slack"
 
     def __init__(self, settings: Slack, *, base_url: str = API, seconds: float = 10.0) -> None:
         """Slack may be silent for ``seconds``; ``base_url`` is where its API is."""
