@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from archiverd.ucondb_server.digest import Credentials, require
 from archiverd.ucondb_server.replies import Refusal
-from archiverd.ucondb_server.target import parameters_of, take_apart
+from archiverd.ucondb_server.target import parameters_of, split_target
 from archiverd.ucondb_server.values import integer, record_time, validity_limit
 from tests.ucondb_server.conftest import digest
 
@@ -36,7 +36,7 @@ def outcome(read: Callable[[], Any]) -> Any:
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_any_target_is_understood_or_refused(path: bytes, query: bytes) -> None:
     """No path and no query makes the parser fail in any other way."""
-    result = outcome(lambda: parameters_of(take_apart(b"/inst/app/data/" + path, query, PREFIX)))
+    result = outcome(lambda: parameters_of(split_target(b"/inst/app/data/" + path, query, PREFIX)))
     if isinstance(result, Refusal):
         assert result.reply.status in (400, 500)
     else:
@@ -48,7 +48,7 @@ def test_query_values_survive_form_encoding(key: str, tag: str) -> None:
     """Whatever a client percent-encodes arrives as it was meant, with + and with %20 for spaces."""
     for encode in (quote_plus, quote):
         query = f"key={encode(key)}&tag={encode(tag)}&tag=2".encode()
-        parameters = parameters_of(take_apart(b"/inst/app/data/F/O", query, PREFIX))
+        parameters = parameters_of(split_target(b"/inst/app/data/F/O", query, PREFIX))
         assert parameters.one("key") == key
         assert parameters.every("tag") == (tag, "2")
         assert (parameters.one("folder"), parameters.one("object")) == ("F", "O")
@@ -67,7 +67,7 @@ def test_query_values_survive_form_encoding(key: str, tag: str) -> None:
 )
 def test_path_and_query_forms_are_equal(path: str, query: str) -> None:
     """The forms of section 2 name the same folder, object and key."""
-    parameters = parameters_of(take_apart(f"/inst/app/{path}".encode(), query.encode(), PREFIX))
+    parameters = parameters_of(split_target(f"/inst/app/{path}".encode(), query.encode(), PREFIX))
     assert dict(parameters.values) == {"folder": ("F",), "object": ("O",), "key": ("7",)}
 
 

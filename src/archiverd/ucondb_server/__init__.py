@@ -1,14 +1,14 @@
 """A small UconDB server for demos, tests and staging: the real wire behaviour over one SQLite file.
 
-It speaks the protocol of ucondb_protocol.md (the spec its docstrings cite by section) and shares no code with the
-client in ``archiverd.ucondb``, so that neither hides the other's mistakes. The way of a request:
+It speaks the protocol of ucondb_protocol.md, which its docstrings cite by section, and shares no code with the client
+in ``archiverd.ucondb``, so that neither hides the other's mistakes. A request passes through:
 
     listener   sockets, uvicorn, signals; reason phrases and unframed bodies on the wire
       └─ app         ASGI: body in, reply out; faults; the faithful single lock
-           ├─ target      URL → endpoint and parameters                        (section 2)
-           ├─ writing     put, tag, create_folder  ── digest, spool            (sections 4, 7)
-           ├─ reading     data, get_blob, versions, lookup_versions, lists     (sections 5, 6)
-           └─ store       folders, versions, tags, blobs in SQLite             (section 1)
+           ├─ target            URL → endpoint and parameters                        (section 2)
+           ├─ write_endpoints   put, tag, create_folder  ── digest, spool            (sections 4, 7)
+           ├─ read_endpoints    data, get_blob, versions, lookup_versions, lists     (sections 5, 6)
+           └─ store             folders, versions, tags, blobs in SQLite             (section 1)
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["ServerOptions", "serve"]
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What a server is started with; ``serve`` says which values it refuses."""
+    """Options of one server; ``serve`` refuses impossible ones."""
 
     data: Path
-    """Directory of the database; made when missing. One server at a time."""
+    """Directory of the database, made if missing; one server at a time uses it."""
     host: str
     """Address to listen on."""
     port: int
-    """TCP port; 0 takes a free one, which the line on stdout tells."""
+    """TCP port; 0 for a free one, which the line on stdout names."""
     instance: str
     """First word of every URL: ``/<instance>/app``."""
     user: str
@@ -39,20 +39,20 @@ class ServerOptions:
     password: str = field(repr=False)
     """That user's password."""
     namespace: str = "ucon_prd"
-    """What qualifies folder names, and so the digest realms."""
+    """Prefix of folder names, and so of the digest realms."""
     folders: tuple[str, ...] = ()
-    """Folders made at start when they are missing."""
+    """Folders created at start if missing."""
     faithful: bool = False
-    """The real listener's awkwardness too: unframed blobs and lists, no keep-alive, empty chunked uploads, one lock."""
+    """Imitate the real listener: unframed blobs and lists, no keep-alive, chunked uploads taken for empty, one lock."""
     fault: str | None = None
-    """Drill, e.g. ``latency=0.2,error=0.1,cut=0.05,freeze=0.01,drop=0.01,seed=1`` (see ``faults``)."""
+    """Faults to inject, e.g. ``latency=0.2,error=0.1,cut=0.05,freeze=0.01,drop=0.01,seed=1`` (see ``faults``)."""
 
 
 def serve(options: ServerOptions) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code.
 
-    When connections are accepted, the one line ``listening on http://HOST:PORT/INSTANCE/app`` goes to stdout. What is
-    refused (impossible options, a data directory in use, a taken port) is told in one line on stderr and returns 1.
+    Print ``listening on http://HOST:PORT/INSTANCE/app`` on stdout once connections are accepted. For impossible
+    options, a data directory in use or a taken port print one line on stderr and return 1.
     """
     from archiverd.ucondb_server.listener import run  # noqa: PLC0415  # uvicorn must not slow down other commands
 

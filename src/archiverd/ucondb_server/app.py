@@ -1,4 +1,4 @@
-"""The ASGI application: one request's way through target, endpoint and faults to its reply."""
+"""The ASGI application: from a request through target, endpoint and faults to its reply."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from archiverd.ucondb_server.instance import RequestContext
 from archiverd.ucondb_server.read_endpoints import READERS, lookup_versions
 from archiverd.ucondb_server.replies import PLAIN, Refusal, Response, failure, text, unknown_endpoint
 from archiverd.ucondb_server.spool import PIECE, Spool
-from archiverd.ucondb_server.target import parameters_of, take_apart
+from archiverd.ucondb_server.target import parameters_of, split_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 LARGEST_SELECTION = 1 << 24
-"""Bytes of a look-up's body; 12 000 keys are about 0.2 MB."""
+"""Longest body of a look-up, in bytes; 12 000 keys are about 0.2 MB."""
 
 _WRITERS = {"tag": write_endpoints.tag, "create_folder": write_endpoints.create_folder}
 _ENDPOINTS = frozenset({*READERS, *_WRITERS, "put", "lookup_versions"})
@@ -41,16 +41,16 @@ _log = logging.getLogger(__name__)
 
 
 class Application:
-    """Serves a site. Blocking work runs on worker threads, and all that writes to the store on a single one."""
+    """Serves one instance. Blocking work runs in worker threads, all writing to the store in a single one."""
 
     def __init__(
-        self, site: Instance, *, prefix: tuple[str, ...], spool_directory: Path, drill: FaultDealer, faithful: bool
+        self, instance: Instance, *, prefix: tuple[str, ...], spool_directory: Path, faults: FaultDealer, faithful: bool
     ) -> None:
-        """``prefix`` are the path words before every endpoint; large bodies wait in ``spool_directory``."""
-        self._site = site
+        """Serve below the path words ``prefix``; large bodies are spooled in ``spool_directory``."""
+        self._instance = instance
         self._prefix = prefix
         self._spool_directory = spool_directory
-        self._drill = drill
+        self._faults = faults
         self._faithful = faithful
         # The real process works on one request at a time (section 10).
         self._turn = asyncio.Lock() if faithful else contextlib.nullcontext()
@@ -65,9 +65,9 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         exchange = Exchange(scope, receive, send)
-        fault = self._drill.next(exchange.line)
+        fault = self._faults.next(exchange.line)
         try:
-            await asyncio.sleep(self._drill.latency)
+            await asyncio.sleep(self._faults.latency)
             async with self._turn:
                 reply = await self._reply_or_fault(exchange, fault)
             await self._send(exchange, reply, cut=fault is Fault.CUT)
@@ -99,48 +99,50 @@ class Application:
         return reply
 
     async def _reply(self, exchange: Exchange, *, database_down: bool) -> Response:
-        """Return the reply to a request. Raises ``Refusal``, ``sqlite3.Error``, ``OSError``, ``ClientLeftError``."""
+        """Return the reply to a request. Raise Refusal, sqlite3.Error, OSError or ClientLeftError."""
         if exchange.chunked and not self._faithful:
             return Response(411, PLAIN, b"Length Required: send Content-Length instead of a chunked body\n")
-        target = take_apart(exchange.raw_path, exchange.query, self._prefix)
+        target = split_target(exchange.raw_path, exchange.query, self._prefix)
         if target.endpoint not in _ENDPOINTS:
             raise unknown_endpoint("/" + "/".join((target.endpoint, *target.words)))
         if database_down and target.endpoint == "probe":
             return text(f"Error: {_DATABASE_DOWN}")
         if database_down and target.endpoint != "version":
             raise failure(_DATABASE_DOWN)
-        call = RequestContext(
+        request = RequestContext(
             endpoint=target.endpoint,
             method=exchange.method,
             parameters=parameters_of(target),
             authorization=exchange.header(b"authorization"),
             received=exchange.received,
         )
-        if write_endpoints.is_put(call):
-            return await self._put(exchange, call)
-        if call.endpoint == "lookup_versions":
-            return await self._look_up(exchange, call)
-        if call.endpoint in _WRITERS:
-            return await self._in_thread(self._writing, _WRITERS[call.endpoint], self._site, call)
-        return await self._in_thread(self._reading, READERS[call.endpoint], self._site, call)
+        if write_endpoints.is_put(request):
+            return await self._put(exchange, request)
+        if request.endpoint == "lookup_versions":
+            return await self._look_up(exchange, request)
+        if request.endpoint in _WRITERS:
+            return await self._in_thread(self._writing, _WRITERS[request.endpoint], self._instance, request)
+        return await self._in_thread(self._reading, READERS[request.endpoint], self._instance, request)
 
-    async def _put(self, exchange: Exchange, call: RequestContext) -> Response:
-        place = await self._in_thread(self._reading, write_endpoints.locate, self._site, call)
+    async def _put(self, exchange: Exchange, request: RequestContext) -> Response:
+        place = await self._in_thread(self._reading, write_endpoints.locate, self._instance, request)
         with Spool(self._spool_directory, limit=write_endpoints.LARGEST_BLOB) as body:
             await self._receive(exchange, body)
-            draft = await self._in_thread(self._reading, write_endpoints.check, self._site, call, place, body)
-            return await self._in_thread(self._writing, write_endpoints.store, self._site, call, place, draft, body)
+            draft = await self._in_thread(self._reading, write_endpoints.check, self._instance, request, place, body)
+            return await self._in_thread(
+                self._writing, write_endpoints.store, self._instance, request, place, draft, body
+            )
 
-    async def _look_up(self, exchange: Exchange, call: RequestContext) -> Response:
+    async def _look_up(self, exchange: Exchange, request: RequestContext) -> Response:
         with Spool(self._spool_directory, limit=LARGEST_SELECTION) as body:
             await self._receive(exchange, body)
             if body.too_long:
                 raise failure("the selection is too long")
             selection = b"".join(await self._in_thread(self._reading, lambda: list(body.pieces())))
-        return await self._in_thread(self._reading, lookup_versions, self._site, call, selection)
+        return await self._in_thread(self._reading, lookup_versions, self._instance, request, selection)
 
     async def _receive(self, exchange: Exchange, body: Spool) -> None:
-        """Read the body into ``body``. A chunked one is taken for empty, as the real listener does (trap T1)."""
+        """Read the body into ``body``; a chunked one counts as empty, as with the real listener (T1)."""
         if exchange.chunked:
             return
         waiting, more = bytearray(), True
@@ -165,10 +167,10 @@ class Application:
             await self._send_blob(exchange, reply.blob, end=size // 2 if cut else size)
 
     async def _send_blob(self, exchange: Exchange, blob: Blob, *, end: int) -> None:
-        """Send a blob up to ``end``; one that ends early, by a drill or a dropped folder, is broken off."""
+        """Send a blob up to ``end``; close the connection if that is early, by a fault or a dropped folder."""
         sent = number = 0
         while sent < end:
-            piece = await self._in_thread(self._reading, self._site.store.piece, blob, number)
+            piece = await self._in_thread(self._reading, self._instance.store.piece, blob, number)
             if piece is None:
                 break
             await exchange.send_body(piece[: end - sent], more=True)

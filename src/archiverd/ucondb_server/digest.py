@@ -1,7 +1,7 @@
 """Digest login as the real server checks it, looseness included (ucondb_protocol.md section 7).
 
-Nonce, nc, the realm parameter and the uri's truth are not looked at, and a comma ends every value: what a client
-may rely on, and what it will trip over, are both part of the protocol.
+Nonce, nc, the realm parameter and the uri are not verified, and a comma ends every value: what a client may rely on and
+what it will trip over are both part of the protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from archiverd.ucondb_server.replies import HTML, Refusal, Response, failure
 
 _REQUIRED = ("username", "nonce", "uri", "nc", "cnonce", "qop", "response")
-"""In the order in which a missing one is reported."""
+"""Required parameters, in the order in which missing ones are reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Credentials:
 def require(credentials: Credentials, *, realm: str, method: str, header: bytes | None, now: float) -> None:
     """Return if ``header`` (the value of Authorization) logs in ``credentials`` for ``realm``.
 
-    Raises 401 with a challenge when there is no Digest header, 401 without one when it does not fit, and 500 when a
-    parameter is missing. ``now`` is in epoch seconds and becomes the nonce.
+    Raise 401 with a challenge if there is no Digest header, 401 without one if the login is wrong, and 500 if a
+    parameter is missing. ``now``, in epoch seconds, becomes the nonce.
     """
     scheme, _, rest = (header or b"").strip().partition(b" ")
     if scheme.lower() != b"digest":
@@ -50,7 +50,7 @@ def _challenge(realm: str, now: float) -> str:
 
 
 def _header_parameters(rest: bytes) -> dict[str, bytes]:
-    """Split at every comma, quoted or not: that is the server's comma trap."""
+    """Split at every comma, quoted or not, as the real server does."""
     given = {}
     for part in rest.split(b","):
         name, equals, value = part.partition(b"=")
@@ -60,7 +60,7 @@ def _header_parameters(rest: bytes) -> dict[str, bytes]:
 
 
 def _response(given: dict[str, bytes], *, realm: str, method: str, password: str) -> bytes:
-    """Return what the client's ``response`` must be: MD5 over the server's realm and the request's method."""
+    """Return the expected ``response``: MD5 over the server's realm and the request's method."""
     identity = _md5(given["username"], realm.encode(), password.encode())
     request = _md5(method.encode(), given["uri"])
     return _md5(identity, given["nonce"], given["nc"], given["cnonce"], given["qop"], request)

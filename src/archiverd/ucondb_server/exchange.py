@@ -1,4 +1,4 @@
-"""The two directions of one request, over ASGI."""
+"""One request and its reply, over ASGI."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ClientLeftError(Exception):
-    """The connection ended before the exchange did; nobody is there to be answered."""
+    """The connection ended before the exchange did."""
 
 
 class Exchange:
@@ -42,7 +42,7 @@ class Exchange:
         return next((value for given, value in self._headers if given == name), None)
 
     async def receive(self) -> tuple[bytes, bool]:
-        """Return more of the body, and whether there is more. Raises ``ClientLeftError``."""
+        """Return the next part of the body, and whether more follows. Raise ClientLeftError."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientLeftError
@@ -57,11 +57,11 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def hang_up(self) -> NoReturn:
-        """Close the connection behind what was sent so far. Raises ``ClientLeftError``."""
+        """Close the connection after what was sent so far. Raise ClientLeftError."""
         self._scope["state"]["hang_up"]()  # put there by the listener
         await self.never_answer()
 
     async def never_answer(self) -> NoReturn:
-        """Read and forget until the client gives up. Raises ``ClientLeftError``."""
+        """Discard input until the client gives up. Raise ClientLeftError."""
         while True:
             await self.receive()

@@ -1,13 +1,13 @@
-"""Drills: what goes wrong, how often, and repeatably (``--fault latency=0.2,error=0.1,cut=0.05,freeze=0.01,seed=1``).
+"""Repeatable faults for drills (``--fault latency=0.2,error=0.1,cut=0.05,freeze=0.01,seed=1``).
 
-latency  seconds that every request waits first
-error    share of requests answered with the 500 of a stopped database, nothing done; not /version, and /probe says
-         so with status 200 (ucondb_protocol.md section 9)
+latency  seconds of delay before every request
+error    share of requests answered with the 500 of a stopped database, nothing done; never /version, and /probe
+         reports it with status 200 (ucondb_protocol.md section 9)
 cut      share of blob downloads that break off in the middle
-freeze   share of requests never answered: half of them are carried out all the same, as a frozen database does
+freeze   share of requests never answered; half of them are carried out, as by a frozen database
 drop     share of requests carried out whose connection is then closed without a reply
-seed     whole number; what befalls a request hangs only on it, the request and how often it came before, not on
-         what other clients do meanwhile
+seed     integer; a request's fault depends only on it, on the request and on how often that request came before,
+         not on other clients
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 _SHARES = ("error", "cut", "freeze", "drop")
 _REMEMBERED = 1 << 16
-"""Different requests whose number of repetitions is kept."""
+"""Number of distinct requests whose repetitions are counted."""
 
 
 class Fault(enum.Enum):
-    """What befalls one request."""
+    """A fault of one request."""
 
     NONE = enum.auto()
     ERROR = enum.auto()
@@ -49,7 +49,7 @@ class FaultPlan:
 
 
 def parse_plan(spec: str | None) -> FaultPlan:
-    """Read ``name=value,…``; None and the empty text mean no faults. Raises ``ValueError`` that says what is wrong."""
+    """Parse ``name=value,…``; None and the empty text mean no faults. Raise ValueError naming what is wrong."""
     given: dict[str, float] = {}
     for part in (spec or "").split(","):
         name, _, value = (text.strip() for text in part.partition("="))
@@ -71,7 +71,7 @@ def parse_plan(spec: str | None) -> FaultPlan:
 
 
 class FaultDealer:
-    """Deals out the faults of a plan."""
+    """Chooses the fault of each request by a plan."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self.latency = plan.latency
@@ -79,7 +79,7 @@ class FaultDealer:
         self._seen: Counter[str] = Counter()
 
     def next(self, request: str) -> Fault:
-        """Return what befalls ``request`` (method and target) this time."""
+        """Return the fault of ``request`` (method and target), this repetition of it."""
         plan = self._plan
         if not (plan.error or plan.cut or plan.freeze or plan.drop):
             return Fault.NONE

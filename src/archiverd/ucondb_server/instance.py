@@ -1,4 +1,4 @@
-"""What every endpoint gets: the served site, and one call to it."""
+"""Arguments of every endpoint: the served instance, and one request to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDER = re.compile(r"(?:([A-Za-z0-9_]+)\.)?([A-Za-z0-9_]+)")
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What does not change from call to call."""
+    """The store, namespace and credentials that all requests share."""
 
     store: Store
     namespace: str
@@ -45,17 +45,17 @@ class Folder:
     qualified: str
 
 
-def find_folder(site: Instance, name: str | None) -> Folder | None:
+def find_folder(instance: Instance, name: str | None) -> Folder | None:
     """Return the folder ``name`` (``name`` or ``namespace.name``), or None.
 
-    Raises the 500 for an illegal name; a missing one is illegal (section 1). Names are matched as they are given:
-    stored ones are lower case, so one with capitals is never found.
+    Raise the 500 for an illegal name; a missing one is illegal (section 1). Names are compared as given, and stored
+    ones are lower case, so a name with capitals is never found.
     """
     fits = _FOLDER.fullmatch(name or "")
     if fits is None:
         raise failure("not all arguments converted during string formatting")
     namespace, bare = fits.groups()
-    if namespace not in (None, site.namespace):
+    if namespace not in (None, instance.namespace):
         return None
-    number = site.store.folder(bare)
-    return None if number is None else Folder(number, bare, f"{site.namespace}.{bare}")
+    number = instance.store.folder(bare)
+    return None if number is None else Folder(number, bare, f"{instance.namespace}.{bare}")

@@ -1,4 +1,4 @@
-"""The server process: data directory, socket, uvicorn, signals, and what the wire shows of h11."""
+"""The server process: data directory, socket, uvicorn, signals, and the form of replies on the wire."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from archiverd.ucondb_server import ServerOptions
 
 _IDLE_SECONDS = 75
-"""How long a connection may wait for its next request."""
+"""Seconds a connection may wait for its next request."""
 _DRAIN_SECONDS = 5
-"""How long a stopping server waits for requests that are under way."""
+"""Seconds a stopping server waits for running requests."""
 
 
 class CannotServeError(Exception):
-    """The server cannot start; the message says why and what to do."""
+    """The server cannot start; the message has the reason and the remedy."""
 
 
 def run(options: ServerOptions) -> int:
-    """See ``archiverd.ucondb_server.serve``."""
+    """Serve until a signal; see ``archiverd.ucondb_server.serve``."""
     try:
         _refuse_impossible(options)
         with _owned(options.data), _open_socket(options.host, options.port) as listening:
@@ -78,7 +78,7 @@ def _refuse_impossible(options: ServerOptions) -> None:
 
 @contextlib.contextmanager
 def _owned(data: Path) -> Iterator[None]:
-    """Hold the data directory alone. Raises ``CannotServeError`` while another server has it."""
+    """Lock the data directory. Raise CannotServeError if another server has it."""
     data.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(data / "server.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -95,7 +95,7 @@ def _owned(data: Path) -> Iterator[None]:
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound for listening. Raises ``CannotServeError``."""
+    """Return a socket bound for listening. Raise CannotServeError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
@@ -118,7 +118,7 @@ def _serve(options: ServerOptions, store: Store, listening: socket.socket) -> No
         Instance(store, options.namespace, Credentials(options.user, options.password)),
         prefix=(options.instance, "app"),
         spool_directory=options.data,
-        drill=FaultDealer(parse_plan(options.fault)),
+        faults=FaultDealer(parse_plan(options.fault)),
         faithful=options.faithful,
     )
     config = uvicorn.Config(
@@ -144,7 +144,7 @@ def _serve(options: ServerOptions, store: Store, listening: socket.socket) -> No
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server that says when it is ready, and for which a signal is an ordinary end."""
+    """Uvicorn's server; it prints a line when ready, and a signal is an ordinary end."""
 
     def __init__(self, config: uvicorn.Config, url: str) -> None:
         super().__init__(config)
@@ -168,8 +168,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-class _Wire(h11.Connection):
-    """An h11 connection that names a 500 as the real server does (ucondb_protocol.md section 9)."""
+class _Connection(h11.Connection):
+    """An h11 connection with the real server's reason phrase for a 500 (ucondb_protocol.md section 9)."""
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
         if isinstance(event, h11.Response) and event.status_code == 500:
@@ -178,8 +178,8 @@ class _Wire(h11.Connection):
         return super().send_with_data_passthrough(event)
 
 
-class _FaithfulWire(_Wire):
-    """One whose unframed bodies end with the connection, chunked encoding being unknown to the real listener."""
+class _FaithfulConnection(_Connection):
+    """One that ends unframed bodies by closing; the real listener does not know chunked encoding."""
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
         if isinstance(event, h11.Response):
@@ -188,9 +188,9 @@ class _FaithfulWire(_Wire):
 
 
 class _Protocol(H11Protocol):
-    """Uvicorn's protocol over our wire; the application may close the connection (``state["hang_up"]``)."""
+    """Uvicorn's protocol over our connection, which the application may close (``state["hang_up"]``)."""
 
-    wire: type[h11.Connection] = _Wire
+    connection: type[h11.Connection] = _Connection
 
     def __init__(
         self,
@@ -200,11 +200,11 @@ class _Protocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, "hang_up": self._hang_up}, _loop)
-        self.conn = self.wire(h11.SERVER)
+        self.conn = self.connection(h11.SERVER)
 
     def _hang_up(self) -> None:
         self.transport.close()
 
 
 class _FaithfulProtocol(_Protocol):
-    wire = _FaithfulWire
+    connection = _FaithfulConnection

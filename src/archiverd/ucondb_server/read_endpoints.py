@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from archiverd.ucondb_server.store import Blob, Version
 
 UCONDB_VERSION = "3.9.7"
-"""The server whose behaviour this is."""
+"""Version of the server whose behaviour is imitated."""
 
 _COMPRESSIONS = frozenset({"no", "default", "fast", "best"})
 
 
 def metadata(folder: Folder, version: Version) -> dict[str, Any]:
-    """Return the metadata object of section 4, its members in the real order; NaN and infinity stay as they are."""
+    """Return the metadata object of section 4, members in the real order, NaN and infinity unchanged."""
     return {
         "object": version.object,
         "folder": folder.qualified,
@@ -48,73 +48,73 @@ def metadata(folder: Folder, version: Version) -> dict[str, Any]:
     }
 
 
-def read_data(site: Instance, call: RequestContext) -> Response:
-    """Serve ``/data`` and ``/get``: blob or metadata of one version; id goes before data_key, key, tag and times."""
-    folder = find_folder(site, call.parameters.one("folder"))
+def read_data(instance: Instance, request: RequestContext) -> Response:
+    """Serve ``/data`` and ``/get``: blob or metadata of one version; id wins over data_key, key, tag and times."""
+    folder = find_folder(instance, request.parameters.one("folder"))
     if folder is None:
         raise failure("'NoneType' object has no attribute 'getObject'")
-    name = call.parameters.one("object")
+    name = request.parameters.one("object")
     if not name:
         raise refusal(400, "")
-    if (version_id := call.parameters.one("id")) is not None:
-        return _data_of_id(site, call, folder, integer(version_id))
-    if (data_key := call.parameters.one("data_key")) is not None:
+    if (version_id := request.parameters.one("id")) is not None:
+        return _data_of_id(instance, request, folder, integer(version_id))
+    if (data_key := request.parameters.one("data_key")) is not None:
         number = integer(data_key)
         headers = (*_product(), (b"X-UConDB-data-key", str(number).encode()))
-        return Response(200, OCTETS, headers=headers, blob=_blob(site, folder, number), framed=False)
-    version = _selected(site, call, folder, name)
-    if call.parameters.is_yes("meta_only"):
+        return Response(200, OCTETS, headers=headers, blob=_blob(instance, folder, number), framed=False)
+    version = _selected(instance, request, folder, name)
+    if request.parameters.is_yes("meta_only"):
         return Response(200, JSON, json.dumps(metadata(folder, version)).encode())
-    blob = _blob(site, folder, version.data_key)
+    blob = _blob(instance, folder, version.data_key)
     return Response(200, OCTETS, headers=_version_headers(folder, version), blob=blob, framed=False)
 
 
-def get_blob(site: Instance, call: RequestContext) -> Response:
-    """Serve ``/get_blob``: bytes alone, by data_key or version_id; ``compress`` is checked, then ignored."""
-    unknown = set(call.parameters.values) - {"folder", "data_key", "version_id", "compress"}
+def get_blob(instance: Instance, request: RequestContext) -> Response:
+    """Serve ``/get_blob``: only bytes, by data_key or version_id; ``compress`` is checked and ignored."""
+    unknown = set(request.parameters.values) - {"folder", "data_key", "version_id", "compress"}
     if unknown:
         raise failure(f"UConDBHandler.get_blob() got an unexpected keyword argument '{min(unknown)}'")
-    data_key, version_id = call.parameters.one("data_key"), call.parameters.one("version_id")
-    folder = _folder_or_404(site, call)
+    data_key, version_id = request.parameters.one("data_key"), request.parameters.one("version_id")
+    folder = _folder_or_404(instance, request)
     if (data_key is None) == (version_id is None):
         raise refusal(400, "One and only one of data_key, version_id must be specified")
-    if (compression := call.parameters.one("compress")) not in (None, *_COMPRESSIONS):
+    if (compression := request.parameters.one("compress")) not in (None, *_COMPRESSIONS):
         raise failure(f"'{compression}'")
     if version_id is not None:
-        version = site.store.version(folder.number, integer(version_id))
+        version = instance.store.version(folder.number, integer(version_id))
         if version is None:
             raise refusal(404, "Version not found")
-        blob = _blob(site, folder, version.data_key)
+        blob = _blob(instance, folder, version.data_key)
     else:
-        blob = _blob(site, folder, integer(data_key or ""))
+        blob = _blob(instance, folder, integer(data_key or ""))
     return Response(200, OCTETS, blob=blob, framed=False)
 
 
-def list_versions(site: Instance, call: RequestContext) -> Response:
-    """Serve ``/versions``: one JSON array, newest first; those whose tv is after the limit are missing (section 6)."""
-    folder = _folder_or_404(site, call)
-    name = _object_or_404(site, folder, call.parameters.one("object"))
-    found = site.store.listing(
+def list_versions(instance: Instance, request: RequestContext) -> Response:
+    """Serve ``/versions``: one JSON array, newest first, without those whose tv exceeds the limit (section 6)."""
+    folder = _folder_or_404(instance, request)
+    name = _object_or_404(instance, folder, request.parameters.one("object"))
+    found = instance.store.listing(
         folder.number,
         name,
-        tv=validity_limit(call.parameters.one("tv"), call.received),
-        tr=record_time(call.parameters.one("tr"), call.received),
-        tr_since=record_time(call.parameters.one("tr_since"), call.received),
+        tv=validity_limit(request.parameters.one("tv"), request.received),
+        tr=record_time(request.parameters.one("tr"), request.received),
+        tr_since=record_time(request.parameters.one("tr_since"), request.received),
     )
     records = json.dumps([metadata(folder, version) for version in found])
     return Response(200, JSON, records.encode(), framed=False)
 
 
-def lookup_versions(site: Instance, call: RequestContext, body: bytes) -> Response:
+def lookup_versions(instance: Instance, request: RequestContext, body: bytes) -> Response:
     """Serve ``/lookup_versions``: records for the one kind of selection in the JSON body (section 6).
 
-    A selection that the real database refuses (numbers for keys, texts for ids) is an empty 200, because there the
-    query fails after the head went out.
+    A selection that the real database refuses (numbers for keys, texts for ids) gives an empty 200: there the query
+    fails after the head was sent.
     """
-    if call.method != "POST":
+    if request.method != "POST":
         raise failure("")
-    folder = _folder_or_404(site, call)
-    name = call.parameters.one("object")
+    folder = _folder_or_404(instance, request)
+    name = request.parameters.one("object")
     try:
         selection = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -123,52 +123,52 @@ def lookup_versions(site: Instance, call: RequestContext, body: bytes) -> Respon
         raise failure(f"'{type(selection).__name__}' object has no attribute 'get'")
     if ids := selection.get("ids"):
         usable = _all(ids, lambda value: type(value) is int and abs(value) < 1 << 63)
-        return _records(folder, site.store.with_ids(folder.number, ids) if usable else ())
+        return _records(folder, instance.store.with_ids(folder.number, ids) if usable else ())
     if tvs := selection.get("tvs"):
-        broken = b"" if call.parameters.one("tr") or not isinstance(tvs, list) else b"\x1enull\n" * len(tvs)
+        broken = b"" if request.parameters.one("tr") or not isinstance(tvs, list) else b"\x1enull\n" * len(tvs)
         return Response(200, JSON_SEQ, broken, framed=False)
     keys, low, high = selection.get("keys"), selection.get("key_min"), selection.get("key_max")
     if not keys and low is None and high is None:
         raise failure("'NoneType' object is not iterable")
     if name is None:
         raise failure("Object name must be specified")
-    name = _object_or_404(site, folder, name)
+    name = _object_or_404(instance, folder, name)
     if keys:
-        return _records(folder, site.store.with_keys(folder.number, name, keys) if _all(keys, _is_text) else ())
+        return _records(folder, instance.store.with_keys(folder.number, name, keys) if _all(keys, _is_text) else ())
     usable = all(bound is None or _is_text(bound) for bound in (low, high))
-    return _records(folder, site.store.in_key_range(folder.number, name, low, high) if usable else ())
+    return _records(folder, instance.store.in_key_range(folder.number, name, low, high) if usable else ())
 
 
-def list_folders(site: Instance, call: RequestContext) -> Response:
+def list_folders(instance: Instance, request: RequestContext) -> Response:
     """Serve ``/folders``: all folders of the namespace; another namespace has none."""
-    here = call.parameters.one("namespace") in (None, site.namespace)
-    return names(site.store.folders() if here else (), csv=call.parameters.one("format") == "csv")
+    here = request.parameters.one("namespace") in (None, instance.namespace)
+    return names(instance.store.folders() if here else (), csv=request.parameters.one("format") == "csv")
 
 
-def list_objects(site: Instance, call: RequestContext) -> Response:
+def list_objects(instance: Instance, request: RequestContext) -> Response:
     """Serve ``/objects``: all objects of a folder."""
-    folder = find_folder(site, call.parameters.one("folder"))
+    folder = find_folder(instance, request.parameters.one("folder"))
     if folder is None:
         raise failure("'NoneType' object has no attribute 'listObjects'")
-    return names(site.store.objects(folder.number), csv=call.parameters.one("format") == "csv")
+    return names(instance.store.objects(folder.number), csv=request.parameters.one("format") == "csv")
 
 
-def list_tags(site: Instance, call: RequestContext) -> Response:
+def list_tags(instance: Instance, request: RequestContext) -> Response:
     """Serve ``/tags``: the tags of a folder, each once per version that carries it."""
-    folder = find_folder(site, call.parameters.one("folder"))
+    folder = find_folder(instance, request.parameters.one("folder"))
     if folder is None:
         raise failure("'NoneType' object has no attribute 'listTags'")
-    return names(site.store.tags(folder.number))
+    return names(instance.store.tags(folder.number))
 
 
-def version(_site: Instance, _call: RequestContext) -> Response:
-    """Serve ``/version``: the version of UconDB that is imitated."""
+def version(_instance: Instance, _request: RequestContext) -> Response:
+    """Serve ``/version``: the imitated version of UconDB."""
     return text(UCONDB_VERSION)
 
 
-def probe(site: Instance, _call: RequestContext) -> Response:
-    """Serve ``/probe``: ``OK`` when the database answers."""
-    site.store.folders()
+def probe(instance: Instance, _request: RequestContext) -> Response:
+    """Serve ``/probe``: ``OK`` if the database answers."""
+    instance.store.folders()
     return text("OK")
 
 
@@ -183,53 +183,53 @@ READERS: Mapping[str, Callable[[Instance, RequestContext], Response]] = {
     "version": version,
     "probe": probe,
 }
-"""The endpoints that need neither a body nor credentials."""
+"""Endpoints that need neither a body nor credentials."""
 
 
-def _folder_or_404(site: Instance, call: RequestContext) -> Folder:
-    name = call.parameters.one("folder")
-    folder = find_folder(site, name)
+def _folder_or_404(instance: Instance, request: RequestContext) -> Folder:
+    name = request.parameters.one("folder")
+    folder = find_folder(instance, name)
     if folder is None:
         raise refusal(404, f"Folder {name} not found")
     return folder
 
 
-def _object_or_404(site: Instance, folder: Folder, name: str | None) -> str:
-    if name is None or not site.store.has_object(folder.number, name):
+def _object_or_404(instance: Instance, folder: Folder, name: str | None) -> str:
+    if name is None or not instance.store.has_object(folder.number, name):
         raise refusal(404, f"Object {name} not found")
     return name
 
 
-def _selected(site: Instance, call: RequestContext, folder: Folder, name: str) -> Version:
-    """Return the version that key, tag, tv and tr choose (section 5)."""
-    parameters = call.parameters
-    tv = validity_limit(parameters.one("tv"), call.received)
-    tr = record_time(parameters.one("tr"), call.received)
+def _selected(instance: Instance, request: RequestContext, folder: Folder, name: str) -> Version:
+    """Return the version selected by key, tag, tv and tr (section 5)."""
+    parameters = request.parameters
+    tv = validity_limit(parameters.one("tv"), request.received)
+    tr = record_time(parameters.one("tr"), request.received)
     key, tag = parameters.one("key"), parameters.one("tag")
     if any("\0" in given for given in (name, key, tag) if given):
         raise failure("A string literal cannot contain NUL (0x00) characters.")
-    if not site.store.has_object(folder.number, name):
+    if not instance.store.has_object(folder.number, name):
         raise failure("'NoneType' object has no attribute 'getVersion'")
     if key is not None:
-        found = site.store.version_of_key(folder.number, name, key)
+        found = instance.store.version_of_key(folder.number, name, key)
     else:
-        found = site.store.latest(folder.number, name, tag=tag, tv=tv, tr=tr)
+        found = instance.store.latest(folder.number, name, tag=tag, tv=tv, tr=tr)
     if found is None:
         raise refusal(404, "Version not found")
     return found
 
 
-def _data_of_id(site: Instance, call: RequestContext, folder: Folder, number: int) -> Response:
-    found = site.store.version(folder.number, number)
-    if call.parameters.is_yes("meta_only"):
+def _data_of_id(instance: Instance, request: RequestContext, folder: Folder, number: int) -> Response:
+    found = instance.store.version(folder.number, number)
+    if request.parameters.is_yes("meta_only"):
         return Response(200, JSON, json.dumps(metadata(folder, found) if found else {}).encode())
     if found is None:
         raise failure("'NoneType' object has no attribute 'Data'")
-    return Response(200, HTML, blob=_blob(site, folder, found.data_key))
+    return Response(200, HTML, blob=_blob(instance, folder, found.data_key))
 
 
-def _blob(site: Instance, folder: Folder, data_key: int) -> Blob:
-    blob = site.store.blob(folder.number, data_key)
+def _blob(instance: Instance, folder: Folder, data_key: int) -> Blob:
+    blob = instance.store.blob(folder.number, data_key)
     if blob is None:
         raise refusal(404, "Data not found")
     return blob
@@ -268,5 +268,5 @@ def _all(values: object, fits: Callable[[object], bool]) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Tell whether ``value`` is a text that PostgreSQL could compare: no NUL, no lone surrogate."""
+    """Return whether ``value`` is a text that PostgreSQL can compare: no NUL, no lone surrogate."""
     return isinstance(value, str) and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)

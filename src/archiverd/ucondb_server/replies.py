@@ -30,11 +30,11 @@ class Response:
     """Further headers, in order."""
     blob: Blob | None = None
     framed: bool = True
-    """False for the replies which the real listener ends by closing the connection (section 10)."""
+    """False for replies that the real listener ends by closing the connection (section 10)."""
 
 
 class Refusal(Exception):  # noqa: N818  # an answer, not a mistake of the program
-    """Ends a request with ``reply``; raised from wherever the reason is found."""
+    """Ends a request with ``reply``, from any depth."""
 
     def __init__(self, reply: Response) -> None:
         super().__init__(reply.status, reply.body)
@@ -42,7 +42,7 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a mistake of the progr
 
 
 def text(body: str, *, status: int = 200) -> Response:
-    """Return a short answer as ``text/html``, the type the server gives to all plain words."""
+    """Return a short answer as ``text/html``, the server's type for plain words."""
     return Response(status, HTML, body.encode())
 
 
@@ -59,9 +59,9 @@ def refusal(status: int, body: str) -> Refusal:
 
 
 def failure(reason: str) -> Refusal:
-    """Return the 500 that stands for everything else, with ``reason`` in the ``<h3>`` line.
+    """Return the 500 for everything without a status of its own, with ``reason`` in the ``<h3>`` line.
 
-    The real page does not escape the reason; here ``<`` is, so that nobody's text becomes mark-up.
+    The real page does not escape the reason; here ``<`` is escaped, so that no input becomes mark-up.
     """
     page = (
         "<html><body><h2>Application error</h2>\n"

@@ -1,4 +1,4 @@
-"""A request's body on its way into the database: small ones stay in memory, large ones wait in an unnamed file."""
+"""A request's body before it is stored: small ones in memory, large ones in an unnamed file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from typing import IO
 
 PIECE = 1 << 20
-"""Bytes read, kept and sent at a time."""
+"""Bytes read, stored and sent at a time."""
 
 
 class Spool:
-    """Bytes with their checksums; its methods block, and one thread at a time may use it.
+    """Bytes with their checksums. Methods block; for use by one thread at a time.
 
-    No more than ``limit`` bytes are kept: of a longer body only the size is known, so that it can be refused at the
-    point where the real server refuses it.
+    Holds at most ``limit`` bytes. Of a longer body it knows only the size, so that the body can be refused at the point
+    where the real server refuses it.
     """
 
     def __init__(self, directory: Path, *, limit: int) -> None:
-        """``directory`` takes the unnamed file; no file is made below ``PIECE`` bytes."""
+        """Put the unnamed file into ``directory``; up to ``PIECE`` bytes need none."""
         self.size = 0
         self.adler32 = zlib.adler32(b"")
         self._sha256 = hashlib.sha256()
@@ -45,15 +45,15 @@ class Spool:
 
     @property
     def too_long(self) -> bool:
-        """Tell whether more than the limit came in; ``pieces`` and the checksums are then of no use."""
+        """Whether the body exceeds the limit; ``pieces`` and the checksums are then meaningless."""
         return self.size > self._limit
 
     def sha256(self) -> bytes:
-        """Return the SHA-256 of what came in so far."""
+        """Return the SHA-256 of the bytes added so far."""
         return self._sha256.digest()
 
     def add(self, data: bytes) -> None:
-        """Append ``data``. Raises ``OSError`` when the disk does not take it."""
+        """Append ``data``. Raise OSError if it cannot be written to disk."""
         self.size += len(data)
         if self.too_long:
             return
@@ -69,7 +69,7 @@ class Spool:
         self._file.write(data)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes from the start, at most ``PIECE`` at a time; nothing for an empty body."""
+        """Yield the bytes from the start in pieces of at most ``PIECE``; none for an empty body."""
         if self._file is None:
             if self._memory:
                 yield self._memory

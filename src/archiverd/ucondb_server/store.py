@@ -1,8 +1,8 @@
 """Folders, versions, tags and blobs in one SQLite file (the data model of ucondb_protocol.md section 1).
 
-Write-ahead log with full synchronisation, one transaction per put: a version is visible exactly when it and its blob
-are durable, and a killed server leaves whole versions only. Every method blocks and may raise ``sqlite3.Error``. Those
-that write must be called from one thread at a time; the others may be called from any thread at any time.
+Write-ahead log with full synchronisation and one transaction per put: a version is visible exactly when it and its blob
+are durable, and a killed server leaves only whole versions. Every method blocks and may raise sqlite3.Error. Methods
+that write must be called from one thread at a time; others from any thread at any time.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _Values: TypeAlias = "dict[str, object]"
 
 
 class StoreError(Exception):
-    """The directory holds no database of ours; the message says what is there instead."""
+    """The directory holds no database of ours; the message names what is there."""
 
 
 class KeyTakenError(Exception):
@@ -93,7 +93,7 @@ class KeyTakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a put asks for; ``tr`` is the time of the request in epoch seconds, ``tv`` seconds or NaN."""
+    """Parameters of a put; ``tr`` is the time of the request in epoch seconds, ``tv`` is in seconds or NaN."""
 
     object: str
     key: str | None
@@ -130,7 +130,7 @@ class Store:
     """The database below one data directory."""
 
     def __init__(self, path: Path) -> None:
-        """Open the database file ``path``, making it when missing. Raises ``StoreError`` for any other content."""
+        """Open the database file ``path``, created if missing. Raise StoreError for any other content."""
         self._path = path
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -150,7 +150,7 @@ class Store:
             connection.close()
 
     def create_folder(self, name: str, *, drop: bool = False) -> None:
-        """Make the folder ``name`` unless it is there; with ``drop`` remove its versions, tags and blobs."""
+        """Create the folder ``name`` unless it exists; with ``drop`` remove its versions, tags and blobs."""
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO folders (name) VALUES (?)", (name,))
             if drop:
@@ -178,7 +178,7 @@ class Store:
         return [name for (name,) in self._rows(sql, {"folder": folder})]
 
     def has_object(self, folder: int, name: str) -> bool:
-        """Tell whether the object has any version, whatever its ``tv``."""
+        """Return whether the object has any version, whatever its ``tv``."""
         sql = "SELECT 1 FROM versions WHERE folder = :folder AND object = :object LIMIT 1"
         return bool(self._rows(sql, {"folder": folder, "object": name}))
 
@@ -228,7 +228,7 @@ class Store:
         return rows[0][0] if rows else None
 
     def put(self, folder: int, draft: Draft, body: Spool) -> Version:
-        """Store a version and its blob in one transaction; equal bytes share a blob. Raises ``KeyTakenError``."""
+        """Store a version and its blob in one transaction; equal bytes share a blob. Raise KeyTakenError."""
         with self._transaction() as db:
             data_key = _blob_of(db, folder, body)
             if draft.override and draft.key is not None:
@@ -245,7 +245,7 @@ class Store:
         return Version(number, draft.object, draft.key, draft.tv, draft.tr, data_key, body.size, body.adler32, tags)
 
     def add_tag(self, folder: int, version: int, tag: str) -> None:
-        """Add a tag to a version that exists; a tag it has already is kept once."""
+        """Add a tag to an existing version; tags are unique in it."""
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", (folder, version, tag))
 
@@ -305,7 +305,7 @@ def _version_of(row: tuple[Any, ...]) -> Version:
 
 
 def _blob_of(db: sqlite3.Connection, folder: int, body: Spool) -> int:
-    """Return the data key of the blob with the bytes of ``body``, storing them unless they are there."""
+    """Return the data key of the blob with the bytes of ``body``; store them if new."""
     known = db.execute("SELECT data_key FROM blobs WHERE folder = ? AND sha256 = ?", (folder, body.sha256())).fetchone()
     if known is not None:
         return int(known[0])

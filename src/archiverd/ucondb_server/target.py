@@ -1,4 +1,4 @@
-"""What a request asks for: endpoint and parameters, out of path and query (ucondb_protocol.md section 2)."""
+"""Endpoint and parameters of a request, from path and query (ucondb_protocol.md section 2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ILLEGAL = frozenset("<'>\\|")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request target taken apart; ``words`` are the undecoded path words after the endpoint's name."""
+    """A split request target; ``words`` are the undecoded path words after the endpoint's name."""
 
     endpoint: str
     words: tuple[str, ...]
@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Values by name; a name given several times in the query has several values."""
+    """Values by name; a name repeated in the query has several."""
 
     values: Mapping[str, tuple[str, ...]]
 
@@ -37,7 +37,7 @@ class Parameters:
         return self.values.get(name, ())
 
     def one(self, name: str) -> str | None:
-        """Return the value of ``name``; None when it is missing. Several are a 500."""
+        """Return the value of ``name``, None if missing. Raise the 500 for several."""
         values = self.every(name)
         if len(values) > 1:
             raise failure("operator does not exist: text = text[]")
@@ -48,10 +48,10 @@ class Parameters:
         return self.every(name) == ("yes",)
 
 
-def take_apart(raw_path: bytes, query: bytes, prefix: tuple[str, ...]) -> Target:
+def split_target(raw_path: bytes, query: bytes, prefix: tuple[str, ...]) -> Target:
     """Split path and query, undecoded as they came, below the words of ``prefix``.
 
-    Doubled slashes, ``/./`` and a trailing slash are dropped. Raises the refusals of section 2: 404 outside the
+    Doubled slashes, ``/./`` and a trailing slash are dropped. Raise the refusals of section 2: 404 outside the
     prefix, 500 for a query that is not UTF-8 or a parameter without ``=``.
     """
     words = tuple(word for word in raw_path.decode("latin-1").split("/") if word not in ("", "."))
@@ -63,9 +63,9 @@ def take_apart(raw_path: bytes, query: bytes, prefix: tuple[str, ...]) -> Target
 
 
 def parameters_of(target: Target) -> Parameters:
-    """Gather and check the parameters of a request.
+    """Return the parameters of a request, checked.
 
-    Raises 500 for one set twice in the path, or in path and query, and for a semicolon; 400 for angle brackets, single
+    Raise 500 for one set twice in the path, or in path and query, and for a semicolon; 400 for angle brackets, single
     quotes, backslashes and bars.
     """
     from_path = list(_path_parameters(target))
@@ -106,7 +106,7 @@ def _form_decoded(raw: bytes) -> str:
 
 
 def _path_parameters(target: Target) -> Iterable[tuple[str, str]]:
-    """Yield the parameters that stand in the path: which words count differs from endpoint to endpoint (section 2)."""
+    """Yield the parameters in the path; which words are some depends on the endpoint (section 2)."""
     if target.endpoint in DATA_ENDPOINTS:
         bare = iter(("folder",))
         for word in target.words:

@@ -1,4 +1,4 @@
-"""Parameter texts turned into numbers and times, with the real server's complaints (ucondb_protocol.md section 5)."""
+"""Numbers and times from parameter texts, with the real server's error texts (ucondb_protocol.md section 5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INT8 = 1 << 63
 
 
 def number(text: str) -> float:
-    """Return ``text`` as a float, ``nan`` and ``inf`` included. Raises the 500 of section 4."""
+    """Return ``text`` as a float; ``nan`` and ``inf`` are accepted. Raise the 500 of section 4."""
     try:
         return float(text)
     except ValueError as error:
@@ -21,7 +21,7 @@ def number(text: str) -> float:
 
 
 def integer(text: str) -> int:
-    """Return ``text`` as an id or data key. Raises the 500 of section 5."""
+    """Return ``text`` as an id or data key. Raise the 500 of section 5."""
     try:
         value = int(text)
     except ValueError as error:
@@ -32,9 +32,9 @@ def integer(text: str) -> int:
 
 
 def validity_limit(text: str | None, now: float) -> float:
-    """Return the ``tv`` up to which versions are selected, in epoch seconds; ``now`` when nothing is given.
+    """Return the greatest ``tv`` of the selection, in epoch seconds; ``now`` if none is given.
 
-    ``inf`` and ``nan``, which a put takes, are a 500 here (section 6).
+    ``inf`` and ``nan``, which a put accepts, are a 500 here (section 6).
     """
     if not text:
         return now
@@ -45,10 +45,10 @@ def validity_limit(text: str | None, now: float) -> float:
 
 
 def record_time(text: str | None, now: float) -> float | None:
-    """Return ``tr`` or ``tr_since`` in epoch seconds, or None when nothing is given.
+    """Return ``tr`` or ``tr_since`` in epoch seconds, or None if not given.
 
-    Takes epoch seconds, ``YYYY-MM-DDTHH:MM:SS[.f]`` and ``MM/DD/YYYY HH:MM:SS`` as UTC, and a negative number with a
-    unit d, h, m or s, which counts back from ``now``.
+    Accepts epoch seconds, ``YYYY-MM-DDTHH:MM:SS[.f]`` and ``MM/DD/YYYY HH:MM:SS`` in UTC, and a negative number with
+    the unit d, h, m or s, counted back from ``now``. Raise the 500 for anything else.
     """
     if not text:
         return None

@@ -1,7 +1,7 @@
 """The endpoints that write: put (ucondb_protocol.md section 4), tag and create_folder (section 3).
 
-A put comes in three steps, because the order of its checks can be seen from outside: ``locate`` before the body is
-read, ``check`` after it, ``store`` alone on the writing thread.
+A put has three steps, because clients can see the order of its checks: ``locate`` before the body is read, ``check``
+after it, ``store`` in the writing thread.
 """
 
 from __future__ import annotations
@@ -23,55 +23,55 @@ if TYPE_CHECKING:
     from archiverd.ucondb_server.spool import Spool
 
 LARGEST_BLOB = 1 << 28
-"""Bytes; above it PostgreSQL fails to hold the value as hexadecimal text (section 4)."""
+"""Largest blob in bytes; PostgreSQL cannot hold more as hexadecimal text (section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PutTarget:
-    """Where a put goes."""
+    """Destination of a put."""
 
     folder: Folder
     object: str
 
 
-def is_put(call: RequestContext) -> bool:
-    """Tell whether a call stores: ``/data`` by PUT or POST, ``/put`` by any method (section 3)."""
-    return call.endpoint == "put" or (call.endpoint == "data" and call.method in ("PUT", "POST"))
+def is_put(request: RequestContext) -> bool:
+    """Return whether a request stores: ``/data`` by PUT or POST, ``/put`` by any method (section 3)."""
+    return request.endpoint == "put" or (request.endpoint == "data" and request.method in ("PUT", "POST"))
 
 
-def locate(site: Instance, call: RequestContext) -> PutTarget:
-    """Check what is checked before the body is read: the folder, then the object's name."""
-    folder = find_folder(site, call.parameters.one("folder"))
+def locate(instance: Instance, request: RequestContext) -> PutTarget:
+    """Return the destination; check the folder, then the object's name, before the body is read. Raise refusals."""
+    folder = find_folder(instance, request.parameters.one("folder"))
     if folder is None:
         raise refusal(404, "Folder not found")
-    name = call.parameters.one("object")
+    name = request.parameters.one("object")
     if not name:
         raise refusal(400, "")
     return PutTarget(folder, name)
 
 
-def check(site: Instance, call: RequestContext, place: PutTarget, body: Spool) -> Draft:
-    """Check what is checked after the body was read: login, tv, key, size; return what to store."""
+def check(instance: Instance, request: RequestContext, place: PutTarget, body: Spool) -> Draft:
+    """Return what to store; check login, tv, key and size after the body was read. Raise refusals."""
     require(
-        site.credentials,
+        instance.credentials,
         realm=place.folder.qualified,
-        method=call.method,
-        header=call.authorization,
-        now=call.received,
+        method=request.method,
+        header=request.authorization,
+        now=request.received,
     )
-    parameters = call.parameters
+    parameters = request.parameters
     draft = Draft(
         object=place.object,
         tv=number(parameters.one("tv") or "0.0"),
         key=parameters.one("key"),
         tags=parameters.every("tag"),
         override=parameters.is_yes("override"),
-        tr=round(call.received, 6),
+        tr=round(request.received, 6),
     )
     if any("\0" in given for given in (draft.object, draft.key or "", *draft.tags)):
         raise failure("A string literal cannot contain NUL (0x00) characters.")
     if draft.key is not None and not draft.override:
-        taken = site.store.version_of_key(place.folder.number, draft.object, draft.key)
+        taken = instance.store.version_of_key(place.folder.number, draft.object, draft.key)
         if taken is not None:
             raise failure(f"Version of object {draft.object} with key {draft.key} already exists")
     if body.too_long:
@@ -79,59 +79,61 @@ def check(site: Instance, call: RequestContext, place: PutTarget, body: Spool) -
     return draft
 
 
-def store(site: Instance, call: RequestContext, place: PutTarget, draft: Draft, body: Spool) -> Response:
-    """Store the version; one that lost a race for its key is told in PostgreSQL's words."""
+def store(instance: Instance, request: RequestContext, place: PutTarget, draft: Draft, body: Spool) -> Response:
+    """Store the version and return the reply; raise PostgreSQL's error text if another put took the key."""
     try:
-        version = site.store.put(place.folder.number, draft, body)
+        version = instance.store.put(place.folder.number, draft, body)
     except KeyTakenError:
         constraint = f"{place.folder.name}_object_key_inx"
         raise failure(
             f'duplicate key value violates unique constraint "{constraint}"\n'
             f"DETAIL:  Key (object, key)=({draft.object}, {draft.key}) already exists.\n"
         ) from None
-    if call.parameters.is_yes("full_meta"):
+    if request.parameters.is_yes("full_meta"):
         return Response(200, JSON, json.dumps(metadata(place.folder, version)).encode())
     return text(str(version.id))
 
 
-def tag(site: Instance, call: RequestContext) -> Response:
-    """Serve ``/tag``: add a tag to the version with a version_id, or of an object and key. Anybody may."""
-    folder = find_folder(site, call.parameters.one("folder"))
+def tag(instance: Instance, request: RequestContext) -> Response:
+    """Serve ``/tag``: tag the version with a version_id, or of an object and key. Needs no login."""
+    folder = find_folder(instance, request.parameters.one("folder"))
     if folder is None:
         raise failure("'NoneType' object has no attribute 'getObject'")
-    word, version_id = call.parameters.one("tag"), call.parameters.one("version_id")
-    name, key = call.parameters.one("object"), call.parameters.one("key")
+    word, version_id = request.parameters.one("tag"), request.parameters.one("version_id")
+    name, key = request.parameters.one("object"), request.parameters.one("key")
     if not word:
         raise failure("")
     if version_id is not None:
-        version = site.store.version(folder.number, integer(version_id))
+        version = instance.store.version(folder.number, integer(version_id))
     elif name is None or key is None:
         raise failure("")
-    elif not site.store.has_object(folder.number, name):
+    elif not instance.store.has_object(folder.number, name):
         raise failure("'NoneType' object has no attribute 'getVersion'")
     else:
-        version = site.store.version_of_key(folder.number, name, key)
+        version = instance.store.version_of_key(folder.number, name, key)
     if version is None:
         raise failure("'NoneType' object has no attribute 'addTag'")
     if "\0" in word:
         raise failure("A string literal cannot contain NUL (0x00) characters.")
-    site.store.add_tag(folder.number, version.id, word)
+    instance.store.add_tag(folder.number, version.id, word)
     return text("OK")
 
 
-def create_folder(site: Instance, call: RequestContext) -> Response:
-    """Serve ``/create_folder``: make a folder, in lower case; ``drop=yes`` empties it. Needs the login."""
-    given = call.parameters.one("folder")
+def create_folder(instance: Instance, request: RequestContext) -> Response:
+    """Serve ``/create_folder``: create a folder, in lower case; ``drop=yes`` empties it. Needs the login."""
+    given = request.parameters.one("folder")
     if not given:
         raise refusal(400, "Empty folder name")
     illegal = re.search(r"[^A-Za-z0-9_.]|\.(?=.*\.)|^\.|\.$", given)
     if illegal is not None and not given.isprintable():  # as a realm it would break the challenge's header
         raise failure("syntax error in the name of the folder")
-    require(site.credentials, realm=given, method=call.method, header=call.authorization, now=call.received)
+    require(
+        instance.credentials, realm=given, method=request.method, header=request.authorization, now=request.received
+    )
     if illegal is not None:
         raise failure(f'syntax error at or near "{illegal.group()}"')
     namespace, _, bare = given.rpartition(".")
-    if namespace not in ("", site.namespace):
+    if namespace not in ("", instance.namespace):
         raise failure(f'schema "{namespace}" does not exist')
-    site.store.create_folder(bare.lower(), drop=call.parameters.is_yes("drop"))
+    instance.store.create_folder(bare.lower(), drop=request.parameters.is_yes("drop"))
     return text("OK")
