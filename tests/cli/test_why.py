@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.cli.runs import waits_for
+from archiverd.cli.why import waits_for
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.artdaqdb.filesystem.check import Defect
-    from archiverd.cli.main import Globals
+    from archiverd.cli.context import Globals
 
 
 @click.group()

@@ -14,7 +14,7 @@ from archiverd.cli.daemon_client import run_now
 from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
-    from archiverd.cli.main import Globals
+    from archiverd.cli.context import Globals
     from archiverd.doctor.finding import Finding
 
 WORDS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}

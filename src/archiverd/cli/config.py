@@ -11,7 +11,7 @@ import click
 from archiverd.core.errors import ArchiverError, ConfigurationError
 
 if TYPE_CHECKING:
-    from archiverd.cli.main import Globals
+    from archiverd.cli.context import Globals
     from archiverd.config import Settings
 
 

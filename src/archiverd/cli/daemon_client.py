@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -12,6 +13,7 @@ from archiverd.cli.terminal import progress_bar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
+    from archiverd.cli.context import Globals
     from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
 
@@ -21,6 +23,8 @@ T = TypeVar("T")
 
 SILENCE_SECONDS = 900.0
 """A daemon that is asked for something long and says nothing for so long is given up."""
+ANSWER_SECONDS = 10.0
+"""How long the daemon may take to answer."""
 
 
 def run_now(work: Coroutine[Any, Any, T]) -> T:
@@ -59,3 +63,20 @@ def _interruptible(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo(f"the daemon goes on with `{command}`; `archiverd status` tells how far it is", err=True)
         raise
+
+
+def ask(globals_: Globals, command: str) -> dict[str, object]:
+    """Return the daemon's answer. Raise ArchiverError if none runs."""
+    from archiverd.control import client  # noqa: PLC0415 - lazily, for a quick --help
+
+    settings, _ = globals_.settings(migrating=False)
+    told = client.ask_now(settings.app.work_dir, command, {}, ANSWER_SECONDS)
+    return told if isinstance(told, dict) else {}
+
+
+def tell_reply(told: Told, as_json: bool, words: str) -> None:
+    """Print what the daemon answered."""
+    if as_json:
+        click.echo(json.dumps({"version": 1, **told}))
+    else:
+        click.echo(words, err=True)

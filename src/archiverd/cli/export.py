@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.completion import ARCHIVED, RunNumber
 from archiverd.cli.daemon_client import run_now
+from archiverd.cli.run_number import ARCHIVED, RunNumber
 from archiverd.core.errors import VerificationError
 
 if TYPE_CHECKING:
     from archiverd.app.export import Export, Source
-    from archiverd.cli.main import Globals
+    from archiverd.cli.context import Globals
 
 SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
 

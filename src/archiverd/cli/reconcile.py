@@ -11,8 +11,8 @@ from archiverd.cli.daemon_client import run_now, through_daemon
 from archiverd.cli.wording import told_singly
 
 if TYPE_CHECKING:
+    from archiverd.cli.context import Globals
     from archiverd.cli.daemon_client import Told
-    from archiverd.cli.main import Globals
     from archiverd.cli.terminal import Progress
 
 

@@ -1,4 +1,4 @@
-"""Completion of commands, options, states and run numbers in bash, zsh and fish; `archiverd completion` prints it.
+"""A run number as a command's argument, completed from the journal.
 
 A completion is asked for at every Tab: it is quick, and whatever goes wrong it only completes less.
 """
@@ -6,12 +6,10 @@ A completion is asked for at every Tab: it is quick, and whatever goes wrong it 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+from click.shell_completion import CompletionItem
 
 from archiverd.core.machine import RETRIABLE, TABLE, Event, State
 from archiverd.core.runset import LAST_RUN
@@ -19,20 +17,8 @@ from archiverd.core.runset import LAST_RUN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-VARIABLE = "_ARCHIVERD_COMPLETE"
-"""Set by the shell's function when it asks what could come next."""
-
 MOST = 200
 """So many run numbers are offered, the newest; more of the number narrows them down."""
-
-HELP = """Print the script that makes SHELL complete commands, options, states and run numbers.
-
-\b
-bash: eval "$(archiverd completion bash)"    in ~/.bashrc
-zsh:  eval "$(archiverd completion zsh)"     in ~/.zshrc, after compinit
-fish: archiverd completion fish > ~/.config/fish/completions/archiverd.fish
-"""
-"""No docstring: click wants a backspace before lines that it is to leave as they are."""
 
 ANY = "1"
 ARCHIVED = "imported_at IS NOT NULL"
@@ -85,26 +71,3 @@ class RunNumber(click.IntRange):
         with reading(journal_in(work_dir)) as db:
             for run, state in db.execute(sql, (incomplete if incomplete.isdecimal() else "", MOST)):
                 yield CompletionItem(str(run), help=state)
-
-
-def answer(cli: click.Group) -> int:
-    """Answer the shell's question in the environment; return 0 and be silent whatever goes wrong."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
-        try:
-            cli.main(prog_name="archiverd", complete_var=VARIABLE, standalone_mode=False)
-        except (Exception, SystemExit):  # noqa: BLE001 - a prompt is no place for errors
-            return 0
-    return 0
-
-
-@click.command(help=HELP, short_help="Print the completion script for a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@click.pass_context
-def completion(context: click.Context, shell: str) -> None:
-    """Print the script that makes a shell complete our commands."""
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"{shell} is not known to this version of click")
-    # Not kind.source(): for bash that starts one to learn its version, and complains if there is none.
-    script = ShellComplete.source(kind(context.find_root().command, {}, "archiverd", VARIABLE))
-    sys.stdout.write(script)

@@ -1,35 +1,19 @@
-"""Commands that tell of runs: `runs` and `why`. They read the journal and touch nothing."""
+"""`archiverd runs`: list runs with their state."""
 
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.completion import RunNumber
-from archiverd.cli.status import tell_hold
-from archiverd.cli.wording import ago
-from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import WAITING, Stage, State
+from archiverd.core.machine import State
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from archiverd.cli.main import Globals
-    from archiverd.journal.rows import FileFate, RunRow, StoryLine
-
-FLAGS = {
-    "dead": "dead: it never got a stop line",
-    "superseded": "superseded: its stop line came later; artdaqDB has it, UconDB's version has not",
-    "source_gone": "source gone: its directory is no longer there",
-    "override": "an operator wants UconDB's version replaced",
-}
-"""What a run's flags mean, in words."""
+    from archiverd.cli.context import Globals
 
 
 @click.command()
@@ -49,127 +33,6 @@ def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
         click.echo("\n".join(lines))
     else:
         click.echo(f"no runs{f' are {state}' if state else ' yet'}", err=True)
-
-
-@click.command(short_help="Tell one run's story: cause, next retry, remedy.")
-@click.argument("run", type=RunNumber())
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, holds, story, files.")
-@click.pass_obj
-def why(globals_: Globals, run: int, as_json: bool) -> None:
-    """Tell one run's story: its state, the cause, the next retry, the remedy, and its files."""
-    from archiverd.journal import queries  # noqa: PLC0415 - lazily, for a quick --help
-
-    with _journal(globals_) as db:
-        row = queries.select_run(db, run)
-        story, files = queries.select_story(db, run), queries.select_files(db, run)
-        first = queries.select_first_phase(db, run)
-        holds = queries.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
-        known = db.execute("SELECT count(*), min(run), max(run) FROM runs").fetchone()
-    if row is None:
-        raise _unknown(run, *known)
-    if as_json:
-        shown = {
-            "version": 1,
-            "run": asdict(row),
-            "waits_for": waits_for(row),
-            "first_phase": None if first is None else asdict(first),
-            "holds": [asdict(hold) for hold in holds],
-            "story": [asdict(line) for line in story],
-            "files": [asdict(fate) for fate in files],
-        }
-        click.echo(json.dumps(shown))
-        return
-    _tell_row(row)
-    if first is not None:
-        told = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
-        click.echo(f"  {'first phase:':<15}{told}")
-    for hold in holds:
-        tell_hold(asdict(hold), time.time())
-    _tell_files(files)
-    _tell_story(story)
-
-
-def waits_for(row: RunRow) -> str:
-    """Return what an open run waits for; empty for any other."""
-    if row.state is not State.OPEN:
-        return ""
-    if row.source_gone:
-        return f"its directory, which is gone: put it back, or `archiverd waive {row.run} --reason TEXT`"
-    if row.error:
-        return "its directory, which cannot be read; it is tried again all the time"
-    if row.stop_line:
-        return (
-            "its record to settle: the stop line is there, but it still changes, is not read-only yet, or lacks "
-            "rc_info_stop.txt (watch.settle_seconds, watch.final_wait_seconds)"
-        )
-    dead = "it counts as dead once a later run of its partition has started, or after watch.abandon_after_seconds"
-    if row.started:
-        return f"its stop line: it is running; if it crashed, {dead}"
-    return f"its start line: metadata.txt has none yet, or is not there; if none comes, {dead}"
-
-
-def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
-    """Return the error for a run that the journal does not have, saying which it has."""
-    known = f"{count} runs are known, {first} to {last}" if count else "no run is known yet"
-    return ArchiverError(
-        f"run {run} is not known: no directory of that name was seen below run_records_dir",
-        remedy=f"{known}; a directory made just now is seen by a running daemon, or by `archiverd once`",
-        run=run,
-    )
-
-
-def _tell_row(row: RunRow) -> None:
-    """Print where a run stands and what can be done."""
-    flags = [text for flag, text in FLAGS.items() if getattr(row, flag)]
-    click.echo(f"run {row.run}: {row.state}" + "".join(f" ({text})" for text in flags))
-    facts = [
-        ("configuration", row.configuration),
-        ("started", row.start_line),
-        ("stopped", row.stop_line + _length(row)),
-        ("waits for", waits_for(row)),
-        ("first seen", f"{ago(max(0.0, time.time() - row.seen_at))} ago" if row.state is State.OPEN else ""),
-        ("cause", row.error),
-        ("reason" if row.state is State.WAIVED else "remedy", row.remedy),
-        ("attempts", str(row.attempts) if row.attempts else ""),
-        ("next retry", f"in {ago(max(0.0, row.due - time.time()))}" if row.due else ""),
-        ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
-        ("packed on", row.packed_on),
-        ("validation", row.validation),
-    ]
-    for name, value in facts:
-        if value:
-            click.echo(f"  {name + ':':<15}{value}")
-
-
-def _length(row: RunRow) -> str:
-    """Return how long a run took, if both its times are understood."""
-    from archiverd.runrecord.times import epoch  # noqa: PLC0415 - lazily, for a quick --help
-
-    start, stop = epoch(row.start_line), epoch(row.stop_line)
-    return "" if start is None or stop is None else f" (after {ago(stop - start)})"
-
-
-def _tell_files(files: Sequence[FileFate]) -> None:
-    """Print which files were archived and which were left out, and why."""
-    archived = [fate for fate in files if fate.entity]
-    left_out = [fate for fate in files if not fate.entity]
-    if not files:
-        return
-    click.echo(f"  files archived: {len(archived)}")
-    for fate in archived:
-        click.echo(f"    {fate.name} as {fate.entity}" + (f" ({fate.reason})" if fate.reason else ""))
-    click.echo(f"  files left out: {len(left_out)}")
-    for fate in left_out:
-        click.echo(f"    {fate.name}: {fate.reason}")
-
-
-def _tell_story(story: Sequence[StoryLine]) -> None:
-    """Print what happened, in order."""
-    if story:
-        click.echo("  story:")
-    for line in story:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
-        click.echo(f"    {when}  {line.event} → {line.state}" + (f": {line.note}" if line.note else ""))
 
 
 def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:

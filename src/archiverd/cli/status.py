@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from archiverd.cli.daemon_client import run_now
+from archiverd.cli.hold_report import tell_hold
 from archiverd.cli.terminal import progress_bar
 from archiverd.cli.wording import ago, cut
 from archiverd.core import runset
@@ -20,7 +21,7 @@ from archiverd.core.machine import TROUBLE, State
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archiverd.cli.main import Globals
+    from archiverd.cli.context import Globals
     from archiverd.config import Settings
     from archiverd.status.probe import ProbeResult
 
@@ -63,15 +64,6 @@ def status(globals_: Globals, compare_state: bool, probe: bool, as_json: bool) -
     else:
         _tell(found, whole=probe)
     return 1 if problems else 0
-
-
-def tell_hold(hold: Told, now: float) -> None:
-    """Print why a backend is left alone."""
-    at = hold["probe_at"]
-    next_probe = "" if at is None else f"; next probe in {ago(max(0.0, at - now))}"
-    click.echo(f"{hold['backend']} is {hold['health']} for {ago(now - hold['since'])}: {hold['cause']}{next_probe}")
-    if hold["remedy"]:
-        click.echo(f"    {hold['remedy']}")
 
 
 def _stand(globals_: Globals, *, looking: bool, comparing: bool) -> Told:

@@ -1,4 +1,4 @@
-"""Commands that run parts by themselves: the bundled UconDB server, and the demo."""
+"""`archiverd ucondb-server`: the bundled UconDB server."""
 
 from __future__ import annotations
 
@@ -60,14 +60,3 @@ def ucondb_server(
             "Remedy: change what the line above names; `archiverd ucondb-server --help` tells the options", err=True
         )
     return code
-
-
-@click.command(short_help="See the whole job run, on made-up runs.")
-@click.option("--runs", default=20, show_default=True, type=click.IntRange(4, 10_000), help="How many runs to make.")
-@click.option("--rate", default=60.0, show_default=True, type=click.FloatRange(1, 600), help="Run starts a minute.")
-@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Work in DIR and leave everything there.")
-def demo(runs: int, rate: float, keep: Path | None) -> int:
-    """See the whole job run: made-up but realistic runs, the real daemon, a real UconDB server."""
-    from archiverd.demo import demo as show  # noqa: PLC0415 - a heavy import only this command needs
-
-    return show.play(runs=runs, rate=rate, keep=keep)

@@ -1,4 +1,4 @@
-"""Commands that tell of runs: `runs` and `why`. They read the journal and touch nothing."""
+"""`archiverd why`: one run's story."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.completion import RunNumber
-from archiverd.cli.status import tell_hold
+from archiverd.cli.hold_report import tell_hold
+from archiverd.cli.run_number import RunNumber
 from archiverd.cli.wording import ago
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import WAITING, Stage, State
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from archiverd.cli.main import Globals
+    from archiverd.cli.context import Globals
     from archiverd.journal.rows import FileFate, RunRow, StoryLine
 
 FLAGS = {
@@ -30,25 +30,6 @@ FLAGS = {
     "override": "an operator wants UconDB's version replaced",
 }
 """What a run's flags mean, in words."""
-
-
-@click.command()
-@click.option("--state", type=click.Choice([str(state) for state in State]), help="Only runs in this state.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: version, runs.")
-@click.pass_obj
-def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
-    """List runs with their state."""
-    from archiverd.journal import summaries  # noqa: PLC0415 - lazily, for a quick --help
-
-    with _journal(globals_) as db:
-        rows = summaries.select_briefs(db, [State(state)] if state else list(State))
-    if as_json:
-        click.echo(json.dumps({"version": 1, "runs": rows}))
-    elif rows:
-        lines = (f"{row['run']:>9}  {row['state']:<15} {row['configuration']}  {row['error']}".rstrip() for row in rows)
-        click.echo("\n".join(lines))
-    else:
-        click.echo(f"no runs{f' are {state}' if state else ' yet'}", err=True)
 
 
 @click.command(short_help="Tell one run's story: cause, next retry, remedy.")

@@ -1,0 +1,21 @@
+"""Why a backend is left alone, as `status` and `why` print it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archiverd.cli.wording import ago
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def tell_hold(hold: Mapping[str, Any], now: float) -> None:
+    """Print why a backend is left alone."""
+    at = hold["probe_at"]
+    next_probe = "" if at is None else f"; next probe in {ago(max(0.0, at - now))}"
+    click.echo(f"{hold['backend']} is {hold['health']} for {ago(now - hold['since'])}: {hold['cause']}{next_probe}")
+    if hold["remedy"]:
+        click.echo(f"    {hold['remedy']}")
