@@ -148,7 +148,6 @@ def test_what_cannot_be_converted_is_told(tmp_path: Path, text: str, name: str, 
 def test_the_command_prints_or_writes_and_checks(tmp_path: Path) -> None:
     """Data on standard output or in a new file, everything for people on standard error, the verdict of a check too."""
     old, new = written(tmp_path, SECRETIVE), tmp_path / "new.toml"
-    main._add_commands()
     printed = CliRunner().invoke(main.cli, ["config", "migrate", str(old)])
     assert printed.exit_code == 0
     assert tomllib.loads(printed.stdout)["ucon_db"]["folder_name"] == "007"
@@ -165,7 +164,6 @@ def test_a_result_that_lacks_something_says_what(tmp_path: Path, monkeypatch: py
     """A secret that is not there yet is asked for; archiver.env beside the YAML gives the variables."""
     monkeypatch.delenv("UCONDB_PASSWORD")
     old = written(tmp_path, SECRETIVE)
-    main._add_commands()
     told = CliRunner().invoke(main.cli, ["config", "migrate", str(old)]).stderr
     assert "not right yet: Configuration validation failed: writer_password is required" in told
     env = written(tmp_path, "UCONDB_PASSWORD=hunter3\n", "archiver.env")

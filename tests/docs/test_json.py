@@ -96,7 +96,10 @@ class Told:
 
 def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
     """Yield every command by its full name."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, f"{above}{name} ")
         else:
@@ -105,7 +108,6 @@ def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.C
 
 def test_every_reporting_command_has_json_and_is_documented() -> None:
     """A command either has --json and its keys in the page, or reports nothing."""
-    main._add_commands()
     having = {
         name for name, command in commands(main.cli) if any("--json" in parameter.opts for parameter in command.params)
     }

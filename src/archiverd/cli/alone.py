@@ -1,40 +1,40 @@
-"""What commands do themselves when no daemon runs."""
+"""What a command does itself because no daemon runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from archiverd.cli.daemon_client import run_now
+from archiverd.process import last_exit, work_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from archiverd.app.operations import PassResult
-    from archiverd.cli.daemon_client import Told
+    from archiverd.cli.daemon_client import Reply
+    from archiverd.cli.own_operations import OwnOperations
     from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
 
+T = TypeVar("T")
 
-def recorded(
+
+def run(settings: Settings, on_progress: Progress, do: Callable[[OwnOperations], Coroutine[Any, Any, T]]) -> T:
+    """Run what ``do`` makes of the operations; return its result, and raise as it does."""
+    from archiverd.cli.own_operations import OwnOperations  # noqa: PLC0415 - a pass opens its log file before
+
+    return asyncio.run(do(OwnOperations(settings, on_progress)))
+
+
+def run_pass(
     settings: Settings,
     command: str,
-    begin: Callable[[Progress], Coroutine[Any, Any, PassResult]],
-    demand: Callable[[], None] | None,
-) -> Callable[[Progress], Told]:
-    """Return what makes a pass and returns what it did; how it ended is recorded, in the log file too.
-
-    ``demand``, if there is one, is called first: it raises ConfigurationError for what the pass lacks.
-    """
-    from archiverd.process import last_exit, work_dir  # noqa: PLC0415 - lazily, for a quick --help
-
-    def alone(on_progress: Progress) -> Told:
-        if demand is not None:
-            demand()
-        with last_exit.recording(settings, command) as ending:
-            work_dir.prepare(settings.app)
-            did = run_now(begin(on_progress))
-            ending.exit_code = did.exit_code
-        return did.to_json()
-
-    return alone
+    on_progress: Progress,
+    do: Callable[[OwnOperations], Coroutine[Any, Any, Reply]],
+) -> Reply:
+    """Do as ``run`` for a pass: prepare the work directory, open the log file, record how it ended."""
+    with last_exit.recording(settings, command) as ending:
+        work_dir.prepare(settings.app)
+        reply = run(settings, on_progress, do)
+        ending.exit_code = cast("int", reply["exit_code"])
+    return reply

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.artdaqdb.filesystem import check as checking
+from archiverd.artdaqdb.filesystem.lock import take_lock
+from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.core.errors import ArchiverError
+from archiverd.disk import RealDisk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.artdaqdb.filesystem.check import Defect
-    from archiverd.cli.context import Globals
+    from archiverd.cli.context import GlobalOptions
 
 
-@click.group()
+@click.group(short_help="Check or mend artdaqDB's FileSystemDB.")
 def artdaqdb() -> None:
     """Check or mend artdaqDB's FileSystemDB."""
 
@@ -25,12 +29,10 @@ def artdaqdb() -> None:
 @artdaqdb.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def check(globals_: Globals, as_json: bool) -> int:
+def check(options: GlobalOptions, as_json: bool) -> int:
     """Read every document and index; say what is wrong, exit 1 if anything is. Nothing is changed."""
-    from archiverd.artdaqdb.filesystem.check import check_database  # noqa: PLC0415 - a heavy import only this needs
-
     findings = []
-    for finding in check_database(_root(globals_)):
+    for finding in checking.check_database(_root(options)):
         findings.append(_told(finding))
         if not as_json:
             click.echo(f"{finding.path}: {finding.what}")
@@ -50,13 +52,9 @@ def check(globals_: Globals, as_json: bool) -> int:
 @click.argument("collection")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def rebuild_index(globals_: Globals, collection: str, as_json: bool) -> None:
+def rebuild_index(options: GlobalOptions, collection: str, as_json: bool) -> None:
     """Write COLLECTION's index.json anew from its documents (while nobody writes to the database)."""
-    from archiverd.artdaqdb.filesystem import check as checking  # noqa: PLC0415 - a heavy import only this needs
-    from archiverd.artdaqdb.filesystem.lock import take_lock  # noqa: PLC0415
-    from archiverd.disk import RealDisk  # noqa: PLC0415
-
-    directory = _root(globals_) / collection
+    directory = _root(options) / collection
     if "/" in collection or not directory.is_dir():
         raise ArchiverError(
             f"There is no collection {collection} in {directory.parent}",
@@ -82,11 +80,9 @@ def _told(finding: Defect) -> dict[str, str]:
     return {"path": str(finding.path), "what": finding.what}
 
 
-def _root(globals_: Globals) -> Path:
+def _root(options: GlobalOptions) -> Path:
     """Return the directory of the configured database."""
-    from archiverd.artdaqdb.filesystem.store import parse_uri  # noqa: PLC0415 - a heavy import only this needs
-
-    settings, _ = globals_.settings(migrating=False)
+    settings, _ = options.settings(migrating=False)
     root = parse_uri(settings.artdaq_db.database_uri)
     if not root.is_dir():
         raise ArchiverError(f"There is no artdaqDB at {root} yet", remedy="it is made by the first import")

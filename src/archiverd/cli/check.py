@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.daemon_client import run_now
+from archiverd import log
 from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
-    from archiverd.cli.context import Globals
+    from archiverd.cli.context import GlobalOptions
     from archiverd.doctor.finding import Finding
 
 WORDS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}
@@ -32,45 +33,41 @@ NAME_WIDTH = 28
     help="Also write what a maintainer asks for into FILE (.tar.gz), without secrets.",
 )
 @click.pass_obj
-def check(globals_: Globals, import_only: bool, as_json: bool, bundle: Path | None) -> int:
+def check(options: GlobalOptions, import_only: bool, as_json: bool, bundle: Path | None) -> int:
     """Look at everything archiverd needs, and say what to do about whatever is not right. Nothing is changed.
 
     Exit code 0 if nothing failed; warnings do not count. Takes 15 seconds at most.
     """
-    from archiverd import log  # noqa: PLC0415 - lazily, for a quick --help
-
     try:
-        from archiverd.doctor import checkup  # noqa: PLC0415 - heavy, and it may be what is broken
-        from archiverd.doctor.subject import read_subject  # noqa: PLC0415
-        from archiverd.doctor.support_bundle import refuse_if_there, write_bundle  # noqa: PLC0415
+        from archiverd.doctor import checkup, subject, support_bundle  # noqa: PLC0415 - they may be what is broken
     except ImportError as error:
         raise ArchiverError(
             f"archiverd's own parts cannot be imported: {error}",
             remedy=f"install archiverd again, for this Python: {sys.executable} -m pip install archiverd",
         ) from error
 
-    subject = read_subject(
-        globals_.config,
+    checked = subject.read_subject(
+        options.config,
         migrating=not import_only,
-        log_file=globals_.work_dir_log,
-        environment=globals_.environment,
+        log_file=options.work_dir_log,
+        environment=options.environment,
     )
-    log.configure(globals_.level or "ERROR", globals_.log_format)  # type: ignore[arg-type]
+    log.configure(options.level or "ERROR", options.log_format)
     if bundle is not None:
-        refuse_if_there(bundle)
-    findings = run_now(checkup.examine_all(subject, (lambda _: None) if as_json else _tell))
+        support_bundle.refuse_if_there(bundle)
+    findings = asyncio.run(checkup.examine_all(checked, (lambda _: None) if as_json else _print_finding))
     right = checkup.holds(findings)
     if as_json:
         click.echo(json.dumps(checkup.to_json(findings)))
     else:
         _sum_up(findings)
     if bundle is not None:
-        names = run_now(write_bundle(bundle, subject, findings))
+        names = asyncio.run(support_bundle.write_bundle(bundle, checked, findings))
         click.echo(f"{bundle} holds {', '.join(names)}: secrets are left out; read it before you send it", err=True)
     return 0 if right else 1
 
 
-def _tell(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     """Print a line, and what to do below it."""
     word = click.style(
         f"{WORDS[finding.status]:<8}", fg=COLOURS[finding.status], bold=True if finding.status == "failed" else None

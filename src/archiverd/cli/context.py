@@ -1,7 +1,4 @@
-"""The global options, and what commands get from them: settings, work directory, log.
-
-What `archiverd --help` and a quick `status` do without is imported when it is needed.
-"""
+"""The global options, and what commands get from them: settings, work directory, log."""
 
 from __future__ import annotations
 
@@ -10,33 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+from archiverd import config
 from archiverd.cli.terminal import STANDARD_ERROR
 
 if TYPE_CHECKING:
     from archiverd.config import EnvironmentFile, Settings
+    from archiverd.log import Format
 
 
 @dataclass(frozen=True, slots=True)
-class Globals:
-    """The global options."""
+class GlobalOptions:
+    """The options before the command, as every command gets them."""
 
     config: str | None
+    """Path of the configuration file; None for the first of the usual places that has one."""
     verbose: bool
     quiet: bool
-    log_format: str
+    log_format: Format
     work_dir_log: bool = False
-    """archiver.log in the work directory is the default of app.log_file."""
+    """Whether app.log_file is archiver.log in the work directory by default."""
     environment: EnvironmentFile | None = None
     """The file whose variables were put into the environment."""
 
     def settings(self, *, migrating: bool = True, logging: bool = True) -> tuple[Settings, Path]:
         """Read the configuration, set up logging by it, and return it with its path.
 
-        Without ``logging`` for commands that only read and are to be quick.
+        ``migrating`` demands what the migration stage needs. A command that only reads and has to be quick goes
+        without ``logging``. Raise ConfigurationError.
         """
-        from archiverd import config  # noqa: PLC0415 - lazily: see above
-
-        told: list[tuple[str, str]] = []
+        notes: list[tuple[str, str]] = []
         level = "INFO"
         try:
             path = config.find_config(self.config)
@@ -45,12 +44,12 @@ class Globals:
                 migrating=migrating,
                 log_file=self.work_dir_log,
                 environment=self.environment,
-                tell=lambda severity, text: told.append((severity, text)),
+                tell=lambda severity, text: notes.append((severity, text)),
             )
             level = settings.app.log_level
-        finally:  # what was found out about a configuration that is wrong may tell why
+        finally:  # the notes on a configuration that is wrong may explain the error
             if logging:
-                self._begin_log(level, told)
+                self._begin_log(level, notes)
         return settings, path
 
     def demand_migration(self) -> None:
@@ -58,14 +57,13 @@ class Globals:
 
         For a command that does the work itself: one that has a daemon do it needs no password.
         """
-        from archiverd import config  # noqa: PLC0415 - lazily: see above
-
         config.load(config.find_config(self.config), migrating=True, environment=self.environment)
 
     def work_dir(self) -> Path:
-        """Return ``app.work_dir`` of the configuration without looking at the rest of it: for a quick `status`."""
-        from archiverd import config  # noqa: PLC0415 - lazily: see above
+        """Return ``app.work_dir``; the rest of the configuration is neither read nor validated if that can be avoided.
 
+        Raise ConfigurationError.
+        """
         found = config.read_work_dir(config.find_config(self.config))
         return found or self.settings(migrating=False, logging=False)[0].app.work_dir
 
@@ -74,29 +72,27 @@ class Globals:
         """The level asked for on the command line, if any."""
         return "DEBUG" if self.verbose else "WARNING" if self.quiet else None
 
-    def _begin_log(self, level: str, told: list[tuple[str, str]]) -> None:
-        """Set up logging, and say what was found out about the configuration."""
-        from archiverd import log  # noqa: PLC0415 - lazily: see above
+    def _begin_log(self, level: str, notes: list[tuple[str, str]]) -> None:
+        """Set up logging, and log the notes on the configuration, each a severity and a text."""
+        from archiverd import log  # noqa: PLC0415 - a heavy import that `status`, `runs` and `why` do without
 
         log.configure(
-            "DEBUG" if self.verbose else level,
-            self.log_format,  # type: ignore[arg-type]
-            cast("TextIO", STANDARD_ERROR),
-            quiet=self.quiet,
+            "DEBUG" if self.verbose else level, self.log_format, cast("TextIO", STANDARD_ERROR), quiet=self.quiet
         )
-        for severity, text in told:
+        for severity, text in notes:
             getattr(log.get(), severity)(text)
 
 
-def take_in_environment(named: str | None, config: str | None) -> EnvironmentFile | None:
-    """Put the variables of the environment file into the environment: one named, or archiver.env beside a YAML file."""
-    config = config or os.environ.get("ARCHIVERD_CONFIG")
-    if named is None and config is None:
-        return None
-    from archiverd.config import ENVIRONMENT_FILE, is_yaml, take_in  # noqa: PLC0415 - lazily: see above
+def take_in_environment(named: str | None, config_named: str | None) -> EnvironmentFile | None:
+    """Put the variables of an environment file into the environment; return what was put there.
 
+    That is the file ``named``, else archiver.env beside a YAML configuration. Raise ConfigurationError.
+    """
     if named is not None:
-        return take_in(Path(named))
-    path = Path(config or "")
-    beside = path.with_name(ENVIRONMENT_FILE)
-    return take_in(beside) if is_yaml(path) and beside.is_file() else None
+        return config.take_in(Path(named))
+    config_file = config_named or os.environ.get("ARCHIVERD_CONFIG")
+    if not config_file:
+        return None
+    path = Path(config_file)
+    beside = path.with_name(config.ENVIRONMENT_FILE)
+    return config.take_in(beside) if config.is_yaml(path) and beside.is_file() else None

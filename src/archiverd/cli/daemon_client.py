@@ -4,55 +4,75 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from archiverd.cli.terminal import progress_bar
+from archiverd.control import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from typing import Any
 
-    from archiverd.cli.context import Globals
-    from archiverd.cli.terminal import Progress
+    from archiverd.cli.context import GlobalOptions
+    from archiverd.cli.own_operations import OwnOperations
     from archiverd.config import Settings
 
-    Told = Mapping[str, object]
-
-T = TypeVar("T")
+    Reply = Mapping[str, object]
+    """The result of an operation: the JSON object that `--json` prints."""
 
 SILENCE_SECONDS = 900.0
-"""A daemon that is asked for something long and says nothing for so long is given up."""
+"""A daemon that works for a command and sends nothing for so long is given up."""
 ANSWER_SECONDS = 10.0
-"""How long the daemon may take to answer."""
+"""How long the daemon may take to answer what takes no work."""
 
 
-def run_now(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; asyncio is imported by those commands only that need it."""
-    import asyncio  # noqa: PLC0415 - lazily, for a quick --help
+def ask_daemon(options: GlobalOptions, command: str) -> Reply:
+    """Return the daemon's answer to ``command``. Raise ArchiverError, NobodyListensError if none runs."""
+    settings, _ = options.settings(migrating=False)
+    reply = client.ask_now(settings.app.work_dir, command, {}, ANSWER_SECONDS)
+    return reply if isinstance(reply, dict) else {}
 
-    return asyncio.run(work)
 
+def daemon_or_alone(
+    settings: Settings,
+    command: str,
+    arguments: Mapping[str, object],
+    do: Callable[[OwnOperations], Coroutine[Any, Any, Reply]],
+    *,
+    is_pass: bool = False,
+    demand: Callable[[], None] | None = None,
+) -> Reply:
+    """Return the daemon's answer to ``command``; without a daemon, what ``do`` returns, called with the operations.
 
-def through_daemon(
-    settings: Settings, command: str, arguments: Mapping[str, object], alone: Callable[[Progress], Told]
-) -> Told:
-    """Return what the daemon answers to ``command``; without a daemon, what ``alone`` returns.
-
-    Raise ArchiverError as either does.
+    A pass without a daemon has a log file, and how it ended is recorded. ``demand`` is called before ``do``: it raises
+    ConfigurationError for what only a command without a daemon needs. Raise ArchiverError as daemon or ``do``.
     """
-    from archiverd.control import client  # noqa: PLC0415 - lazily, for a quick --help
+    with progress_bar(command) as show:
 
-    with progress_bar(command) as tell:
-
-        def on_progress(told: object) -> None:
-            if isinstance(told, dict):
-                tell(int(told.get("done", 0)), int(told.get("of", 0)), str(told.get("what", "")))
+        def on_progress(progress: object) -> None:
+            if isinstance(progress, dict):
+                show(int(progress.get("done", 0)), int(progress.get("of", 0)), str(progress.get("what", "")))
 
         with contextlib.suppress(client.NobodyListensError), _interruptible(command):
-            return cast("Told", client.ask_now(settings.app.work_dir, command, arguments, SILENCE_SECONDS, on_progress))
-        # Not while that is handled: whatever goes wrong now would be told with its words.
-        return alone(tell)
+            return cast(
+                "Reply", client.ask_now(settings.app.work_dir, command, arguments, SILENCE_SECONDS, on_progress)
+            )
+        # Outside of the block above: an error from here on must not carry the daemon's absence as its context.
+        from archiverd.cli import alone  # noqa: PLC0415 - a heavy import that a command beside a daemon does without
+
+        if demand is not None:
+            demand()
+        return alone.run_pass(settings, command, show, do) if is_pass else alone.run(settings, show, do)
+
+
+def print_reply(reply: Reply, as_json: bool, words: str) -> None:
+    """Print a reply as JSON, or ``words`` for people."""
+    if as_json:
+        click.echo(json.dumps({"version": 1, **reply}))
+    else:
+        click.echo(words, err=True)
 
 
 @contextlib.contextmanager
@@ -63,20 +83,3 @@ def _interruptible(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo(f"the daemon goes on with `{command}`; `archiverd status` tells how far it is", err=True)
         raise
-
-
-def ask(globals_: Globals, command: str) -> dict[str, object]:
-    """Return the daemon's answer. Raise ArchiverError if none runs."""
-    from archiverd.control import client  # noqa: PLC0415 - lazily, for a quick --help
-
-    settings, _ = globals_.settings(migrating=False)
-    told = client.ask_now(settings.app.work_dir, command, {}, ANSWER_SECONDS)
-    return told if isinstance(told, dict) else {}
-
-
-def tell_reply(told: Told, as_json: bool, words: str) -> None:
-    """Print what the daemon answered."""
-    if as_json:
-        click.echo(json.dumps({"version": 1, **told}))
-    else:
-        click.echo(words, err=True)

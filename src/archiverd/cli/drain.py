@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.daemon_client import ask, tell_reply
+from archiverd.cli.daemon_client import ask_daemon, print_reply
 
 if TYPE_CHECKING:
-    from archiverd.cli.context import Globals
+    from archiverd.cli.context import GlobalOptions
 
 
 @click.command(short_help="Let the daemon finish what it has begun, and end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def drain(globals_: Globals, as_json: bool) -> None:
+def drain(options: GlobalOptions, as_json: bool) -> None:
     """Let the running daemon finish what is in flight and in its queues; it then exits with 0."""
-    told = ask(globals_, "drain")
-    tell_reply({"draining": True, **told}, as_json, f"draining: {told.get('in_hand')} runs in hand")
+    reply = ask_daemon(options, "drain")
+    print_reply({"draining": True, **reply}, as_json, f"draining: {reply.get('in_hand')} runs in hand")

@@ -25,20 +25,20 @@ def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way ou
     except click.Abort:
         return 130
     except click.ClickException as error:
-        _tell_misuse(error)
+        _print_usage_error(error)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 0
     except BaseExceptionGroup as group:
-        return _tell(leaf(group))
+        return _print_error(leaf(group))
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
-        return _tell(error)
+        return _print_error(error)
     return code if isinstance(code, int) else 0
 
 
-def _tell_misuse(error: click.ClickException) -> None:
+def _print_usage_error(error: click.ClickException) -> None:
     """Say how a command was meant to be used."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
@@ -51,9 +51,9 @@ def _tell_misuse(error: click.ClickException) -> None:
     click.echo(f"Remedy: `{path} --help` tells how it is used", err=True)
 
 
-def _tell(error: BaseException) -> int:
+def _print_error(error: BaseException) -> int:
     """Say what went wrong, to people and to the log file; return the exit code."""
-    from archiverd import log  # noqa: PLC0415 - lazily: see above
+    from archiverd import log  # noqa: PLC0415 - a heavy import that only an error needs
 
     if not log.is_configured():
         log.configure("INFO")

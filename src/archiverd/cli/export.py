@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.daemon_client import run_now
+from archiverd.audit.anomalies import Discrepancy
 from archiverd.cli.run_number import ARCHIVED, RunNumber
 from archiverd.core.errors import VerificationError
 
 if TYPE_CHECKING:
     from archiverd.app.export import Export, Source
-    from archiverd.cli.context import Globals
+    from archiverd.cli.context import GlobalOptions
 
 SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
 
@@ -25,22 +26,21 @@ SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
 @click.option("--from", "source", type=click.Choice(["artdaqdb", "ucondb"]), help="Where from; else UconDB, if any.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def export(globals_: Globals, run: int, destination: Path, source: Source | None, as_json: bool) -> None:
+def export(options: GlobalOptions, run: int, destination: Path, source: Source | None, as_json: bool) -> None:
     """Write RUN's files to the directory DEST, which must not exist or be empty.
 
     From UconDB come the files of the run's blob, byte for byte as they were packed; from artdaqDB its entities as they
     are now, under the same names, so that the two can be compared with `diff -r`. Exit code 1 also if what was written
     is not what was proven when the run was verified.
     """
-    from archiverd.app import export as files  # noqa: PLC0415 - a heavy import only this command needs
-    from archiverd.audit.anomalies import Discrepancy  # noqa: PLC0415
+    from archiverd.app import export as files  # noqa: PLC0415 - heavy imports that completing a run number does without
 
-    settings, _ = globals_.settings(migrating=False)
-    done = run_now(files.export(settings, run, destination, source))
+    settings, _ = options.settings(migrating=False)
+    done = asyncio.run(files.export(settings, run, destination, source))
     if as_json:
         click.echo(json.dumps(done.to_json()))
     else:
-        _tell(done)
+        _print_export(done)
     if done.proven is False:
         raise VerificationError(
             f"Run {run} was written to {destination}, but these are not the bytes that were proven",
@@ -49,7 +49,7 @@ def export(globals_: Globals, run: int, destination: Path, source: Source | None
         )
 
 
-def _tell(done: Export) -> None:
+def _print_export(done: Export) -> None:
     """Print what was written."""
     size = sum(file.bytes for file in done.files)
     proof = "; the bytes that were proven" if done.proven else ""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd import fhicl as engine
 from archiverd.core.errors import ArchiverError, FhiclError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@click.group()
+@click.group(short_help="Check and convert FHiCL text.")
 def fhicl() -> None:
     """Check and convert FHiCL text."""
 
@@ -26,28 +27,24 @@ def fhicl() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 def check(files: tuple[Path, ...], as_json: bool) -> int:
     """Tell whether files are FHiCL; say file:line:column of what is not."""
-    from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
-
-    found: list[dict[str, object]] = []
+    results: list[dict[str, object]] = []
     for file in files:
-        told: dict[str, object] = {"file": str(file), "ok": True, "line": None, "column": None, "message": ""}
+        result: dict[str, object] = {"file": str(file), "ok": True, "line": None, "column": None, "message": ""}
         try:
             engine.check(_read(file), str(file))
         except FhiclError as error:
             click.echo(str(error), err=True)
-            told |= {"ok": False, "line": error.line, "column": error.column, "message": error.message}
-        found.append(told)
+            result |= {"ok": False, "line": error.line, "column": error.column, "message": error.message}
+        results.append(result)
     if as_json:
-        click.echo(json.dumps({"version": 1, "files": found}))
-    return 0 if all(told["ok"] for told in found) else 1
+        click.echo(json.dumps({"version": 1, "files": results}))
+    return 0 if all(result["ok"] for result in results) else 1
 
 
 @fhicl.command("to-json")
 @click.argument("file", type=click.Path(path_type=Path))
 def to_json(file: Path) -> int:
     """Print the document that artdaqDB makes of a FHiCL file."""
-    from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
-
     now = datetime.now().astimezone()
     stamp = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}{now:%z}"
     return _print(lambda: engine.to_json(_read(file), file.name, stamp))
@@ -57,8 +54,6 @@ def to_json(file: Path) -> int:
 @click.argument("file", type=click.Path(path_type=Path))
 def from_json(file: Path) -> int:
     """Print the FHiCL that artdaqDB exports for a document."""
-    from archiverd import fhicl as engine  # noqa: PLC0415 - lazily, for a quick --help
-
     return _print(lambda: engine.from_json(_read(file), str(file)))
 
 

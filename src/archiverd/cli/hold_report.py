@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def tell_hold(hold: Mapping[str, Any], now: float) -> None:
+def print_hold(hold: Mapping[str, Any], now: float) -> None:
     """Print why a backend is left alone."""
     at = hold["probe_at"]
     next_probe = "" if at is None else f"; next probe in {ago(max(0.0, at - now))}"

@@ -1,20 +1,25 @@
 """The command line: its global options and its commands.
 
-Data goes to standard output, everything for people to standard error. Commands import what they need when they
-run, so that ``--help`` and ``status`` are quick.
+Data goes to standard output, everything for people to standard error. A command's module is imported only when the
+command is invoked or completed, so that ``--help`` and ``status`` are quick.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from archiverd import __version__
-from archiverd.cli.context import Globals, take_in_environment
+from archiverd.cli.context import GlobalOptions, take_in_environment
 from archiverd.cli.error_report import guarded
+from archiverd.cli.lazy_group import LazyGroup
+from archiverd.cli.shell_completion import VARIABLE, answer
+
+if TYPE_CHECKING:
+    from archiverd.log import Format
 
 EPILOG = """\b
 Examples:
@@ -27,16 +32,38 @@ Examples:
 Exit codes: 0 success, 1 known error, 2 unexpected error, 130 interrupted."""
 
 
-class Ordered(click.Group):
-    """Shows its commands in the order in which they were added."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the base class's form
-        """Return the commands' names."""
-        return list(self.commands)
+COMMANDS = {
+    "status": "Say in one screen how we stand, and what is to be done.",
+    "why": "Tell one run's story: cause, next retry, remedy.",
+    "runs": "List runs with their state.",
+    "run": "Watch, import, migrate and verify until told to stop.",
+    "once": "Archive everything that has ended, then exit.",
+    "retry": "Retry the runs of a failure log, or those named.",
+    "recover": "Make journal and state files anew from the data sources.",
+    "reconcile": "Compare run records, artdaqDB and UconDB run by run.",
+    "release": "Put a run that was set aside back to work.",
+    "waive": "Take a run out of the reckoning.",
+    "export": "Write a run's files back to a directory.",
+    "check": "Is everything in place? Says what to do about what is not.",
+    "pause": "Let the daemon take up no more runs.",
+    "resume": "Let a paused daemon go on.",
+    "drain": "Let the daemon finish what it has begun, and end.",
+    "config": "Check or show the configuration, or make one of the older tool's.",
+    "artdaqdb": "Check or mend artdaqDB's FileSystemDB.",
+    "fhicl": "Check and convert FHiCL text.",
+    "demo": "See the whole job run, on made-up runs.",
+    "ucondb-server": "Serve a small UconDB, for tests and staging.",
+    "completion": "Print the completion script for a shell.",
+}
+"""The short help of each command, in the order of `archiverd --help`."""
 
 
 @click.group(
-    cls=Ordered, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyGroup,
+    package="archiverd.cli",
+    short_helps=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("-c", "--config", metavar="FILE", help="Configuration; else $ARCHIVERD_CONFIG, ./archiverd.toml, /etc.")
 @click.option("-v", "--verbose", is_flag=True, help="Log at DEBUG level.")
@@ -57,72 +84,17 @@ def cli(
     config: str | None,
     verbose: bool,
     quiet: bool,
-    log_format: str,
+    log_format: Format,
     env_file: str | None,
     work_dir_log: bool,
 ) -> None:
     """Archive the run records of artdaq detectors: run-records directory → artdaqDB → UconDB, proven."""
     environment = take_in_environment(env_file or os.environ.get("ARCHIVERD_ENV_FILE"), config)
-    context.obj = Globals(config, verbose, quiet and not verbose, log_format, work_dir_log, environment)
-
-
-def _add_commands() -> None:
-    """Hang the commands below the group; each module is small and imports lazily."""
-    from archiverd.cli import (  # noqa: PLC0415 - after the group exists
-        artdaqdb,
-        check,
-        completion,
-        config,
-        demo,
-        drain,
-        export,
-        fhicl,
-        once,
-        pause,
-        reconcile,
-        recover,
-        release,
-        resume,
-        retry,
-        run,
-        runs,
-        status,
-        ucondb_server,
-        waive,
-        why,
-    )
-
-    for command in (
-        status.status,
-        why.why,
-        runs.runs,
-        run.run,
-        once.once,
-        retry.retry,
-        recover.recover,
-        reconcile.reconcile,
-        release.release,
-        waive.waive,
-        export.export,
-        check.check,
-        pause.pause,
-        resume.resume,
-        drain.drain,
-        config.config,
-        artdaqdb.artdaqdb,
-        fhicl.fhicl,
-        demo.demo,
-        ucondb_server.ucondb_server,
-        completion.completion,
-    ):
-        cli.add_command(command)
+    context.obj = GlobalOptions(config, verbose, quiet and not verbose, log_format, work_dir_log, environment)
 
 
 def main() -> NoReturn:
     """Run the command line and leave with the documented exit code."""
-    _add_commands()
-    from archiverd.cli import shell_completion  # noqa: PLC0415 - lazily: see above
-
-    if shell_completion.VARIABLE in os.environ:
-        sys.exit(shell_completion.answer(cli))
+    if VARIABLE in os.environ:
+        sys.exit(answer(cli))
     sys.exit(guarded(lambda: cli.main(prog_name="archiverd", standalone_mode=False)))

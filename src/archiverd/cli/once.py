@@ -7,26 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.alone import recorded
-from archiverd.cli.daemon_client import through_daemon
-from archiverd.cli.pass_report import tell_pass, tell_unread
+from archiverd.cli.daemon_client import daemon_or_alone
+from archiverd.cli.pass_report import print_pass, print_unread
+from archiverd.core import runset
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
     from archiverd.app.dry_run import DryRun
-    from archiverd.app.operations import PassResult
-    from archiverd.cli.context import Globals
-    from archiverd.cli.terminal import Progress
+    from archiverd.cli.context import GlobalOptions
 
-_OUTLOOK = {
+PLANNED = {
     "to_import": "would import",
     "to_upload": "would upload",
     "still_open": "still open",
     "set_aside": "set aside, waiting for an operator",
 }
-"""What `once --dry-run` tells, by field."""
+"""What `once --dry-run` prints, by field of DryRun."""
 
 
 @click.command(short_help="Archive everything that has ended, then exit.")
@@ -38,7 +33,7 @@ _OUTLOOK = {
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: imported, verified, open, failed, …")
 @click.pass_obj
 def once(
-    globals_: Globals,
+    options: GlobalOptions,
     incremental: bool,
     import_only: bool,
     migrate_only: bool,
@@ -52,43 +47,35 @@ def once(
     """
     if import_only and migrate_only:
         raise click.UsageError("--import-only and --migrate-only exclude each other")
-    settings, _ = globals_.settings(migrating=dry_run and not import_only)
+    settings, _ = options.settings(migrating=dry_run and not import_only)
     if dry_run:
-        from archiverd.app.dry_run import plan_pass  # noqa: PLC0415
+        from archiverd.app.dry_run import plan_pass  # noqa: PLC0415 - a pass opens its log file before heavy imports
 
-        return _tell_outlook(plan_pass(settings, importing=not migrate_only, migrating=not import_only), as_json)
-
-    def begin(on_progress: Progress) -> Coroutine[Any, Any, PassResult]:
-        from archiverd.app import operations  # noqa: PLC0415 - after the log file is open
-        from archiverd.app.wiring import RunOptions  # noqa: PLC0415
-
-        options = RunOptions(
-            importing=not migrate_only,
-            migrating=not import_only,
-            validating=validate,
-            drilling=not incremental,
-            until_idle=True,
-        )
-        return operations.once(settings, options, incremental=incremental, on_progress=on_progress)
-
-    alone = recorded(settings, "once", begin, None if import_only else globals_.demand_migration)
-    told = through_daemon(settings, "once", {"incremental": incremental}, alone)
-    code = tell_pass(settings, told, as_json)
-    tell_unread(settings)
+        return _print_plan(plan_pass(settings, importing=not migrate_only, migrating=not import_only), as_json)
+    reply = daemon_or_alone(
+        settings,
+        "once",
+        {"incremental": incremental},
+        lambda own: own.once(
+            importing=not migrate_only, migrating=not import_only, validating=validate, incremental=incremental
+        ),
+        is_pass=True,
+        demand=None if import_only else options.demand_migration,
+    )
+    code = print_pass(settings, reply, as_json)
+    print_unread(settings)
     return code
 
 
-def _tell_outlook(found: DryRun, as_json: bool) -> int:
-    """Print what a pass would do."""
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-
+def _print_plan(plan: DryRun, as_json: bool) -> int:
+    """Print what a pass would do; return the exit code."""
     if as_json:
-        click.echo(json.dumps({"version": 1, **{name: list(getattr(found, name)) for name in _OUTLOOK}}))
+        click.echo(json.dumps({"version": 1, **{name: list(getattr(plan, name)) for name in PLANNED}}))
         return 0
-    for name, text in _OUTLOOK.items():
-        runs = getattr(found, name)
+    for name, text in PLANNED.items():
+        runs = getattr(plan, name)
         if runs:
             click.echo(f"{text} ({len(runs)}): {runset.show(runs)}")
-    if not found.to_import and not found.to_upload:
+    if not plan.to_import and not plan.to_upload:
         click.echo("nothing to do")
     return 0

@@ -8,67 +8,66 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from archiverd.cli.wording import told_singly
+from archiverd.cli.wording import list_single_runs
+from archiverd.config.paths import journal_in
+from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import RETRIABLE, State
+from archiverd.journal import summaries
+from archiverd.journal.queries import select_run
+from archiverd.journal.reader import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archiverd.cli.daemon_client import Told
+    from archiverd.cli.daemon_client import Reply
     from archiverd.config import Settings
 
 
-def tell_pass(settings: Settings, told: Told, as_json: bool, *, chosen: bool = False) -> int:
+def print_pass(settings: Settings, reply: Reply, as_json: bool, *, chosen: bool = False) -> int:
     """Print what a pass did; return its exit code.
 
     One over ``chosen`` runs says nothing of those that have not ended: it knows only of its own.
     """
-    failed, hold = cast("list[dict[str, object]]", told["failed"]), cast("dict[str, str] | None", told["hold"])
+    failed, hold = cast("list[dict[str, object]]", reply["failed"]), cast("dict[str, str] | None", reply["hold"])
     if as_json:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(reply))
     else:
-        still_open = "" if chosen else f"{told['open']} still open, "
-        held = cast("dict[str, int] | None", told.get("held"))
+        still_open = "" if chosen else f"{reply['open']} still open, "
+        held = cast("dict[str, int] | None", reply.get("held"))
         holding = "" if held is None else f"{held['runs']} held, {held['verified']} already verified; "
         click.echo(
-            f"{holding}{told['imported']} runs imported, {told['verified']} verified, {still_open}{len(failed)} failed",
+            f"{holding}{reply['imported']} runs imported, {reply['verified']} verified, "
+            f"{still_open}{len(failed)} failed",
             err=True,
         )
         if hold is not None:
             click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)
         for run in failed:
             click.echo(f"  run {run['run']}: {run['state']}: {run['error'] or 'waits for UconDB'}", err=True)
-        for one in cast("list[dict[str, object]]", told.get("skipped", [])):
+        for one in cast("list[dict[str, object]]", reply.get("skipped", [])):
             click.echo(f"  run {one['run']}: not taken up: {one['reason']}", err=True)
-        _tell_amiss(cast("list[dict[str, object]]", told.get("amiss", [])))
+        _print_anomalies(cast("list[dict[str, object]]", reply.get("amiss", [])))
     if failed:
         click.echo(f"Remedy: {_remedy(settings, failed)}", err=True)
-    return int(cast("int", told["exit_code"]))
+    return int(cast("int", reply["exit_code"]))
 
 
-def _tell_amiss(amiss: list[dict[str, object]]) -> None:
+def _print_anomalies(amiss: list[dict[str, object]]) -> None:
     """Print which verified runs are not as they should be any more."""
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-
     for state in dict.fromkeys(str(one["state"]) for one in amiss):
         those = [one for one in amiss if one["state"] == state]
         click.echo(f"  {state}: {runset.show(cast('int', one['run']) for one in those)}", err=True)
-        for line in told_singly([one for one in those if one["error"]]):
+        for line in list_single_runs([one for one in those if one["error"]]):
             click.echo(f"    {line}", err=True)
         click.echo(f"    {those[0]['remedy']}", err=True)
 
 
-def tell_unread(settings: Settings) -> None:
+def print_unread(settings: Settings) -> None:
     """Say which open runs cannot be looked at: they wait, so they are no failure, but perhaps for ever.
 
-    Who may ask the daemon for a pass may perhaps not read its journal, and then is told nothing here.
+    Who may ask the daemon for a pass may perhaps not read its journal, and then is reply nothing here.
     """
-    from archiverd.config.paths import journal_in  # noqa: PLC0415
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal import summaries  # noqa: PLC0415
-    from archiverd.journal.reader import reading  # noqa: PLC0415
-
     with contextlib.suppress(ArchiverError, OSError), reading(journal_in(settings.app.work_dir)) as db:
         for cause in summaries.select_causes(db):
             if cause.state is State.OPEN:
@@ -92,10 +91,6 @@ def _remedy(settings: Settings, failed: Sequence[Mapping[str, object]]) -> str:
 
 def _stage_of(settings: Settings, run: int) -> str:
     """Return the stage that a run failed in, by the journal; empty where that cannot tell."""
-    from archiverd.config.paths import journal_in  # noqa: PLC0415
-    from archiverd.journal.queries import select_run  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal.reader import reading  # noqa: PLC0415
-
     with contextlib.suppress(ArchiverError), reading(journal_in(settings.app.work_dir)) as db:
         row = select_run(db, run)
         if row is not None:

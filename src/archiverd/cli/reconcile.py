@@ -7,49 +7,43 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from archiverd.cli.daemon_client import run_now, through_daemon
-from archiverd.cli.wording import told_singly
+from archiverd.audit.anomalies import Discrepancy
+from archiverd.audit.reconcile import FINE
+from archiverd.cli.daemon_client import daemon_or_alone
+from archiverd.cli.wording import list_single_runs
+from archiverd.core import runset
 
 if TYPE_CHECKING:
-    from archiverd.cli.context import Globals
-    from archiverd.cli.daemon_client import Told
-    from archiverd.cli.terminal import Progress
+    from archiverd.cli.context import GlobalOptions
+    from archiverd.cli.daemon_client import Reply
 
 
 @click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")
 @click.option("--deep", is_flag=True, help="Read every blob back and compare it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: version, in_order, states, compared, …")
 @click.pass_obj
-def reconcile(globals_: Globals, deep: bool, as_json: bool) -> int:
+def reconcile(options: GlobalOptions, deep: bool, as_json: bool) -> int:
     """Put every run of the run-records directory, artdaqDB and UconDB into one named state.
 
     Exit code 0 if every run is verified, open, ignored or waived; else 1, with what to do for each state.
     """
-    from archiverd.app import operations  # noqa: PLC0415 - a heavy import only this command needs
+    settings, _ = options.settings(migrating=False)
 
-    settings, _ = globals_.settings(migrating=False)
-
-    def alone(on_progress: Progress) -> Told:
-        globals_.demand_migration()
-        return run_now(operations.reconcile(settings, deep=deep, on_progress=on_progress)).to_json()
-
-    found = through_daemon(settings, "reconcile", {"deep": deep}, alone)
+    found = daemon_or_alone(
+        settings, "reconcile", {"deep": deep}, lambda own: own.reconcile(deep=deep), demand=options.demand_migration
+    )
     if as_json:
         click.echo(json.dumps(found))
     else:
-        _tell(found)
+        _print_partition(found)
     if found["in_order"]:
         return 0
     click.echo("Remedy: what to do stands below each state; `archiverd why RUN` tells more of a run", err=True)
     return 1
 
 
-def _tell(found: Told) -> None:
+def _print_partition(found: Reply) -> None:
     """Print a partition."""
-    from archiverd.audit.anomalies import Discrepancy  # noqa: PLC0415
-    from archiverd.audit.reconcile import FINE  # noqa: PLC0415
-    from archiverd.core import runset  # noqa: PLC0415 - lazily, for a quick --help
-
     states = cast("dict[str, list[int]]", found["states"])
     single = cast("list[dict[str, object]]", found.get("amiss", []))
     for name, runs in states.items():
@@ -57,7 +51,7 @@ def _tell(found: Told) -> None:
         if name not in FINE:
             remedy = Discrepancy(name).remedy if name in set(Discrepancy) else f"`archiverd why {runs[0]}` tells more"
             click.echo(f"    {remedy}")
-        for line in told_singly([one for one in single if one["state"] == name]):
+        for line in list_single_runs([one for one in single if one["state"] == name]):
             click.echo(f"    {line}")
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(cast('list[int]', found['only_artdaqdb']))}")
     click.echo(f"in UconDB and not in artdaqDB: {runset.show(cast('list[int]', found['only_ucondb']))}")

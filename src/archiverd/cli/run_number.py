@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from archiverd import config
+from archiverd.config.paths import journal_in
 from archiverd.core.machine import RETRIABLE, TABLE, Event, State
 from archiverd.core.runset import LAST_RUN
+from archiverd.journal.reader import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,10 +61,6 @@ class RunNumber(click.IntRange):
         return []
 
     def _known(self, ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-        from archiverd import config  # noqa: PLC0415 - lazily, for a quick --help
-        from archiverd.config.paths import journal_in  # noqa: PLC0415
-        from archiverd.journal.reader import reading  # noqa: PLC0415
-
         path = config.find_config(ctx.find_root().params.get("config"))
         work_dir = config.read_work_dir(path) or config.load(path, migrating=False).app.work_dir
         sql = (

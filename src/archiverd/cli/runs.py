@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.config.paths import journal_in
 from archiverd.core.machine import State
+from archiverd.journal import summaries
+from archiverd.journal.reader import reading
 
 if TYPE_CHECKING:
-    import sqlite3
-    from contextlib import AbstractContextManager
-
-    from archiverd.cli.context import Globals
+    from archiverd.cli.context import GlobalOptions
 
 
-@click.command()
+@click.command(short_help="List runs with their state.")
 @click.option("--state", type=click.Choice([str(state) for state in State]), help="Only runs in this state.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: version, runs.")
 @click.pass_obj
-def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
+def runs(options: GlobalOptions, state: str | None, as_json: bool) -> None:
     """List runs with their state."""
-    from archiverd.journal import summaries  # noqa: PLC0415 - lazily, for a quick --help
-
-    with _journal(globals_) as db:
+    with reading(journal_in(options.work_dir())) as db:
         rows = summaries.select_briefs(db, [State(state)] if state else list(State))
     if as_json:
         click.echo(json.dumps({"version": 1, "runs": rows}))
@@ -33,11 +31,3 @@ def runs(globals_: Globals, state: str | None, as_json: bool) -> None:
         click.echo("\n".join(lines))
     else:
         click.echo(f"no runs{f' are {state}' if state else ' yet'}", err=True)
-
-
-def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:
-    """Open the journal named by the configuration, read-only."""
-    from archiverd.config.paths import journal_in  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal.reader import reading  # noqa: PLC0415 - lazily, for a quick --help
-
-    return reading(journal_in(globals_.work_dir()))

@@ -11,129 +11,111 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from archiverd.cli.daemon_client import run_now
-from archiverd.cli.hold_report import tell_hold
+from archiverd.cli.hold_report import print_hold
 from archiverd.cli.terminal import progress_bar
 from archiverd.cli.wording import ago, cut
+from archiverd.control import client
 from archiverd.core import runset
+from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import TROUBLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from archiverd.cli.context import Globals
-    from archiverd.config import Settings
-    from archiverd.status.probe import ProbeResult
+    from archiverd.cli.context import GlobalOptions
+    from archiverd.cli.status_alone import Probe
 
-    Told = Mapping[str, Any]
+    Report = Mapping[str, Any]
     """A part of what `status --json` prints (docs/commands.md)."""
 
 DAEMON_SECONDS = 2.0
 """How long plain `status` waits for the daemon to answer."""
-LOOK_SECONDS = 900.0
-"""How long it may be silent while it asks the databases."""
+PROBE_SECONDS = 900.0
+"""How long `status --probe` waits for the daemon, which asks the databases."""
 
 CAUSES_SHOWN = 2
+"""Most causes that plain `status` shows, so that it fits in 24 lines; the rest is counted."""
 ADVICE_SHOWN = 3
-"""So many of each are shown by plain `status`, which is to fit in 24 lines; the rest is counted."""
+"""Most recommendations that plain `status` shows."""
 TEXT_SHOWN = 120
-"""So many characters of an error."""
+"""Longest error shown, in characters."""
 
 ON_THEIR_WAY = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING)
 """States that pass by themselves, in the order runs go through them."""
 
 
-@click.command()
+@click.command(short_help="Say in one screen how we stand, and what is to be done.")
 @click.option("--compare-state", is_flag=True, help="Compare databases, journal and state files; asks the databases.")
 @click.option("--probe", is_flag=True, help="Ask directories and databases now; exit 1 if one cannot be reached.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj
-def status(globals_: Globals, compare_state: bool, probe: bool, as_json: bool) -> int:
+def status(options: GlobalOptions, compare_state: bool, probe: bool, as_json: bool) -> int:
     """Say in one screen how we stand, and what is to be done.
 
     Plain `status` asks only journal and daemon, and is quick. With --probe or --compare-state the run-records
     directory, artdaqDB and UconDB are asked what they hold; exit code 1 if one of them cannot be reached.
     """
-    probe = probe or compare_state
-    found = _stand(globals_, looking=probe, comparing=compare_state)
-    problems = [problem for source in found["sources"] for problem in source["problems"]]
-    if problems:
-        _log_problems(globals_, problems)
+    probing = probe or compare_state
+    found = _gather_probing(options, comparing=compare_state) if probing else _gather(options, None)
     if as_json:
         click.echo(json.dumps(found))
     else:
-        _tell(found, whole=probe)
-    return 1 if problems else 0
+        _print_report(found, whole=probing)
+    return 1 if any(source["problems"] for source in found["sources"]) else 0
 
 
-def _stand(globals_: Globals, *, looking: bool, comparing: bool) -> Told:
-    """Return how we stand, by the running daemon if it answers, else by the journal."""
-    from archiverd.control import client  # noqa: PLC0415
-    from archiverd.core.errors import ArchiverError  # noqa: PLC0415 - lazily, for a quick --help
+def _gather_probing(options: GlobalOptions, *, comparing: bool) -> Report:
+    """Return the report with what the sources hold now; log which of them cannot be reached."""
+    from archiverd.cli import status_probe  # noqa: PLC0415 - heavy imports that plain `status` does without
 
-    daemon: Told | None = None
-    asked = {"looking": looking, "comparing": comparing}
+    found = _gather(options, status_probe.probe_sources, comparing=comparing)
+    problems = [problem for source in found["sources"] for problem in source["problems"]]
+    if problems:
+        settings, _ = options.settings(migrating=False)
+        status_probe.log_problems(settings.app, problems)
+    return found
+
+
+def _gather(options: GlobalOptions, probe: Probe | None, *, comparing: bool = False) -> Report:
+    """Return the running daemon's report if it answers, else one by the journal and by ``probe``."""
+    daemon: Report | None = None
     try:
-        work_dir = globals_.work_dir()
-        if not looking:
-            return cast("Told", client.ask_now(work_dir, "standing", asked, DAEMON_SECONDS))
-        with progress_bar("status") as tell:
-            tell(0, 0, "asking the databases what they hold")
-            return cast("Told", client.ask_now(work_dir, "standing", asked, LOOK_SECONDS))
+        return _ask_daemon(options.work_dir(), probing=probe is not None, comparing=comparing)
     except client.NobodyListensError:
         pass
     except ArchiverError as error:
         daemon = {"error": str(error), "remedy": error.remedy}
-    return _stand_alone(globals_, daemon, looking=looking, comparing=comparing)
+    from archiverd.cli import status_alone  # noqa: PLC0415 - heavy imports that `status` beside a daemon does without
+
+    settings, _ = options.settings(migrating=False, logging=probe is not None)
+    return status_alone.gather(settings, daemon, probe, comparing=comparing)
 
 
-def _stand_alone(globals_: Globals, daemon: Told | None, *, looking: bool, comparing: bool) -> Told:
-    """Put together how we stand; ``daemon`` is None if none runs, or says why it cannot tell."""
-    from archiverd.config.paths import journal_in  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal.reader import reading_if_there  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.status import report  # noqa: PLC0415
-
-    settings, _ = globals_.settings(migrating=False, logging=looking)
-    with reading_if_there(journal_in(settings.app.work_dir)) as db:
-        looks = _look(settings, db) if looking else None
-        return report.gather(settings, db, daemon, looks, comparing=comparing).to_json()
+def _ask_daemon(work_dir: Path, *, probing: bool, comparing: bool) -> Report:
+    """Return the daemon's report. Raise ArchiverError, NobodyListensError if none runs."""
+    request = {"looking": probing, "comparing": comparing}
+    if not probing:
+        return cast("Report", client.ask_now(work_dir, "standing", request, DAEMON_SECONDS))
+    with progress_bar("status") as show:
+        show(0, 0, "asking the databases what they hold")
+        return cast("Report", client.ask_now(work_dir, "standing", request, PROBE_SECONDS))
 
 
-def _look(settings: Settings, db: Any) -> list[ProbeResult]:
-    """Ask the sources now."""
-    from archiverd.status import probe  # noqa: PLC0415 - heavy imports that plain `status` does without
-
-    verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
-    with progress_bar("status") as tell:
-        tell(0, 0, "asking the databases what they hold")
-        return run_now(probe.probe_sources_alone(settings, verified))
-
-
-def _log_problems(globals_: Globals, problems: Sequence[Told]) -> None:
-    """Log what could not be reached, as the runbook has it."""
-    from archiverd import log  # noqa: PLC0415 - heavy imports that plain `status` does without
-    from archiverd.process.log_file import join_log_file  # noqa: PLC0415
-
-    settings, _ = globals_.settings(migrating=False)
-    join_log_file(settings.app)
-    for problem in problems:
-        log.get("Report").error(f"{problem['error']} ({problem['remedy']})" if problem["remedy"] else problem["error"])
-
-
-def _tell(found: Told, *, whole: bool) -> None:
+def _print_report(found: Report, *, whole: bool) -> None:
     """Print how we stand; ``whole`` when the sources were asked, else in one screen."""
-    _tell_daemon(found["daemon"])
+    _print_daemon(found["daemon"])
     for warning in found["warnings"]:
         click.echo(f"WARNING: {warning}")
     for source in found["sources"]:
-        (_tell_source if whole else _tell_source_in_a_line)(source, found["at"])
-    _tell_states(found)
-    _tell_stages(found["stages"])
+        (_print_source if whole else _print_source_in_a_line)(source, found["at"])
+    _print_states(found)
+    _print_stages(found["stages"])
     for hold in found["holds"]:
-        tell_hold(hold, found["at"])
-    _tell_causes(found["causes"], len(found["causes"]) if whole else CAUSES_SHOWN)
+        print_hold(hold, found["at"])
+    _print_causes(found["causes"], len(found["causes"]) if whole else CAUSES_SHOWN)
     for file in found["state_files"] or ():
-        _tell_state_file(file)
+        _print_state_file(file)
     advice = found["recommendations"]
     shown = advice if whole else advice[:ADVICE_SHOWN]
     click.echo("Recommendations:")
@@ -143,7 +125,7 @@ def _tell(found: Told, *, whole: bool) -> None:
         click.echo(f"  and {len(advice) - len(shown)} more: archiverd status --probe")
 
 
-def _tell_daemon(daemon: Told | None) -> None:
+def _print_daemon(daemon: Report | None) -> None:
     """Print whether a daemon runs, and how it is."""
     if daemon is None:
         click.echo("no daemon runs")
@@ -159,22 +141,22 @@ def _tell_daemon(daemon: Told | None) -> None:
     )
 
 
-def _tell_source_in_a_line(source: Told, now: float) -> None:
+def _print_source_in_a_line(source: Report, now: float) -> None:
     """Print how many runs are in a place, and how its last call went."""
     ranges, gaps = source["ranges"] or [], source["gaps"] or []
     text = f"{source['name']:<15} {source['runs'] or 0:>7}   {runset.show_ranges(ranges, 3)}"
     if gaps:
         text += f"; {len(gaps)} gap{'' if len(gaps) == 1 else 's'}: {runset.show_ranges(gaps, 2)}"
-    click.echo(text + _said(source["contact"], now))
+    click.echo(text + _describe_contact(source["contact"], now))
 
 
-def _tell_source(source: Told, now: float) -> None:
+def _print_source(source: Report, now: float) -> None:
     """Print what a source says: where it is, whether it can be reached, its runs, ranges and gaps."""
     click.echo(f"{source['name']}: {source['location'] or 'not configured'}")
     for problem in source["problems"]:
         click.echo(f"  FAILED: {problem['error']}")
     if source["facts"]:
-        click.echo(f"  {'; '.join(source['facts'])}{_said(source['contact'], now)}")
+        click.echo(f"  {'; '.join(source['facts'])}{_describe_contact(source['contact'], now)}")
     if source["ranges"] is None:
         if source["problems"]:
             click.echo("  runs: not known")
@@ -184,7 +166,7 @@ def _tell_source(source: Told, now: float) -> None:
     click.echo(f"  gaps: {runset.show_ranges(source['gaps'], 20)}")
 
 
-def _said(contact: Told | None, now: float) -> str:
+def _describe_contact(contact: Report | None, now: float) -> str:
     """Say how the daemon's last call of a source went, and how long ago that was."""
     if contact is None:
         return ""
@@ -192,7 +174,7 @@ def _said(contact: Told | None, now: float) -> str:
     return f"; answered {age} ago" if contact["ok"] else f"; FAILED {age} ago: {cut(contact['error'], TEXT_SHOWN)}"
 
 
-def _tell_states(found: Told) -> None:
+def _print_states(found: Report) -> None:
     """Print how many runs are in each state that is no trouble, those on their way in one line."""
     counts, drain, last = found["counts"], found["drain"], found["last_verified"]
     if not any(counts.values()):
@@ -207,7 +189,7 @@ def _tell_states(found: Told) -> None:
         click.echo(f"{'on their way':<15} {drain['waiting']:>7}   {busy or 'retries'}{rest}")
 
 
-def _tell_stages(stages: Sequence[Told]) -> None:
+def _print_stages(stages: Sequence[Report]) -> None:
     """Print how long each stage takes for a run, and what waits for it."""
     known = [one for one in stages if one["runs_lately"]]
     slowest = max(known, key=lambda one: float(one["median_seconds"]), default=None)
@@ -222,7 +204,7 @@ def _tell_stages(stages: Sequence[Told]) -> None:
         click.echo(f"{one['stage']:<15} {took}; {one['waiting']} waiting, {one['in_hand']} in hand{mark}")
 
 
-def _tell_causes(causes: Sequence[Told], most: int) -> None:
+def _print_causes(causes: Sequence[Report], most: int) -> None:
     """Print why runs are in trouble, and what to do about it."""
     for cause in causes[:most]:
         runs = runset.show(cause["runs"], 3)
@@ -234,7 +216,7 @@ def _tell_causes(causes: Sequence[Told], most: int) -> None:
         click.echo(f"and {rest} more for other causes: archiverd runs --state retry_wait|quarantined|conflict")
 
 
-def _tell_state_file(file: Told) -> None:
+def _print_state_file(file: Report) -> None:
     """Print what a state file says against what is so."""
     if file["last_contiguous_run"] is None:
         click.echo(f"{file['name']}: {file['problem']}; {file['stage']} is through up to run {file['contiguous']}")

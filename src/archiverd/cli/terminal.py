@@ -51,18 +51,17 @@ def progress_bar(text: str) -> Iterator[Progress]:
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _of, _what: None
         return
-    from rich import progress as shown  # noqa: PLC0415 - only a terminal needs it
-    from rich.console import Console  # noqa: PLC0415
+    from rich import console, progress  # noqa: PLC0415 - a heavy import that only a terminal needs
 
     columns = (
-        shown.TextColumn("{task.description}", markup=False),
-        shown.BarColumn(bar_width=24),
-        shown.TextColumn("{task.fields[count]}", markup=False),
-        shown.TextColumn("{task.fields[what]}", markup=False),
-        shown.TimeRemainingColumn(compact=True),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=24),
+        progress.TextColumn("{task.fields[count]}", markup=False),
+        progress.TextColumn("{task.fields[what]}", markup=False),
+        progress.TimeRemainingColumn(compact=True),
     )
-    console = Console(stderr=True)
-    with shown.Progress(*columns, console=console, transient=True, redirect_stderr=False) as bars:
+    terminal = console.Console(stderr=True)
+    with progress.Progress(*columns, console=terminal, transient=True, redirect_stderr=False) as bars:
         bar = bars.add_task(text, total=None, count="", what="")
 
         def tell(done: int, of: int, what: str) -> None:
@@ -70,7 +69,7 @@ def progress_bar(text: str) -> Iterator[Progress]:
             count = f"{done}/{of}" if of else ""
             bars.update(bar, completed=done, total=of or None, count=count, what=what, refresh=news)
 
-        STANDARD_ERROR.console = console
+        STANDARD_ERROR.console = terminal
         try:
             yield tell
         finally:

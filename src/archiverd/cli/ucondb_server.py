@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from archiverd.core.errors import ConfigurationError
+from archiverd.ucondb_server import ServerOptions, serve
 
 LAST_PORT = 65_535
 
@@ -31,8 +32,6 @@ def ucondb_server(
     fault: str | None,
 ) -> int:
     """Serve a small UconDB, for demos, tests and staging; its statuses and bodies are the real server's."""
-    from archiverd.ucondb_server import ServerOptions, serve  # noqa: PLC0415 - a heavy import only this command needs
-
     host, _, port = listen.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()) or int(port) > LAST_PORT:
         raise ConfigurationError(f"--listen {listen} is not HOST:PORT", remedy="e.g. 127.0.0.1:8080; port 0 is any")

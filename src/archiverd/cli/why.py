@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.hold_report import tell_hold
+from archiverd.cli.hold_report import print_hold
 from archiverd.cli.run_number import RunNumber
 from archiverd.cli.wording import ago
+from archiverd.config.paths import journal_in
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import WAITING, Stage, State
+from archiverd.journal import queries
+from archiverd.journal.reader import reading
+from archiverd.runrecord.times import epoch
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
-    from archiverd.cli.context import Globals
+    from archiverd.cli.context import GlobalOptions
     from archiverd.journal.rows import FileFate, RunRow, StoryLine
 
 FLAGS = {
@@ -36,11 +38,9 @@ FLAGS = {
 @click.argument("run", type=RunNumber())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: version, run, holds, story, files.")
 @click.pass_obj
-def why(globals_: Globals, run: int, as_json: bool) -> None:
+def why(options: GlobalOptions, run: int, as_json: bool) -> None:
     """Tell one run's story: its state, the cause, the next retry, the remedy, and its files."""
-    from archiverd.journal import queries  # noqa: PLC0415 - lazily, for a quick --help
-
-    with _journal(globals_) as db:
+    with reading(journal_in(options.work_dir())) as db:
         row = queries.select_run(db, run)
         story, files = queries.select_story(db, run), queries.select_files(db, run)
         first = queries.select_first_phase(db, run)
@@ -60,14 +60,14 @@ def why(globals_: Globals, run: int, as_json: bool) -> None:
         }
         click.echo(json.dumps(shown))
         return
-    _tell_row(row)
+    _print_row(row)
     if first is not None:
         told = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
         click.echo(f"  {'first phase:':<15}{told}")
     for hold in holds:
-        tell_hold(asdict(hold), time.time())
-    _tell_files(files)
-    _tell_story(story)
+        print_hold(asdict(hold), time.time())
+    _print_files(files)
+    _print_story(story)
 
 
 def waits_for(row: RunRow) -> str:
@@ -99,7 +99,7 @@ def _unknown(run: int, count: int, first: int | None, last: int | None) -> Archi
     )
 
 
-def _tell_row(row: RunRow) -> None:
+def _print_row(row: RunRow) -> None:
     """Print where a run stands and what can be done."""
     flags = [text for flag, text in FLAGS.items() if getattr(row, flag)]
     click.echo(f"run {row.run}: {row.state}" + "".join(f" ({text})" for text in flags))
@@ -124,13 +124,11 @@ def _tell_row(row: RunRow) -> None:
 
 def _length(row: RunRow) -> str:
     """Return how long a run took, if both its times are understood."""
-    from archiverd.runrecord.times import epoch  # noqa: PLC0415 - lazily, for a quick --help
-
     start, stop = epoch(row.start_line), epoch(row.stop_line)
     return "" if start is None or stop is None else f" (after {ago(stop - start)})"
 
 
-def _tell_files(files: Sequence[FileFate]) -> None:
+def _print_files(files: Sequence[FileFate]) -> None:
     """Print which files were archived and which were left out, and why."""
     archived = [fate for fate in files if fate.entity]
     left_out = [fate for fate in files if not fate.entity]
@@ -144,18 +142,10 @@ def _tell_files(files: Sequence[FileFate]) -> None:
         click.echo(f"    {fate.name}: {fate.reason}")
 
 
-def _tell_story(story: Sequence[StoryLine]) -> None:
+def _print_story(story: Sequence[StoryLine]) -> None:
     """Print what happened, in order."""
     if story:
         click.echo("  story:")
     for line in story:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
         click.echo(f"    {when}  {line.event} → {line.state}" + (f": {line.note}" if line.note else ""))
-
-
-def _journal(globals_: Globals) -> AbstractContextManager[sqlite3.Connection]:
-    """Open the journal named by the configuration, read-only."""
-    from archiverd.config.paths import journal_in  # noqa: PLC0415 - lazily, for a quick --help
-    from archiverd.journal.reader import reading  # noqa: PLC0415 - lazily, for a quick --help
-
-    return reading(journal_in(globals_.work_dir()))

@@ -21,7 +21,7 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def told_singly(amiss: Sequence[Mapping[str, object]], most: int = 20) -> Iterator[str]:
+def list_single_runs(amiss: Sequence[Mapping[str, object]], most: int = 20) -> Iterator[str]:
     """Yield what there is to say of single runs, a line each, of the first ``most``."""
     for one in amiss[:most]:
         yield f"run {one['run']}: {one['error']}"

@@ -1,0 +1,33 @@
+"""What `status --probe` asks the run-records directory, artdaqDB and UconDB, and what it logs of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from archiverd import log
+from archiverd.cli.terminal import progress_bar
+from archiverd.process.log_file import join_log_file
+from archiverd.status import probe
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
+    from archiverd.config import App, Settings
+    from archiverd.status.probe import ProbeResult
+
+
+def probe_sources(settings: Settings, db: sqlite3.Connection | None) -> list[ProbeResult]:
+    """Ask the sources what they hold now; ``db`` is the journal, if there is one."""
+    verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
+    with progress_bar("status") as show:
+        show(0, 0, "asking the databases what they hold")
+        return asyncio.run(probe.probe_sources_alone(settings, verified))
+
+
+def log_problems(app: App, problems: Sequence[Mapping[str, Any]]) -> None:
+    """Log which sources cannot be reached, to the log file too (docs/troubleshooting.md)."""
+    join_log_file(app)
+    for problem in problems:
+        log.get("Report").error(f"{problem['error']} ({problem['remedy']})" if problem["remedy"] else problem["error"])
