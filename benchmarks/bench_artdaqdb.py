@@ -1,7 +1,7 @@
 """What does importing a run cost, and does it grow with the archive?
 
 Imports and exports runs of a detector's size into FileSystemDBs that already hold 0, 1 000 and 10 000 runs (minimal
-documents, but an index of true size: 93 entities a run), and measures the FHiCL engine on the same files.
+documents, but an index of realistic size: 93 entities a run), and measures the FHiCL engine on the same files.
 
     python benchmarks/bench_artdaqdb.py --runs 20 --archives 0 1000 10000
 """
@@ -43,7 +43,7 @@ STAMP = "2026-11-23T16:40:16.255-0600"
 
 
 def plans(records: Path, count: int, profile: str) -> list[tuple[int, Plan]]:
-    """Make run records and return what importing each of them means."""
+    """Make run records; return their import plans."""
     command = [sys.executable, str(MAKER), str(records), "--runs", str(count), "--first", str(FIRST), "--gaps", "0"]
     command += ["--profile", profile, "--fcl", "dumped", "--crash", "0", "--no-chmod", "--runs-per-config", "5"]
     subprocess.run(command, check=True)
@@ -56,7 +56,7 @@ def plans(records: Path, count: int, profile: str) -> list[tuple[int, Plan]]:
 
 
 def prefill(root: Path, runs: int) -> None:
-    """Write indexes of true size for ``runs`` runs; their documents are never read."""
+    """Write indexes of realistic size for ``runs`` runs; their documents are never read."""
     for collection, entities in (("RunHistory", ENTITIES - 1), ("SystemLayout", 1)):
         index = Index()
         for run in range(1, runs + 1):
@@ -69,7 +69,7 @@ def prefill(root: Path, runs: int) -> None:
 
 
 async def measure(root: Path, made: list[tuple[int, Plan]]) -> tuple[list[float], list[float], float, float]:
-    """Import every plan and export it again; return the times of both, of opening and of closing, in seconds."""
+    """Import and export every plan; return the seconds each took, and those of opening and closing."""
     db = FileSystemDB(f"filesystemdb://{root}")
     began = time.perf_counter()
     await db.open()
@@ -134,7 +134,7 @@ def row(db: Path, size: int, made: list[tuple[int, Plan]]) -> None:
 
 
 def _apart(work: Callable[[], None]) -> None:
-    """Do ``work`` in a process of its own, so that its memory is its own."""
+    """Run ``work`` in a child process, so that its memory is measured alone."""
     sys.stdout.flush()
     child = os.fork()
     if not child:

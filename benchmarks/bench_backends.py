@@ -2,8 +2,8 @@
 
 Imports (insert and update, durable and proven as each backend does it) and exports the same runs through the built-in
 engine, MongoDB (if `make mongo-servers` fetched a server, a mongod is on PATH, or ARCHIVERD_TEST_MONGODB_URI names
-one), the experiment's library and the command line tools. The place of the last two is taken by the tests' stand-ins:
-their figures are what archiverd adds, in calls of a child process and in starting processes.
+one), the experiment's library and the command line tools. Stand-ins of the tests replace the last two, so their
+figures are what archiverd adds: calls of a child process, and starting processes.
 
     python benchmarks/bench_backends.py --runs 10 --profile demo
 """

@@ -1,8 +1,8 @@
 """Does the event loop stay free while calls of the experiment's library block for seconds?
 
-A ticker on the loop measures by how much it is late: first with nothing else to do (the control), then while runs are
+A ticker on the loop measures its own lateness: first with nothing else to do (the control), then while runs are
 imported and exported through the stand-in library and two calls of every run block for seconds. One file of each run is
-large, so that a document of some ten times its size comes back. The answer is the difference of the two 99.9th
+large, so that a document of some ten times its size comes back. The result is the difference of the two 99.9th
 percentiles; it must be at most 20 ms.
 
     python benchmarks/bench_conftoolp_lag.py --seconds 20 --block 2
@@ -30,7 +30,7 @@ ENTITIES = 30
 
 
 async def late(seconds: float) -> list[float]:
-    """Return by how many milliseconds each tick was late."""
+    """Return the lateness of each tick in milliseconds."""
     delays = []
     end = time.perf_counter() + seconds
     while (now := time.perf_counter()) < end:
@@ -45,7 +45,7 @@ def per_mille(delays: list[float]) -> float:
 
 
 async def work(database: ConftoolpDB, faults: Path, block: float, large: float) -> None:
-    """Import and export runs for ever; one call of every run blocks. Return never, be cancelled."""
+    """Import and export runs until cancelled; one call of every run blocks."""
     line = b"key_%d: [%d, 'a text'] # and a comment\n"
     text = b"".join(line % (n, n) for n in range(300))
     much = b"".join(line % (n, n) for n in range(int(large * 1e6 / 40)))

@@ -1,8 +1,8 @@
-"""How long does somebody at the desk wait, with 20 000 runs in the journal and a daemon that runs?
+"""How long does an operator wait for a command, with 20 000 runs in the journal and a running daemon?
 
-The journal gets RUNS runs with gaps, most of them verified, some open, set aside, waiting or waived, each with its
-story and a directory; a real daemon runs on it, its UconDB away. Each command is a whole process; the commands take
-turns with ``python -c pass``, so that what the machine costs shows. Exit code 1 if a median is above its limit.
+The journal gets RUNS runs with gaps, most of them verified, some open, quarantined, waiting or waived, each with its
+story and a directory; a real daemon uses it, with UconDB away. Each command is a whole process; ``python -c pass`` in
+between shows the machine's own cost. Exit code 1 if a median is above its limit.
 
     python benchmarks/bench_desk.py --runs 20000 --rounds 15
 """
@@ -39,7 +39,7 @@ WAYS: tuple[tuple[Event, ...], ...] = (
     (),
     (),
 )
-"""How the runs came to where they stand, turn by turn."""
+"""Events that lead to the states, one sequence a run in turn."""
 
 ERRORS = {
     Event.FAILED_FOR_GOOD: "FhiclError: boot.fcl:{run}:3: expected a value",
@@ -55,7 +55,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], float]] = {
     "archiverd runs --json": (("runs", "--json"), 1.0),
     "archiverd why RUN --json": (("why", "{last}", "--json"), 0.5),
 }
-"""What is typed, its arguments, and how many seconds it may take."""
+"""Name, arguments, and most seconds allowed, of each command."""
 
 
 def numbers(runs: int) -> list[int]:
@@ -88,7 +88,7 @@ async def fill(site: processes.DemoSite, runs: list[int]) -> None:
 
 
 def seconds(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Run a command to its end; return how long that took, and how much of a processor."""
+    """Run a command to its end; return its elapsed and its CPU seconds."""
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -2,7 +2,7 @@
 
 Runs are written live, first into a quiet archive, then into one with POISON runs queued whose records hold a file
 that is not FHiCL (artdaq_db.unmatched = "fail"): each fails in the import stage. Reported is how long after its stop
-line each live run was proven.
+line each live run was verified.
 
     python benchmarks/bench_poison.py --runs 40 --poison 1000
 """
@@ -54,12 +54,14 @@ async def measure(root: Path, options: argparse.Namespace, poisoned: int) -> lis
             await maker.wait()
             stopped = {json.loads(line)["run"] for line in (root / "manifest").read_text().splitlines()}
             end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-            while not all(row.state is State.VERIFIED for run, row in summary.look(journal).items() if run in stopped):
+            while not all(
+                row.state is State.VERIFIED for run, row in summary.read_rows(journal).items() if run in stopped
+            ):
                 if asyncio.get_running_loop().time() > end:
                     break
                 await asyncio.sleep(0.2)
             await processes.stop(daemon)
-    rows = summary.look(journal)
+    rows = summary.read_rows(journal)
     aside = sum(row.state is State.QUARANTINED for row in rows.values())
     print(f"{poisoned} poison runs, {aside} quarantined; ", end="")
     return sorted(

@@ -1,11 +1,11 @@
 """How soon is the daemon ready again after kill -9, with many runs in flight?
 
-The journal gets RUNS runs that stand in the middle of the stages (queued, importing, imported, uploading), each with
-a directory; artdaqDB an index of true size for as many runs. The daemon is started, killed and started again; ready
-is what it tells systemd (READY=1).
+The journal gets RUNS runs in the middle of the stages (queued, importing, imported, uploading), each with a directory;
+artdaqDB gets an index of realistic size for as many runs. The daemon is started, killed and started again, and is ready
+when it notifies systemd (READY=1).
 
 With --unseen it is the very first start, or one after the journal was lost: nothing is known, and each directory holds
-a record of as many files as SBND's. What memory the daemon took at most is told too.
+a record with as many files as SBND's. The daemon's peak memory is printed too.
 
     python benchmarks/bench_restart.py --runs 10000 --starts 5
     python benchmarks/bench_restart.py --runs 10000 --starts 1 --unseen
@@ -40,7 +40,7 @@ WAYS = (
     (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE),
     (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS),
 )
-"""How the runs came to where they stand, turn by turn."""
+"""Events that lead to the states, one sequence a run in turn."""
 
 FILES = 86
 """Files of a record of SBND's beside metadata.txt."""
@@ -65,7 +65,7 @@ async def fill(site: processes.DemoSite, runs: int) -> None:
 
 
 def write_records(site: processes.DemoSite, runs: int) -> None:
-    """Write the records of ``runs`` runs that have ended; their files are links, for there are many."""
+    """Write the records of ``runs`` runs that have ended, their files as hard links."""
     content = site.root / "content.fcl"
     content.write_text("a: 1\n" * 500)
     for run in range(1, runs + 1):
@@ -80,13 +80,13 @@ def write_records(site: processes.DemoSite, runs: int) -> None:
 
 
 def peak(pid: int) -> int:
-    """Return how many MiB a process has had at most."""
+    """Return the peak memory of a process in MiB."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) // 1024
 
 
 def seconds_to_ready(site: processes.DemoSite, notify: socket.socket) -> tuple[float, int]:
-    """Start the daemon, wait for READY=1, kill it; return how long it took, and its memory in MiB."""
+    """Start the daemon, wait for READY=1, kill it; return the seconds it took, and its memory in MiB."""
     command = [sys.executable, "-m", "archiverd", "-q", "--config", str(site.config), "run"]
     environment = {**os.environ, "NOTIFY_SOCKET": notify.getsockname(), "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "unused"}
     begun = time.perf_counter()
@@ -100,7 +100,7 @@ def seconds_to_ready(site: processes.DemoSite, notify: socket.socket) -> tuple[f
 
 
 def measure(site: processes.DemoSite, options: argparse.Namespace) -> int:
-    """Print how long each start took."""
+    """Print the seconds each start took."""
     site.make()
     site.configure("http://127.0.0.1:9/inst/app")
     if options.unseen:

@@ -1,7 +1,7 @@
 """What does it cost to make a run record ready for artdaqDB?
 
-Reads records of a detector's size, converts their text files, parses every file for validity and hashes it: once with
-nothing known, and once with the configuration seen before (another run of it). One core, best of several tries.
+Reads records of a detector's size, converts their text files, parses every file for validity and hashes it: once
+without a cache, and once after another run of the same configuration. One core, best of several tries.
 
     python benchmarks/bench_runrecord.py --profile sbnd
 """

@@ -55,12 +55,12 @@ async def measure(site: processes.DemoSite, options: argparse.Namespace) -> int:
 
 
 def _verified(journal: Path) -> set[int]:
-    return {run for run, row in summary.look(journal).items() if row.state is State.VERIFIED}
+    return {run for run, row in summary.read_rows(journal).items() if row.state is State.VERIFIED}
 
 
 def _report(url: str, journal: Path, facts: list[dict[str, object]], stopped: set[int], exits: list[int]) -> int:
     """Compare what UconDB holds with the journal, print the figures, return the exit code."""
-    rows = summary.look(journal)
+    rows = summary.read_rows(journal)
     listing = f"{url}/versions?folder={processes.FOLDER}&object={processes.OBJECT}&tv=1e12"
     with urllib.request.urlopen(listing) as answer:
         keys = [int(version["key"]) for version in json.load(answer)]

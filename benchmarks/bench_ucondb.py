@@ -1,9 +1,9 @@
 """What does our UconDB client cost beside a bare put and get, and how much memory does a large blob need?
 
-The bundled server runs as a process of its own. Per size, in turn and with equally new bytes: ``HttpUconDB.store``
-(put, read back, SHA-256, Adler-32) and the same two requests made with httpx alone (login known, connection kept,
-nothing checked but the status). Then a fresh process stores a blob of --blob bytes and reads it back in a stream;
-given is by how much its resident memory rose at most, the blob itself taken off.
+The bundled server runs in a process of its own. For each size, in alternation and with new bytes each time:
+``HttpUconDB.store`` (put, read back, SHA-256, Adler-32), and the same two requests with httpx alone (login known,
+connection kept, only the status checked). Then a fresh process stores a blob of --blob bytes and reads it back in a
+stream; the result is the peak rise of its resident memory without the blob itself.
 
     python benchmarks/bench_ucondb.py --seconds 20
 """
@@ -44,7 +44,7 @@ def settings_of(url: str, password: str) -> UconDBSettings:
 
 
 async def learn_login(bare: httpx.AsyncClient, settings: UconDBSettings) -> dict[str, str]:
-    """Return the headers of a login that holds for every put: the server compares no request with it (section 7)."""
+    """Return the headers of a login that is valid for every put: the server compares no request with it (section 7)."""
     target = settings.data_target(tv="x")
     reply = await bare.post(target)
     challenge = parse_challenge(reply.headers["www-authenticate"])
@@ -59,7 +59,7 @@ async def learn_login(bare: httpx.AsyncClient, settings: UconDBSettings) -> dict
 def bare_loop(
     bare: httpx.AsyncClient, settings: UconDBSettings, login: dict[str, str]
 ) -> Callable[[str, bytes], Awaitable[None]]:
-    """Return a function that puts a blob and gets it again, with httpx and no care."""
+    """Return a function that puts a blob and gets it again with httpx alone, unchecked."""
 
     async def put_and_get(key: str, blob: bytes) -> None:
         put = await bare.post(
@@ -84,7 +84,7 @@ def our_loop(ucondb: HttpUconDB) -> Callable[[str, bytes], Awaitable[None]]:
 
 
 async def compare(settings: UconDBSettings, seconds: float) -> None:
-    """Print the table of both loops; about ``seconds`` are spent on each size."""
+    """Print the table of both loops; each size takes about ``seconds``."""
     origin = re.sub(r"(//[^/]+)/.*", r"\1", settings.server_url)
     ucondb = HttpUconDB(settings)
     await ucondb.open()
@@ -107,7 +107,7 @@ async def compare(settings: UconDBSettings, seconds: float) -> None:
 async def take_turns(
     loops: dict[str, Callable[[str, bytes], Awaitable[None]]], name: str, size: int, seconds: float
 ) -> dict[str, list[float]]:
-    """Return how long each round of each loop took; who goes first changes from round to round."""
+    """Return the seconds of each round of each loop; the order alternates between rounds."""
     times: dict[str, list[float]] = {who: [] for who in loops}
     end = time.perf_counter() + seconds
     turn = 0
@@ -128,7 +128,7 @@ def _p10_p90(times: list[float]) -> tuple[float, float]:
 
 
 async def weigh(settings: UconDBSettings, size: int) -> None:
-    """Print what storing and reading back one blob of ``size`` bytes adds to this process's memory at the most."""
+    """Print the peak memory that storing and reading back one blob of ``size`` bytes adds to this process."""
     ucondb = HttpUconDB(settings)
     await ucondb.open()
     await ucondb.store("warm-up", os.urandom(MIB), tag="warm-up", look_first=False)
@@ -157,7 +157,7 @@ def _memory(name: str) -> int:
 
 
 def _forget_peak() -> None:
-    """Let VmHWM begin anew with what is resident now (proc(5), clear_refs)."""
+    """Reset VmHWM to the resident memory (proc(5), clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

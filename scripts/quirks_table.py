@@ -1,4 +1,4 @@
-"""Write docs/quirks.md from the data its statements are tested with.
+"""Write docs/quirks.md from the data of its tests, tests/data/runrecord.
 
 python scripts/quirks_table.py            write docs/quirks.md
 python scripts/quirks_table.py --check    exit 1 if it is not what would be written
@@ -18,27 +18,28 @@ TARGET = ROOT / "docs" / "quirks.md"
 PREFACE = """\
 # Quirks: what becomes of odd run records
 
-This page is made by `scripts/quirks_table.py` from `tests/data/runrecord/`; every line of its tables is a test.
+Made by `scripts/quirks_table.py` from `tests/data/runrecord/`; every line of the tables is a test. The faults are
+those of [run records](formats/run_records.md), section 5.
 
-The rule: where the older tool's output was valid and lost nothing, ours is the same; where it was not, ours says what
-the file says. Nothing is dropped: a line that follows no grammar is kept under `unparsed_lines`, and a file that is
-not archived is named with the reason. (Comment lines of boot, settings and board reader files are no content.)
+The rule: where the older tool's output was valid and complete, archiverd's is the same; elsewhere it says what the file
+says. Nothing is dropped: a line that follows no grammar goes to `unparsed_lines`, and a file that is not archived is
+named with the reason. (Comment lines of boot, settings and board reader files are not content.)
 
 ## The percent-encoded spelling
 
-FHiCL is ASCII, knows no control character but newline and tab, and has no double-quoted string that ends in a
-backslash. What it cannot say is spelled so:
+FHiCL is ASCII, has no control characters but newline and tab, and no double-quoted string that ends in a backslash.
+What it cannot express is spelled like this:
 
 | what | spelling | read back |
 |---|---|---|
 | value, comment | bytes that cannot stand, and `%`, as `%XX`; the mark ` (percent-encoded)` | no mark, decode `%XX` |
 | key, name | `pct_`, then all bytes but letters and digits as `_XX` | no `pct_`, decode `_XX` |
 
-What has no mark, or does not begin with `pct_`, is itself.
+A value without the mark, and a name without `pct_`, stands for itself.
 
 Bytes are the file's own bytes (for `é` in UTF-8 `%C3%A9`, in Latin-1 `%E9`). Encoded are also: `#include` before a
 blank (artdaqDB obeys it even inside strings), a value that ends in the mark itself, a key that begins with `pct_`, and
-in `metadata.fcl` what readers of the blob look for (`#####`, `End of Record`, and `config_name:`, `components:`,
+in `metadata.fcl` what readers of the blob search for (`#####`, `End of Record`, and `config_name:`, `components:`,
 `sbndaq_commit_or_version:` anywhere but at their own line).
 
 | in the file | in FHiCL |
@@ -49,7 +50,7 @@ in `metadata.fcl` what readers of the blob look for (`#####`, `End of Record`, a
 
 ## Repeated keys and taken names
 
-The last of several equal keys keeps its name, which is what FHiCL makes of them; the earlier ones become
+The last of several equal keys keeps its name, as FHiCL reads them; the earlier ones become
 `<key>_earlier1`, `<key>_earlier2`, … A dotted key whose beginning is a key of its own is percent-encoded.
 
 A process whose file has the name of a converted text file, or is called `schema`, `hashes`, `flags`, `RunHistory` or
@@ -61,8 +62,8 @@ Without a `Config name` it is `standard`.
 
 ## The blob
 
-A file may hold the three lines that begin a file in the blob. Then the first of them, `#####`, gets a blank behind it
-(one more than it has), and whoever unpacks takes that blank off again. No other content is changed.
+A file may itself hold the three lines that begin a file in the blob. Then the first of them, `#####`, gets one blank
+more at its end, which unpacking removes. No other content is changed.
 """
 
 

@@ -1,4 +1,4 @@
-"""Write docs/troubleshooting.md and docs/runbook-coverage.md from the data their tests stand with.
+"""Write docs/troubleshooting.md and docs/runbook-coverage.md from tests/data/runbook.
 
 python scripts/troubleshooting.py             write docs/troubleshooting.md
 python scripts/troubleshooting.py --coverage  run tests/runbook too, and write docs/runbook-coverage.md with the results
@@ -29,12 +29,12 @@ NOT_RUN = "not run"
 ABOUT_COVERAGE = f"""\
 # Every heading of the troubleshooting guide, and its test
 
-Made by `{MADE} --coverage`, which runs `tests/runbook` and notes how it went. Each test provokes the
-fault on real parts, looks for message and exit code as quoted, does what [our guide](troubleshooting.md) says, and
-looks whether that helped.
+Made by `{MADE} --coverage`, which runs `tests/runbook` and records the results. Each test provokes the
+fault on real parts, compares message and exit code with the quoted ones, does what [our guide](troubleshooting.md)
+says, and checks that this helped.
 
-*Symptom*: how the guide's symptom shows here. *Solution*: whether the guide's solution works, or what shorter one took
-its place.
+*Symptom*: how the guide's symptom shows here. *Solution*: whether the guide's solution works, or the shorter one that
+replaced it.
 
 | heading | symptom | solution | test | result |
 |---|---|---|---|---|
@@ -43,7 +43,7 @@ its place.
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What archiverd makes of one heading; the fields are explained in tests/data/runbook/entries.toml."""
+    """archiverd's answer to one heading; tests/data/runbook/entries.toml explains the fields."""
 
     heading: str
     symptom: str
@@ -56,7 +56,7 @@ class Entry:
 
     @property
     def level(self) -> int:
-        """How deep the heading lies, from 1."""
+        """The heading's depth, from 1."""
         return len(self.heading) - len(self.heading.lstrip("#"))
 
     @property
@@ -76,7 +76,7 @@ def headings() -> list[str]:
 
 
 def anchors(titles: list[str]) -> list[str]:
-    """Return what GitHub makes of headings: lower case, no punctuation, blanks as hyphens, numbered if repeated."""
+    """Return GitHub's anchors of headings: lower case, no punctuation, blanks as hyphens, numbered if repeated."""
     seen: Counter[str] = Counter()
     found = []
     for title in titles:
@@ -121,14 +121,14 @@ def _contents(listed: list[Entry], slugs: list[str]) -> str:
 
 
 def coverage(results: dict[str, str]) -> str:
-    """Return docs/runbook-coverage.md; ``results`` has how each test went, by ``file.py::test``."""
+    """Return docs/runbook-coverage.md; ``results`` has the result of each test, by ``file.py::test``."""
     listed = entries()
     rows = []
     for entry, slug in zip(listed, anchors([entry.title for entry in listed]), strict=True):
         tests = "<br>".join(f"`{test}`" for test in entry.tests)
         went = "<br>".join(results.get(test, NOT_RUN) for test in entry.tests)
-        told = " | ".join(map(_cell, (entry.shown, entry.solution)))
-        rows.append(f"| [{_cell(entry.title)}](troubleshooting.md#{slug}) | {told} | {tests} | {went} |\n")
+        answer = " | ".join(map(_cell, (entry.shown, entry.solution)))
+        rows.append(f"| [{_cell(entry.title)}](troubleshooting.md#{slug}) | {answer} | {tests} | {went} |\n")
     return ABOUT_COVERAGE + "".join(rows)
 
 
@@ -138,7 +138,7 @@ def _cell(words: str) -> str:
 
 
 def run_tests() -> dict[str, str]:
-    """Run tests/runbook; return how each test went, the worst of its parameters."""
+    """Run tests/runbook; return the result of each test, the worst of its parameters."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", f"--junitxml={report}", str(TESTS)]
@@ -152,7 +152,7 @@ def run_tests() -> dict[str, str]:
 
 
 def _result(case: ET.Element) -> str:
-    """Return how one test went."""
+    """Return the result of one test."""
     if case.find("failure") is not None or case.find("error") is not None:
         return "**failed**"
     skipped = case.find("skipped")
@@ -160,12 +160,12 @@ def _result(case: ET.Element) -> str:
 
 
 def _badness(result: str) -> int:
-    """Return how bad a result is."""
+    """Return a rank of results, the worst greatest."""
     return 0 if not result else 1 if result == "passed" else 2 if result.startswith("skipped") else 3
 
 
-def noted(text: str) -> dict[str, str]:
-    """Return the results that docs/runbook-coverage.md notes."""
+def recorded(text: str) -> dict[str, str]:
+    """Return the results in docs/runbook-coverage.md, by test."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
@@ -175,7 +175,7 @@ def noted(text: str) -> dict[str, str]:
 
 
 def problems() -> list[str]:
-    """Return what is wrong with data and pages, a sentence each."""
+    """Return the problems of data and pages, a sentence each."""
     listed = entries()
     found = []
     if [entry.heading for entry in listed] != headings():
@@ -185,7 +185,7 @@ def problems() -> list[str]:
     found += [f"tests/runbook/{test} is named as a proof and is not there" for test in missing]
     if _content(GUIDE) != guide():
         found.append(f"docs/troubleshooting.md is not up to date: run python {MADE}")
-    results = noted(_content(COVERAGE))
+    results = recorded(_content(COVERAGE))
     if _content(COVERAGE) != coverage(results):
         found.append(f"docs/runbook-coverage.md is not up to date: run python {MADE} --coverage")
     found += [f"docs/runbook-coverage.md notes of {test}: {went}" for test, went in results.items() if went != "passed"]
@@ -212,7 +212,7 @@ def main(arguments: list[str]) -> int:
     GUIDE.write_text(guide(), encoding="utf-8")
     if "--coverage" in arguments:
         hoped = dict.fromkeys((test for entry in entries() for test in entry.tests), "passed")
-        COVERAGE.write_text(coverage(hoped), encoding="utf-8")  # one of the tests looks at it
+        COVERAGE.write_text(coverage(hoped), encoding="utf-8")  # one of the tests reads it
         COVERAGE.write_text(coverage(run_tests()), encoding="utf-8")
     return 0
 

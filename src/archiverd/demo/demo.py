@@ -23,28 +23,29 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import RunRow
 
 FIRST_RUN = 12_000
-LOOK_SECONDS = 0.25
+CHECK_SECONDS = 0.25
+"""Seconds between readings of the journal."""
 PATIENCE_SECONDS = 60.0
-"""How long after the last run was written the demo waits for everything to be verified."""
+"""Seconds to wait for everything to be verified after the last run was written."""
 
 
 def play(*, runs: int, rate: float, keep: Path | None) -> int:
-    """Run the demo; return 0 when every run ended up where it should.
+    """Run the demo; return 0 if every run is in its expected state.
 
-    ``rate`` is in run starts a minute; ``keep`` names a directory to work in and leave as it is.
+    ``rate`` is in run starts a minute; ``keep`` is a directory to work in and to leave in place. Raise ArchiverError.
     """
     console = Console(stderr=True)
-    with _site(keep) as site:
+    with _place(keep) as site:
         result = asyncio.run(_play(site, runs, rate, console))
-        _show(result, console)
+        _print_result(result, console)
         if result.exit_code and keep is None:
             console.print("To look closer: archiverd demo --keep DIR, then read DIR/archiverd.log")
     return result.exit_code
 
 
 @contextlib.contextmanager
-def _site(keep: Path | None) -> Iterator[processes.DemoSite]:
-    """Give a place to work in: the one to keep, or one that is removed afterwards."""
+def _place(keep: Path | None) -> Iterator[processes.DemoSite]:
+    """Give a directory to work in: ``keep``, or a temporary one."""
     if keep is not None:
         yield processes.DemoSite(keep.absolute())
         return
@@ -56,7 +57,7 @@ def _site(keep: Path | None) -> Iterator[processes.DemoSite]:
 
 
 async def _play(site: processes.DemoSite, count: int, rate: float, console: Console) -> summary.Summary:
-    """Start everything, play the runs, wait until all is well or patience is over, stop everything."""
+    """Start everything, play the runs, wait for their expected states, stop everything. Raise ArchiverError."""
     try:
         site.make()
     except OSError as error:
@@ -82,7 +83,7 @@ async def _play(site: processes.DemoSite, count: int, rate: float, console: Cons
                         await playing
                 finally:
                     playing.cancel()
-    return summary.summarise(plans, summary.look(journal), summary.left_out(journal))
+    return summary.summarise(plans, summary.read_rows(journal), summary.left_out(journal))
 
 
 async def _follow(
@@ -92,17 +93,17 @@ async def _follow(
     daemon: asyncio.subprocess.Process,
     show: Callable[[Mapping[int, RunRow]], None],
 ) -> None:
-    """Show progress until every run is where it should be, patience is over, or the daemon is gone."""
+    """Show progress until every run is in its expected state, time is over, or the daemon has ended."""
     loop = asyncio.get_running_loop()
     give_up: float | None = None
     while daemon.returncode is None:
-        rows = await asyncio.to_thread(summary.look, journal)
+        rows = await asyncio.to_thread(summary.read_rows, journal)
         show(rows)
         if playing.done():
             give_up = give_up or loop.time() + PATIENCE_SECONDS
             if all(summary.as_expected(plan, rows.get(plan.run)) for plan in plans) or loop.time() > give_up:
                 return
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS)
 
 
 def _last_line(log: Path) -> str:
@@ -115,7 +116,7 @@ def _last_line(log: Path) -> str:
 def _progress(console: Console, total: int) -> Iterator[Callable[[Mapping[int, RunRow]], None]]:
     """Show progress: bars on a terminal, a line for every change elsewhere."""
     if not console.is_terminal:
-        yield _plain(console, total)
+        yield _line_progress(console, total)
         return
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -128,8 +129,8 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Mapping[int, R
         yield show
 
 
-def _plain(console: Console, total: int) -> Callable[[Mapping[int, RunRow]], None]:
-    """Return a progress that prints a line whenever a number changed."""
+def _line_progress(console: Console, total: int) -> Callable[[Mapping[int, RunRow]], None]:
+    """Return a progress that prints a line when a number has changed."""
     before: dict[str, int] = {}
 
     def show(rows: Mapping[int, RunRow]) -> None:
@@ -143,7 +144,7 @@ def _plain(console: Console, total: int) -> Callable[[Mapping[int, RunRow]], Non
 
 
 def _counts(rows: Mapping[int, RunRow]) -> dict[str, int]:
-    """Count how many runs have come how far."""
+    """Return how many runs have passed each step."""
     return {
         "seen": len(rows),
         "ended": sum(row.ended_at is not None for row in rows.values()),
@@ -152,8 +153,8 @@ def _counts(rows: Mapping[int, RunRow]) -> dict[str, int]:
     }
 
 
-def _show(result: summary.Summary, console: Console) -> None:
-    """Print the table, and a line for every run that is not plain."""
+def _print_result(result: summary.Summary, console: Console) -> None:
+    """Print the table, and a line for every run with something to remark."""
     table = Table(title="archiverd demo")
     for heading in ("runs", "verified", "bytes", "stop→verified p50", "p99"):
         table.add_column(heading, justify="right")

@@ -1,7 +1,7 @@
-"""A detector that does not exist: its artdaq processes and the FHiCL each of them is configured with.
+"""A made-up detector: its artdaq processes and the FHiCL of each.
 
-Small, but with what real configurations have: long channel maps, front-end tables, addresses, and the lines of
-host maps that DAQInterface writes into every process's destinations (run_records.md section 1.3).
+Small, but with the parts of real configurations: long channel maps, front-end tables, addresses, and the host maps
+that DAQInterface writes into every process's destinations (run_records.md section 1.3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "lantern"
 HOST = f"{NAME}-daq01.example.org"
-"""Where DAQInterface runs."""
+"""The host of DAQInterface."""
 
 CHANNELS_PER_CRATE = 704
 PMTS = 60
@@ -62,7 +62,7 @@ def fhicl(processes: Sequence[Process], partition: int, rng: random.Random) -> d
 
 
 def _document(process: Process, everyone: Sequence[Process], partition: int, rng: random.Random) -> Table:
-    """Return what a process is configured with."""
+    """Return the configuration of a process."""
     if process.kind == "EventBuilder":
         return _event_builder(process, everyone, partition)
     if process.kind != "BoardReader":
@@ -170,7 +170,7 @@ def _aggregator(process: Process, everyone: Sequence[Process]) -> Table:
 
 
 def _metrics(process: Process) -> Table:
-    """Return where a process sends its metrics."""
+    """Return the metrics part of a process's configuration."""
     graphite: Table = {
         "host": HOST,
         "level_string": "1-10",
@@ -183,7 +183,7 @@ def _metrics(process: Process) -> Table:
 
 
 def _links(direction: str, everyone: Sequence[Process], kind: str) -> Pasted:
-    """Return DAQInterface's own text for the sources or destinations of a process; the first has the host map."""
+    """Return DAQInterface's text for the sources or destinations of a process; the first has the host map."""
     hosts = ", ".join(f'{{rank: {process.rank} host: "{process.host}"}}' for process in everyone)
     lines, host_map = [f"{direction}s: {{ "], f"host_map: [{hosts}]"
     for peer in (process for process in everyone if process.kind == kind):

@@ -1,4 +1,4 @@
-"""FHiCL as `fhicl-dump` prints it, which is what run records hold since 2018 (run_records.md section 1.3)."""
+"""FHiCL as `fhicl-dump` prints it, the form in run records since 2018 (run_records.md section 1.3)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Table: TypeAlias = "Mapping[str, Value]"
 
 INDENT = "   "
 WHOLE_DIGITS = 6
-"""Whole numbers of up to so many digits are printed as they are, longer ones with an exponent."""
+"""Most digits of a whole number printed without an exponent."""
 
 
 class Pasted(str):
-    """Text that DAQInterface puts in place of an entry after the dump, unindented and on lines of its own."""
+    """Text with which DAQInterface replaces an entry after the dump, unindented, on its own lines."""
 
     __slots__ = ()
 

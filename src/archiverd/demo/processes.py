@@ -1,4 +1,4 @@
-"""The demo's real processes: `archiverd ucondb-server` and `archiverd run`, each a child of its own."""
+"""The demo's child processes: `archiverd ucondb-server` and `archiverd run`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READY_SECONDS = 30.0
-"""How long a process may take to start."""
+"""Seconds a process may take to start."""
 
 STOP_SECONDS = 90.0
-"""How long a process may take to stop once asked."""
+"""Seconds a process may take to stop."""
 
 USER = "demo"
 FOLDER = "run_records"
@@ -30,7 +30,7 @@ OBJECT = "configuration"
 
 @dataclass(frozen=True, slots=True)
 class DemoSite:
-    """Where everything of one demo is."""
+    """The directory of one demo, and the paths in it."""
 
     root: Path
 
@@ -56,16 +56,16 @@ class DemoSite:
 
     @property
     def daemon_log(self) -> Path:
-        """What the daemon said."""
+        """The daemon's output."""
         return self.root / "archiverd.log"
 
     @property
     def server_log(self) -> Path:
-        """What the server said."""
+        """The server's output."""
         return self.root / "ucondb-server.log"
 
     def make(self) -> None:
-        """Make the directories and a password."""
+        """Create the directories and a password. Raise OSError."""
         for directory in (self.root, self.records, self.work_dir):
             directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.password, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -85,7 +85,7 @@ class DemoSite:
 
 @contextlib.asynccontextmanager
 async def ucondb_server(site: DemoSite) -> AsyncIterator[str]:
-    """Run a UconDB server while the block runs; give its URL. Raise ArchiverError if it does not start."""
+    """Run a UconDB server during the block; give its URL. Raise ArchiverError if it does not start."""
     command = [sys.executable, "-m", "archiverd", "ucondb-server"]
     command += ["--data", str(site.root / "ucondb"), "--listen", "127.0.0.1:0", "--instance", "demo_on_ucon"]
     command += ["--folder", FOLDER, "--user", USER, "--password-file", str(site.password)]
@@ -99,7 +99,7 @@ async def ucondb_server(site: DemoSite) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def daemon(site: DemoSite) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the daemon while the block runs; it is stopped as an operator would."""
+    """Run the daemon during the block; stop it with SIGINT."""
     command = [sys.executable, "-m", "archiverd", "--config", str(site.config), "--log-format", "console", "run"]
     environment = {**os.environ, "ARCHIVERD_UCON_DB__WRITER_PASSWORD": site.password.read_text()}
     with site.daemon_log.open("ab") as log:
@@ -113,7 +113,7 @@ async def daemon(site: DemoSite) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def stop(process: asyncio.subprocess.Process) -> int:
-    """Ask ``process`` to stop (SIGINT) and wait; kill it if it does not. Return its exit code."""
+    """Send SIGINT to ``process`` and wait; kill it after ``STOP_SECONDS``. Return its exit code."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)

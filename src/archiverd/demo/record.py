@@ -28,12 +28,12 @@ class DemoFile:
     name: str
     content: bytes
     age: float
-    """How many seconds before the copy it was last changed: the copy keeps that time."""
+    """Seconds from its last change to the copy; the copy preserves that time."""
 
 
 @cache
 def files(seed: int, era: int, partition: int) -> tuple[DemoFile, ...]:
-    """Return the files of every run taken with one configuration (an ``era``); they repeat from run to run exactly."""
+    """Return the files of every run with one configuration (an ``era``), equal in all of them."""
     rng = random.Random(f"{seed}/{era}/{partition}")  # noqa: S311 - made-up runs, not secrets
     config = f"{rng.choice(CONFIGURATIONS)}_{era:05} common_code"
     everyone = detector.processes(partition)
@@ -42,7 +42,7 @@ def files(seed: int, era: int, partition: int) -> tuple[DemoFile, ...]:
     configured["ranks.txt"] = _ranks(everyone)
     configured["environment.txt"] = _environment(partition)
     configured["metadata.txt"] = _metadata(config, everyone, partition, rng)
-    copied = {  # `cp -p` of files that people edit: their age is their own
+    copied = {  # `cp -p` of files that people edit: each has its own age
         "setup.txt": (SETUP, 200 * DAY),
         "settings.txt": (SETTINGS, 30 * DAY),
         "known_boardreaders_list.txt": (_known_boardreaders(everyone), 12 * DAY),
@@ -72,7 +72,7 @@ def _ranks(everyone: Sequence[Process]) -> str:
 
 
 def _environment(partition: int) -> str:
-    """Return environment.txt: the one place where the partition is written down."""
+    """Return environment.txt, the only file that names the partition."""
     variables = {
         "FHICL_DIRECTORY": "IGNORED",
         "KNOWN_BOARDREADERS_LIST": f"{BASE}/known_boardreaders_list",
@@ -89,7 +89,7 @@ def _environment(partition: int) -> str:
 
 
 def _known_boardreaders(everyone: Sequence[Process]) -> str:
-    """Return known_boardreaders_list.txt: one with a command in front of it, as detectors have."""
+    """Return known_boardreaders_list.txt, with one entry that has a command prefix."""
     lines = ["# name host port subsystem allowed_processors prefix"]
     lines += [f"{p.label} {p.host} -1 1" for p in everyone if p.kind == "BoardReader"]
     lines.append(f'spare01 {detector.NAME}-spare01.example.org -1 1 0-15 "/usr/bin/nice -n 5 "')
@@ -171,4 +171,4 @@ OPERATOR_NOTES = b"""\
 - 14:20 crate tpc03 power-cycled, baseline looks fine again
 - 14:35 short run for the PMT group; they want it *kept*
 """
-"""Something a person put into a run record; no rule of any schema takes it, and it is not FHiCL."""
+"""A file that a person put into a run record: no rule of any schema takes it, and it is not FHiCL."""

@@ -1,7 +1,7 @@
-"""Made-up runs: planned all at once, then written live, step by step, as DAQInterface does.
+"""Made-up runs: planned in advance, then written live, step by step, as DAQInterface writes them.
 
-``plan`` is pure; ``play`` writes the record of each run where and when a DAQ would (run_records.md section 2):
-directory, files one after the other, start line, stop line. A partition takes one run at a time.
+``plan`` is pure; ``play`` writes each record in the order of run_records.md section 2: directory, files one after the
+other, start line, stop line. A partition takes one run at a time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 PARTITIONS = (1, 2)
 RUNS_PER_ERA = 6
-"""So many runs are taken in a row with one configuration."""
+"""Consecutive runs with one configuration."""
 
 ODDITY = "operator_notes.md"
 CHUNK = 16 * 1024
-"""Files grow by so many bytes at a time."""
+"""Bytes by which a file grows at a time."""
 
 COPY_SHARE, CONFIGURE_SHARE = 0.1, 0.1
-"""How a run's time is divided before data are taken: the copy, then until the start line."""
+"""Shares of a run's duration before data are taken: the copy, then the time until the start line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RunPlan:
     run: int
     partition: int
     begin: float
-    """When its directory appears, after the play began."""
+    """From the beginning of the play to the directory's appearance."""
     duration: float
     """From the directory's appearance to the stop line."""
     files: tuple[DemoFile, ...]
@@ -56,7 +56,7 @@ class RunPlan:
 
 
 class Step(enum.StrEnum):
-    """What happened to a run."""
+    """Kinds of step of a run."""
 
     COPIED = "copied"
     STARTED = "started"
@@ -66,7 +66,7 @@ class Step(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunStep:
-    """A step of a run that has just been done, at ``at`` (seconds since 1970)."""
+    """A step of a run, done at ``at`` (epoch seconds)."""
 
     run: int
     step: Step
@@ -76,8 +76,8 @@ class RunStep:
 def plan(runs: int, first: int, seed: int, rate: float) -> tuple[RunPlan, ...]:
     """Plan ``runs`` runs from number ``first`` on, ``rate`` starts a minute; the same arguments give the same plan.
 
-    Partitions take turns. From four runs on, one crashes, and a later one of its partition proves it; and one has a
-    file that no rule takes. Raise ValueError for a count or rate below which there is nothing to play.
+    Partitions take turns. From four runs on, one crashes, which a later one of its partition proves, and one has a file
+    that no rule takes. Raise ValueError for less than one run or no rate.
     """
     if runs < 1 or rate <= 0:
         raise ValueError(f"{runs} runs at {rate} a minute cannot be played")
@@ -105,7 +105,7 @@ def plan(runs: int, first: int, seed: int, rate: float) -> tuple[RunPlan, ...]:
 
 
 def _silent(_event: RunStep) -> None:
-    """Take no notice of an event."""
+    """Ignore an event."""
 
 
 async def play(
@@ -118,8 +118,8 @@ async def play(
 ) -> None:
     """Write the records of ``plans`` into ``directory`` at their times; return when the last has ended.
 
-    ``clock`` gives seconds since 1970, ``sleep`` waits so many. Raise OSError when a record cannot be written,
-    FileExistsError when its run number is taken.
+    ``clock`` returns epoch seconds, ``sleep`` waits a number of seconds. Raise OSError if a record cannot be written,
+    FileExistsError if its run number is taken.
     """
     began = clock()
 
@@ -155,7 +155,7 @@ async def _play_run(run: RunPlan, path: Path, clock: Clock, sleep: Sleep, on_eve
 
 
 def _in_directory_order(run: RunPlan) -> list[DemoFile]:
-    """Return the files in the order the copy meets them: any, metadata.txt somewhere among them."""
+    """Return the files in the order of the copy: arbitrary, with metadata.txt anywhere among them."""
     files = list(run.files)
     random.Random(run.run).shuffle(files)  # noqa: S311 - made-up runs, not secrets
     return files
@@ -172,13 +172,13 @@ def _copy(file: DemoFile, directory: Path, now: float) -> None:
 
 
 def _lock(directory: Path, now: float) -> None:
-    """End the copy: touch the directory and take the right to write from it."""
+    """End the copy: touch the directory and make it read-only."""
     os.utime(directory, (now, now))
     directory.chmod(0o555)
 
 
 def _append_time(directory: Path, which: str, now: float) -> None:
-    """Append the start or stop line to metadata.txt, which is writable only for that moment."""
+    """Append the start or stop line to metadata.txt, which is writable only meanwhile."""
     path = directory / "metadata.txt"
     path.chmod(0o644)
     with path.open("a", encoding="ascii") as metadata:
@@ -192,7 +192,7 @@ def date_utc(seconds: float) -> str:
 
 
 def remove_tree(root: Path) -> None:
-    """Remove ``root`` and everything below it, also directories that nobody may write to; links are not followed."""
+    """Remove ``root`` and everything below it, read-only directories too; links are not followed."""
     for directory, _, _ in os.walk(root):
         os.chmod(directory, 0o700)
     shutil.rmtree(root)

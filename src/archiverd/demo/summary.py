@@ -1,4 +1,4 @@
-"""What the demo shows: how far it is while it runs, and at its end what came of every run."""
+"""The demo's progress while it runs, and at its end the outcome of every run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Expected(Protocol):
-    """What the summary needs to know of a planned run."""
+    """The part of a planned run that the summary needs."""
 
     @property
     def run(self) -> int:
@@ -31,18 +31,18 @@ class Expected(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of the planned runs."""
+    """The outcome of the planned runs."""
 
     planned: int
     verified: int
     bytes: int
     p50: float
-    """Median of stop line → verified, in seconds; NaN if no run has both."""
+    """Median time from stop line to verified, in seconds; NaN if no run has both."""
     p99: float
     wrong: tuple[str, ...]
-    """A line for each run that is not as it should be, with its reason."""
+    """A line for each run in an unexpected state, with the reason."""
     remarks: tuple[str, ...]
-    """A line for each run that is as it should be but not plain."""
+    """A line for each run in its expected state with something to remark."""
 
     @property
     def exit_code(self) -> int:
@@ -50,8 +50,8 @@ class Summary:
         return 1 if self.wrong else 0
 
 
-def look(journal: Path) -> dict[int, RunRow]:
-    """Return the rows of all runs the daemon's journal knows; empty before there is a journal."""
+def read_rows(journal: Path) -> dict[int, RunRow]:
+    """Return the rows of all runs in the daemon's journal, by number; empty before there is a journal."""
     if not is_there(journal):
         return {}
     with reading(journal) as db:
@@ -66,12 +66,12 @@ def left_out(journal: Path) -> list[str]:
 
 
 def as_expected(plan: Expected, row: RunRow | None) -> bool:
-    """Tell whether a planned run ended up where it should: verified, and flagged dead iff it crashed."""
+    """Return whether a planned run is verified, and flagged dead exactly if it crashed."""
     return row is not None and row.state is State.VERIFIED and row.dead is plan.crash
 
 
 def summarise(plans: Sequence[Expected], rows: Mapping[int, RunRow], files: Sequence[str]) -> Summary:
-    """Compare what was planned with what the journal says; ``files`` are the lines of files left out."""
+    """Compare the plans with the journal's rows; ``files`` are the lines of files left out."""
     wrong, remarks = [], list(files)
     for plan in plans:
         row = rows.get(plan.run)
@@ -99,7 +99,7 @@ def summarise(plans: Sequence[Expected], rows: Mapping[int, RunRow], files: Sequ
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the nearest-rank percentile of ascending values; NaN of none."""
+    """Return the nearest-rank percentile of ascending values; NaN if there are none."""
     if not ordered:
         return math.nan
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
