@@ -10,15 +10,15 @@ from archiverd.audit.anomalies import Discrepancy
 from archiverd.core.machine import Stage, State
 from archiverd.journal.rows import Hold
 from archiverd.journal.summaries import Cause, Durations
-from archiverd.status.advice import NOTHING, UNKNOWN, Circumstances, Workload, advise
+from archiverd.status.advice import NOTHING_KNOWN, NOTHING_TO_DO, Circumstances, Workload, advise
 from archiverd.status.differences import Differences, StateFile
 
-IDLE = Workload(Stage.IMPORT, workers=2, waiting=0, in_hand=0, lately=Durations(100, 3.0, 5.0, 0.0))
-UPLOADS = Workload(Stage.MIGRATE, workers=2, waiting=0, in_hand=0, lately=Durations(100, 3.0, 5.0, 0.0))
+IDLE = Workload(Stage.IMPORT, workers=2, waiting=0, in_hand=0, durations=Durations(100, 3.0, 5.0, 0.0))
+UPLOADS = Workload(Stage.MIGRATE, workers=2, waiting=0, in_hand=0, durations=Durations(100, 3.0, 5.0, 0.0))
 WELL = Circumstances(
-    running=True,
-    silence=None,
-    known=True,
+    daemon_running=True,
+    daemon_remedy=None,
+    has_journal=True,
     paused=False,
     migrating=True,
     superseded=(),
@@ -33,7 +33,7 @@ WELL = Circumstances(
     rss_limit_bytes=4_000_000_000,
     differences=None,
     state_files=(),
-    untold={},
+    unreachable={},
 )
 AGREED = Differences((), (), (), (), (), ())
 
@@ -45,9 +45,9 @@ def cause(state: State, error: str, *runs: int, stage: Stage = Stage.IMPORT) -> 
 
 def test_nothing_to_do_is_said_in_the_words_people_know() -> None:
     """Verified and open runs call for nothing, asked or not."""
-    assert advise(WELL) == [NOTHING] == ["All systems are synchronized - no action needed"]
+    assert advise(WELL) == [NOTHING_TO_DO] == ["All systems are synchronized - no action needed"]
     assert advise(replace(WELL, differences=AGREED, state_files=[StateFile(Stage.IMPORT, "x", (9, 9), "", 9)])) == [
-        NOTHING
+        NOTHING_TO_DO
     ]
 
 
@@ -60,10 +60,10 @@ def test_an_open_run_that_cannot_be_read_is_to_be_looked_at() -> None:
 
 def test_nothing_is_called_synchronized_that_nobody_could_tell() -> None:
     """Without a journal, or with a daemon that cannot tell, somebody is to look."""
-    assert advise(replace(WELL, running=False, known=False)) == [UNKNOWN]
-    (told,) = advise(replace(WELL, known=False, silence="it is made by the first start"))
+    assert advise(replace(WELL, daemon_running=False, has_journal=False)) == [NOTHING_KNOWN]
+    (told,) = advise(replace(WELL, has_journal=False, daemon_remedy="it is made by the first start"))
     assert told.startswith("Restart the daemon (`archiverd drain`, then start it): the journal is not at its place")
-    assert advise(replace(WELL, silence="see its log")) == [
+    assert advise(replace(WELL, daemon_remedy="see its log")) == [
         "See to the daemon, which cannot tell how it is: see its log"
     ]
 
@@ -81,7 +81,7 @@ def test_runs_that_wait_call_for_the_importer(running: bool, paused: bool, how: 
     (told, mend) = advise(
         replace(
             WELL,
-            running=running,
+            daemon_running=running,
             paused=paused,
             ranges={State.QUEUED: [(20, 21)], State.RETRY_WAIT: [(30, 30)], State.QUARANTINED: [(40, 40)]},
             causes=[cause(State.RETRY_WAIT, "x", 30), cause(State.QUARANTINED, "y", 40)],
@@ -97,7 +97,7 @@ def test_runs_that_wait_for_ucondb_call_for_the_migrator() -> None:
     """A run that is not imported either is the importer's first; while UconDB is away there is nothing to type."""
     waiting = replace(
         WELL,
-        running=False,
+        daemon_running=False,
         ranges={State.IMPORTED: [(20, 21)], State.QUEUED: [(22, 22)]},
         differences=replace(AGREED, not_migrated=(5, 22), not_imported=(22,)),
     )
@@ -116,7 +116,7 @@ def test_without_ucondb_nothing_waits_for_it() -> None:
     """Nobody is told to run what would only say that it is not configured."""
     imported = replace(WELL, ranges={State.IMPORTED: [(20, 21)]}, differences=replace(AGREED, not_migrated=(5,)))
     assert len(advise(imported)) == 1
-    assert advise(replace(imported, migrating=False)) == [NOTHING]
+    assert advise(replace(imported, migrating=False)) == [NOTHING_TO_DO]
 
 
 def test_a_superseded_run_calls_for_a_decision() -> None:
@@ -145,7 +145,7 @@ def test_each_difference_has_its_remedy(differences: dict[str, tuple[int, ...]],
 
 def test_a_conflict_calls_for_a_decision_and_an_unreachable_source_for_itself() -> None:
     """The most urgent comes first."""
-    told = advise(replace(WELL, untold={"UconDB": "check x"}, causes=[cause(State.CONFLICT, "other content", 7)]))
+    told = advise(replace(WELL, unreachable={"UconDB": "check x"}, causes=[cause(State.CONFLICT, "other content", 7)]))
     assert told[0] == "Make UconDB reachable: check x"
     assert told[1].startswith("Decide: run 7 is in conflict")
 
@@ -153,7 +153,7 @@ def test_a_conflict_calls_for_a_decision_and_an_unreachable_source_for_itself() 
 def test_a_state_file_that_is_out_of_step_is_recovered() -> None:
     """By the daemon if one runs, else by a command."""
     files = [StateFile(Stage.MIGRATE, "migrator_state.json", (3, 9), "", 9)]
-    assert advise(replace(WELL, running=False, state_files=files)) == [
+    assert advise(replace(WELL, daemon_running=False, state_files=files)) == [
         "Recover state: migrator_state.json says 3 and should say 9: `archiverd recover migrate`"
     ]
     missing = [StateFile(Stage.IMPORT, "importer_state.json", None, "is missing", 9)]
@@ -188,9 +188,9 @@ def test_what_runs_slowly_names_the_setting(importing: int, uploading: int, chan
 def test_what_is_held_on_purpose_is_not_called_slow(changed: dict[str, object]) -> None:
     """A pause and an outage have their own words; a short queue, and one soon through, have none."""
     told = advise(replace(WELL, workloads=(IDLE, replace(UPLOADS, waiting=500)), **changed))  # type: ignore[arg-type]
-    assert told in ([NOTHING], ["UconDB is away: x"])
-    for busy in (replace(IDLE, waiting=9), replace(IDLE, waiting=39), replace(IDLE, waiting=500, lately=None)):
-        assert advise(replace(WELL, workloads=(busy, UPLOADS))) == [NOTHING]
+    assert told in ([NOTHING_TO_DO], ["UconDB is away: x"])
+    for busy in (replace(IDLE, waiting=9), replace(IDLE, waiting=39), replace(IDLE, waiting=500, durations=None)):
+        assert advise(replace(WELL, workloads=(busy, UPLOADS))) == [NOTHING_TO_DO]
 
 
 def test_timeouts_name_their_setting() -> None:

@@ -27,4 +27,4 @@ def gather(
     """
     with reading_if_there(journal_in(settings.app.work_dir)) as db:
         looks = None if probe is None else probe(settings, db)
-        return report.gather(settings, db, daemon, looks, comparing=comparing).to_json()
+        return report.build_report(settings, db, daemon, looks, comparing=comparing).to_json()

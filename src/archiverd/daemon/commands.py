@@ -102,7 +102,7 @@ class Commands:
 
     def _gather(self, daemon: Mapping[str, object], looks: Sequence[ProbeResult] | None, comparing: bool) -> object:
         with reading(journal_path(self.parts.settings)) as db:
-            return report.gather(self.parts.settings, db, daemon, looks, comparing=comparing).to_json()
+            return report.build_report(self.parts.settings, db, daemon, looks, comparing=comparing).to_json()
 
     async def drain(self, _: Mapping[str, object], __: Progress) -> object:
         """Finish what is in flight and in the queues, then leave with 0."""

@@ -218,7 +218,7 @@ def stand(settings: Settings) -> StatusReport:
     except ArchiverError as error:
         daemon = {"error": str(error), "remedy": error.remedy}
     with reading_if_there(journal_path(settings)) as db:
-        return report.gather(settings, db, daemon, None, comparing=False)
+        return report.build_report(settings, db, daemon, None, comparing=False)
 
 
 def _pace(settings: Settings) -> Finding:

@@ -1,4 +1,4 @@
-"""What an operator should do, from how we stand: the recommendations of `status`, in the words of the runbook."""
+"""Recommendations of `status`: what an operator should do, in the words of the runbook."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from archiverd.journal.summaries import Cause, Durations, Ranges
     from archiverd.status.differences import Differences, StateFile
 
-NOTHING = "All systems are synchronized - no action needed"
-UNKNOWN = "Nothing is known yet: the first `archiverd run` or `archiverd once` looks at every run"
-"""Said instead where there is no journal: whoever reads NOTHING goes back to bed."""
+NOTHING_TO_DO = "All systems are synchronized - no action needed"
+NOTHING_KNOWN = "Nothing is known yet: the first `archiverd run` or `archiverd once` looks at every run"
+"""Recommendation where there is no journal: somebody who reads NOTHING_TO_DO goes back to bed."""
 
 MANY_WAIT = 10
-"""A stage is held up if at least so many runs wait for it, and"""
+"""Fewest waiting runs that make a stage a bottleneck."""
 LONG_SECONDS = 60.0
-"""they will take at least so long at the pace of late."""
+"""Shortest time that the waiting runs of a bottleneck take at the recent pace."""
 
 LARGE_SHARE = 0.5
+"""Share of the allowed memory above which memory use is high."""
 LARGE_BYTES = 2 << 30
-"""Memory is high above this share of what is allowed, or above so many bytes."""
+"""Bytes above which memory use is high, whatever is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,78 +37,91 @@ class Workload:
 
     stage: Stage
     workers: int
-    """How many runs it takes in hand at once, by the configuration."""
+    """Runs it works on at once, by the configuration."""
     waiting: int
     in_hand: int
-    lately: Durations | None
-    """How long it took for a run; None if it has taken none through."""
+    durations: Durations | None
+    """Times of its last runs; None if it has finished none."""
 
     @property
     def seconds(self) -> float | None:
-        """How long what waits will take at the pace of late; None when that cannot be told."""
-        return None if self.lately is None else self.waiting * self.lately.median / self.workers
+        """Seconds that the waiting runs will take at the recent pace; None if the stage has finished no run."""
+        return None if self.durations is None else self.waiting * self.durations.median / self.workers
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it (docs/commands.md)."""
+        durations = self.durations
+        return {
+            "stage": str(self.stage),
+            "workers": self.workers,
+            "waiting": self.waiting,
+            "in_hand": self.in_hand,
+            "runs_lately": 0 if durations is None else durations.runs,
+            "since": None if durations is None else durations.since,
+            "median_seconds": None if durations is None else durations.median,
+            "p95_seconds": None if durations is None else durations.p95,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What advice hangs on."""
+    """The facts that advice depends on."""
 
-    running: bool
-    """A daemon runs, or may: one that does not answer."""
-    silence: str | None
-    """What to do about a daemon that cannot tell how it is; None if there is none such."""
-    known: bool
-    """There is a journal to tell by."""
+    daemon_running: bool
+    """Whether a daemon runs, even one that does not answer."""
+    daemon_remedy: str | None
+    """Remedy for a daemon that cannot report its state; None if there is no such daemon."""
+    has_journal: bool
     paused: bool
     migrating: bool
-    """UconDB is configured: without it a run has come as far as it shall when it is in artdaqDB."""
+    """Whether UconDB is configured; without it a run is finished once it is in artdaqDB."""
     ranges: Mapping[State, Ranges]
     superseded: Collection[int]
-    """Verified runs whose stop line came later: whether UconDB gets it is for somebody to decide."""
+    """Verified runs whose stop line came later; an operator decides whether UconDB gets it."""
     causes: Sequence[Cause]
     holds: Sequence[Hold]
     workloads: Sequence[Workload]
     uploads_allowed: int | None
-    """How many uploads archiverd lets through at once now; None without a daemon."""
+    """Concurrent uploads that archiverd allows now; None without a daemon."""
     uploads: int
-    """How many it may at most."""
+    """Most concurrent uploads, by the configuration."""
     cpus: int
     rss_bytes: int
     rss_limit_bytes: int
     differences: Differences | None
     state_files: Sequence[StateFile]
-    untold: Mapping[str, str]
-    """Sources that were asked and could not tell, and what to do about it."""
+    unreachable: Mapping[str, str]
+    """Remedies by the names of the sources that were probed in vain."""
 
 
 def advise(now: Circumstances) -> list[str]:
-    """Return what to do, a sentence each, the most urgent first; NOTHING if that is nothing."""
+    """Return what to do, a sentence each, the most urgent first; NOTHING_TO_DO if that is nothing."""
     advice = [
-        *_ask_daemon(now),
-        *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.untold.items()),
+        *_advise_on_daemon(now),
+        *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.unreachable.items()),
         *(f"{hold.backend} is {hold.health}: {hold.remedy or hold.cause}" for hold in now.holds),
-        *_run_stages(now),
-        *_mend(now),
-        *_compare(now.differences),
-        *_recover(now),
-        *tune(now),
+        *_advise_on_stages(now),
+        *_advise_on_troubled_runs(now),
+        *_advise_on_differences(now.differences),
+        *_advise_on_state_files(now),
+        *advise_on_tuning(now),
     ]
-    return advice or [NOTHING if now.known else UNKNOWN]
+    return advice or [NOTHING_TO_DO if now.has_journal else NOTHING_KNOWN]
 
 
-def _ask_daemon(now: Circumstances) -> Iterator[str]:
-    """Yield what is to be done about a daemon that cannot tell; one goes on for long with a journal that is gone."""
-    if now.silence is not None and not now.known:
+def _advise_on_daemon(now: Circumstances) -> Iterator[str]:
+    """Yield what to do about a daemon that cannot report its state; it may work on a journal that was removed."""
+    if now.daemon_remedy is not None and not now.has_journal:
         yield (
             "Restart the daemon (`archiverd drain`, then start it): the journal is not at its place any more; it makes "
             "a new one and proves anew what is archived"
         )
-    elif now.silence is not None:
-        yield f"See to the daemon, which cannot tell how it is: {now.silence or '`archiverd check`'}"
+    elif now.daemon_remedy is not None:
+        yield f"See to the daemon, which cannot tell how it is: {now.daemon_remedy or '`archiverd check`'}"
 
 
-def _run_stages(now: Circumstances) -> Iterator[str]:
-    """Yield which stage is to be run for what is not archived yet."""
+def _advise_on_stages(now: Circumstances) -> Iterator[str]:
+    """Yield which stage to run for runs that are not archived yet."""
     found = now.differences
     to_import = _waiting(
         now, Stage.IMPORT, (State.QUEUED, State.IMPORTING), () if found is None else found.not_imported
@@ -115,9 +129,9 @@ def _run_stages(now: Circumstances) -> Iterator[str]:
     states = (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN)
     to_migrate = _waiting(now, Stage.MIGRATE, states, () if found is None else found.not_migrated) - to_import
     if to_import:
-        yield f"Run IMPORTER: {_runs(to_import)} not in artdaqDB yet{_how(now, 'once --import-only')}"
+        yield f"Run IMPORTER: {_runs(to_import)} not in artdaqDB yet{_how_to_run(now, 'once --import-only')}"
     if to_migrate and now.migrating:
-        how = _how(now, "once --migrate-only")
+        how = _how_to_run(now, "once --migrate-only")
         if now.holds:
             how = f"; they wait for {now.holds[0].backend}, which is {now.holds[0].health}"
         yield f"Run MIGRATOR: {_runs(to_migrate)} not in UconDB yet{how}"
@@ -134,17 +148,17 @@ def _waiting(now: Circumstances, stage: Stage, states: Collection[State], others
 _SET_ASIDE = (State.QUARANTINED, State.CONFLICT)
 
 
-def _how(now: Circumstances, command: str) -> str:
-    """Say how a stage is run."""
+def _how_to_run(now: Circumstances, command: str) -> str:
+    """Return the end of a sentence: how a stage is run, with ``command`` where no daemon runs."""
     if now.paused:
         return "; the daemon is paused: `archiverd resume`"
-    if now.running:
+    if now.daemon_running:
         return "; the running daemon takes them up by itself"
     return f": `archiverd run`, or `archiverd {command}`"
 
 
-def _mend(now: Circumstances) -> Iterator[str]:
-    """Yield what is to be done about runs that were set aside, or cannot be looked at."""
+def _advise_on_troubled_runs(now: Circumstances) -> Iterator[str]:
+    """Yield what to do about runs that were set aside, that cannot be read, or that were superseded."""
     for cause in now.causes:
         if cause.state is State.OPEN:
             yield f"Look at: {_runs(cause.runs)} open and cannot be read: `archiverd why {cause.runs[-1]}` says why"
@@ -163,8 +177,8 @@ def _mend(now: Circumstances) -> Iterator[str]:
         )
 
 
-def _compare(found: Differences | None) -> Iterator[str]:
-    """Yield what is to be done where the three sources do not agree."""
+def _advise_on_differences(found: Differences | None) -> Iterator[str]:
+    """Yield what to do where the three sources do not agree."""
     if found is None:
         return
     for heading, runs, kind in (
@@ -177,38 +191,39 @@ def _compare(found: Differences | None) -> Iterator[str]:
             yield f"{heading}: {_numbered(runs)}: {kind.remedy}"
 
 
-def _recover(now: Circumstances) -> Iterator[str]:
-    """Yield what is to be done about state files that do not say what is so."""
+def _advise_on_state_files(now: Circumstances) -> Iterator[str]:
+    """Yield what to do about state files that do not agree with the journal."""
     for file in now.state_files:
         if file.in_step:
             continue
-        said = file.problem or f"says {file.said[0] if file.said else 'nothing'} and should say {file.contiguous}"
-        how = "the daemon writes it anew by itself" if now.running else f"`archiverd recover {file.stage}`"
-        yield f"Recover state: {file.name} {said}: {how}"
+        recorded = file.recorded[0] if file.recorded else "nothing"
+        problem = file.problem or f"says {recorded} and should say {file.contiguous}"
+        how = "the daemon writes it anew by itself" if now.daemon_running else f"`archiverd recover {file.stage}`"
+        yield f"Recover state: {file.name} {problem}: {how}"
 
 
-def tune(now: Circumstances) -> Iterator[str]:
-    """Yield which setting to change when archiverd runs slowly, or uses much memory."""
+def advise_on_tuning(now: Circumstances) -> Iterator[str]:
+    """Yield which setting to change when archiverd is slow or uses much memory."""
     timed_out = next((one for one in now.causes if one.stage is Stage.MIGRATE and "timed out" in one.error), None)
     if timed_out is not None:
         yield f"Raise ucon_db.timeout_seconds: {_runs(timed_out.runs)} waiting after `{timed_out.error[:100]}`"
-    if not now.holds and not now.paused and (slowest := _held_up(now.workloads)) is not None:
-        yield _faster(now, slowest)
+    if not now.holds and not now.paused and (slowest := _find_bottleneck(now.workloads)) is not None:
+        yield _advise_on_speed(now, slowest)
     if now.rss_bytes > LARGE_BYTES or (now.rss_limit_bytes and now.rss_bytes > LARGE_SHARE * now.rss_limit_bytes):
         of = f" of {now.rss_limit_bytes // 1_000_000} MB" if now.rss_limit_bytes else ""
         size = f"{now.rss_bytes // 1_000_000} MB{of}"
         yield f"High memory: {size}: lower app.parallel_workers and app.batch_size, and restart"
 
 
-def _held_up(workloads: Sequence[Workload]) -> Workload | None:
-    """Return the stage that holds things up, if any does: the one whose waiting runs take longest."""
+def _find_bottleneck(workloads: Sequence[Workload]) -> Workload | None:
+    """Return the slow stage whose waiting runs take longest; None if no stage is slow."""
     slow = [one for one in workloads if one.waiting >= MANY_WAIT and (one.seconds or 0.0) >= LONG_SECONDS]
     return max(slow, key=lambda one: one.seconds or 0.0, default=None)
 
 
-def _faster(now: Circumstances, slowest: Workload) -> str:
-    """Say what makes a stage faster."""
-    median = slowest.lately.median if slowest.lately is not None else 0.0
+def _advise_on_speed(now: Circumstances, slowest: Workload) -> str:
+    """Return what makes a stage faster."""
+    median = slowest.durations.median if slowest.durations is not None else 0.0
     head = f"Slow: {slowest.waiting} runs wait for {slowest.stage}, {median:.1f} s a run"
     if slowest.stage is Stage.IMPORT:
         if slowest.workers < now.cpus:

@@ -1,4 +1,4 @@
-"""What run-records directory, artdaqDB and UconDB say against each other, the journal and the state files."""
+"""Differences between run-records directory, artdaqDB and UconDB, the journal and the state files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from archiverd.status.probe import ProbeResult
 
 STATE_FILE_BYTES = 4096
-"""So much of a state file is read; a real one has less than a hundred."""
+"""Most bytes that are read of a state file; a real one has less than a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What run-records directory, artdaqDB and UconDB say against each other and the journal; runs, ascending."""
+    """Differences between run-records directory, artdaqDB, UconDB and journal, as ascending run numbers."""
 
     not_imported: Sequence[int]
     """In the run-records directory, ended, and not in artdaqDB."""
@@ -37,36 +37,36 @@ class Differences:
     lost_ucondb: Sequence[int]
     """Verified, and not in UconDB any more."""
     orphan_artdaqdb: Sequence[int]
-    """In artdaqDB only, and not known."""
+    """In artdaqDB only, and not in the journal."""
     orphan_ucondb: Sequence[int]
-    """In UconDB only, and not known."""
+    """In UconDB only, and not in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """What a state file says against what is so."""
+    """A state file and what it should say."""
 
     stage: Stage
     name: str
-    said: tuple[int, int] | None
+    recorded: tuple[int, int] | None
     """``last_contiguous_run`` and ``last_attempted_run``; None if the file is missing or cannot be read."""
     problem: str
     """Why it cannot be read; empty if it can."""
     contiguous: int
-    """The run up to which every run that exists is through the stage, by its database where that was asked."""
+    """Run up to which every run is through the stage: by its database if that was probed, else by the journal."""
 
     @property
     def in_step(self) -> bool:
-        """Whether the file says what is so."""
-        return self.said is not None and self.said[0] == self.contiguous
+        """Whether the file says what it should."""
+        return self.recorded is not None and self.recorded[0] == self.contiguous
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {
             "stage": str(self.stage),
             "name": self.name,
-            "last_contiguous_run": None if self.said is None else self.said[0],
-            "last_attempted_run": None if self.said is None else self.said[1],
+            "last_contiguous_run": None if self.recorded is None else self.recorded[0],
+            "last_attempted_run": None if self.recorded is None else self.recorded[1],
             "problem": self.problem,
             "contiguous": self.contiguous,
             "in_step": self.in_step,
@@ -74,13 +74,13 @@ class StateFile:
 
 
 def select_imported(db: sqlite3.Connection) -> list[int]:
-    """Return the runs of which the journal says that they were imported once."""
+    """Return the runs that the journal says were ever imported, ascending."""
     return [run for (run,) in db.execute("SELECT run FROM runs WHERE imported_at IS NOT NULL ORDER BY run")]
 
 
-def compare(looks: Sequence[ProbeResult], states: Mapping[State, Ranges], imported: Sequence[int]) -> Differences:
-    """Say where the sources do not agree; what one cannot tell is in no difference (I8)."""
-    seen = {one.name: None if one.ranges is None else runset.numbers(one.ranges) for one in looks}
+def compare(probes: Sequence[ProbeResult], states: Mapping[State, Ranges], imported: Sequence[int]) -> Differences:
+    """Return where the sources do not agree; a source that could not be read is in no difference (I8)."""
+    seen = {probe.name: None if probe.ranges is None else runset.numbers(probe.ranges) for probe in probes}
     directories, archived, held = (seen.get(name) for name in (FILESYSTEM, ARTDAQDB, UCONDB))
     known = {state: runset.numbers(spans) for state, spans in states.items()}
     verified = known.get(State.VERIFIED, set())
@@ -88,7 +88,7 @@ def compare(looks: Sequence[ProbeResult], states: Mapping[State, Ranges], import
     everything = set().union(*known.values())
 
     def only(runs: set[int] | None, *others: set[int] | None) -> list[int]:
-        """Return the runs that no other place has; none if any of the places could not tell."""
+        """Return the runs that no other source has; none if any of the sources could not be read."""
         if runs is None or any(other is None for other in others):
             return []
         return sorted(runs.difference(*(other for other in others if other is not None)))
@@ -107,31 +107,31 @@ def read_state_file(
     settings: Settings,
     stage: Stage,
     db: sqlite3.Connection | None,
-    looks: Sequence[ProbeResult] | None,
+    probes: Sequence[ProbeResult] | None,
     states: Mapping[State, Ranges],
 ) -> StateFile:
-    """Read a state file, and say what it should say: by the database of its stage if that could tell."""
+    """Read the state file of a stage, and find what it should say: by the stage's database if that was probed."""
     from archiverd.config.paths import stage_files  # noqa: PLC0415 - heavy imports that plain `status` does without
 
     (path,) = (files.state for files in stage_files(settings) if files.stage is stage)
-    said, problem = _said(path)
+    recorded, problem = _read_recorded(path)
     contiguous = 0 if db is None else queries.select_progress(db, stage).last_contiguous_run
     place = ARTDAQDB if stage is Stage.IMPORT else UCONDB
-    look = next((one for one in looks or () if one.name == place), None)
-    if look is not None and look.ranges is not None:
+    probe = next((one for one in probes or () if one.name == place), None)
+    if probe is not None and probe.ranges is not None:
         excused = [span for state in (State.WAIVED, State.IGNORED) for span in states.get(state, [])]
         existing = [span for spans in states.values() for span in spans]
-        done = runset.numbers([*look.ranges, *excused])
+        done = runset.numbers([*probe.ranges, *excused])
         contiguous = runset.contiguous(runset.numbers(existing), done)
-    return StateFile(stage, path.name, said, problem, contiguous)
+    return StateFile(stage, path.name, recorded, problem, contiguous)
 
 
-def _said(path: Path) -> tuple[tuple[int, int] | None, str]:
-    """Return what a state file says, or why that cannot be told."""
+def _read_recorded(path: Path) -> tuple[tuple[int, int] | None, str]:
+    """Return ``last_contiguous_run`` and ``last_attempted_run`` of a state file, or why it cannot be read."""
     try:
         with path.open("rb") as file:
-            told = json.loads(file.read(STATE_FILE_BYTES))
-        return (int(told["last_contiguous_run"]), int(told["last_attempted_run"])), ""
+            fields = json.loads(file.read(STATE_FILE_BYTES))
+        return (int(fields["last_contiguous_run"]), int(fields["last_attempted_run"])), ""
     except FileNotFoundError:
         return None, "is missing"
     except OSError as error:

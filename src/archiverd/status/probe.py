@@ -1,7 +1,7 @@
-"""Asking run-records directory, artdaqDB and UconDB now: can they be reached, and what do they hold?
+"""Probes of run-records directory, artdaqDB and UconDB: can they be reached, and which runs do they hold?
 
-For `status --probe` and `status --compare-state`. Nothing is changed. A source that cannot tell says why; the others
-are asked all the same.
+For `status --probe` and `status --compare-state`. Nothing is changed. A source that cannot be read says why, and the
+others are probed all the same.
 """
 
 from __future__ import annotations
@@ -32,104 +32,104 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ProbeResult:
-    """What one source says."""
+    """One source: which runs it holds, what works and what does not."""
 
     name: str
     ranges: Ranges | None = None
-    """The runs it holds; None if it cannot tell."""
+    """The runs it holds; None if they could not be listed."""
     facts: list[str] = field(default_factory=list)
-    """What was tried and is well, a few words each."""
+    """Checks that passed, a few words each."""
     problems: list[ArchiverError] = field(default_factory=list)
 
 
 async def probe_sources(
     settings: Settings, artdaqdb: ArtdaqDBReader, ucondb: UconDB | None, verified: Collection[int]
 ) -> list[ProbeResult]:
-    """Ask the three sources at once; ``ucondb`` is None where it is not configured.
+    """Probe the three sources at once; ``ucondb`` is None where it is not configured.
 
     A run of ``verified`` that UconDB's list lacks is looked up by itself: a short list proves nothing (I8).
     """
-    looks = [ProbeResult(FILESYSTEM), ProbeResult(ARTDAQDB), ProbeResult(UCONDB)]
+    probes = [ProbeResult(FILESYSTEM), ProbeResult(ARTDAQDB), ProbeResult(UCONDB)]
     async with asyncio.TaskGroup() as group:
-        group.create_task(_guard(looks[0], _filesystem(settings, looks[0])))
-        group.create_task(_guard(looks[1], _artdaqdb(settings, artdaqdb, looks[1])))
+        group.create_task(_collect_errors(probes[0], _probe_filesystem(settings, probes[0])))
+        group.create_task(_collect_errors(probes[1], _probe_artdaqdb(settings, artdaqdb, probes[1])))
         if ucondb is None:
-            looks[2].facts.append(_missing(settings))
+            probes[2].facts.append(_describe_missing_settings(settings))
         else:
-            group.create_task(_guard(looks[2], _ucondb(settings, ucondb, verified, looks[2])))
-    return looks
+            group.create_task(_collect_errors(probes[2], _probe_ucondb(settings, ucondb, verified, probes[2])))
+    return probes
 
 
 async def probe_sources_alone(settings: Settings, verified: Collection[int]) -> list[ProbeResult]:
-    """Ask the three sources from a process of its own, while a daemon runs or not."""
-    looks = [ProbeResult(FILESYSTEM), ProbeResult(ARTDAQDB), ProbeResult(UCONDB)]
+    """Probe the three sources with adapters of its own, whether a daemon runs or not; ``verified`` as above."""
+    probes = [ProbeResult(FILESYSTEM), ProbeResult(ARTDAQDB), ProbeResult(UCONDB)]
 
     async def artdaqdb() -> None:
         reader = make_reader(settings.artdaq_db)
         await reader.open()
         try:
-            await _artdaqdb(settings, reader, looks[1])
+            await _probe_artdaqdb(settings, reader, probes[1])
         finally:
             await reader.close()
 
     async def ucondb() -> None:
         if not (settings.ucon_db.server_url and settings.ucon_db.folder_name and settings.ucon_db.object_name):
-            looks[2].facts.append(_missing(settings))
+            probes[2].facts.append(_describe_missing_settings(settings))
             return
         client = make_ucondb(settings)
         await client.open()
         try:
-            await _ucondb(settings, client, verified, looks[2])
+            await _probe_ucondb(settings, client, verified, probes[2])
         finally:
             await client.close()
 
     async with asyncio.TaskGroup() as group:
-        for one, asking in zip(looks, (_filesystem(settings, looks[0]), artdaqdb(), ucondb()), strict=True):
-            group.create_task(_guard(one, asking))
-    return looks
+        for result, probing in zip(probes, (_probe_filesystem(settings, probes[0]), artdaqdb(), ucondb()), strict=True):
+            group.create_task(_collect_errors(result, probing))
+    return probes
 
 
-async def _guard(one: ProbeResult, asking: Coroutine[Any, Any, None]) -> None:
-    """Let ``asking`` fill in ``one``; what goes wrong stands there then."""
+async def _collect_errors(result: ProbeResult, probing: Coroutine[Any, Any, None]) -> None:
+    """Await ``probing``, which fills in ``result``; put its ArchiverError there too."""
     try:
-        await asking
+        await probing
     except ArchiverError as error:
-        one.problems.append(error)
+        result.problems.append(error)
 
 
-async def _filesystem(settings: Settings, one: ProbeResult) -> None:
+async def _probe_filesystem(settings: Settings, result: ProbeResult) -> None:
     found = await run_detached(lambda: scan(settings.source_files.run_records_dir))
-    one.ranges = await asyncio.to_thread(runset.ranges, found.runs)
-    one.facts.append("can be read")
+    result.ranges = await asyncio.to_thread(runset.ranges, found.runs)
+    result.facts.append("can be read")
 
 
-async def _artdaqdb(settings: Settings, artdaqdb: ArtdaqDBReader, one: ProbeResult) -> None:
+async def _probe_artdaqdb(settings: Settings, artdaqdb: ArtdaqDBReader, result: ProbeResult) -> None:
     try:
         await asyncio.to_thread(load_schema, settings.artdaq_db.fcl_conf_dir)
     except ArchiverError as error:
-        one.problems.append(error)
+        result.problems.append(error)
     else:
-        one.facts.append("schema.fcl is sound")
-    one.ranges = runset.ranges(await artdaqdb.list_runs())
+        result.facts.append("schema.fcl is sound")
+    result.ranges = runset.ranges(await artdaqdb.list_runs())
     there = getattr(artdaqdb, "is_there", True)
-    one.facts.append("answers" if there else "is not there yet: the first import makes it")
+    result.facts.append("answers" if there else "is not there yet: the first import makes it")
 
 
-async def _ucondb(settings: Settings, ucondb: UconDB, verified: Collection[int], one: ProbeResult) -> None:
+async def _probe_ucondb(settings: Settings, ucondb: UconDB, verified: Collection[int], result: ProbeResult) -> None:
     await ucondb.check_server()
-    one.facts.append("answers")
+    result.facts.append("answers")
     listed = numbered(await ucondb.list_keys())
     missing = [str(run) for run in verified if run not in listed]
     held = numbered(await ucondb.look_up_all(missing)) if missing else {}
-    one.ranges = runset.ranges([*listed, *held])
-    one.facts.append(f"folder {settings.ucon_db.folder_name} can be read")
+    result.ranges = runset.ranges([*listed, *held])
+    result.facts.append(f"folder {settings.ucon_db.folder_name} can be read")
     if not settings.ucon_db.writer_password.get_secret_value():
-        one.facts.append("login not tried: ucon_db.writer_password is not set here")
+        result.facts.append("login not tried: ucon_db.writer_password is not set here")
         return
     await ucondb.check_login()
-    one.facts.append(f"{settings.ucon_db.writer_user} may write")
+    result.facts.append(f"{settings.ucon_db.writer_user} may write")
 
 
-def _missing(settings: Settings) -> str:
-    """Say what keeps UconDB from being asked."""
+def _describe_missing_settings(settings: Settings) -> str:
+    """Return which settings are missing that reaching UconDB needs."""
     return f"not configured ({', '.join(config.missing_for_migration(settings))} of [ucon_db])"

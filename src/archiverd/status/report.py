@@ -1,13 +1,13 @@
-"""How we stand: what `status` tells, gathered from journal, daemon, state files and, if they were asked, the sources.
+"""The report of `status`, from journal, daemon, state files and, if they were probed, the sources.
 
-Light to import: `status` is to be quick. What asks the databases is in ``looking``.
+Light to import, so that `status` is quick; ``probe`` has what needs the databases' adapters.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archiverd.config.secrecy import without_login
@@ -16,21 +16,21 @@ from archiverd.core.machine import TROUBLE, WAITING, Stage, State
 from archiverd.journal import queries, summaries
 from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
-from archiverd.status.advice import Circumstances, Workload, advise, tune
+from archiverd.status.advice import Circumstances, Workload, advise, advise_on_tuning
 from archiverd.status.differences import compare, read_state_file, select_imported
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from archiverd.config import Settings
     from archiverd.journal.rows import Hold
-    from archiverd.journal.summaries import Brief, Cause, Ranges
+    from archiverd.journal.summaries import Brief, Cause, Durations, Ranges
     from archiverd.status.differences import Differences, StateFile
     from archiverd.status.probe import ProbeResult
 
 TROUBLED_SHOWN = 100
-"""At most so many troubled runs are told one by one; causes tell them all."""
+"""Most troubled runs that are listed one by one; the causes name them all."""
 
 TLS_OFF = "TLS is not verified (ucon_db.verify_tls = false): nobody knows which server gets the runs"
 NO_JOURNAL = "there is no journal yet: the first `archiverd run` or `archiverd once` makes it (in app.work_dir)"
@@ -46,7 +46,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One place that runs are in, and what is known of it."""
+    """One place that holds runs, and what is known of it."""
 
     name: str
     location: str
@@ -55,13 +55,13 @@ class Source:
     at: float | None
     """When it was listed or scanned, in epoch seconds; None for the journal."""
     ranges: Ranges | None
-    """The runs there, as contiguous ranges; None if the source was asked and could not tell."""
+    """The runs there, as contiguous ranges; None if the source was probed in vain."""
     contact: Mapping[str, Any] | None
     """The daemon's last call: ``ok``, ``at``, ``error``, ``remedy``; None if it made none."""
     facts: Sequence[str]
-    """What was tried now and is well."""
+    """Checks of the probe that passed."""
     problems: Sequence[Problem]
-    """What was tried now and failed, and what to do about it."""
+    """Checks of the probe that failed."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
@@ -77,7 +77,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """How we stand, for one screen. Times are epoch seconds (UTC)."""
+    """The state of the archive, for one screen. Times are epoch seconds (UTC)."""
 
     at: float
     daemon: Mapping[str, Any] | None
@@ -87,18 +87,18 @@ class StatusReport:
     causes: Sequence[Cause]
     trouble: Sequence[Brief]
     holds: Sequence[Hold]
-    pace: Throughput
+    throughput: Throughput
     workloads: Sequence[Workload]
     differences: Differences | None
     state_files: Sequence[StateFile] | None
-    """None unless they were asked for."""
+    """None unless they were compared."""
     recommendations: Sequence[str]
     tuning: Sequence[str]
-    """Those of them that are about speed and memory."""
+    """The recommendations about speed and memory."""
 
     @property
     def reachable(self) -> bool:
-        """Whether every source that was asked could tell."""
+        """Whether every probed source could be read."""
         return not any(source.problems for source in self.sources)
 
     def to_json(self) -> dict[str, object]:
@@ -114,107 +114,155 @@ class StatusReport:
             "causes": [asdict(cause) for cause in self.causes],
             "trouble": list(self.trouble),
             "holds": [asdict(hold) for hold in self.holds],
-            "stages": [_told_workload(one) for one in self.workloads],
+            "stages": [one.to_json() for one in self.workloads],
             "drain": {
-                "waiting": self.pace.waiting,
-                "runs_per_second": self.pace.per_second,
-                "seconds": self.pace.seconds,
+                "waiting": self.throughput.waiting,
+                "runs_per_second": self.throughput.per_second,
+                "seconds": self.throughput.seconds,
             },
-            "last_verified": self.pace.last,
+            "last_verified": self.throughput.last,
             "differences": None if self.differences is None else asdict(self.differences),
             "state_files": None if self.state_files is None else [one.to_json() for one in self.state_files],
             "recommendations": list(self.recommendations),
         }
 
 
-def gather(
+def build_report(
     settings: Settings,
     db: sqlite3.Connection | None,
     daemon: Mapping[str, Any] | None,
-    looks: Sequence[ProbeResult] | None,
+    probes: Sequence[ProbeResult] | None,
     *,
     comparing: bool,
 ) -> StatusReport:
-    """Put together how we stand. ``db`` is None where there is no journal yet, ``looks`` where nothing was asked.
+    """Return the report; with ``comparing`` it has the state files.
 
-    ``daemon`` is what it says of itself, ``{"error": …, "remedy": …}`` if it cannot tell, None if none runs.
+    ``db`` is the journal, None where there is none yet. ``probes`` is None where no source was probed. ``daemon`` is
+    its reply to `status`, ``{"error": …, "remedy": …}`` if it has none, None if no daemon runs.
     """
     now = time.time()
-    ranges = {} if db is None else summaries.select_ranges(db)
-    causes = [] if db is None else summaries.select_causes(db)
-    holds = [] if db is None else queries.select_holds(db)
-    imported = [] if db is None or looks is None else select_imported(db)
-    differences = None if looks is None else compare(looks, ranges, imported)
-    workloads = _workloads(settings, db, ranges, daemon)
-    state_files = [read_state_file(settings, stage, db, looks, ranges) for stage in Stage] if comparing else None
-    known = daemon or {}
-    paused = known.get("paused") is True
-    pace = Throughput(0, None, None) if db is None else queries.select_pace(db, now)
-    circumstances = Circumstances(
-        running=daemon is not None,
-        silence=known.get("remedy", "") if "error" in known else None,
-        known=db is not None,
-        paused=paused,
-        migrating=bool(settings.ucon_db.server_url),
-        ranges=ranges,
-        superseded=[] if db is None else summaries.select_superseded(db),
-        causes=causes,
-        holds=holds,
-        workloads=workloads,
-        uploads_allowed=known.get("uploads_allowed"),
-        uploads=settings.ucon_db.max_concurrent_uploads,
-        cpus=os.cpu_count() or 1,
-        rss_bytes=known.get("rss_bytes", 0),
-        rss_limit_bytes=known.get("rss_limit_bytes", 0),
+    journal = JournalFacts() if db is None else _read_journal(db, now)
+    workloads = _list_workloads(settings, journal, daemon)
+    differences = None
+    if probes is not None:
+        differences = compare(probes, journal.ranges, [] if db is None else select_imported(db))
+    state_files = None
+    if comparing:
+        state_files = [read_state_file(settings, stage, db, probes, journal.ranges) for stage in Stage]
+    circumstances = replace(
+        _describe_circumstances(settings, journal, daemon, workloads, has_journal=db is not None),
         differences=differences,
         state_files=state_files or (),
-        untold={one.name: one.problems[0].remedy for one in looks or () if one.problems},
+        unreachable={one.name: one.problems[0].remedy for one in probes or () if one.problems},
     )
-    warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
+    throughput = journal.throughput
     return StatusReport(
         at=now,
         daemon=daemon,
-        warnings=warnings if db is not None or daemon is not None else [*warnings, NO_JOURNAL],
-        ranges=ranges,
-        sources=[_source(settings, name, db, daemon, looks, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
-        causes=causes,
-        trouble=[] if db is None else summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
-        holds=holds,
-        pace=replace(pace, per_second=None) if paused else pace,
+        warnings=_list_warnings(settings, is_empty=db is None and daemon is None),
+        ranges=journal.ranges,
+        sources=[_describe_source(settings, name, db, daemon, probes, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
+        causes=journal.causes,
+        trouble=journal.trouble,
+        holds=journal.holds,
+        throughput=replace(throughput, per_second=None) if circumstances.paused else throughput,
         workloads=workloads,
         differences=differences,
         state_files=state_files,
         recommendations=advise(circumstances),
-        tuning=list(tune(circumstances)),
+        tuning=list(advise_on_tuning(circumstances)),
     )
 
 
-def _source(
+@dataclass(frozen=True, slots=True)
+class JournalFacts:
+    """What the report takes from the journal; by default that of an empty one."""
+
+    ranges: Mapping[State, Ranges] = field(default_factory=dict)
+    causes: Sequence[Cause] = ()
+    holds: Sequence[Hold] = ()
+    superseded: Collection[int] = ()
+    trouble: Sequence[Brief] = ()
+    durations: Mapping[Stage, Durations] = field(default_factory=dict)
+    throughput: Throughput = field(default_factory=lambda: Throughput(0, None, None))
+
+
+def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
+    return JournalFacts(
+        ranges=summaries.select_ranges(db),
+        causes=summaries.select_causes(db),
+        holds=queries.select_holds(db),
+        superseded=summaries.select_superseded(db),
+        trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
+        durations=summaries.select_durations(db),
+        throughput=queries.select_pace(db, now),
+    )
+
+
+def _describe_circumstances(
+    settings: Settings,
+    journal: JournalFacts,
+    daemon: Mapping[str, Any] | None,
+    workloads: Sequence[Workload],
+    *,
+    has_journal: bool,
+) -> Circumstances:
+    """Return what advice depends on, without what the probes say."""
+    reply = daemon or {}
+    return Circumstances(
+        daemon_running=daemon is not None,
+        daemon_remedy=reply.get("remedy", "") if "error" in reply else None,
+        has_journal=has_journal,
+        paused=reply.get("paused") is True,
+        migrating=bool(settings.ucon_db.server_url),
+        ranges=journal.ranges,
+        superseded=journal.superseded,
+        causes=journal.causes,
+        holds=journal.holds,
+        workloads=workloads,
+        uploads_allowed=reply.get("uploads_allowed"),
+        uploads=settings.ucon_db.max_concurrent_uploads,
+        cpus=os.cpu_count() or 1,
+        rss_bytes=reply.get("rss_bytes", 0),
+        rss_limit_bytes=reply.get("rss_limit_bytes", 0),
+        differences=None,
+        state_files=(),
+        unreachable={},
+    )
+
+
+def _list_warnings(settings: Settings, *, is_empty: bool) -> list[str]:
+    warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
+    return [*warnings, NO_JOURNAL] if is_empty else warnings
+
+
+def _describe_source(
     settings: Settings,
     name: str,
     db: sqlite3.Connection | None,
     daemon: Mapping[str, Any] | None,
-    looks: Sequence[ProbeResult] | None,
+    probes: Sequence[ProbeResult] | None,
     now: float,
 ) -> Source:
-    """Return what is known of one place, by whoever knows it best."""
+    """Return what is known of one source: by its probe, else by the daemon's last scan, else by the journal."""
     contact = ((daemon or {}).get("contacts") or {}).get(name)
     scanned = (daemon or {}).get("filesystem") if name == FILESYSTEM else None
-    look = next((one for one in looks or () if one.name == name), None)
+    probe = next((one for one in probes or () if one.name == name), None)
     at: float | None = None
     ranges: Ranges | None
-    if look is not None:
-        told_by, at, ranges = "listing", now, look.ranges
+    if probe is not None:
+        told_by, at, ranges = "listing", now, probe.ranges
     elif scanned:
         told_by, at, ranges = "daemon", scanned["at"], [(first, last) for first, last in scanned["ranges"]]
     else:
         told_by, ranges = "journal", [] if db is None else summaries.select_place(db, name)
-    facts = () if look is None else tuple(look.facts)
-    problems = () if look is None else tuple(Problem(f"{error.name}: {error}", error.remedy) for error in look.problems)
-    return Source(name, _location(settings, name), told_by, at, ranges, contact, facts, problems)
+    facts = () if probe is None else tuple(probe.facts)
+    errors = () if probe is None else tuple(probe.problems)
+    problems = tuple(Problem(f"{error.name}: {error}", error.remedy) for error in errors)
+    return Source(name, _locate(settings, name), told_by, at, ranges, contact, facts, problems)
 
 
-def _location(settings: Settings, name: str) -> str:
+def _locate(settings: Settings, name: str) -> str:
     """Return where a source is, without what may be secret in a URI."""
     if name == FILESYSTEM:
         return str(settings.source_files.run_records_dir)
@@ -225,11 +273,8 @@ def _location(settings: Settings, name: str) -> str:
     return f"{u.server_url} folder {u.folder_name} object {u.object_name}" if u.server_url else ""
 
 
-def _workloads(
-    settings: Settings, db: sqlite3.Connection | None, ranges: Mapping[State, Ranges], daemon: Mapping[str, Any] | None
-) -> list[Workload]:
-    """Return how busy the stages are: what waits by the journal, what is in hand by the daemon."""
-    lately = {} if db is None else summaries.select_durations(db)
+def _list_workloads(settings: Settings, journal: JournalFacts, daemon: Mapping[str, Any] | None) -> list[Workload]:
+    """Return how busy each stage is: what waits by the journal, what is in hand by the daemon."""
     workers = {
         Stage.IMPORT: settings.app.parallel_workers,
         Stage.MIGRATE: settings.ucon_db.max_concurrent_uploads,
@@ -239,24 +284,9 @@ def _workloads(
         Workload(
             stage=stage,
             workers=workers[stage],
-            waiting=sum(runset.count(ranges.get(state, [])) for state in WAITING[stage]),
+            waiting=sum(runset.count(journal.ranges.get(state, [])) for state in WAITING[stage]),
             in_hand=len(in_hand.get(stage, ())),
-            lately=lately.get(stage),
+            durations=journal.durations.get(stage),
         )
         for stage in Stage
     ]
-
-
-def _told_workload(one: Workload) -> dict[str, object]:
-    """Return a stage as JSON has it."""
-    lately = one.lately
-    return {
-        "stage": str(one.stage),
-        "workers": one.workers,
-        "waiting": one.waiting,
-        "in_hand": one.in_hand,
-        "runs_lately": 0 if lately is None else lately.runs,
-        "since": None if lately is None else lately.since,
-        "median_seconds": None if lately is None else lately.median,
-        "p95_seconds": None if lately is None else lately.p95,
-    }
