@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.cli.why import waits_for
+from archiverd.cli.why import _unknown, waits_for
 from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
@@ -42,3 +42,16 @@ async def test_an_open_run_tells_what_it_waits_for(
     (ended,) = await journal.record(Transition(7, Event.ENDED))
     assert waits_for(ended) == ""
     await journal.close()
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ((0, None, None), "no run is known yet; "),
+        ((1, 5, 5), "1 run is known, 5; "),
+        ((3, 5, 9), "3 runs are known, 5 to 9; "),
+    ],
+)
+def test_an_unknown_runs_remedy_says_which_are_known(known: tuple[int, int | None, int | None], words: str) -> None:
+    """None, the only one, or how many and between which numbers."""
+    assert (_unknown(7, *known).remedy or "").startswith(words)

@@ -237,4 +237,4 @@ async def test_a_log_that_may_outgrow_its_disk(house: House) -> None:
     house.change("app", log_max_bytes=1_000_000)
     (house.work / "archiver.log").write_text("x" * 5000)
     line = (await house.look())["log rotation"]
-    assert (line.status, line.said) == (Status.OK, "1 files, 5 kB; at most 6 MB, rotated after 14 days")
+    assert (line.status, line.said) == (Status.OK, "1 file, 5 kB; at most 6 MB, rotated after 14 days")

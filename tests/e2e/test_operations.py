@@ -75,7 +75,7 @@ def test_retry_takes_the_failed_runs_up_again(broken: Site) -> None:
     assert failed.stderr.endswith("`archiverd why 8` tells the cause and what to do; then `archiverd retry import`\n")
     mend(broken)
     retried = broken.run("retry", "import")
-    assert (retried.returncode, "1 runs imported, 1 verified" in retried.stderr) == (0, True)
+    assert (retried.returncode, "1 run imported, 1 verified" in retried.stderr) == (0, True)
     assert broken.rows()[8].state is State.VERIFIED
     assert numbers(broken, "import_failures.log") == []
     state = json.loads((broken.work / "migrator_state.json").read_text())

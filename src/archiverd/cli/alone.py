@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from archiverd.cli.daemon_client import Reply
     from archiverd.cli.own_operations import OwnOperations
+    from archiverd.cli.reply import Reply
     from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
 

@@ -12,6 +12,7 @@ from archiverd.artdaqdb.filesystem import check as checking
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.store import parse_uri
 from archiverd.core.errors import ArchiverError
+from archiverd.core.wording import pluralise
 from archiverd.disk import RealDisk
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check(options: GlobalOptions, as_json: bool) -> int:
             click.echo(f"{finding.path}: {finding.what}")
     if as_json:
         click.echo(json.dumps({"version": 1, "sound": not findings, "findings": findings}))
-    click.echo(f"{len(findings)} findings", err=True)
+    click.echo(pluralise(len(findings), "finding"), err=True)
     if findings:
         click.echo(
             "Remedy: a damaged index is made anew by `archiverd artdaqdb rebuild-index COLLECTION`; restore a damaged "
@@ -72,7 +73,7 @@ def rebuild_index(options: GlobalOptions, collection: str, as_json: bool) -> Non
         return
     for finding in made.left_out:
         click.echo(f"left out: {finding.path}: {finding.what}")
-    click.echo(f"{made.indexed} documents indexed", err=True)
+    click.echo(f"{pluralise(made.indexed, 'document')} indexed", err=True)
 
 
 def _told(finding: Defect) -> dict[str, str]:

@@ -13,6 +13,7 @@ import click
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError
+from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
@@ -81,7 +82,7 @@ def _sum_up(findings: list[Finding]) -> None:
     """Say how many lines there are of each kind."""
     counts = {status: sum(finding.status == status for finding in findings) for status in WORDS}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    click.echo(f"{len(findings)} lines: {told}", err=True)
+    click.echo(f"{pluralise(len(findings), 'line')}: {told}", err=True)
 
 
 def _echo(text: str) -> None:

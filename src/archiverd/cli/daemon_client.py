@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -17,10 +16,8 @@ if TYPE_CHECKING:
 
     from archiverd.cli.context import GlobalOptions
     from archiverd.cli.own_operations import OwnOperations
+    from archiverd.cli.reply import Reply
     from archiverd.config import Settings
-
-    Reply = Mapping[str, object]
-    """The result of an operation: the JSON object that `--json` prints."""
 
 SILENCE_SECONDS = 900.0
 """A daemon that works for a command and sends nothing for so long is given up."""
@@ -65,14 +62,6 @@ def daemon_or_alone(
         if demand is not None:
             demand()
         return alone.run_pass(settings, command, show, do) if is_pass else alone.run(settings, show, do)
-
-
-def print_reply(reply: Reply, as_json: bool, words: str) -> None:
-    """Print a reply as JSON, or ``words`` for people."""
-    if as_json:
-        click.echo(json.dumps({"version": 1, **reply}))
-    else:
-        click.echo(words, err=True)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from archiverd.cli.daemon_client import ask_daemon, print_reply
+from archiverd.cli.daemon_client import ask_daemon
+from archiverd.cli.reply import print_reply
+from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
@@ -18,4 +20,5 @@ if TYPE_CHECKING:
 def drain(options: GlobalOptions, as_json: bool) -> None:
     """Let the running daemon finish what is in flight and in its queues; it then exits with 0."""
     reply = ask_daemon(options, "drain")
-    print_reply({"draining": True, **reply}, as_json, f"draining: {reply.get('in_hand')} runs in hand")
+    in_hand = pluralise(cast("int", reply.get("in_hand", 0)), "run")
+    print_reply({"draining": True, **reply}, as_json, f"draining: {in_hand} in hand")

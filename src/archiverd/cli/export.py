@@ -12,6 +12,7 @@ import click
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.cli.run_number import ARCHIVED, RunNumber
 from archiverd.core.errors import VerificationError
+from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
     from archiverd.app.export import Export, Source
@@ -53,7 +54,8 @@ def _print_export(done: Export) -> None:
     """Print what was written."""
     size = sum(file.bytes for file in done.files)
     proof = "; the bytes that were proven" if done.proven else ""
-    click.echo(f"run {done.run}: {len(done.files)} files, {size} bytes from {SHOWN[done.source]}{proof}", err=True)
+    files = f"{pluralise(len(done.files), 'file')}, {pluralise(size, 'byte')}"
+    click.echo(f"run {done.run}: {files} from {SHOWN[done.source]}{proof}", err=True)
     for file in done.files:
         if file.name != file.file:
             click.echo(f"  {file.name!a} written as {file.file}", err=True)

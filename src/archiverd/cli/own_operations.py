@@ -13,7 +13,7 @@ from archiverd.core.machine import Stage
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from archiverd.cli.daemon_client import Reply
+    from archiverd.cli.reply import Reply
     from archiverd.cli.terminal import Progress
     from archiverd.config import Settings
     from archiverd.journal.rows import RunRow

@@ -13,6 +13,7 @@ from archiverd.config.paths import journal_in
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import RETRIABLE, State
+from archiverd.core.wording import pluralise
 from archiverd.journal import summaries
 from archiverd.journal.queries import select_run
 from archiverd.journal.reader import reading
@@ -20,7 +21,7 @@ from archiverd.journal.reader import reading
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archiverd.cli.daemon_client import Reply
+    from archiverd.cli.reply import Reply
     from archiverd.config import Settings
 
 
@@ -37,7 +38,7 @@ def print_pass(settings: Settings, reply: Reply, as_json: bool, *, chosen: bool 
         held = cast("dict[str, int] | None", reply.get("held"))
         holding = "" if held is None else f"{held['runs']} held, {held['verified']} already verified; "
         click.echo(
-            f"{holding}{reply['imported']} runs imported, {reply['verified']} verified, "
+            f"{holding}{pluralise(cast('int', reply['imported']), 'run')} imported, {reply['verified']} verified, "
             f"{still_open}{len(failed)} failed",
             err=True,
         )

@@ -12,10 +12,11 @@ from archiverd.audit.reconcile import FINE
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.wording import list_single_runs
 from archiverd.core import runset
+from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
-    from archiverd.cli.daemon_client import Reply
+    from archiverd.cli.reply import Reply
 
 
 @click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")
@@ -57,4 +58,4 @@ def _print_partition(found: Reply) -> None:
     click.echo(f"in UconDB and not in artdaqDB: {runset.show(cast('list[int]', found['only_ucondb']))}")
     if found["compared"]:
         click.echo(f"in both, with other content: {runset.show(cast('list[int]', found['differing']))}")
-        click.echo(f"{found['compared']} blobs read back and compared")
+        click.echo(f"{pluralise(cast('int', found['compared']), 'blob')} read back and compared")

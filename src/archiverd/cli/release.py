@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.daemon_client import daemon_or_alone, print_reply
+from archiverd.cli.daemon_client import daemon_or_alone
+from archiverd.cli.reply import print_reply
 from archiverd.cli.run_number import RELEASABLE, RunNumber
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.cli.daemon_client import ask_daemon, print_reply
+from archiverd.cli.daemon_client import ask_daemon
+from archiverd.cli.reply import print_reply
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions

@@ -18,6 +18,7 @@ from archiverd.control import client
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import TROUBLE, State
+from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,7 +138,7 @@ def _print_daemon(daemon: Report | None) -> None:
     busy = ", ".join(f"{len(runs)} in {stage}" for stage, runs in daemon["in_hand"].items())
     click.echo(
         f"daemon {daemon['pid']} {how} for {ago(daemon['seconds'])}, {daemon['rss_bytes'] // 1_000_000} MB; {busy}; "
-        f"{daemon['uploads_allowed']} uploads at a time"
+        f"{pluralise(daemon['uploads_allowed'], 'upload')} at a time"
     )
 
 
@@ -146,7 +147,7 @@ def _print_source_in_a_line(source: Report, now: float) -> None:
     ranges, gaps = source["ranges"] or [], source["gaps"] or []
     text = f"{source['name']:<15} {source['runs'] or 0:>7}   {runset.show_ranges(ranges, 3)}"
     if gaps:
-        text += f"; {len(gaps)} gap{'' if len(gaps) == 1 else 's'}: {runset.show_ranges(gaps, 2)}"
+        text += f"; {pluralise(len(gaps), 'gap')}: {runset.show_ranges(gaps, 2)}"
     click.echo(text + _describe_contact(source["contact"], now))
 
 
@@ -198,7 +199,7 @@ def _print_stages(stages: Sequence[Report]) -> None:
             continue
         took = "no run taken through yet"
         if one["runs_lately"]:
-            runs = f"last {one['runs_lately']} run{'' if one['runs_lately'] == 1 else 's'}"
+            runs = f"last {pluralise(one['runs_lately'], 'run')}"
             took = f"median {one['median_seconds']:.2f} s, p95 {one['p95_seconds']:.2f} s ({runs})"
         mark = "; the slowest stage" if one is slowest and len(known) > 1 else ""
         click.echo(f"{one['stage']:<15} {took}; {one['waiting']} waiting, {one['in_hand']} in hand{mark}")

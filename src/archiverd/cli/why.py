@@ -91,7 +91,13 @@ def waits_for(row: RunRow) -> str:
 
 def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
     """Return the error for a run that the journal does not have, saying which it has."""
-    known = f"{count} runs are known, {first} to {last}" if count else "no run is known yet"
+    known = (
+        "no run is known yet"
+        if count == 0
+        else f"1 run is known, {first}"
+        if count == 1
+        else f"{count} runs are known, {first} to {last}"
+    )
     return ArchiverError(
         f"run {run} is not known: no directory of that name was seen below run_records_dir",
         remedy=f"{known}; a directory made just now is seen by a running daemon, or by `archiverd once`",

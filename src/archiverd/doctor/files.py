@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.config.paths import journal_path, last_exit_path, lock_path, stage_files
 from archiverd.core.errors import ArchiverError
+from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, warning
@@ -169,7 +170,9 @@ def _records(settings: Settings) -> Finding:
             f"{path} holds no run directory (a name of digits)",
             "right for a new detector; else correct source_files.run_records_dir, or mount it",
         )
-    return ok(RECORDS, f"{path}: {len(runs)} run directories, {min(runs)} to {max(runs)}")
+    return ok(
+        RECORDS, f"{path}: {pluralise(len(runs), 'run directory', 'run directories')}, {min(runs)} to {max(runs)}"
+    )
 
 
 def _newest(settings: Settings) -> Finding:

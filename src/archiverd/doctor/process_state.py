@@ -13,6 +13,7 @@ from archiverd.control import client
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
+from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
 from archiverd.doctor import kernel_processes
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
@@ -268,6 +269,6 @@ def _failures(settings: Settings, stage: Stage) -> Finding:
             "start archiverd: it keeps the file as .corrupted and writes it anew from the journal; nothing is lost",
         )
     if runs:
-        said = f"{path} lists {len(runs)} runs: {runset.show(runs)}"
+        said = f"{path} lists {pluralise(len(runs), 'run')}: {runset.show(runs)}"
         return warning(name, said, f"`archiverd why {max(runs)}` tells the cause; then archiverd retry {stage}")
     return ok(name, f"{path} is empty")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.files import nearest
@@ -92,7 +93,8 @@ def _logs(settings: Settings) -> Examination:
         kept = [one for one in path.parent.glob(f"{path.name}*") if one.is_file()] if path.parent.is_dir() else []
         taken = sum(one.stat().st_size for one in kept)
         most = app.log_max_bytes * (app.log_backup_count + 1)
-        said = f"{len(kept)} files, {size(taken)}; at most {size(most)}, rotated after {app.log_max_age_days:g} days"
+        files = f"{pluralise(len(kept), 'file')}, {size(taken)}"
+        said = f"{files}; at most {size(most)}, rotated after {app.log_max_age_days:g} days"
         found = os.statvfs(nearest(path.parent))
         if most - taken > found.f_bavail * found.f_frsize:
             return warning(

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from archiverd.core.wording import pluralise
+
 TEXT_LIMIT = 1000
 """Characters of a cause or remedy that are told; `archiverd why` has all of them."""
 
@@ -49,7 +51,7 @@ class Message:
         """What happened, in one sentence."""
         count = len(self.runs)
         since = clock_text(self.at if self.since is None else self.since)
-        runs = f"{count} run{'' if count == 1 else 's'}"
+        runs = pluralise(count, "run")
         match self.topic:
             case Topic.FAILED:
                 return f"{runs} failed in the {self.subject.lower()} stage on {self.host}."

@@ -42,6 +42,6 @@ def validate(blob: bytes, required: Sequence[str]) -> BlobValidation:
     for key in dict.fromkeys((*required, *KEYS)):
         count = len(re.findall(rb"%s:\s" % re.escape(key.encode()), metadata))
         if count != 1:
-            said = f"metadata.fcl has no {key}" if count == 0 else f"metadata.fcl has {count} times {key}"
+            said = f"metadata.fcl has no {key}" if count == 0 else f"metadata.fcl has {key} {count} times"
             (problems if key in required else warnings).append(said)
     return BlobValidation(tuple(problems), tuple(warnings))
