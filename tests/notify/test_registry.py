@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -12,9 +12,6 @@ from archiverd import log
 from archiverd.config import Settings
 from archiverd.config.reporting import OptionalSection
 from archiverd.notify.registry import CARBON, DESTINATIONS, NOTIFIERS, make_notifiers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EMAIL = {"enabled": True, "recipient_email": "a@b", "sender_email": "c@d", "smtp_host": "mail"}
 SLACK = {"enabled": True, "bot_token": "xoxb-1", "channel": "#daq"}
@@ -90,3 +87,9 @@ def test_what_is_required_is_a_setting(section: type[OptionalSection]) -> None:
     """Every key that a section requires is one of its own, and blank by default."""
     assert set(section.required) <= set(section.model_fields)
     assert section().missing() == list(section.required)
+
+
+def test_every_destination_has_its_tests() -> None:
+    """Each adapter is tried against a server in a module named after it."""
+    missing = [one.name for one in DESTINATIONS if not (Path(__file__).parent / f"test_{one.name}.py").exists()]
+    assert missing == []

@@ -96,7 +96,10 @@ artdaq_process_settings: [ { name: "EventBuilder" label: "EventBuilder2" host: "
         RANKS_HEADER + "sbnd-tpc01-daq                11100     tpc01               1              0        \n",
         RANKS_FCL,
     ),
+    "rc_info_start": ("comment: beam on\nshifter: 7\n", 'comment: "beam on"\nshifter: 7\n'),
 }
+ALIASES = {"config": "boot", "rc_info_stop": "rc_info_start"}
+"""Files that are converted by another's function."""
 CONVERTED = sorted(TEXT_CONVERTERS)
 
 
@@ -115,10 +118,16 @@ def test_oracle(name: str) -> None:
     assert converted(name, text.encode()) == expected.encode()
 
 
-def test_config_is_a_boot_file() -> None:
-    """config.txt, the boot file of the oldest layout, is converted like boot.txt."""
-    text, expected = ORACLE["boot"]
-    assert converted("config", text.encode()) == expected.encode()
+@pytest.mark.parametrize("name", ALIASES)
+def test_files_that_are_converted_alike(name: str) -> None:
+    """config.txt, the boot file of the oldest layout, is converted like boot.txt, and the two rc_info files alike."""
+    text, expected = ORACLE[ALIASES[name]]
+    assert converted(name, text.encode()) == expected.encode()
+
+
+def test_every_converter_has_its_example() -> None:
+    """A converter without an ordinary file and what becomes of it above is not tested for what it is there for."""
+    assert sorted({*ORACLE, *ALIASES}) == CONVERTED
 
 
 def test_run_history() -> None:
