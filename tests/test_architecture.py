@@ -58,6 +58,12 @@ SEAMS = {
 }
 """Packages a successor may be needed for, and the one module that may import each."""
 
+SQL = re.compile(r"\s*(SELECT|UPDATE|INSERT|DELETE|CREATE|ALTER|DROP|REPLACE|WITH)\s", re.ASCII)
+SQL_MODULES = {
+    f"journal/{module}.py" for module in ("schema", "queries", "scheduling", "summaries", "news", "statements")
+}
+"""The modules with all SQL of the journal: its tables, what can be asked, what changes it."""
+
 MAKERS = {"Transition": "journal/transitions.py", "FirstPhaseStep": "journal/first_phase.py"}
 """What is made by named constructors only, and where these are."""
 
@@ -130,6 +136,22 @@ def test_a_package_stands_behind_its_seam(package: str) -> None:
     users = {path for path in SOURCES if package in {full.split(".")[0] for full in imported(parse(path))}}
     seam = PACKAGE / SEAMS[package]
     assert users == ({seam} if seam.exists() else set())
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if room(path) != APART], ids=name)
+def test_the_journals_sql_is_in_a_few_modules(path: Path) -> None:
+    """Whoever looks for a query, or changes a table, finds every statement there."""
+    texts = [node.value for node in ast.walk(parse(path)) if isinstance(node, ast.Constant)]
+    found = [text for text in texts if isinstance(text, str) and SQL.match(text)]
+    assert not found or path.relative_to(PACKAGE).as_posix() in SQL_MODULES
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path != PACKAGE / "core/machine.py"], ids=name)
+def test_sets_of_states_are_defined_in_core(path: Path) -> None:
+    """What counts as in trouble, finished or on its way is said once: no other module lists states."""
+    collections = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Tuple | ast.List | ast.Set)]
+    named = ([ast.unparse(one) for one in collection.elts] for collection in collections)
+    assert not [words for words in named if len(words) > 1 and all(word.startswith("State.") for word in words)]
 
 
 @pytest.mark.parametrize("made", MAKERS)

@@ -69,7 +69,7 @@ async def test_how_far_a_stage_has_come_is_read_from_the_ends_of_indexes(
     journal: Journal, plans: list[str], stage: Stage
 ) -> None:
     """The state files ask twice a second: neither the first run left nor the last one begun is looked for."""
-    await journal.progress(stage)
+    await journal.stage_file_memory(stage).progress()
     left, begun = {
         Stage.IMPORT: ("runs_not_imported", "runs_import_begun"),
         Stage.MIGRATE: ("runs_not_migrated", "runs_migration_begun"),

@@ -248,7 +248,7 @@ async def test_what_an_open_record_does_not_tell_now_is_kept(journal: Journal) -
     assert row is not None
     assert (row.partition, row.started, row.start_line, row.stop_line) == (2, True, "start", "stop")
     assert (row.error, row.remedy) == ("ArchiverError: no", "mend")
-    assert (await journal.progress(Stage.IMPORT)).last_attempted_run == 0
+    assert (await journal.stage_file_memory(Stage.IMPORT).progress()).last_attempted_run == 0
     await journal.note_shown([ObservedRecord(5)])
     row = await journal.get(5)
     assert row is not None
@@ -356,7 +356,7 @@ async def test_a_journal_of_an_older_version_is_taken_over(tmp_path: Path, clock
     states = {row.run: row.state for row in await journal.in_state(*State)}
     assert states == {1: State.VERIFIED, 2: State.RETRY_WAIT, 3: State.UPLOAD_UNKNOWN, 4: State.QUARANTINED}
     assert (await journal.listed(Stage.IMPORT), await journal.listed(Stage.MIGRATE)) == ({2}, {4})
-    assert await journal.state_texts(Stage.IMPORT) is None
+    assert await journal.stage_file_memory(Stage.IMPORT).state_texts() is None
     await journal.close()
     with reading(path) as read:
         assert [line.note for line in select_story(read, 1)] == ["as then"]

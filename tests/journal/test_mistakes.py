@@ -98,6 +98,7 @@ def test_what_the_file_or_the_machine_does_is_no_mistake(code: str) -> None:
 
 
 async def test_no_cursor_leaves_the_journals_thread(journal: Journal) -> None:
-    """One discarded in another thread would reset a statement that is being executed there: no result at all."""
-    assert await journal._open_writer.read(lambda db: db.execute("SELECT 1")) is None
-    assert await journal._open_writer.write(lambda db: db.execute("UPDATE runs SET attempts = 1")) is None
+    """One discarded in another thread would reset a statement that is being executed there: a mistake at once."""
+    for work in (journal._open_writer.write, journal._open_writer.read):
+        with pytest.raises(RuntimeError, match="cursor"):
+            await work(lambda db: db.execute("SELECT 1"))

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, Stage, State
-from archiverd.journal.queries import select_on_their_way, select_outcome, select_progress, select_states
+from archiverd.journal.queries import select_outcome, select_states
 from archiverd.journal.rows import PassTotals, RunRow, StageProgress, StuckRun
+from archiverd.journal.scheduling import select_on_their_way, select_progress
 from archiverd.journal.schema import connect, upgrade
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import Lane
 from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
+from archiverd.journal.memories import StageFileMemory
 from archiverd.journal.state_files import StateFiles, failures_text, parse_failures
 from archiverd.journal.transitions import Transition
 
@@ -191,14 +192,14 @@ async def test_our_own_state_file_is_known_after_a_kill(
 async def test_an_edit_made_while_the_log_is_written_is_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator who saves between our look and our writing is heard at the next look."""
     await bench.go(7, *FAILED)
-    listed = bench.journal.listed
+    failures = StageFileMemory.failures
 
-    async def saved_now(stage: Stage) -> frozenset[int]:
+    async def saved_now(memory: StageFileMemory) -> frozenset[int]:
         monkeypatch.undo()
         bench.log.write_text("9\n")
-        return await listed(stage)
+        return await failures(memory)
 
-    monkeypatch.setattr(bench.journal, "listed", saved_now)
+    monkeypatch.setattr(StageFileMemory, "failures", saved_now)
     await bench.state_files.balance()
     await bench.state_files.balance()
     assert bench.retried == [9]
@@ -241,7 +242,7 @@ async def test_progress_counts_the_runs_there_are(
     await _archive(bench, (run for run, done in imported.items() if done))
     for run in (run for run, done in imported.items() if not done):
         await bench.go(run, Event.ENDED)
-    progress = await bench.journal.progress(Stage.IMPORT)
+    progress = await bench.journal.stage_file_memory(Stage.IMPORT).progress()
     assert (progress.last_contiguous_run, progress.last_attempted_run) == (contiguous, attempted)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core.machine import Stage
-from archiverd.journal.notified import Failed, News, Repaired
+from archiverd.journal.news import Failed, News, Repaired
 from archiverd.journal.rows import Hold
 from archiverd.notify.batching import CAUSES_TOLD, MESSAGES, PACES, WINDOW_SECONDS, Batching, Key, batches
 from archiverd.notify.message import Topic

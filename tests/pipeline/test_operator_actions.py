@@ -85,7 +85,7 @@ async def test_an_override_before_anything_was_sent_replaces_nothing(journal: Re
 @pytest.mark.parametrize("by", ["release", "retry"])
 async def test_a_run_known_from_artdaqdb_only_is_put_back_where_it_was(journal: Restless, by: str) -> None:
     """It has no directory, so its end would never be seen: waived and released it goes on to UconDB."""
-    await journal.adopt([7], {7: "demo"})
+    await journal.adopt({7: "demo"})
     await operator_actions.waive(journal, 7, "looked at")
     if by == "release":
         await operator_actions.release(journal, 7, override=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from archiverd.artdaqdb.filesystem.check import check_database
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.core.machine import State
-from archiverd.journal.queries import select_progress
+from archiverd.journal.scheduling import select_progress
 from archiverd.journal.state_files import parse_failures, state_text
 from archiverd.runrecord import blob as blobs
 from tests.simulation.doubles import sha256

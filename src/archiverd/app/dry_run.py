@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.config.paths import journal_path
-from archiverd.core.machine import Event, Stage, State
+from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Event, Stage, State
 from archiverd.journal.queries import select_states
 from archiverd.journal.reader import reading_if_there
 from archiverd.process.work_dir import read_first_start
@@ -17,9 +17,6 @@ from archiverd.watch.watcher import scan
 if TYPE_CHECKING:
     from archiverd.config import Settings
     from archiverd.journal.rows import RunRow
-
-_TO_IMPORT = (State.QUEUED, State.IMPORTING)
-_TO_UPLOAD = (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +38,9 @@ def plan_pass(settings: Settings, *, importing: bool, migrating: bool) -> DryRun
     ended, still_open = _judge(
         settings, rows, {run for run in found if run not in rows or rows[run].state is State.OPEN}
     )
-    queued = {row.run for row in rows.values() if _waits(row, Stage.IMPORT, _TO_IMPORT)} | ended if importing else set()
-    imported = {row.run for row in rows.values() if _waits(row, Stage.MIGRATE, _TO_UPLOAD)}
-    set_aside = {row.run for row in rows.values() if row.state in (State.QUARANTINED, State.CONFLICT)}
+    queued = {row.run for row in rows.values() if _waits(row, Stage.IMPORT)} | ended if importing else set()
+    imported = {row.run for row in rows.values() if _waits(row, Stage.MIGRATE)}
+    set_aside = {row.run for row in rows.values() if row.state in SET_ASIDE}
     return DryRun(
         tuple(sorted(queued)),
         tuple(sorted(imported | queued)) if migrating else (),
@@ -58,9 +55,9 @@ def _rows(settings: Settings) -> dict[int, RunRow]:
         return {} if db is None else {row.run: row for row in select_states(db, list(State))}
 
 
-def _waits(row: RunRow, stage: Stage, states: tuple[State, ...]) -> bool:
+def _waits(row: RunRow, stage: Stage) -> bool:
     """Tell whether a run is to go through ``stage`` next, retries included."""
-    return row.state in states or (row.state is State.RETRY_WAIT and row.stage is stage)
+    return row.state in UNDER_WAY[stage] or (row.state is State.RETRY_WAIT and row.stage is stage)
 
 
 def _judge(settings: Settings, rows: dict[int, RunRow], runs: set[int]) -> tuple[set[int], set[int]]:

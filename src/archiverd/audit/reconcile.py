@@ -18,7 +18,7 @@ from archiverd.audit.anomalies import Anomaly, Discrepancy
 from archiverd.audit.reused import find_reused
 from archiverd.control.fields import each, fields_of, flag, integer, named, run_number
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
-from archiverd.core.machine import Event, State, strays
+from archiverd.core.machine import FINISHED, Event, State, strays
 from archiverd.detached import run_detached
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from archiverd.process.progress import Progress
     from archiverd.ucondb.port import StoredVersion, UconDB
 
-FINE = frozenset({State.VERIFIED, State.OPEN, State.IGNORED, State.WAIVED})
+FINE = frozenset({State.OPEN, *FINISHED})
 """The states in which a run may stand when everything is in order."""
 
 RACY = 5.0

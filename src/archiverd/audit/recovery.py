@@ -9,7 +9,7 @@ from archiverd import log
 from archiverd.audit.anomalies import Anomaly, Discrepancy, describe_lost_source
 from archiverd.audit.reused import describe_other_run, find_reused
 from archiverd.core import runset
-from archiverd.core.machine import State
+from archiverd.core.machine import LOSABLE, State
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.pipeline.operator_actions import SkippedRun
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 CHUNK = 256
 """So many runs are recorded in one commit."""
 
-_PERHAPS_LOST = (State.VERIFIED, State.RETRY_WAIT, State.QUARANTINED)
-"""States in which a run that was imported may turn out to be lost."""
 
 _stage_log = log.get("Import")
 _import_log = log.get("Recovery-Import")
@@ -41,8 +39,8 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
     archived = await artdaqdb.list_runs()
     unknown = archived.keys() - (await journal.known()).keys()
     if unknown:
-        configurations = {run: archived[run].configuration.partition("/")[2] for run in unknown}
-        await journal.adopt(sorted(unknown), configurations)
+        configurations = {run: archived[run].configuration.partition("/")[2] for run in sorted(unknown)}
+        await journal.adopt(configurations)
         _import_log.info(f"in artdaqDB without a directory: {runset.show(unknown)}", runs=len(unknown))
     return frozenset(unknown)
 
@@ -65,7 +63,7 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
     UconDB's version is only compared then (I5). Raise ArtdaqDBError when artdaqDB cannot tell.
     """
     row = await journal.get(run)
-    if row is None or row.state not in _PERHAPS_LOST or row.imported_at is None or await artdaqdb.find(run) is not None:
+    if row is None or row.state not in LOSABLE or row.imported_at is None or await artdaqdb.find(run) is not None:
         return False
     directory = records / str(run)
     if not await run_detached(directory.is_dir):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.audit.anomalies import Discrepancy
-from archiverd.cli.run_number import ARCHIVED, RunNumber
+from archiverd.cli.run_number import RunNumber
 from archiverd.core.errors import VerificationError
 from archiverd.core.wording import pluralise
 
@@ -22,7 +22,7 @@ SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
 
 
 @click.command(short_help="Write a run's files back to a directory.")
-@click.argument("run", type=RunNumber(ARCHIVED))
+@click.argument("run", type=RunNumber("archived"))
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--from", "source", type=click.Choice(["artdaqdb", "ucondb"]), help="Where from; else UconDB, if any.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")

@@ -8,14 +8,14 @@ import click
 
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.reply import print_reply
-from archiverd.cli.run_number import RELEASABLE, RunNumber
+from archiverd.cli.run_number import RunNumber
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
 
 
 @click.command(short_help="Put a run that was set aside back to work.")
-@click.argument("run", type=RunNumber(RELEASABLE))
+@click.argument("run", type=RunNumber("releasable"))
 @click.option("--override", is_flag=True, help="Replace UconDB's version: for a run in conflict, superseded, changed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj

@@ -8,7 +8,7 @@ import click
 
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.pass_report import print_pass
-from archiverd.cli.run_number import FAILED, RunNumber
+from archiverd.cli.run_number import RunNumber
 from archiverd.core.machine import Stage
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Retry the runs of a failure log, or those named.")
 @click.argument("stage", type=click.Choice([str(stage) for stage in Stage]))
-@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunNumber(FAILED))
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=RunNumber("failed"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, as `once --json`.")
 @click.pass_obj
 def retry(options: GlobalOptions, stage: str, runs: tuple[int, ...], as_json: bool) -> int:

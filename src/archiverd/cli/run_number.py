@@ -13,44 +13,27 @@ from click.shell_completion import CompletionItem
 
 from archiverd import config
 from archiverd.config.paths import journal_in
-from archiverd.core.machine import RETRIABLE, TABLE, Event, State
 from archiverd.core.runset import LAST_RUN
+from archiverd.journal.queries import select_candidates
 from archiverd.journal.reader import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+
+    from archiverd.journal.queries import Candidates
 
 MOST = 200
 """So many run numbers are offered, the newest; more of the number narrows them down."""
 
-ANY = "1"
-ARCHIVED = "imported_at IS NOT NULL"
-
-
-def _able(*events: Event) -> str:
-    """Return the SQL condition for runs to which one of ``events`` can happen."""
-    return _in(sorted({state for state, event in TABLE if event in events}))
-
-
-def _in(states: Iterable[State]) -> str:
-    """Return the SQL condition for runs in one of ``states``."""
-    quoted = ", ".join(f"'{state}'" for state in states)
-    return f"state IN ({quoted})"
-
-
-FAILED = _in(RETRIABLE)
-WAIVABLE = _able(Event.WAIVED)
-RELEASABLE = f"{_able(Event.RELEASED, Event.REOPENED)} AND (state <> '{State.VERIFIED}' OR superseded)"
-
 
 class RunNumber(click.IntRange):
-    """A run number; those that the journal knows and ``condition`` (SQL over the table ``runs``) admits complete it."""
+    """A run number; those of one kind that the journal knows complete it."""
 
     name = "run number"
 
-    def __init__(self, condition: str = ANY) -> None:
+    def __init__(self, kind: Candidates = "any") -> None:
         super().__init__(min=1, max=LAST_RUN)
-        self.condition = condition
+        self.kind = kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Return the newest runs whose numbers begin so, their states as help."""
@@ -63,10 +46,7 @@ class RunNumber(click.IntRange):
     def _known(self, ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
         path = config.find_config(ctx.find_root().params.get("config"))
         work_dir = config.read_work_dir(path) or config.load(path, migrating=False).app.work_dir
-        sql = (
-            f"SELECT run, state FROM runs WHERE {self.condition} AND CAST(run AS TEXT) LIKE ? || '%' "  # noqa: S608 - ours
-            "ORDER BY run DESC LIMIT ?"
-        )
         with reading(journal_in(work_dir)) as db:
-            for run, state in db.execute(sql, (incomplete if incomplete.isdecimal() else "", MOST)):
+            digits = incomplete if incomplete.isdecimal() else ""
+            for run, state in select_candidates(db, self.kind, digits, MOST):
                 yield CompletionItem(str(run), help=state)

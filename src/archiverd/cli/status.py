@@ -17,7 +17,7 @@ from archiverd.cli.wording import ago, cut
 from archiverd.control import client
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import TROUBLE, State
+from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, State
 from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ ADVICE_SHOWN = 3
 TEXT_SHOWN = 120
 """Longest error shown, in characters."""
 
-ON_THEIR_WAY = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING)
+_PASSING = tuple(state for state in ON_THEIR_WAY if state not in TROUBLE)
 """States that pass by themselves, in the order runs go through them."""
 
 
@@ -181,11 +181,11 @@ def _print_states(found: Report) -> None:
     if not any(counts.values()):
         click.echo("no runs yet")
     for state, ranges in found["runs"].items():
-        if state not in (*ON_THEIR_WAY, *TROUBLE):
+        if state not in (*_PASSING, *TROUBLE):
             when = f"; last {ago(found['at'] - last)} ago" if state == State.VERIFIED and last is not None else ""
             click.echo(f"{state:<15} {counts[state]:>7}   {runset.show_ranges(ranges, 4)}{when}")
     if drain["waiting"]:
-        busy = ", ".join(f"{counts[state]} {state}" for state in ON_THEIR_WAY if counts[state])
+        busy = ", ".join(f"{counts[state]} {state}" for state in _PASSING if counts[state])
         rest = "" if drain["seconds"] is None or found["holds"] else f"; done in about {ago(drain['seconds'])}"
         click.echo(f"{'on their way':<15} {drain['waiting']:>7}   {busy or 'retries'}{rest}")
 

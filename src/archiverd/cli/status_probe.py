@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd import log
 from archiverd.cli.terminal import progress_bar
+from archiverd.core.machine import State
+from archiverd.journal.queries import select_runs_in
 from archiverd.process.log_file import join_log_file
 from archiverd.status import probe
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 def probe_sources(settings: Settings, db: sqlite3.Connection | None) -> list[ProbeResult]:
     """Ask the sources what they hold now; ``db`` is the journal, if there is one."""
-    verified = [] if db is None else [run for (run,) in db.execute("SELECT run FROM runs WHERE state = 'verified'")]
+    verified = [] if db is None else select_runs_in(db, State.VERIFIED)
     with progress_bar("status") as show:
         show(0, 0, "asking the databases what they hold")
         return asyncio.run(probe.probe_sources_alone(settings, verified))

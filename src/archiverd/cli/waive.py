@@ -8,14 +8,14 @@ import click
 
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.reply import print_reply
-from archiverd.cli.run_number import WAIVABLE, RunNumber
+from archiverd.cli.run_number import RunNumber
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
 
 
 @click.command(short_help="Take a run out of the reckoning.")
-@click.argument("run", type=RunNumber(WAIVABLE))
+@click.argument("run", type=RunNumber("waivable"))
 @click.option("--reason", required=True, help="Why; `why` shows it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/commands.md).")
 @click.pass_obj

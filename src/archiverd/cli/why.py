@@ -45,7 +45,7 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
         story, files = queries.select_story(db, run), queries.select_files(db, run)
         first = queries.select_first_phase(db, run)
         holds = queries.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
-        known = db.execute("SELECT count(*), min(run), max(run) FROM runs").fetchone()
+        known = queries.select_extent(db)
     if row is None:
         raise _unknown(run, *known)
     if as_json:

@@ -98,29 +98,40 @@ class Effect(enum.StrEnum):
     CLEAR_FAILURE = "clear_failure"
 
 
-WAITING: dict[Stage, tuple[State, ...]] = {
-    Stage.IMPORT: (State.QUEUED,),
-    Stage.MIGRATE: (State.IMPORTED, State.UPLOAD_UNKNOWN),
+UNDER_WAY: dict[Stage, tuple[State, ...]] = {
+    Stage.IMPORT: (State.QUEUED, State.IMPORTING),
+    Stage.MIGRATE: (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN),
 }
-"""The states in which a stage may pick a run up."""
+"""By stage, the states of runs that it takes up or has in hand."""
+
+ON_THEIR_WAY: dict[State, Stage] = {state: stage for stage, states in UNDER_WAY.items() for state in states}
+"""The states of runs that a stage takes up or has in hand, and which stage that is."""
 
 IN_HAND = (State.IMPORTING, State.UPLOADING)
 """The states in which a stage is in the middle of an effect; a restart moves them on."""
 
-ON_THEIR_WAY: dict[State, Stage] = {
-    State.QUEUED: Stage.IMPORT,
-    State.IMPORTING: Stage.IMPORT,
-    State.IMPORTED: Stage.MIGRATE,
-    State.UPLOADING: Stage.MIGRATE,
-    State.UPLOAD_UNKNOWN: Stage.MIGRATE,
+WAITING: dict[Stage, tuple[State, ...]] = {
+    stage: tuple(state for state in states if state not in IN_HAND) for stage, states in UNDER_WAY.items()
 }
-"""The states of runs that a stage takes up or has in hand, and which stage that is."""
+"""By stage, the states in which it may pick a run up."""
 
-RETRIABLE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN, State.QUARANTINED)
+MAY_BE_DUE = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN)
+"""The states in which a run may wait until it is due."""
+
+RETRIABLE = (*MAY_BE_DUE, State.QUARANTINED)
 """The states that a retry takes a run out of; one in conflict it only compares again."""
 
 TROUBLE = (*RETRIABLE, State.CONFLICT)
 """The states of runs that could not be archived so far."""
+
+SET_ASIDE = (State.QUARANTINED, State.CONFLICT)
+"""The states out of which no run comes by itself."""
+
+LEFT_OUT = (State.WAIVED, State.IGNORED)
+"""The states of runs that are not to be archived."""
+
+FINISHED = (State.VERIFIED, *LEFT_OUT)
+"""The states of runs that no stage has anything left to do for."""
 
 TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.OPEN, Event.ENDED): State.QUEUED,
@@ -170,6 +181,27 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.VERIFIED, Event.RELEASED): State.IMPORTED,
 }
 """The only ways a state changes (I3). Where the answer depends on the stage the run was in, it is given a stage."""
+
+
+def states_before(*events: Event) -> tuple[State, ...]:
+    """Return the states in which one of ``events`` can happen to a run."""
+    return tuple(state for state in State if any((state, event) in TABLE for event in events))
+
+
+WAIVABLE = states_before(Event.WAIVED)
+"""The states of runs that an operator can waive."""
+
+RELEASABLE = states_before(Event.RELEASED, Event.REOPENED)
+"""The states of runs that an operator can release; a verified one only if it is superseded."""
+
+NEEDS_OVERRIDE = (State.VERIFIED, State.CONFLICT)
+"""The states in which a release replaces UconDB's version, and so needs ``--override``."""
+
+RETRIED = tuple(state for state in RELEASABLE if state is not State.VERIFIED)
+"""The states out of which a retry that an operator asks for takes a run; in the others it is on its way already."""
+
+LOSABLE = states_before(Event.LOST)
+"""The states in which a run that was imported may turn out to be lost."""
 
 _EFFECTS: dict[State, tuple[Effect, ...]] = {
     State.QUEUED: (Effect.WAKE_IMPORT,),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from archiverd.core.machine import State
-from archiverd.journal.queries import select_states
+from archiverd.journal.queries import select_left_out, select_states
 from archiverd.journal.reader import is_there, reading
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def read_rows(journal: Path) -> dict[int, RunRow]:
 def left_out(journal: Path) -> list[str]:
     """Return a line for every file that was not archived, with the reason."""
     with reading(journal) as db:
-        rows = db.execute("SELECT run, name, reason FROM files WHERE entity = '' ORDER BY run, name").fetchall()
-    return [f"run {row['run']}: {row['name']} left out: {row['reason']}" for row in rows]
+        rows = select_left_out(db)
+    return [f"run {run}: {name} left out: {reason}" for run, name, reason in rows]
 
 
 def as_expected(plan: Expected, row: RunRow | None) -> bool:

@@ -1,13 +1,20 @@
-"""What can be asked of the journal, by its owner or read-only by others."""
+"""What can be asked about runs, backends and files of a stage, by the journal's owner or read-only by others."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, WAITING, Event, Stage, State
+from archiverd.core.machine import (
+    ON_THEIR_WAY,
+    RELEASABLE,
+    RETRIABLE,
+    TROUBLE,
+    WAIVABLE,
+    Event,
+    Stage,
+    State,
+)
 from archiverd.journal.rows import (
     FileFate,
     FirstPhaseRow,
@@ -15,7 +22,6 @@ from archiverd.journal.rows import (
     MigrationCounts,
     PassTotals,
     RunRow,
-    StageProgress,
     StoryLine,
     StuckRun,
     Throughput,
@@ -25,14 +31,28 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-_PROGRESS = {
-    Stage.IMPORT: (
-        "imported_at IS NOT NULL OR state IN ('verified', 'waived', 'ignored')",
-        "imported_at IS NOT NULL OR state = 'importing' OR (stage = 'import' AND (attempts > 0 OR error <> ''))",
-    ),
-    Stage.MIGRATE: ("state IN ('verified', 'waived', 'ignored')", "puts > 0 OR verified_at IS NOT NULL"),
+Candidates = Literal["any", "archived", "failed", "waivable", "releasable"]
+"""Kinds of runs that a command can be given."""
+
+
+def listing(values: Iterable[State]) -> str:
+    """Return ``values`` as an SQL list; they are our own constants."""
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
+
+
+def among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
+    """Return the SQL that narrows a query to ``only``, and its values."""
+    return ("", ()) if only is None else ("AND run IN (SELECT value FROM json_each(?))", (json.dumps(list(only)),))
+
+
+_CANDIDATES: dict[Candidates, str] = {
+    "any": "TRUE",
+    "archived": "imported_at IS NOT NULL",
+    "failed": f"state IN {listing(RETRIABLE)}",
+    "waivable": f"state IN {listing(WAIVABLE)}",
+    "releasable": f"state IN {listing(RELEASABLE)} AND (state <> '{State.VERIFIED}' OR superseded)",
 }
-"""By stage, as SQL conditions: a run is through it; a run was taken up by it. Indexes have them in the same words."""
+"""By kind, the SQL condition."""
 
 
 def select_run(db: sqlite3.Connection, run: int) -> RunRow | None:
@@ -47,23 +67,14 @@ def select_states(db: sqlite3.Connection, states: Sequence[State]) -> list[RunRo
     return [RunRow.of(row) for row in db.execute(sql)]
 
 
-def select_waiting(
-    db: sqlite3.Connection, stage: Stage, now: float, only: Collection[int] | None, *, oldest: bool, most: int
-) -> list[int]:
-    """Return the runs (of ``only``, if given) that ``stage`` should take up next, at most ``most`` of them.
+def select_runs_in(db: sqlite3.Connection, state: State) -> list[int]:
+    """Return the runs in ``state``, ascending."""
+    return [run for (run,) in db.execute("SELECT run FROM runs WHERE state = ? ORDER BY run", (state,))]
 
-    The states are those of every stage, for an index's sake: a run's stage tells which of them it can be in. For its
-    sake too ``only`` does not narrow as ``among`` does: the index has the runs in order, those named would be sorted.
-    """
-    order = "run ASC" if oldest else "lane ASC, run DESC"
-    states = listing(chain.from_iterable(WAITING.values()))
-    sql = (
-        f"SELECT run FROM runs WHERE stage = ? AND state IN {states} "  # noqa: S608 - constants
-        f"AND (due IS NULL OR due <= ?) AND (? IS NULL OR run IN (SELECT value FROM json_each(?))) "
-        f"ORDER BY {order} LIMIT ?"
-    )
-    wanted = None if only is None else json.dumps(sorted(only))
-    return [row["run"] for row in db.execute(sql, (stage, now, wanted, wanted, most))]
+
+def select_known(db: sqlite3.Connection) -> dict[int, State]:
+    """Return the state of every run."""
+    return {run: State(state) for run, state in db.execute("SELECT run, state FROM runs")}
 
 
 def select_counts(db: sqlite3.Connection) -> dict[State, int]:
@@ -71,31 +82,88 @@ def select_counts(db: sqlite3.Connection) -> dict[State, int]:
     return {State(row["state"]): row["n"] for row in db.execute("SELECT state, count(*) AS n FROM runs GROUP BY state")}
 
 
-_RETRIED = (State.RETRY_WAIT, State.UPLOAD_UNKNOWN)
-_AT_ONCE = tuple(state for state in ON_THEIR_WAY if state not in _RETRIED)
-_WAITS_AS = {(State.RETRY_WAIT, Stage.IMPORT): State.QUEUED, (State.RETRY_WAIT, Stage.MIGRATE): State.IMPORTED}
-"""What a run that is to be retried soon is as good as."""
+def select_extent(db: sqlite3.Connection) -> tuple[int, int | None, int | None]:
+    """Return how many runs there are, the first and the last of them; None for these if there is none."""
+    number, first, last = db.execute("SELECT count(*), min(run), max(run) FROM runs").fetchone()
+    return number, first, last
 
 
-def select_on_their_way(db: sqlite3.Connection, by: float, only: Collection[int] | None = None) -> dict[State, int]:
-    """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
-
-    One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its stage; later ones do not.
-    """
-    condition, values = among(only)
-    at_once = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(_AT_ONCE)} {condition} GROUP BY state"  # noqa: S608
-    found = Counter({State(row["state"]): row["n"] for row in db.execute(at_once, values)})
-    # The + keeps SQLite from the index on the state, which may hold many that are not due.
-    soon = (
-        "SELECT state, stage, count(*) AS n FROM runs WHERE due IS NOT NULL AND due <= ? "  # noqa: S608 - ours
-        f"AND +state IN {listing(_RETRIED)} {condition} GROUP BY +state, stage"
+def select_candidates(db: sqlite3.Connection, kind: Candidates, digits: str, most: int) -> list[tuple[int, State]]:
+    """Return the newest runs of ``kind`` whose numbers begin with ``digits``, with their states; at most ``most``."""
+    sql = (
+        f"SELECT run, state FROM runs WHERE {_CANDIDATES[kind]} AND CAST(run AS TEXT) LIKE ? || '%' "  # noqa: S608 - ours
+        "ORDER BY run DESC LIMIT ?"
     )
-    for row in db.execute(soon, (by, *values)):
-        found[_WAITS_AS.get((row["state"], row["stage"]), State.UPLOAD_UNKNOWN)] += row["n"]
-    undated = f"SELECT count(*) FROM runs WHERE state = ? AND due IS NULL {condition}"  # noqa: S608 - ours
-    (left,) = db.execute(undated, (State.UPLOAD_UNKNOWN, *values)).fetchone()
-    found[State.UPLOAD_UNKNOWN] += left
-    return {state: number for state, number in found.items() if number}
+    return [(run, State(state)) for run, state in db.execute(sql, (digits, most))]
+
+
+def select_imported(db: sqlite3.Connection) -> list[int]:
+    """Return the runs that were imported once, ascending."""
+    return [run for (run,) in db.execute("SELECT run FROM runs WHERE imported_at IS NOT NULL ORDER BY run")]
+
+
+def select_archived_as_dead(db: sqlite3.Connection) -> list[int]:
+    """Return the verified runs that never got a stop line, ascending."""
+    sql = "SELECT run FROM runs WHERE dead AND NOT superseded AND state = ? ORDER BY run"
+    return [run for (run,) in db.execute(sql, (State.VERIFIED,))]
+
+
+def select_verified_starts(db: sqlite3.Connection) -> dict[int, str]:
+    """Return the start line of each verified run; empty for a record that had none, or was never seen."""
+    return dict(map(tuple, db.execute("SELECT run, start_line FROM runs WHERE state = ?", (State.VERIFIED,))))
+
+
+def select_latest_started(db: sqlite3.Connection) -> dict[int, int]:
+    """Return, by partition, the greatest run number known to have started."""
+    sql = "SELECT partition, max(run) FROM runs WHERE started AND partition IS NOT NULL GROUP BY partition"
+    return dict(map(tuple, db.execute(sql)))
+
+
+def select_gone(db: sqlite3.Connection) -> set[int]:
+    """Return the runs whose directories were missing at the last scan."""
+    return {run for (run,) in db.execute("SELECT run FROM runs WHERE source_gone")}
+
+
+def select_listed(db: sqlite3.Connection, stage: Stage) -> frozenset[int]:
+    """Return the runs in the failure log of ``stage``."""
+    return frozenset(run for (run,) in db.execute("SELECT run FROM runs WHERE listed AND stage = ?", (stage,)))
+
+
+def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
+    """Return the story of ``run``, oldest first; of a long one the first line and the last ones."""
+    rows = db.execute("SELECT at, event, state, note FROM events WHERE run = ? ORDER BY id", (run,))
+    return [StoryLine(**dict(row)) for row in rows]
+
+
+def select_files(db: sqlite3.Connection, run: int) -> list[FileFate]:
+    """Return the fate of every file of ``run``'s record, by name."""
+    rows = db.execute("SELECT name, entity, reason FROM files WHERE run = ? ORDER BY name, entity", (run,))
+    return [FileFate(**dict(row)) for row in rows]
+
+
+def select_left_out(db: sqlite3.Connection) -> list[tuple[int, str, str]]:
+    """Return every file that was not archived, as (run, name, reason)."""
+    rows = db.execute("SELECT run, name, reason FROM files WHERE entity = '' ORDER BY run, name")
+    return [(run, name, reason) for run, name, reason in rows]
+
+
+def select_begun_before(db: sqlite3.Connection, run: int) -> bool:
+    """Tell whether the import of ``run`` was begun before the attempt under way, or in a first phase."""
+    sql = (
+        "SELECT (SELECT count(*) FROM events WHERE run = :run AND event = :begins) > 1 "
+        "OR :run IN (SELECT run FROM pending)"
+    )
+    (begun,) = db.execute(sql, {"run": run, "begins": str(Event.IMPORT_BEGINS)}).fetchone()
+    return bool(begun)
+
+
+def select_first_phase(db: sqlite3.Connection, run: int) -> FirstPhaseRow | None:
+    """Return how far ``run`` is in its first phase; None if that was never begun."""
+    row = db.execute("SELECT * FROM pending WHERE run = ?", (run,)).fetchone()
+    if row is None:
+        return None
+    facts = dict(row)
+    return FirstPhaseRow(**{**facts, "done": bool(facts["done"])})
 
 
 def select_outcome(
@@ -113,42 +181,15 @@ def select_outcome(
     return PassTotals(imported, verified, still_open, stuck)
 
 
-def among(only: Collection[int] | None) -> tuple[str, tuple[str, ...]]:
-    """Return the SQL that narrows a query to ``only``, and its values."""
-    return ("", ()) if only is None else ("AND run IN (SELECT value FROM json_each(?))", (json.dumps(list(only)),))
-
-
-def select_progress(db: sqlite3.Connection, stage: Stage) -> StageProgress:
-    """Return how far ``stage`` has come: what its state file says."""
-    finished, begun = _PROGRESS[stage]
-    first_left = f"SELECT min(run) FROM runs WHERE NOT ({finished})"  # noqa: S608 - ours
-    last = f"SELECT coalesce(max(run), 0) FROM runs WHERE run < coalesce(({first_left}), 9e18)"  # noqa: S608 - ours
-    (contiguous,) = db.execute(last).fetchone()
-    # What is wrong with an open run is its record, which no stage has taken up.
-    last_begun = f"SELECT coalesce(max(run), 0) FROM runs WHERE ({begun}) AND state <> 'open'"  # noqa: S608 - ours
-    (attempted,) = db.execute(last_begun).fetchone()
-    return StageProgress(contiguous, attempted)
-
-
-def select_first_phase(db: sqlite3.Connection, run: int) -> FirstPhaseRow | None:
-    """Return how far ``run`` is in its first phase; None if that was never begun."""
-    row = db.execute("SELECT * FROM pending WHERE run = ?", (run,)).fetchone()
-    if row is None:
-        return None
-    facts = dict(row)
-    return FirstPhaseRow(**{**facts, "done": bool(facts["done"])})
-
-
 def select_holds(db: sqlite3.Connection) -> list[Hold]:
-    """Return why backends are left alone, as far as any are."""
+    """Return the backends that are left alone for now, and why."""
     return [Hold(**dict(row)) for row in db.execute("SELECT * FROM holds ORDER BY backend")]
 
 
 def select_pace(db: sqlite3.Connection, now: float) -> Throughput:
     """Return how fast runs got verified in the last ten minutes, and how many are on their way."""
-    states = (State.QUEUED, State.IMPORTING, State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN, State.RETRY_WAIT)
     counts = select_counts(db)
-    waiting = sum(counts.get(state, 0) for state in states)
+    waiting = sum(counts.get(state, 0) for state in (*ON_THEIR_WAY, State.RETRY_WAIT))
     recent = "SELECT verified_at FROM runs WHERE verified_at > ? ORDER BY verified_at DESC LIMIT 100"
     times = [row["verified_at"] for row in db.execute(recent, (now - 600.0,))]
     (last,) = db.execute("SELECT max(verified_at) FROM runs").fetchone()
@@ -169,18 +210,18 @@ def select_migrated(db: sqlite3.Connection, after: int) -> MigrationCounts:
     return MigrationCounts(successful, failed, None if row is None else row["run"], event)
 
 
-def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
-    """Return the story of ``run``, oldest first."""
-    rows = db.execute("SELECT at, event, state, note FROM events WHERE run = ? ORDER BY id", (run,))
-    return [StoryLine(**dict(row)) for row in rows]
+def select_written_failures(db: sqlite3.Connection, stage: Stage) -> frozenset[int] | None:
+    """Return the runs that the failure log of ``stage`` had when it was last written; None if it never was."""
+    row = db.execute("SELECT runs FROM logs WHERE name = ?", (stage,)).fetchone()
+    return None if row is None else frozenset(json.loads(row["runs"]))
 
 
-def select_files(db: sqlite3.Connection, run: int) -> list[FileFate]:
-    """Return the fate of every file of ``run``'s record, by name."""
-    rows = db.execute("SELECT name, entity, reason FROM files WHERE run = ? ORDER BY name, entity", (run,))
-    return [FileFate(**dict(row)) for row in rows]
+def select_state_texts(db: sqlite3.Connection, stage: Stage) -> tuple[str, ...] | None:
+    """Return what the state file of ``stage`` may say if only we wrote it; None if we never did."""
+    row = db.execute("SELECT texts FROM state_files WHERE stage = ?", (stage,)).fetchone()
+    return None if row is None else tuple(json.loads(row["texts"]))
 
 
-def listing(values: Iterable[State]) -> str:
-    """Return ``values`` as an SQL list; they are our own constants."""
-    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
+def has_mark(db: sqlite3.Connection, name: str) -> bool:
+    """Tell whether ``name`` is marked as done once for all."""
+    return db.execute("SELECT 1 FROM marks WHERE name = ?", (name,)).fetchone() is not None

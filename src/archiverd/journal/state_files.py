@@ -110,7 +110,8 @@ class StateFiles:
     async def _read_edits(self, files: StageFiles) -> bytes | None:
         """Apply what an operator changed in a failure log since it was last written; return what it says now."""
         data = await _content(files.failures)
-        before = await self._journal.logged(files.stage)
+        memory = self._journal.stage_file_memory(files.stage)
+        before = await memory.written_failures()
         told = b"" if data is None and before else data
         if told is None or (before is not None and told == failures_text(before)):
             return data
@@ -118,13 +119,13 @@ class StateFiles:
             listed = parse_failures(told)
         except ValueError as error:
             # Noted first: should we be killed in between, a log that is gone must not look emptied by hand.
-            await self._journal.note_logged(files.stage, frozenset())
+            await memory.note_written_failures(frozenset())
             await self._set_aside(files.failures, error, files.stage)
             return None
         known = before or frozenset()
         logger = log.get(TAGS[files.stage])
         if removed := known - listed:
-            await self._journal.unlist(files.stage, removed)
+            await memory.unlist(removed)
             logger.info(f"taken out of {files.failures.name} by hand", runs=len(removed))
         for run in sorted(listed - known):
             logger.info(f"added to {files.failures.name} by hand", run=run)
@@ -137,26 +138,28 @@ class StateFiles:
         One that is no longer as it was ``seen`` is left for the next look: somebody is editing it. Should the note get
         lost, the next look takes our own additions for an operator's: a retry too many, no loss.
         """
-        listed = await self._journal.listed(files.stage)
+        memory = self._journal.stage_file_memory(files.stage)
+        listed = await memory.failures()
         text = failures_text(listed)
         if seen != text:
             if await _content(files.failures) != seen:
                 return
             await self._publish(files.failures, text)
-        if await self._journal.logged(files.stage) != listed:
-            await self._journal.note_logged(files.stage, listed)
+        if await memory.written_failures() != listed:
+            await memory.note_written_failures(listed)
 
     async def _keep_state(self, files: StageFiles) -> None:
         """Write a state file as the journal has it; what somebody else wrote there is said, and changes nothing."""
         data = await _content(files.state)
-        text = state_text(await self._journal.progress(files.stage))
+        memory = self._journal.stage_file_memory(files.stage)
+        text = state_text(await memory.progress())
         if data == text:
             return
-        ours = await self._journal.state_texts(files.stage)
+        ours = await memory.state_texts()
         if ours is not None and (data is None or data.decode(errors="replace") not in ours):
             await self._say_edited(files, data)
         before = [] if data is None else [data.decode(errors="replace")]
-        await self._journal.note_state_texts(files.stage, [*before, text.decode()])
+        await memory.note_state_texts([*before, text.decode()])
         await self._publish(files.state, text)
 
     async def _say_edited(self, files: StageFiles, data: bytes | None) -> None:

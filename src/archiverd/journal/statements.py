@@ -1,12 +1,14 @@
-"""What changes the journal, inside the writer's transaction."""
+"""What changes the journal, as functions for the writer's transaction; none returns a cursor."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, astuple, replace
 from typing import TYPE_CHECKING
 
-from archiverd.core.machine import TABLE, Effect, Position, State, step
-from archiverd.journal.queries import select_run
+from archiverd.core.machine import TABLE, Effect, Position, Stage, State, step
+from archiverd.core.priority import Lane
+from archiverd.journal.queries import among, select_run
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
 
@@ -15,8 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from archiverd.journal.first_phase import FirstPhaseStep
-    from archiverd.journal.rows import ObservedRecord, RunRow
+    from archiverd.journal.news import Failed
+    from archiverd.journal.rows import Hold, ObservedRecord, RunRow
     from archiverd.journal.transitions import Transition
+
+
+def insert_seen(db: sqlite3.Connection, runs: Iterable[int], lane: Lane, now: float) -> None:
+    """Note runs whose directory was seen for the first time, as open; known ones are left as they are."""
+    sql = "INSERT OR IGNORE INTO runs (run, state, stage, lane, seen_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
+    db.executemany(sql, [(run, State.OPEN, Stage.IMPORT, lane, now, now) for run in runs])
+
+
+def insert_adopted(db: sqlite3.Connection, configurations: Mapping[int, str], now: float) -> None:
+    """Note runs, by number with their configuration, that are in artdaqDB and have no directory."""
+    sql = (
+        "INSERT OR IGNORE INTO runs (run, state, stage, lane, source_gone, configuration, seen_at, imported_at, "
+        "changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    rows = (
+        (run, State.IMPORTED, Stage.MIGRATE, Lane.BACKLOG, 1, configuration, now, now, now)
+        for run, configuration in configurations.items()
+    )
+    db.executemany(sql, rows)
 
 
 def allowed(db: sqlite3.Connection, transitions: Iterable[Transition]) -> list[Transition]:
@@ -79,6 +101,71 @@ def apply_shown(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> No
         "WHERE run = :run AND state = :open"
     )
     db.executemany(sql, rows)
+
+
+def note_gone(db: sqlite3.Connection, runs: Iterable[int], *, gone: bool) -> None:
+    """Note that the directories of ``runs`` are gone, or there again."""
+    db.executemany("UPDATE runs SET source_gone = ? WHERE run = ?", [(gone, run) for run in runs])
+
+
+def hasten(db: sqlite3.Connection, only: Collection[int] | None) -> None:
+    """Make every waiting retry (of ``only``, if given) due now."""
+    condition, values = among(only)
+    db.execute(f"UPDATE runs SET due = 0 WHERE due IS NOT NULL {condition}", values)  # noqa: S608 - ours
+
+
+def bring_forward(db: sqlite3.Connection, after: float, now: float) -> None:
+    """Make whatever is due later than ``after`` due ``now``."""
+    db.execute("UPDATE runs SET due = ? WHERE due > ?", (now, after))
+
+
+def put_hold(db: sqlite3.Connection, backend: str, hold: Hold | None) -> None:
+    """Note why ``backend`` is left alone; None if it is not."""
+    db.execute("DELETE FROM holds WHERE backend = ?", (backend,))
+    if hold is not None:
+        row = replace(hold, cause=legible(hold.cause), remedy=legible(hold.remedy))
+        db.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(row))
+
+
+def unlist(db: sqlite3.Connection, stage: Stage, runs: Iterable[int]) -> None:
+    """Take ``runs`` out of the failure log of ``stage``."""
+    db.executemany("UPDATE runs SET listed = 0 WHERE run = ? AND stage = ?", [(run, stage) for run in runs])
+
+
+def note_written_failures(db: sqlite3.Connection, stage: Stage, runs: Iterable[int]) -> None:
+    """Note the runs that the failure log of ``stage`` lists now."""
+    db.execute("INSERT OR REPLACE INTO logs VALUES (?, ?)", (stage, json.dumps(sorted(runs))))
+
+
+def note_state_texts(db: sqlite3.Connection, stage: Stage, texts: Iterable[str]) -> None:
+    """Note what the state file of ``stage`` says or is about to say."""
+    db.execute("INSERT OR REPLACE INTO state_files VALUES (?, ?)", (stage, json.dumps(list(texts))))
+
+
+def note_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[Failed]) -> None:
+    """Note that ``notifier`` has told people of ``runs``."""
+    rows = [(notifier, one.run, one.stage, one.lasting, one.event) for one in runs]
+    db.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def forget_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[int]) -> None:
+    """Note that ``runs`` are failed no more for the readers of ``notifier``."""
+    db.executemany("DELETE FROM told WHERE teller = ? AND run = ?", [(notifier, run) for run in runs])
+
+
+def note_hold(db: sqlite3.Connection, notifier: str, hold: Hold) -> None:
+    """Note that ``notifier`` has told people of a backend that is left alone."""
+    db.execute("INSERT OR REPLACE INTO told_holds VALUES (?, ?, ?)", (notifier, hold.backend, hold.since))
+
+
+def forget_hold(db: sqlite3.Connection, notifier: str, backend: str) -> None:
+    """Note that ``backend`` works again for the readers of ``notifier``."""
+    db.execute("DELETE FROM told_holds WHERE teller = ? AND backend = ?", (notifier, backend))
+
+
+def mark(db: sqlite3.Connection, name: str) -> None:
+    """Mark ``name`` as done once for all."""
+    db.execute("INSERT OR IGNORE INTO marks VALUES (?)", (name,))
 
 
 def _update(table: str, changes: Mapping[str, object], run: int) -> tuple[str, tuple[object, ...]]:

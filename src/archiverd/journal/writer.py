@@ -122,12 +122,12 @@ class Writer:
         """Run one job; a mistake in it undoes its own changes only."""
         if not job.writes:
             try:
-                return _without_cursor(job.work(self._connection)), None
+                return _checked(job.work(self._connection)), None
             except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
                 return None, journal_error(error) if _is_the_files(error) else error
         self._connection.execute("SAVEPOINT job")
         try:
-            result = _without_cursor(job.work(self._connection))
+            result = _checked(job.work(self._connection))
         except Exception as error:
             if _is_the_files(error):
                 raise
@@ -153,9 +153,11 @@ def _is_the_files(error: Exception) -> TypeGuard[sqlite3.Error]:
     return isinstance(error, sqlite3.Error) and not is_mistake(error)
 
 
-def _without_cursor(result: T) -> T | None:
-    """Return the result of a job, None for a cursor.
+def _checked(result: T) -> T:
+    """Return the result of a job. Raise RuntimeError for a cursor.
 
     One that is discarded in another thread resets its statement there, which the next job may be executing.
     """
-    return None if isinstance(result, sqlite3.Cursor) else result
+    if isinstance(result, sqlite3.Cursor):
+        raise RuntimeError("a cursor must not leave the journal's thread")  # noqa: TRY004 - no caller can mend it
+    return result

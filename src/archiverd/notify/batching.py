@@ -17,7 +17,7 @@ from archiverd.notify.message import Message, RunLine, Topic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from archiverd.journal.notified import Failed, News, Repaired
+    from archiverd.journal.news import Failed, News, Repaired
     from archiverd.journal.rows import Hold
 
 CAUSES_TOLD = 3

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archiverd.core.environment import Environment
-    from archiverd.journal.notified import NotificationMemory
+    from archiverd.journal.memories import NotificationMemory
     from archiverd.notify.batching import Batch, Key
     from archiverd.notify.message import Notifier
 

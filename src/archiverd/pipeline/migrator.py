@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.core.errors import ArchiverError, BlobCreationError, Retry, UconDBError, VerificationError
-from archiverd.core.machine import State
+from archiverd.core.machine import WAITING, Stage
 from archiverd.core.priority import Lane
 from archiverd.journal import transitions
 from archiverd.journal.transitions import BlobIdentity
@@ -66,7 +66,7 @@ class Migrator:
         Raise ArchiverError only when the journal itself cannot be written.
         """
         row = await self.journal.get(run)
-        if row is None or row.state not in (State.IMPORTED, State.UPLOAD_UNKNOWN):
+        if row is None or row.state not in WAITING[Stage.MIGRATE]:
             return
         try:
             packed_on = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.failing.clock(), UTC))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import ForbiddenTransitionError, Stage, State
+from archiverd.core.machine import NEEDS_OVERRIDE, RETRIED, ForbiddenTransitionError, Stage, State
 from archiverd.journal import transitions
 
 if TYPE_CHECKING:
@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
     from archiverd.journal.transitions import Transition
-
-RETRIED = (
-    State.RETRY_WAIT,
-    State.QUARANTINED,
-    State.CONFLICT,
-    State.UPLOAD_UNKNOWN,
-    State.IGNORED,
-    State.WAIVED,
-)
-"""States out of which an operator's retry takes a run; in the others it is on its way already.
-
-One in conflict is only compared again, and overwrites nothing."""
 
 _LEFT_ALONE = {
     State.VERIFIED: "already verified: nothing to retry",
@@ -70,7 +58,7 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
         raise ArchiverError(
             f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
         )
-    guarded = row.state in (State.CONFLICT, State.VERIFIED)
+    guarded = row.state in NEEDS_OVERRIDE
     if guarded and not override:
         what = "in conflict" if row.state is State.CONFLICT else "superseded"
         raise ArchiverError(

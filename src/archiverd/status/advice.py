@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.core import runset
-from archiverd.core.machine import Stage, State
+from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -123,11 +123,8 @@ def _advise_on_daemon(now: Circumstances) -> Iterator[str]:
 def _advise_on_stages(now: Circumstances) -> Iterator[str]:
     """Yield which stage to run for runs that are not archived yet."""
     found = now.differences
-    to_import = _waiting(
-        now, Stage.IMPORT, (State.QUEUED, State.IMPORTING), () if found is None else found.not_imported
-    )
-    states = (State.IMPORTED, State.UPLOADING, State.UPLOAD_UNKNOWN)
-    to_migrate = _waiting(now, Stage.MIGRATE, states, () if found is None else found.not_migrated) - to_import
+    to_import = _waiting(now, Stage.IMPORT, () if found is None else found.not_imported)
+    to_migrate = _waiting(now, Stage.MIGRATE, () if found is None else found.not_migrated) - to_import
     if to_import:
         yield f"Run IMPORTER: {_runs(to_import)} not in artdaqDB yet{_how_to_run(now, 'once --import-only')}"
     if to_migrate and now.migrating:
@@ -137,15 +134,12 @@ def _advise_on_stages(now: Circumstances) -> Iterator[str]:
         yield f"Run MIGRATOR: {_runs(to_migrate)} not in UconDB yet{how}"
 
 
-def _waiting(now: Circumstances, stage: Stage, states: Collection[State], others: Collection[int]) -> set[int]:
+def _waiting(now: Circumstances, stage: Stage, others: Collection[int]) -> set[int]:
     """Return the runs that wait for a stage, retries included."""
-    waiting = {run for state in states for run in runset.numbers(now.ranges.get(state, []))} | set(others)
+    waiting = {run for state in UNDER_WAY[stage] for run in runset.numbers(now.ranges.get(state, []))} | set(others)
     retried = (cause.runs for cause in now.causes if cause.state is State.RETRY_WAIT and cause.stage is stage)
-    set_aside = {run for cause in now.causes if cause.state in _SET_ASIDE for run in cause.runs}
+    set_aside = {run for cause in now.causes if cause.state in SET_ASIDE for run in cause.runs}
     return (waiting | {run for runs in retried for run in runs}) - set_aside
-
-
-_SET_ASIDE = (State.QUARANTINED, State.CONFLICT)
 
 
 def _how_to_run(now: Circumstances, command: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core import runset
-from archiverd.core.machine import Stage, State
-from archiverd.journal import queries
+from archiverd.core.machine import LEFT_OUT, Stage, State
+from archiverd.journal import scheduling
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 
 if TYPE_CHECKING:
@@ -73,18 +73,13 @@ class StateFile:
         }
 
 
-def select_imported(db: sqlite3.Connection) -> list[int]:
-    """Return the runs that the journal says were ever imported, ascending."""
-    return [run for (run,) in db.execute("SELECT run FROM runs WHERE imported_at IS NOT NULL ORDER BY run")]
-
-
 def compare(probes: Sequence[ProbeResult], states: Mapping[State, Ranges], imported: Sequence[int]) -> Differences:
     """Return where the sources do not agree; a source that could not be read is in no difference (I8)."""
     seen = {probe.name: None if probe.ranges is None else runset.numbers(probe.ranges) for probe in probes}
     directories, archived, held = (seen.get(name) for name in (FILESYSTEM, ARTDAQDB, UCONDB))
     known = {state: runset.numbers(spans) for state, spans in states.items()}
     verified = known.get(State.VERIFIED, set())
-    excused = set().union(*(known.get(state, set()) for state in (State.OPEN, State.IGNORED, State.WAIVED)))
+    excused = set().union(*(known.get(state, set()) for state in (State.OPEN, *LEFT_OUT)))
     everything = set().union(*known.values())
 
     def only(runs: set[int] | None, *others: set[int] | None) -> list[int]:
@@ -115,11 +110,11 @@ def read_state_file(
 
     (path,) = (files.state for files in stage_files(settings) if files.stage is stage)
     recorded, problem = _read_recorded(path)
-    contiguous = 0 if db is None else queries.select_progress(db, stage).last_contiguous_run
+    contiguous = 0 if db is None else scheduling.select_progress(db, stage).last_contiguous_run
     place = ARTDAQDB if stage is Stage.IMPORT else UCONDB
     probe = next((one for one in probes or () if one.name == place), None)
     if probe is not None and probe.ranges is not None:
-        excused = [span for state in (State.WAIVED, State.IGNORED) for span in states.get(state, [])]
+        excused = [span for state in LEFT_OUT for span in states.get(state, [])]
         existing = [span for spans in states.values() for span in spans]
         done = runset.numbers([*probe.ranges, *excused])
         contiguous = runset.contiguous(runset.numbers(existing), done)

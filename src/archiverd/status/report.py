@@ -17,7 +17,7 @@ from archiverd.journal import queries, summaries
 from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.status.advice import Circumstances, Workload, advise, advise_on_tuning
-from archiverd.status.differences import compare, read_state_file, select_imported
+from archiverd.status.differences import compare, read_state_file
 
 if TYPE_CHECKING:
     import sqlite3
@@ -145,7 +145,7 @@ def build_report(
     workloads = _list_workloads(settings, journal, daemon)
     differences = None
     if probes is not None:
-        differences = compare(probes, journal.ranges, [] if db is None else select_imported(db))
+        differences = compare(probes, journal.ranges, [] if db is None else queries.select_imported(db))
     state_files = None
     if comparing:
         state_files = [read_state_file(settings, stage, db, probes, journal.ranges) for stage in Stage]

@@ -9,7 +9,7 @@ import pytest
 from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.notified import Failed, Repaired
+from archiverd.journal.news import Failed, Repaired
 from archiverd.journal.rows import Hold
 from archiverd.journal.schema import MIGRATIONS, connect
 from archiverd.journal.transitions import Transition
@@ -181,7 +181,7 @@ async def test_a_run_on_its_way_is_neither(journal: Journal) -> None:
 async def test_a_number_taken_out_of_the_log_is_told_after_a_new_failure_only(journal: Journal) -> None:
     """Who empties a failure log knows what stood in it."""
     await fail(journal, 7)
-    await journal.unlist(Stage.IMPORT, {7})
+    await journal.stage_file_memory(Stage.IMPORT).unlist({7})
     assert await failed(journal) == []
     await happen(journal, 7, Event.RELEASED, Event.IMPORT_BEGINS, Event.FAILED_FOR_GOOD)
     assert await failed(journal) == [7]

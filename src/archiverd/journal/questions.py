@@ -1,0 +1,116 @@
+"""What the journal's owner can ask; an answer counts every change made before the question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from archiverd.core.machine import Stage, State
+from archiverd.journal import queries, scheduling
+from archiverd.journal.rows import FirstPhaseRow
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Collection, Iterable
+
+    from archiverd.journal.rows import FileFate, MigrationCounts, PassTotals, RunRow, StoryLine
+    from archiverd.journal.writer import Writer
+
+T = TypeVar("T")
+
+TAKEN_OVER = "taken over"
+"""The mark of a journal that knows what databases and older files know."""
+
+
+class Questions:
+    """The questions to an open journal; each raises ArchiverError if it cannot be read."""
+
+    def __init__(self) -> None:
+        """Be closed."""
+        self._writer: Writer | None = None
+
+    @property
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("the journal is not open")
+        return self._writer
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._open_writer.read(query)
+
+    async def next_due(self, stage: Stage, only: Collection[int] | None = None) -> float | None:
+        """Return the epoch second at which the next waiting retry of ``stage`` (of ``only``, if given) is due, or None.
+
+        One of the other stage must not be waited for: a pass runs the stages one after the other.
+        """
+        return await self._read(lambda db: scheduling.select_next_due(db, stage, only))
+
+    async def on_their_way(self, by: float, only: Collection[int] | None = None) -> dict[State, int]:
+        """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
+
+        One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its stage.
+        """
+        return await self._read(lambda db: scheduling.select_on_their_way(db, by, only))
+
+    async def outcome(self, since: float, trouble: Iterable[State], only: Collection[int] | None = None) -> PassTotals:
+        """Return what became of runs (of ``only``, if given) since then, in epoch seconds."""
+        return await self._read(lambda db: queries.select_outcome(db, since, trouble, only))
+
+    async def migrated(self, after: int) -> MigrationCounts:
+        """Return what became of the runs that the migration had in hand since event ``after``."""
+        return await self._read(lambda db: queries.select_migrated(db, after))
+
+    async def get(self, run: int) -> RunRow | None:
+        """Return the row of ``run``, or None."""
+        return await self._read(lambda db: queries.select_run(db, run))
+
+    async def story(self, run: int) -> list[StoryLine]:
+        """Return the story of ``run``, oldest first; of a long one the first line and the last ones."""
+        return await self._read(lambda db: queries.select_story(db, run))
+
+    async def files(self, run: int) -> list[FileFate]:
+        """Return the fate of every file of ``run``'s record."""
+        return await self._read(lambda db: queries.select_files(db, run))
+
+    async def in_state(self, *states: State) -> list[RunRow]:
+        """Return the rows of the runs in ``states``, ascending."""
+        return await self._read(lambda db: queries.select_states(db, states))
+
+    async def known(self) -> dict[int, State]:
+        """Return the state of every run the journal knows."""
+        return await self._read(queries.select_known)
+
+    async def open_runs(self) -> frozenset[int]:
+        """Return the runs whose end has not been seen."""
+        return frozenset(await self._read(lambda db: queries.select_runs_in(db, State.OPEN)))
+
+    async def archived_as_dead(self) -> list[int]:
+        """Return the verified runs that never got a stop line, ascending."""
+        return await self._read(queries.select_archived_as_dead)
+
+    async def verified_starts(self) -> dict[int, str]:
+        """Return the start line of each verified run; empty for a record that had none, or was never seen."""
+        return await self._read(queries.select_verified_starts)
+
+    async def latest_started(self) -> dict[int, int]:
+        """Return, by partition, the greatest run number known to have started."""
+        return await self._read(queries.select_latest_started)
+
+    async def listed(self, stage: Stage) -> frozenset[int]:
+        """Return the runs in the failure log of ``stage``."""
+        return await self._read(lambda db: queries.select_listed(db, stage))
+
+    async def begun_before(self, run: int) -> bool:
+        """Tell whether the import of ``run`` was begun before the attempt under way, or in a first phase."""
+        return await self._read(lambda db: queries.select_begun_before(db, run))
+
+    async def first_phase(self, run: int) -> FirstPhaseRow:
+        """Return how far ``run`` is in its first phase."""
+        return await self._read(lambda db: queries.select_first_phase(db, run)) or FirstPhaseRow(run, done=False)
+
+    async def gone(self) -> set[int]:
+        """Return the runs whose directories were missing at the last scan."""
+        return await self._read(queries.select_gone)
+
+    async def has_taken_over(self) -> bool:
+        """Tell whether this journal is marked as knowing what databases and older files know."""
+        return await self._read(lambda db: queries.has_mark(db, TAKEN_OVER))
