@@ -23,12 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from pydantic import SecretStr
 
+from archiverd.config.models import UconDb
 from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
-from archiverd.ucondb.client import HttpUconDB, UconDBSettings
+from archiverd.ucondb.client import HttpUconDB
 from archiverd.ucondb.digest import authorization, parse_challenge
 from archiverd.ucondb.port import StoreOutcome
+from archiverd.ucondb.urls import RequestTargets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,35 +41,48 @@ WARM_UP = 3
 MIB = 1 << 20
 
 
-def settings_of(url: str, password: str) -> UconDBSettings:
+def settings_of(url: str, password: str) -> UconDb:
     """Return the settings of a client of the server at ``url``."""
-    return UconDBSettings(url, processes.FOLDER, processes.OBJECT, processes.USER, password, timeout_seconds=60)
+    return UconDb(
+        server_url=url,
+        folder_name=processes.FOLDER,
+        object_name=processes.OBJECT,
+        writer_user=processes.USER,
+        writer_password=SecretStr(password),
+        timeout_seconds=60,
+    )
 
 
-async def learn_login(bare: httpx.AsyncClient, settings: UconDBSettings) -> dict[str, str]:
+async def learn_login(bare: httpx.AsyncClient, settings: UconDb) -> dict[str, str]:
     """Return the headers of a login that is valid for every put: the server compares no request with it (section 7)."""
-    target = settings.data_target(tv="x")
+    target = RequestTargets.of(settings).data(tv="x")
     reply = await bare.post(target)
     challenge = parse_challenge(reply.headers["www-authenticate"])
     if challenge is None:
         raise RuntimeError("the server gave no challenge")
     signed = authorization(
-        challenge, settings.user, settings.password, method="POST", target=target, count=1, cnonce="00"
+        challenge,
+        settings.writer_user,
+        settings.writer_password.get_secret_value(),
+        method="POST",
+        target=target,
+        count=1,
+        cnonce="00",
     )
     return {"Authorization": signed}
 
 
 def bare_loop(
-    bare: httpx.AsyncClient, settings: UconDBSettings, login: dict[str, str]
+    bare: httpx.AsyncClient, settings: UconDb, login: dict[str, str]
 ) -> Callable[[str, bytes], Awaitable[None]]:
     """Return a function that puts a blob and gets it again with httpx alone, unchecked."""
 
     async def put_and_get(key: str, blob: bytes) -> None:
         put = await bare.post(
-            settings.data_target(full_meta="yes", key=key, tag=key), content=blob, headers=login, timeout=60
+            RequestTargets.of(settings).data(full_meta="yes", key=key, tag=key), content=blob, headers=login, timeout=60
         )
         put.raise_for_status()
-        got = await bare.get(settings.data_target(key=key), timeout=60)
+        got = await bare.get(RequestTargets.of(settings).data(key=key), timeout=60)
         got.raise_for_status()
         got.read()
 
@@ -83,10 +99,10 @@ def our_loop(ucondb: HttpUconDB) -> Callable[[str, bytes], Awaitable[None]]:
     return store
 
 
-async def compare(settings: UconDBSettings, seconds: float) -> None:
+async def compare(settings: UconDb, seconds: float) -> None:
     """Print the table of both loops; each size takes about ``seconds``."""
     origin = re.sub(r"(//[^/]+)/.*", r"\1", settings.server_url)
-    ucondb = HttpUconDB(settings)
+    ucondb = HttpUconDB(settings, rereads=2)
     await ucondb.open()
     async with httpx.AsyncClient(base_url=origin, trust_env=False) as bare:
         loops = {"bare": bare_loop(bare, settings, await learn_login(bare, settings)), "ours": our_loop(ucondb)}
@@ -127,9 +143,9 @@ def _p10_p90(times: list[float]) -> tuple[float, float]:
     return deciles[0], deciles[-1]
 
 
-async def weigh(settings: UconDBSettings, size: int) -> None:
+async def weigh(settings: UconDb, size: int) -> None:
     """Print the peak memory that storing and reading back one blob of ``size`` bytes adds to this process."""
-    ucondb = HttpUconDB(settings)
+    ucondb = HttpUconDB(settings, rereads=2)
     await ucondb.open()
     await ucondb.store("warm-up", os.urandom(MIB), tag="warm-up", look_first=False)
     idle = _memory("VmRSS")

@@ -35,7 +35,7 @@ artdaq_db:
 ucon_db:
     server_url: "https://u:9443/i/app"
     folder_name: 007
-    object_name: 'it''s "quoted" \\ ünïcode'
+    object_name: 'odd, ünïcode & more'
     writer_user: writer
     writer_password: hunter3
     verify_tls: false
@@ -49,6 +49,7 @@ reporting:
         enabled: true
         bot_token: "${TOKEN:-hunter4}"
         channel: "#runs"
+        mention_users: 'it''s "quoted" \\ ünïcode'
     email:
         smtp_password: "x${SUFFIX:-hunter5}"
 """

@@ -17,10 +17,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
+from pydantic import SecretStr
+
 from archiverd import log
 from archiverd.artdaqdb.filesystem import store as artdaqdb_store
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
+from archiverd.config.models import UconDb
 from archiverd.config.paths import StageFiles
 from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError
@@ -42,7 +45,7 @@ from archiverd.process.shutdown import Shutdown
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import Cache
 from archiverd.ucondb import client as ucondb_client
-from archiverd.ucondb.client import HttpUconDB, UconDBSettings
+from archiverd.ucondb.client import HttpUconDB
 from tests.simulation.disk import ForgetfulDisk
 from tests.simulation.doubles import Ledger, Line, Server, Unreliable, sha256
 from tests.simulation.promises import check_end, check_verified
@@ -59,6 +62,13 @@ FINISHING_DAYS = 2.0
 BOOKS_SECONDS = 7200.0
 FOREIGN = b"what somebody else stored under this key"
 SCHEMA = load_schema(None)
+UCON_DB = UconDb(
+    server_url="http://ucon/sim/app",
+    folder_name="sim",
+    object_name="o",
+    writer_user="writer",
+    writer_password=SecretStr("secret"),
+)
 METADATA = "Config name: sim\nDAQInterface start time: {start}\nDAQInterface stop time: {stop}\n"
 
 
@@ -208,8 +218,7 @@ class Detector:
         world = self.world
         self.at_work, self.news = True, asyncio.Event()
         failing = FailurePolicy(RetrySchedule(2, 3.0), world.time, world.dice.uniform)
-        settings = UconDBSettings("http://ucon/sim/app", "sim", "o", "writer", "secret")
-        ucondb = HttpUconDB(settings, cnonce=lambda: "0" * 16)
+        ucondb = HttpUconDB(UCON_DB, rereads=2, cnonce=lambda: "0" * 16)
         await ucondb.open()
         gate = self._gate(ucondb, wakes[Effect.WAKE_MIGRATE])
         unreliable = cast("ArtdaqDB", Unreliable(world, artdaqdb, self._intended))

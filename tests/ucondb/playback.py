@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archiverd.ucondb.client import HttpUconDB, UconDBSettings
+from archiverd.config.models import UconDb
+from archiverd.ucondb.client import HttpUconDB
 
 if TYPE_CHECKING:
     import ssl
@@ -204,16 +205,23 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     return Request(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
 
 
-def settings(url: str, **changes: Any) -> UconDBSettings:
+def settings(url: str, **changes: Any) -> UconDb:
     """Return settings for the object of the recordings."""
-    usual = {"folder": "test01", "object": "configuration", "user": USER, "password": PASSWORD, "timeout_seconds": 20.0}
-    return UconDBSettings(server_url=url, **{**usual, **changes})
+    usual = {
+        "folder_name": "test01",
+        "object_name": "configuration",
+        "writer_user": USER,
+        "writer_password": PASSWORD,
+        "timeout_seconds": 20.0,
+    }
+    return UconDb(server_url=url, **{**usual, **changes})
 
 
 @contextlib.asynccontextmanager
 async def client(url: str, **changes: Any) -> AsyncIterator[HttpUconDB]:
     """Open a client while the context lasts."""
-    ucondb = HttpUconDB(settings(url, **changes), cnonce=lambda: "0a4f113b")
+    limits = {name: changes.pop(name) for name in ("largest_blob",) if name in changes}
+    ucondb = HttpUconDB(settings(url, **changes), rereads=2, cnonce=lambda: "0a4f113b", **limits)
     await ucondb.open()
     try:
         yield ucondb

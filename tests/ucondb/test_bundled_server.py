@@ -75,7 +75,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 async def test_a_blob_is_stored_once_and_everything_finds_it(url: str) -> None:
     """Store, look up, read, fingerprint and both lists agree about one blob."""
-    async with client(url, object="once") as ucondb:
+    async with client(url, object_name="once") as ucondb:
         await ucondb.check()
         assert await ucondb.look_up("1001") is None
         assert await ucondb.list_keys() == {}
@@ -93,7 +93,7 @@ async def test_a_blob_is_stored_once_and_everything_finds_it(url: str) -> None:
 @pytest.mark.parametrize("look_first", [False, True])
 async def test_a_taken_key_is_proof_or_conflict(url: str, look_first: bool) -> None:
     """Equal bytes under a taken key are success, others a conflict; what stands there stays."""
-    async with client(url, object=f"taken {look_first}") as ucondb:
+    async with client(url, object_name=f"taken {look_first}") as ucondb:
         assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is StoreOutcome.PROVEN
         assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is StoreOutcome.PROVEN
         assert await ucondb.store("7", b"other", tag="7", look_first=look_first) is StoreOutcome.CONFLICT
@@ -104,7 +104,7 @@ async def test_a_taken_key_is_proof_or_conflict(url: str, look_first: bool) -> N
 async def test_many_at_once_store_one(url: str) -> None:
     """Of ten simultaneous stores of one key with two contents, those of one are proven, the others in conflict."""
     blobs = [b"one" * 1000, b"two" * 1000]
-    async with client(url, object="race") as ucondb:
+    async with client(url, object_name="race") as ucondb:
         calls = [ucondb.store("5", blobs[turn % 2], tag="5", look_first=False) for turn in range(10)]
         outcomes = await asyncio.gather(*calls)
         winner = blobs.index(await ucondb.read("5"))
@@ -113,7 +113,7 @@ async def test_many_at_once_store_one(url: str) -> None:
 
 async def test_parallel_runs_share_one_login(url: str) -> None:
     """Twenty runs at once are all proven, an empty blob among them."""
-    async with client(url, object="many") as ucondb:
+    async with client(url, object_name="many") as ucondb:
         calls = [ucondb.store(str(run), b"r" * run, tag=str(run), look_first=False) for run in range(20)]
         assert set(await asyncio.gather(*calls)) == {StoreOutcome.PROVEN}
         assert {key: found.data_size for key, found in (await ucondb.list_keys()).items()} == {
@@ -123,14 +123,14 @@ async def test_parallel_runs_share_one_login(url: str) -> None:
 
 async def test_odd_names_and_keys_survive(url: str) -> None:
     """An object with spaces, commas and letters beyond ASCII works like any other."""
-    async with client(url, object="a b,c+ä&d/e") as ucondb:
+    async with client(url, object_name="a b,c+ä&d/e") as ucondb:
         assert await ucondb.store("a,b+c d", BLOB, tag="x&y", look_first=True) is StoreOutcome.PROVEN
         assert list(await ucondb.list_keys()) == ["a,b+c d"]
 
 
 async def test_a_wrong_password_stores_nothing(url: str) -> None:
     """A refused login is told by check and by store, and the key stays free."""
-    async with client(url, object="locked", password="wrong-pw") as ucondb:
+    async with client(url, object_name="locked", writer_password="wrong-pw") as ucondb:
         with pytest.raises(UconDBError, match=r"^Failed to initialize UConDB client: 401 Unauthorized"):
             await ucondb.check()
         with pytest.raises(UconDBError, match=r"^Failed to upload blob for run 9: 401 Unauthorized$") as caught:
@@ -141,7 +141,7 @@ async def test_a_wrong_password_stores_nothing(url: str) -> None:
 
 async def test_an_unknown_folder_is_told(url: str) -> None:
     """Every call names the folder's setting."""
-    async with client(url, folder="nosuch") as ucondb:
+    async with client(url, folder_name="nosuch") as ucondb:
         for call in (
             ucondb.check(),
             ucondb.look_up("1"),
@@ -156,7 +156,7 @@ async def test_an_unknown_folder_is_told(url: str) -> None:
 async def test_a_large_blob_makes_the_round_trip(url: str) -> None:
     """20 MB are stored and proven."""
     blob = bytes(range(256)) * 80_000
-    async with client(url, object="large") as ucondb:
+    async with client(url, object_name="large") as ucondb:
         assert await ucondb.store("1", blob, tag="1", look_first=False) is StoreOutcome.PROVEN
 
 

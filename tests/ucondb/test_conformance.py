@@ -91,7 +91,7 @@ async def persist(ucondb: HttpUconDB, key: str, blob: bytes) -> StoreOutcome:
 
 async def same_both_ways(server: Server, of: str, blob: bytes) -> None:
     """Store ``blob`` and demand it back: from our client, and from one that is not ours."""
-    async with client(server.url, object=of) as ucondb:
+    async with client(server.url, object_name=of) as ucondb:
         assert await ucondb.store("7", blob, tag="7", look_first=False) is StoreOutcome.PROVEN
         assert await ucondb.store("7", blob + b"!", tag="7", look_first=False) is StoreOutcome.CONFLICT
         assert await ucondb.fingerprint("7") == Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
@@ -114,7 +114,7 @@ async def test_bytes_that_look_like_something_else_stay_what_they_are(server: Se
 async def test_keys_that_look_alike_stay_apart(server: Server) -> None:
     """Each of many odd keys names its own blob and no other's, in look-ups and both lists (T8, T9, T10)."""
     absent = ["8", "9", "b", "B", "x" * 199, "x" * 201]
-    async with client(server.url, object="odd") as ucondb:
+    async with client(server.url, object_name="odd") as ucondb:
         for key in ODD_KEYS:
             assert await ucondb.look_up(key) is None
             assert await ucondb.store(key, key.encode() * 3, tag="odd", look_first=False) is StoreOutcome.PROVEN

@@ -120,7 +120,7 @@ async def test_a_download_that_freezes_is_given_up() -> None:
 async def test_a_blob_too_large_for_memory_is_not_read_into_it() -> None:
     """What archiverd would never have stored is refused by its announced size; its fingerprint can be taken."""
     steps = say(meta_reply(b"hello")), say(blob_reply(b"hello"))
-    async with playing(*steps, *steps, max_blob_bytes=4) as (ucondb, _):
+    async with playing(*steps, *steps, largest_blob=4) as (ucondb, _):
         with pytest.raises(UconDBError, match="holds 5 bytes"):
             await ucondb.read("1001")
         assert (await ucondb.fingerprint("1001")).length == 5
@@ -251,7 +251,7 @@ async def test_a_refusal_between_login_and_put_sent_nothing() -> None:
     steps = play("q_safe_probe_with_credentials", 0), play("b_put_key_tag_fullmeta"), play("d_get_key_query")
     blob = b"hello run 1001\n"
     async with Playback(*steps).running() as server:
-        ucondb = HttpUconDB(settings(server.url))
+        ucondb = HttpUconDB(settings(server.url), rereads=2)
         await ucondb.open()
         assert await ucondb.store("1001", blob, tag="1001", look_first=False) is StoreOutcome.PROVEN
     with pytest.raises(UconDBError, match="Connection refused") as caught:
@@ -311,7 +311,7 @@ async def test_tls_to_a_server_without_it_sent_nothing() -> None:
 async def test_a_ca_file_that_is_none_is_told_when_opening() -> None:
     """A missing file, and one without certificates, are told by name."""
     for path in (DATA / "nosuch.pem", DATA / "exchanges.md"):
-        ucondb = HttpUconDB(settings("https://127.0.0.1:1/i/app", ca_file=path))
+        ucondb = HttpUconDB(settings("https://127.0.0.1:1/i/app", ca_file=path), rereads=2)
         with pytest.raises(UconDBError, match=f"^Failed to initialize UConDB client: .*{path.name}"):
             await ucondb.open()
 
@@ -397,7 +397,7 @@ async def test_closing_closes_replaced_pools_too() -> None:
 
 async def test_a_client_that_is_not_open_says_so() -> None:
     """Using the client before open or after close is our own mistake, told as such; closing twice is harmless."""
-    ucondb = HttpUconDB(settings("http://127.0.0.1:1/i/app"))
+    ucondb = HttpUconDB(settings("http://127.0.0.1:1/i/app"), rereads=2)
     with pytest.raises(UconDBError, match="not open") as caught:
         await ucondb.look_up("1")
     assert caught.value.retry is Retry.BUG

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiverd.config.ucondb import demand_usable, is_acceptable
 from archiverd.core.errors import ConfigurationError
 from archiverd.ucondb.port import StoredVersion
 from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
-from archiverd.ucondb.settings import acceptable
+from archiverd.ucondb.session import Session
+from archiverd.ucondb.urls import RequestTargets
 from tests.ucondb.playback import body_of, settings
 
 RECORD = st.fixed_dictionaries(
@@ -107,7 +110,7 @@ def test_json_that_is_no_version_is_none(body: bytes) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from(["configuration", "a b", "ä/%"]))
 def test_every_text_survives_the_url(text: str, name: str) -> None:
     """A parameter's value comes back from the query, nothing of it is a comma, and the path stays ASCII and plain."""
-    target = settings("http://host:1/inst/app", object=name).data_target(key=text, meta_only="yes")
+    target = RequestTargets.of(settings("http://host:1/inst/app", object_name=name)).data(key=text, meta_only="yes")
     parts = urlsplit(target)
     values = dict(parse_qsl(parts.query, keep_blank_values=True))
     assert values["key"] == text
@@ -122,7 +125,7 @@ def test_every_text_survives_the_url(text: str, name: str) -> None:
 )
 def test_what_the_server_refuses_is_not_sent(text: str) -> None:
     """A key that the server answers with 400 or 500, or that could break a header, is not acceptable (section 2)."""
-    assert not acceptable(text)
+    assert not is_acceptable(text)
 
 
 @pytest.mark.parametrize(
@@ -134,19 +137,20 @@ def test_what_the_server_refuses_is_not_sent(text: str) -> None:
         ("server_url", "https://host:99999/i/app", "server_url"),
         ("server_url", "https://host/i,j/app", "server_url"),
         ("server_url", "https://host/i/app?x=geheim", "server_url"),
-        ("folder", "a/b", "folder_name"),
-        ("folder", "a.b.c", "folder_name"),
-        ("object", "a;b", "object_name"),
-        ("object", "", "object_name"),
-        ("user", "a,b", "writer_user"),
-        ("user", 'a"b', "writer_user"),
-        ("timeout_seconds", 0, "timeout_seconds"),
+        ("server_url", "https://host/i", "server_url"),
+        ("folder_name", "a/b", "folder_name"),
+        ("folder_name", "a.b.c", "folder_name"),
+        ("folder_name", "", "folder_name"),
+        ("object_name", "a;b", "object_name"),
+        ("object_name", "", "object_name"),
+        ("writer_user", "a,b", "writer_user"),
+        ("writer_user", 'a"b', "writer_user"),
     ],
 )
-def test_impossible_settings_are_refused_by_the_name_of_their_key(change: str, value: object, word: str) -> None:
+def test_impossible_settings_are_refused_by_the_name_of_their_key(change: str, value: str, word: str) -> None:
     """A setting that can never work is a ConfigurationError that names the key and shows no secret."""
     with pytest.raises(ConfigurationError, match=word) as caught:
-        settings(**{"url": "http://host/i/app", "url" if change == "server_url" else change: value})  # type: ignore[arg-type] # one value is wrong
+        demand_usable(settings("http://host/i/app").model_copy(update={change: value}))
     assert "geheim" not in str(caught.value)
 
 
@@ -157,5 +161,6 @@ def test_settings_hide_the_password() -> None:
 
 def test_patience_grows_by_a_second_for_every_megabyte() -> None:
     """Ten seconds for small blobs, 210 for 200 MB."""
-    patient = settings("http://host/i/app", timeout_seconds=10.0)
-    assert (patient.patience(), patient.patience(999_999), patient.patience(200_000_000)) == (10.0, 10.0, 210.0)
+    section = settings("http://host/i/app", timeout_seconds=10.0)
+    session = Session(section, RequestTargets.of(section), Mock(), rereads=2)
+    assert (session.timeout(), session.timeout(999_999), session.timeout(200_000_000)) == (10.0, 10.0, 210.0)

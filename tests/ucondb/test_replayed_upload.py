@@ -250,7 +250,7 @@ async def test_another_key_comes_back(playback: Playback, store: Callable[..., A
 
 async def test_blob_too_large(playback: Playback, connect: Callable[..., Any]) -> None:
     """A blob that the server cannot hold is refused for good before anything is sent."""
-    client = await connect(playback.url, max_blob_bytes=14)
+    client = await connect(playback.url, largest_blob=14)
     with pytest.raises(UconDBError, match="15 bytes") as caught:
         await client.store("1001", BLOB, tag="1001", look_first=False)
     assert caught.value.retry is Retry.PERMANENT
@@ -259,7 +259,7 @@ async def test_blob_too_large(playback: Playback, connect: Callable[..., Any]) -
 
 async def test_odd_names_travel_in_the_query(playback: Playback, connect: Callable[..., Any]) -> None:
     """Names, keys and tags that are not plain are percent-encoded in the query, commas above all."""
-    client = await connect(playback.url, object="a b,c")
+    client = await connect(playback.url, object_name="a b,c")
     expected = "/data/test01?object=a%20b%2Cc&"
     playback.plays(
         (f"POST {expected}tv=x", meaning("challenge")),

@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from archiverd import config
 from archiverd.app import export_directory
 from archiverd.artdaqdb.backends import make_reader
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.rules import no_run_to_export
 from archiverd.config.paths import journal_path
+from archiverd.config.ucondb import missing_for_migration
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, ConfigurationError
 from archiverd.core.machine import State
 from archiverd.disk import RealDisk
@@ -67,7 +67,7 @@ async def export(settings: Settings, run: int, destination: Path, source: Source
 
 def _has_ucondb(settings: Settings) -> bool:
     """Tell whether blobs can be read from UconDB; reading needs no password."""
-    return not set(config.missing_for_migration(settings)) - {"writer_user", "writer_password"}
+    return not set(missing_for_migration(settings.ucon_db)) - {"writer_user", "writer_password"}
 
 
 async def _from_ucondb(settings: Settings, run: int) -> Content:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.app import operations, operator_commands
 from archiverd.app.wiring import RunOptions
-from archiverd.config import missing_for_migration
+from archiverd.config.ucondb import missing_for_migration
 from archiverd.core.machine import Stage
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class OwnOperations:
 
     async def retry(self, stage: Stage, runs: Collection[int]) -> Reply:
         """Take the runs of the failure log of ``stage``, or ``runs``, up again."""
-        migrating = not missing_for_migration(self.settings)
+        migrating = not missing_for_migration(self.settings.ucon_db)
         options = RunOptions(importing=stage is Stage.IMPORT, migrating=migrating, drilling=False, until_idle=True)
         return (await operations.retry(self.settings, options, stage, runs, self.on_progress)).to_json()
 

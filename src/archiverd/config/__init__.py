@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from archiverd.config.provenance import Origin, origins
     from archiverd.config.section import Section
     from archiverd.config.tables import is_yaml
-    from archiverd.config.validation import missing_for_migration
 
 __all__ = [
     "ENVIRONMENT_FILE",
@@ -41,7 +40,6 @@ __all__ = [
     "find_config",
     "is_yaml",
     "load",
-    "missing_for_migration",
     "origins",
     "read_file",
     "read_work_dir",
@@ -64,7 +62,6 @@ _HOMES = {
     "find_config": "location",
     "is_yaml": "tables",
     "load": "loader",
-    "missing_for_migration": "validation",
     "origins": "provenance",
     "read_file": "loader",
     "read_work_dir": "location",

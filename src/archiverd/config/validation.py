@@ -11,6 +11,7 @@ from archiverd.config.models import Settings
 from archiverd.config.reporting import OptionalSection
 from archiverd.config.secrecy import without_login
 from archiverd.config.section import Section
+from archiverd.config.ucondb import demand_usable, missing_for_migration
 from archiverd.config.unknown_keys import refuse_unknown
 from archiverd.core.errors import ConfigurationError
 
@@ -74,34 +75,15 @@ def _setting(location: Sequence[object]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def missing_for_migration(settings: Settings) -> list[str]:
-    """Return the keys of ``[ucon_db]`` that migration needs and that are not set."""
-    u = settings.ucon_db
-    given = {
-        "server_url": u.server_url,
-        "folder_name": u.folder_name,
-        "object_name": u.object_name,
-        "writer_user": u.writer_user,
-        "writer_password": u.writer_password.get_secret_value(),
-    }
-    return [key for key, value in given.items() if not value]
-
-
 def _demand_ucondb(settings: Settings, sources: SettingSources) -> None:
-    """Raise ConfigurationError if a key that migration needs is not set."""
-    u = settings.ucon_db
-    missing = missing_for_migration(settings)
+    """Raise ConfigurationError if a key that migration needs is not set, or has a value that can never work."""
+    missing = missing_for_migration(settings.ucon_db)
     if missing:
         raise ConfigurationError(
             "Configuration validation failed: " + "; ".join(f"{key} is required" for key in missing),
             remedy=f"set {', '.join(missing)} in [ucon_db] of {sources.path}, or import only",
         )
-    url = u.server_url
-    if not url.startswith(("http://", "https://")) or "@" in url or not url.rstrip("/").endswith("/app"):
-        raise ConfigurationError(
-            "Configuration validation failed: ucon_db.server_url must end in /app and name no user",
-            remedy=f"correct {sources.place(('ucon_db', 'server_url'))}: the form is https://host:port/instance/app",
-        )
+    demand_usable(settings.ucon_db, lambda key: sources.place(("ucon_db", key)))
 
 
 def _demand_reporting(settings: Settings, sources: SettingSources) -> None:

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from archiverd import expansion
-from archiverd.config import missing_for_migration, origins, read_written
+from archiverd.config import origins, read_written, ucondb
 from archiverd.config.models import ENVIRONMENT_PREFIX, SECRETS, Settings
 from archiverd.core.errors import ConfigurationError
 from archiverd.detached import run_detached
@@ -29,7 +29,7 @@ REQUIRED = frozenset(
         "app.work_dir",
         "source_files.run_records_dir",
         "artdaq_db.database_uri",
-        *(f"ucon_db.{key}" for key in ("server_url", "folder_name", "object_name", "writer_user", "writer_password")),
+        *(f"ucon_db.{key}" for key in ucondb.REQUIRED),
     }
 )
 """Keys that may not be empty: an unset variable in one of them is a failure, elsewhere a warning."""
@@ -63,7 +63,7 @@ def _values(subject: Subject) -> Finding:
     if error is None:
         return ok(VALUES, "every required key is set, every value is possible")
     remedy = error.remedy
-    if subject.settings is not None and missing_for_migration(subject.settings) == ["writer_password"]:
+    if subject.settings is not None and ucondb.missing_for_migration(subject.settings.ucon_db) == ["writer_password"]:
         remedy += f"; {UNDER_SYSTEMD}"
     return failed(VALUES, str(error), remedy)
 

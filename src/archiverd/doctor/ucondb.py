@@ -8,18 +8,16 @@ import ipaddress
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from archiverd.config import missing_for_migration
+from archiverd.config.ucondb import URL_FORM, ServerUrl, missing_for_migration, parse_server_url
 from archiverd.core.errors import UconDBError
 from archiverd.detached import run_detached
 from archiverd.doctor import certificate
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, skipped, warning
 from archiverd.status.report import TLS_OFF
-from archiverd.ucondb.client import HttpUconDB, UconDBSettings
+from archiverd.ucondb.client import HttpUconDB
 from archiverd.ucondb.http import system_words, tls_context
 
 if TYPE_CHECKING:
@@ -47,15 +45,6 @@ FREE_KEY = "0"
 """No run has this number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where UconDB is, by its URL."""
-
-    scheme: str
-    host: str
-    port: int
-
-
 def examinations(settings: Settings, *, migrating: bool) -> list[Examination]:
     """Return what there is to look at."""
     pending = (PENDING,) if settings.ucon_db.pending_folder_name else ()
@@ -81,27 +70,19 @@ def examinations(settings: Settings, *, migrating: bool) -> list[Examination]:
     return [Examination(names, look, LONGEST_SECONDS)]
 
 
-def _url(url: str) -> tuple[Server | None, Finding]:
+def _url(url: str) -> tuple[ServerUrl | None, Finding]:
     """Return where the server is, unless the URL cannot be meant; it is never shown: it may hold a password."""
-    form = "the form is https://host:port/instance/app, without user or password"
+    form = f"the form is {URL_FORM}, without user or password"
     if not url:
         return None, failed(URL, "server_url is required", f"set ucon_db.server_url: {form}")
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None, failed(URL, "ucon_db.server_url has an impossible port", form)
-    if "@" in url:
-        return None, failed(URL, "ucon_db.server_url names a user", form)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return None, failed(URL, "ucon_db.server_url is not http:// or https:// with a host", form)
-    if not parts.path.rstrip("/").endswith("/app"):
-        return None, failed(URL, f"ucon_db.server_url must end in /app, and ends in {parts.path or 'the host'}", form)
-    server = Server(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80))
-    return server, ok(URL, f"{parts.scheme}://{parts.netloc}{parts.path}")
+        server = parse_server_url(url)
+    except ValueError as error:
+        return None, failed(URL, f"ucon_db.server_url {error}", form)
+    return server, ok(URL, url)
 
 
-async def _reach(settings: Settings, server: Server) -> AsyncGenerator[Finding]:
+async def _reach(settings: Settings, server: ServerUrl) -> AsyncGenerator[Finding]:
     """Look up the name, connect, prove the certificate."""
     try:
         async with asyncio.timeout(STEP_SECONDS):
@@ -121,7 +102,7 @@ async def _reach(settings: Settings, server: Server) -> AsyncGenerator[Finding]:
         yield await _certificate(settings, server, address)
 
 
-async def _connect(server: Server, addresses: list[str]) -> tuple[str | None, Finding]:
+async def _connect(server: ServerUrl, addresses: list[str]) -> tuple[str | None, Finding]:
     """Return the address that takes connections, and the line about it."""
     said: list[str] = []
     seconds = STEP_SECONDS / len(addresses)
@@ -148,7 +129,7 @@ async def _connect(server: Server, addresses: list[str]) -> tuple[str | None, Fi
     return None, failed(PORT, "; ".join(said), remedy)
 
 
-async def _certificate(settings: Settings, server: Server, address: str) -> Finding:
+async def _certificate(settings: Settings, server: ServerUrl, address: str) -> Finding:
     """Prove the certificate as uploads will."""
     u = settings.ucon_db
     if server.scheme == "http":
@@ -161,7 +142,7 @@ async def _certificate(settings: Settings, server: Server, address: str) -> Find
     return await _proof(server, address, u.ca_file)
 
 
-async def _proof(server: Server, address: str, ca_file: Path | None) -> Finding:
+async def _proof(server: ServerUrl, address: str, ca_file: Path | None) -> Finding:
     """Shake hands as uploads will; if the certificate is not proven, tell what it says of itself."""
     try:
         context = await asyncio.to_thread(tls_context, verify=True, ca_file=ca_file)
@@ -186,13 +167,13 @@ async def _proof(server: Server, address: str, ca_file: Path | None) -> Finding:
     return ok(CERTIFICATE, f"proven for {found.days:.0f} more days: {found.to_json()}")
 
 
-async def _unverified(server: Server, address: str) -> Finding:
+async def _unverified(server: ServerUrl, address: str) -> Finding:
     seen = await _shown(server, address)
     remedy = "remove that line; ucon_db.ca_file names the certificates of a private authority"
     return warning(CERTIFICATE, TLS_OFF + (f"; {seen.to_json()}" if seen else ""), remedy)
 
 
-async def _shown(server: Server, address: str) -> certificate.Certificate | None:
+async def _shown(server: ServerUrl, address: str) -> certificate.Certificate | None:
     try:
         async with asyncio.timeout(STEP_SECONDS):
             return await certificate.shown(address, server.port, server.host)
@@ -201,7 +182,7 @@ async def _shown(server: Server, address: str) -> certificate.Certificate | None
 
 
 def _mend(
-    error: ssl.SSLCertVerificationError, server: Server, seen: certificate.Certificate | None, ca_file: Path | None
+    error: ssl.SSLCertVerificationError, server: ServerUrl, seen: certificate.Certificate | None, ca_file: Path | None
 ) -> str:
     """Return what to do about a certificate that is not proven: never to look away, as `curl -k` does."""
     words = error.verify_message.lower()
@@ -216,7 +197,7 @@ def _mend(
 
 async def _ask(settings: Settings) -> AsyncGenerator[Finding]:
     """Ask the server, the folder, and whether our login is taken."""
-    missing = missing_for_migration(settings)
+    missing = missing_for_migration(settings.ucon_db)
     async with _opened(settings, settings.ucon_db.folder_name) as ucondb:
         begun = time.monotonic()
         await ucondb.check_server()
@@ -286,18 +267,9 @@ async def _clock(ucondb: HttpUconDB) -> Finding:
 async def _opened(settings: Settings, folder: str) -> AsyncIterator[HttpUconDB]:
     """Give a client that is not patient; what its settings lack is made up, and then not asked for."""
     u = settings.ucon_db
-    ucondb = HttpUconDB(
-        UconDBSettings(
-            server_url=u.server_url,
-            folder=folder or "unset",
-            object=u.object_name or "unset",
-            user=u.writer_user or "unset",
-            password=u.writer_password.get_secret_value(),
-            timeout_seconds=min(u.timeout_seconds, STEP_SECONDS),
-            verify_tls=u.verify_tls,
-            ca_file=u.ca_file,
-        )
-    )
+    made_up = {"object_name": u.object_name or "unset", "writer_user": u.writer_user or "unset"}
+    section = u.model_copy(update={**made_up, "timeout_seconds": min(u.timeout_seconds, STEP_SECONDS)})
+    ucondb = HttpUconDB(section, folder=folder or "unset", rereads=0)
     await ucondb.open()
     try:
         yield ucondb

@@ -10,10 +10,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from archiverd import config
 from archiverd.artdaqdb.backends import make_reader
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.audit.reconcile import numbered
+from archiverd.config.ucondb import missing_for_migration
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.detached import run_detached
@@ -132,4 +132,4 @@ async def _probe_ucondb(settings: Settings, ucondb: UconDB, verified: Collection
 
 def _describe_missing_settings(settings: Settings) -> str:
     """Return which settings are missing that reaching UconDB needs."""
-    return f"not configured ({', '.join(config.missing_for_migration(settings))} of [ucon_db])"
+    return f"not configured ({', '.join(missing_for_migration(settings.ucon_db))} of [ucon_db])"

@@ -24,10 +24,10 @@ class Login:
     and before it stores anything.
     """
 
-    def __init__(self, site: Session, cnonce: Callable[[], str]) -> None:
-        self._site = site
+    def __init__(self, session: Session, cnonce: Callable[[], str]) -> None:
+        self._session = session
         self._cnonce = cnonce
-        self._target = site.settings.data_target(tv="x")
+        self._target = session.targets.data(tv="x")
         self._challenge: Challenge | None = None
         self._needless = False
         self._count = 0
@@ -80,18 +80,18 @@ class Login:
         self._needless = True
 
     async def _probe(self, purpose: Purpose, headers: Mapping[str, str]) -> Reply:
-        return await persistently(purpose, lambda: self._site.wire.ask("POST", self._target, headers=headers))
+        return await persistently(purpose, lambda: self._session.http.ask("POST", self._target, headers=headers))
 
     def _signed(self, method: str, target: str) -> Mapping[str, str]:
         """Return the headers for one use of the challenge, counted."""
         if self._challenge is None:
             return {}
         self._count += 1
-        settings = self._site.settings
+        settings = self._session.settings
         value = authorization(
             self._challenge,
-            settings.user,
-            settings.password,
+            settings.writer_user,
+            settings.writer_password.get_secret_value(),
             method=method,
             target=target,
             count=self._count,

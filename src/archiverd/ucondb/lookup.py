@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from archiverd.config.ucondb import is_acceptable
 from archiverd.core.errors import UconDBError
 from archiverd.ucondb.errors import LIST, Purpose, nonsense, refused, settled
 from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
 from archiverd.ucondb.session import persistently
-from archiverd.ucondb.settings import acceptable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -30,10 +30,10 @@ _ALL_TIMES = "1e12"
 """Validity time up to which versions are listed; without it those of the future are left out (T13)."""
 
 
-async def look_up(site: Session, key: str, purpose: Purpose) -> StoredVersion | None:
+async def look_up(session: Session, key: str, purpose: Purpose) -> StoredVersion | None:
     """Return the version under ``key``, or None if its absence is proven. Raise UconDBError."""
     demand_key(key, purpose)
-    reply = await site.get(site.settings.data_target(key=key, meta_only="yes"), purpose)
+    reply = await session.get(session.targets.data(key=key, meta_only="yes"), purpose)
     if reply.status == 200:
         found = parse_metadata(reply.body)
         if found is None or found.key != key:
@@ -42,18 +42,18 @@ async def look_up(site: Session, key: str, purpose: Purpose) -> StoredVersion | 
     if reply.status == 404 and reply.body.strip() == b"Version not found":
         return None
     if reply.status == 500 and b"'NoneType' object has no attribute" in reply.body:
-        await _prove_object_absent(site, reply, purpose)
+        await _prove_object_absent(session, reply, purpose)
         return None
     raise refused(purpose, reply)
 
 
 def demand_key(key: str, purpose: Purpose) -> None:
     """Raise UconDBError (permanent) if the server would not take ``key``, or not give it back as it is."""
-    if not acceptable(key) or key != key.strip():  # blanks around it are lost in the reply's header
+    if not is_acceptable(key) or key != key.strip():  # blanks around it are lost in the reply's header
         raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
 
 
-async def look_up_all(site: Session, keys: Collection[str]) -> Mapping[str, StoredVersion]:
+async def look_up_all(session: Session, keys: Collection[str]) -> Mapping[str, StoredVersion]:
     """Return the versions under those of ``keys`` that are taken; the absence of the others is proven.
 
     Asks for many keys at once; each that does not turn up is looked up by itself, because a short answer proves
@@ -63,25 +63,25 @@ async def look_up_all(site: Session, keys: Collection[str]) -> Mapping[str, Stor
     wanted = list(dict.fromkeys(keys))
     for start in range(0, len(wanted), KEYS_AT_ONCE):
         some = wanted[start : start + KEYS_AT_ONCE]
-        told = await _ask_for(site, some)
+        told = await _ask_for(session, some)
         if told is None:
             return {}
         for key in some:
-            version = told.get(key) or await look_up(site, key, LIST)
+            version = told.get(key) or await look_up(session, key, LIST)
             if version is not None:
                 found[key] = version
     return found
 
 
-async def list_keys(site: Session) -> Mapping[str, StoredVersion]:
+async def list_keys(session: Session) -> Mapping[str, StoredVersion]:
     """Return all versions with a key that ``/versions`` tells of, by key.
 
     A key that is missing may be taken all the same: versions marked deleted are left out (T13). Raise UconDBError,
     transient when the list breaks off.
     """
-    target = site.settings.listing_target("versions", tv=_ALL_TIMES)
-    seconds = site.settings.timeout_seconds + LISTING_SECONDS
-    reply = await persistently(LIST, lambda: site.wire.ask("GET", target, seconds=seconds, limit=LISTING_LIMIT))
+    target = session.targets.listing("versions", tv=_ALL_TIMES)
+    seconds = session.settings.timeout_seconds + LISTING_SECONDS
+    reply = await persistently(LIST, lambda: session.http.ask("GET", target, seconds=seconds, limit=LISTING_LIMIT))
     if _object_absent(reply):
         return {}
     if reply.status != 200:
@@ -93,13 +93,13 @@ async def list_keys(site: Session) -> Mapping[str, StoredVersion]:
         raise nonsense(LIST, problem) from error
 
 
-async def _ask_for(site: Session, keys: Sequence[str]) -> Mapping[str, StoredVersion] | None:
+async def _ask_for(session: Session, keys: Sequence[str]) -> Mapping[str, StoredVersion] | None:
     """Return those of ``keys`` that ``/lookup_versions`` tells of, or None if the object has no version at all."""
-    target = site.settings.listing_target("lookup_versions")
+    target = session.targets.listing("lookup_versions")
     body = json.dumps({"keys": keys}).encode()
-    seconds = site.settings.timeout_seconds + LISTING_SECONDS
+    seconds = session.settings.timeout_seconds + LISTING_SECONDS
     reply = await persistently(
-        LIST, lambda: site.wire.ask("POST", target, body=body, seconds=seconds, limit=LISTING_LIMIT)
+        LIST, lambda: session.http.ask("POST", target, body=body, seconds=seconds, limit=LISTING_LIMIT)
     )
     if _object_absent(reply):
         return None
@@ -108,12 +108,12 @@ async def _ask_for(site: Session, keys: Sequence[str]) -> Mapping[str, StoredVer
     return parse_sequence(reply.body)
 
 
-async def _prove_object_absent(site: Session, failed: Reply, purpose: Purpose) -> None:
+async def _prove_object_absent(session: Session, failed: Reply, purpose: Purpose) -> None:
     """Return if the object has no version yet, which is why reading it ``failed``. Raise UconDBError if it has.
 
     Reading an unknown folder fails in the same way; that is a permanent error.
     """
-    reply = await site.get(site.settings.listing_target("versions", tv=_ALL_TIMES), purpose)
+    reply = await session.get(session.targets.listing("versions", tv=_ALL_TIMES), purpose)
     if not _object_absent(reply):
         raise refused(purpose, reply if settled(reply.status) else failed)
 

@@ -31,30 +31,30 @@ class Received:
     """The bytes match the Adler-32 that UconDB keeps of them."""
 
 
-async def receive(site: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+async def receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
     """Read the blob under ``key``; ``size``, the bytes to expect, decides how long to be patient.
 
     Without ``keep`` memory use is constant. A reply that is short (nothing on the wire tells, T2) or does not match
     its checksum is asked for again at once, at most ATTEMPTS times; the last one that does not match is given as not
     intact. Raise UconDBError.
     """
-    received = await persistently(purpose, lambda: _receive(site, key, size, purpose, keep=keep))
+    received = await persistently(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
     for _ in range(ATTEMPTS - 1):
         if received.intact:
             break
-        received = await persistently(purpose, lambda: _receive(site, key, size, purpose, keep=keep))
+        received = await persistently(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
     return received
 
 
-async def _receive(site: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
     """Read the blob under ``key`` once. Raise UconDBError, or BrokenExchangeError if it did not come whole."""
-    target = site.settings.data_target(key=key)
-    async with site.wire.exchange("GET", target, seconds=site.settings.patience(size)) as answer:
+    target = session.targets.data(key=key)
+    async with session.http.exchange("GET", target, seconds=session.timeout(size)) as answer:
         if answer.status != 200:
             raise refused(purpose, await answer.whole())
         stored_size, stored_adler32 = _described(answer.headers, key, purpose)
-        if keep and stored_size > site.settings.max_blob_bytes:
-            raise _too_long(purpose, stored_size, site.settings.max_blob_bytes)
+        if keep and stored_size > session.largest_blob:
+            raise _too_long(purpose, stored_size, session.largest_blob)
         digest, adler32, length, kept = hashlib.sha256(), 1, 0, bytearray()
         async for piece in answer.pieces:
             length += len(piece)

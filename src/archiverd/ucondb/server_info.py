@@ -26,13 +26,13 @@ class ServerInfo:
     """Its time in epoch seconds, to the second, when it answered; None if nothing tells."""
 
 
-async def read_server_info(site: Session, login: Login) -> ServerInfo:
+async def read_server_info(session: Session, login: Login) -> ServerInfo:
     """Ask a server who it is. Raise UconDBError if it does not answer.
 
     Its time stands in the header Date, which webpie does not send, and in the nonce of its challenge: base64 of the
     epoch second, in Python's ``b'…'``.
     """
-    reply = await site.get(site.settings.version_target(), INITIALIZE)
+    reply = await session.get(session.targets.version(), INITIALIZE)
     if reply.status != 200:
         raise refused(INITIALIZE, reply)
     clock = date_of(reply.headers.get("date", ""))

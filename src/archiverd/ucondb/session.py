@@ -11,26 +11,39 @@ from archiverd.ucondb.http import BrokenExchangeError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from archiverd.config.models import UconDb
     from archiverd.ucondb.errors import Purpose
     from archiverd.ucondb.http import HttpExchange, Reply
-    from archiverd.ucondb.settings import UconDBSettings
+    from archiverd.ucondb.urls import RequestTargets
 
 ATTEMPTS = 3
 """How often a reading request whose reply breaks off is made, at once; longer waits are the caller's business."""
+MEGABYTE = 1_000_000
+LARGEST_BLOB = 255 * MEGABYTE
+"""Bytes of the largest blob that is sent; the server fails a little above, near 2^28 (ucondb_protocol.md section 4)."""
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The settings and the wire to the server they name."""
+    """What requests are made of: the settings, the targets of their object, and HTTP to their server."""
 
-    settings: UconDBSettings
-    wire: HttpExchange
+    settings: UconDb
+    targets: RequestTargets
+    http: HttpExchange
+    rereads: int
+    """How often a blob that does not come back as it was stored is read again."""
+    largest_blob: int = LARGEST_BLOB
+    """Bytes."""
+
+    def timeout(self, blob_bytes: int = 0) -> float:
+        """Return the timeout in seconds of a request that carries or fetches so many bytes of a blob."""
+        return self.settings.timeout_seconds + blob_bytes // MEGABYTE
 
     async def get(self, target: str, purpose: Purpose) -> Reply:
         """Return the reply to a GET. Raise UconDBError (transient) if there is none."""
-        return await persistently(purpose, lambda: self.wire.ask("GET", target))
+        return await persistently(purpose, lambda: self.http.ask("GET", target))
 
 
 async def persistently(purpose: Purpose, attempt: Callable[[], Awaitable[_Result]]) -> _Result:

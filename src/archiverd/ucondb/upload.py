@@ -42,60 +42,60 @@ SMALL = 1 << 18
 _Result = TypeVar("_Result")
 
 
-async def store(site: Session, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
+async def store(session: Session, login: Login, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
     """Store ``blob`` under ``key`` (see ``port.UconDB.store``). Raise UconDBError or VerificationError."""
     purpose = uploading(key)
-    ours = await _accept(site, key, blob, tag, purpose)
-    if look_first and await look_up(site, key, purpose) is not None:
-        return await _compare(site, key, ours)
+    ours = await _accept(session, key, blob, tag, purpose)
+    if look_first and await look_up(session, key, purpose) is not None:
+        return await _compare(session, key, ours)
     try:
-        as_sent = await _put(site, login, key, blob, tag, purpose)
+        as_sent = await _put(session, login, key, blob, tag, purpose)
     except UconDBError as doubt:
         if doubt.retry is not Retry.UNKNOWN:
             raise
-        return await _settle(site, key, ours, doubt)
-    return await _prove(site, key, blob, ours, as_sent=as_sent)
+        return await _settle(session, key, ours, doubt)
+    return await _prove(session, key, blob, ours, as_sent=as_sent)
 
 
-async def replace(site: Session, login: Login, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
+async def replace(session: Session, login: Login, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
     """Give ``key`` to ``blob`` (see ``port.UconDB.replace``). Raise UconDBError or VerificationError.
 
     Each override that succeeds makes a version (ucondb_protocol.md section 8, step 5), so a look-up comes first: an
     attempt that seemed to fail may have stored it.
     """
     purpose = uploading(key)
-    ours = await _accept(site, key, blob, tag, purpose)
-    if await look_up(site, key, purpose) is not None and await _compare(site, key, ours) is StoreOutcome.PROVEN:
+    ours = await _accept(session, key, blob, tag, purpose)
+    if await look_up(session, key, purpose) is not None and await _compare(session, key, ours) is StoreOutcome.PROVEN:
         return StoreOutcome.PROVEN
-    as_sent = await _put(site, login, key, blob, tag, purpose, override=True)
-    return await _prove(site, key, blob, ours, as_sent=as_sent)
+    as_sent = await _put(session, login, key, blob, tag, purpose, override=True)
+    return await _prove(session, key, blob, ours, as_sent=as_sent)
 
 
-async def _accept(site: Session, key: str, blob: bytes, tag: str, purpose: Purpose) -> Fingerprint:
+async def _accept(session: Session, key: str, blob: bytes, tag: str, purpose: Purpose) -> Fingerprint:
     """Return the identity of a blob that can be sent. Raise UconDBError (permanent) for one that cannot."""
     demand_key(key, purpose)
     demand_key(tag, purpose)
-    if len(blob) > site.settings.max_blob_bytes:
-        raise _too_long(purpose, len(blob), site.settings.max_blob_bytes)
+    if len(blob) > session.largest_blob:
+        raise _too_long(purpose, len(blob), session.largest_blob)
     return await _sum_up(_identify, blob)
 
 
-async def _prove(site: Session, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> StoreOutcome:
+async def _prove(session: Session, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> StoreOutcome:
     """Read back what a put that was confirmed has stored; ``as_sent``: its size and checksum were confirmed too."""
-    if as_sent and (await receive(site, key, len(blob), reading_back(key), keep=False)).identity == ours:
+    if as_sent and (await receive(session, key, len(blob), reading_back(key), keep=False)).identity == ours:
         return StoreOutcome.PROVEN
-    return await _convict(site, key, blob)
+    return await _convict(session, key, blob)
 
 
 async def _put(
-    site: Session, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
+    session: Session, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
 ) -> bool:
     """Send the blob; return whether UconDB says that it stored exactly this one (else: something else of ours).
 
     Raise UconDBError: of the retry class UNKNOWN if the blob may have been stored, else nothing was.
     """
     parameters = {"full_meta": "yes", "key": key, "tag": tag, **({"override": "yes"} if override else {})}
-    reply = await _send(site, login, site.settings.data_target(**parameters), blob, purpose)
+    reply = await _send(session, login, session.targets.data(**parameters), blob, purpose)
     if reply.status != 200:
         raise refused(purpose, reply, Retry.UNKNOWN)
     stored = parse_metadata(reply.body)
@@ -104,13 +104,13 @@ async def _put(
     return (stored.data_size, stored.adler32) == (len(blob), await _sum_up(zlib.adler32, blob))
 
 
-async def _send(site: Session, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
+async def _send(session: Session, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
     """Send the blob with our login, once more if the server wants the login for a new challenge."""
     for last in (False, True):
         headers = await login.headers("POST", target, purpose)
         try:
-            reply = await site.wire.ask(
-                "POST", target, headers=headers, body=blob, seconds=site.settings.patience(len(blob))
+            reply = await session.http.ask(
+                "POST", target, headers=headers, body=blob, seconds=session.timeout(len(blob))
             )
         except BrokenExchangeError as broken:
             raise unreachable(purpose, broken, Retry.UNKNOWN if broken.sent else Retry.TRANSIENT) from broken
@@ -122,30 +122,30 @@ async def _send(site: Session, login: Login, target: str, blob: bytes, purpose: 
     return reply
 
 
-async def _settle(site: Session, key: str, ours: Fingerprint, doubt: UconDBError) -> StoreOutcome:
+async def _settle(session: Session, key: str, ours: Fingerprint, doubt: UconDBError) -> StoreOutcome:
     """Find out what became of a put: a version that stands under the key now is compared.
 
     One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: then
     ``doubt``, of the retry class UNKNOWN, is raised.
     """
     try:
-        if await look_up(site, key, uploading(key)) is not None:
-            return await _compare(site, key, ours)
+        if await look_up(session, key, uploading(key)) is not None:
+            return await _compare(session, key, ours)
     except UconDBError as error:
         doubt.context["look_up"] = error.message
     raise doubt
 
 
-async def _compare(site: Session, key: str, ours: Fingerprint) -> StoreOutcome:
+async def _compare(session: Session, key: str, ours: Fingerprint) -> StoreOutcome:
     """Compare what stands under the key with our blob, byte for byte by SHA-256."""
-    theirs = await receive(site, key, ours.length, reading_back(key), keep=False)
+    theirs = await receive(session, key, ours.length, reading_back(key), keep=False)
     return StoreOutcome.PROVEN if theirs.identity == ours else StoreOutcome.CONFLICT
 
 
-async def _convict(site: Session, key: str, blob: bytes) -> StoreOutcome:
+async def _convict(session: Session, key: str, blob: bytes) -> StoreOutcome:
     """Read again what UconDB made of the blob it stored for us; raise VerificationError if it is never the blob."""
-    for _ in range(max(1, site.settings.rereads)):
-        again = await receive(site, key, len(blob), reading_back(key), keep=True)
+    for _ in range(max(1, session.rereads)):
+        again = await receive(session, key, len(blob), reading_back(key), keep=True)
         if again.blob == blob:
             return StoreOutcome.PROVEN
     ours = await _sum_up(_identify, blob)
