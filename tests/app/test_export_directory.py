@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.app import export_directory
-from archiverd.app.export_directory import file_name, read_artdaqdb, read_ucondb, write
+from archiverd.app.export_directory import file_name, write
+from archiverd.app.operations.export import read_artdaqdb, read_ucondb
 from archiverd.artdaqdb.port import ExportedEntity
 from archiverd.core.errors import ArchiverError, BlobCreationError, VerificationError
 from archiverd.disk import RealDisk

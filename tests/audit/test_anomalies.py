@@ -50,7 +50,6 @@ def test_no_words_of_a_kind_stand_anywhere_else(kind: Discrepancy) -> None:
 @pytest.mark.parametrize("remedy", [*(kind.remedy for kind in Discrepancy), describe_lost_source(7)])
 def test_every_command_that_a_remedy_names_exists(remedy: str) -> None:
     """With its subcommand and its options."""
-    main._add_commands()
     for words in (command.split() for command in re.findall(r"`archiverd ([^`]*)`", remedy)):
         assert {word for word in words if word.startswith("--")} <= existing_options(words)
 

@@ -17,10 +17,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from archiverd.control.client import DaemonGoneError, NobodyListensError, ask, ask_now
+from archiverd.control.client import DaemonGoneError, NobodyListensError, ask, ask_now, call
+from archiverd.control.fields import fields_of, integer
 from archiverd.control.protocol import LONGEST_PATH, LONGEST_REPLY, LONGEST_REQUEST, choose_path, find_path
 from archiverd.control.server import Limits, Progress, serving
-from archiverd.core.errors import ArchiverError, FhiclError, Retry, UconDBError
+from archiverd.core.errors import ArchiverError, FhiclError, Retry, UconDBError, error_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,9 +59,10 @@ async def count(arguments: Mapping[str, object], progress: Progress) -> object:
 
 async def refuse(arguments: Mapping[str, object], progress: Progress) -> object:
     """Fail as a database fails."""
-    raise UconDBError(
-        "503 from UconDB", retry=Retry.TRANSIENT, remedy="wait", run=7, context={"status": 503, "at": Path("/x")}
-    )
+    with error_stage("Migration"):
+        raise UconDBError(
+            "503 from UconDB", retry=Retry.TRANSIENT, remedy="wait", run=7, context={"status": 503, "at": Path("/x")}
+        )
 
 
 async def misspell(arguments: Mapping[str, object], progress: Progress) -> object:
@@ -128,7 +130,7 @@ async def test_progress_comes_before_the_result_and_in_order(tmp_path: Path) -> 
 
 
 async def test_an_error_arrives_as_the_class_that_was_raised(tmp_path: Path) -> None:
-    """Message, remedy, context, run and retry class come through; so does an error with a position."""
+    """Message, remedy, context, run, stage and retry class come through; so does an error with a position."""
     async with serving(tmp_path, HANDLERS):
         with pytest.raises(UconDBError, match="503 from UconDB") as caught:
             await ask(tmp_path, "refuse", {}, seconds=SECONDS)
@@ -137,6 +139,7 @@ async def test_an_error_arrives_as_the_class_that_was_raised(tmp_path: Path) -> 
     error = caught.value
     assert (error.remedy, error.run, error.retry, error.exit_code) == ("wait", 7, Retry.TRANSIENT, 1)
     assert error.context == {"status": 503, "at": "/x"}
+    assert error.stage == "Migration"
 
 
 async def test_a_mistake_of_ours_is_told_and_the_daemon_goes_on(tmp_path: Path) -> None:
@@ -267,6 +270,21 @@ async def test_a_client_that_waits_is_told_when_the_daemon_ends(tmp_path: Path) 
     assert ended.is_set()
     with pytest.raises(DaemonGoneError, match="stopped before it answered"):
         await waiting
+
+
+async def test_a_result_that_is_not_as_it_must_be_is_an_error(tmp_path: Path) -> None:
+    """A daemon of another version whose result has other fields is not half understood."""
+
+    def parse(value: object) -> int:
+        with fields_of(value, "a count") as fields:
+            return fields.take("run", integer)
+
+    async with serving(tmp_path, HANDLERS):
+        assert await asyncio.to_thread(call, tmp_path, "echo", {"run": 5}, parse, SECONDS) == 5
+        for wrong in ({"run": "5"}, {}, {"run": 5, "more": 1}):
+            with pytest.raises(ArchiverError, match="The daemon's answer is not understood") as caught:
+                await asyncio.to_thread(call, tmp_path, "echo", wrong, parse, SECONDS)
+            assert "of the same version?" in caught.value.remedy
 
 
 async def test_a_silent_daemon_is_given_up(tmp_path: Path) -> None:

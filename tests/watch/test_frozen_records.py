@@ -14,11 +14,13 @@ from unittest import mock
 
 import pytest
 
-from archiverd.app import operations
+from archiverd.app.operations import reconcile as operation
+from archiverd.app.operations.requests import ReconcileRequest
 from archiverd.audit import reconcile
 from archiverd.core.machine import State
 from archiverd.journal.writer import Writer
 from archiverd.pipeline import first_phase, importer
+from archiverd.process.progress import silent
 from archiverd.status import probe
 from archiverd.watch import late_stops
 
@@ -94,8 +96,8 @@ def of_latecomers(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[An
 
 def of_a_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
     """Begin a comparison."""
-    monkeypatch.setattr(operations, "scan", read)
-    return operations.compare(mock.Mock(settings=SETTINGS), deep=True, on_progress=operations.silent)
+    monkeypatch.setattr(operation, "scan", read)
+    return operation.reconcile(mock.Mock(settings=SETTINGS), ReconcileRequest(deep=True), silent)
 
 
 def of_a_deep_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
@@ -109,7 +111,7 @@ def of_a_deep_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Corou
 def of_a_probe(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
     """List the runs for `status --probe`."""
     monkeypatch.setattr(probe, "scan", read)
-    return probe._filesystem(SETTINGS, mock.Mock())
+    return probe._probe_filesystem(SETTINGS, mock.Mock())
 
 
 @pytest.mark.parametrize(

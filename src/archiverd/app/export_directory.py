@@ -1,13 +1,11 @@
-"""A run's files written back to a directory, from UconDB's blob or from artdaqDB.
+"""The directory that `archiverd export` writes: a run's files under plain names, complete or not there.
 
 Names that come from a blob or a database are not trusted: each becomes the name of a plain file directly below the
-directory. That directory is made beside its place and renamed when it is complete, so that a part never looks like
-the whole.
+directory. That directory is made beside its place and renamed when it is complete.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -16,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiverd.core.errors import ArchiverError, BlobCreationError, VerificationError
-from archiverd.runrecord import blob as blobs
+from archiverd.core.errors import ArchiverError, BlobCreationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from archiverd.artdaqdb.port import ArtdaqDBReader
     from archiverd.disk import Disk
-    from archiverd.ucondb.port import UconDB
 
     Files = Sequence[tuple[str, bytes]]
 
@@ -36,14 +31,6 @@ MOST_FILES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """A run's files as a database gives them, and the SHA-256 of the blob they came in (empty from artdaqDB)."""
-
-    files: Files
-    blob_sha256: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
     """One file that was written: its name in the blob or database, the file's own, and what is in it."""
 
@@ -51,39 +38,6 @@ class Written:
     file: str
     bytes: int
     sha256: str
-
-
-async def read_ucondb(ucondb: UconDB, run: int) -> Content:
-    """Return the files of the blob under ``run``'s key, byte for byte as they were packed.
-
-    Raise UconDBError if there is none or it cannot be read, BlobCreationError if it is no blob, VerificationError if it
-    is another run's.
-    """
-    blob = await ucondb.read(str(run))
-    unpacked = await asyncio.to_thread(blobs.unpack, blob)
-    if unpacked.run != run:
-        raise VerificationError(
-            f"The blob under key {run} says that it is run {unpacked.run}'s",
-            remedy="find out who uploaded it; `archiverd export --from artdaqdb` gives what artdaqDB has",
-            run=run,
-        )
-    return Content(unpacked.files, hashlib.sha256(blob).hexdigest())
-
-
-async def read_artdaqdb(artdaqdb: ArtdaqDBReader, run: int) -> Content:
-    """Return a run's entities as artdaqDB exports them, each as ``<entity>.fcl``: the files its blob is packed of.
-
-    An entity name that is there in two collections is told apart by the collection: ``<collection>.<entity>.fcl``.
-    Raise ArtdaqDBError if the run is not there or cannot be read.
-    """
-    exported = await artdaqdb.export(run)
-    times = Counter(entity.name for entity in exported)
-    return Content(
-        [
-            (f"{entity.name}.fcl" if times[entity.name] == 1 else f"{entity.collection}.{entity.name}.fcl", entity.fcl)
-            for entity in exported
-        ]
-    )
 
 
 def write(disk: Disk, files: Files, destination: Path, closed: Collection[Path]) -> list[Written]:

@@ -11,49 +11,51 @@ from archiverd.core.errors import ArchiverError, Retry
 
 if TYPE_CHECKING:
     from archiverd.app.wiring import Parts
+    from archiverd.journal.state_files import StateFiles
 
 _log = log.get()
 
-LOOK_SECONDS = 1.0
-"""How often the files are compared with the journal, and looked at for an operator's edits."""
+SYNC_SECONDS = 1.0
+"""Seconds between comparisons of the files with the journal, and checks for an operator's edits."""
 
 
-async def begin(parts: Parts) -> None:
-    """Take in what stood in files and databases before this start; after the first scan, before the stages.
+async def begin(parts: Parts) -> frozenset[int]:
+    """Take in what files and databases say that the journal does not know yet; return the runs noted from artdaqDB.
 
-    To a new journal artdaqDB tells of runs whose directories are gone: the one before may have been lost. A start that
-    is cut short before that leaves it to the next. Raise ArchiverError.
+    To be called after a scan of the run-records directory and before the stages. A new journal learns from artdaqDB
+    of runs whose directories are gone: the one before may have been lost. A start that is cut short before that leaves
+    it to the next. Raise ArchiverError.
     """
+    adopted: frozenset[int] = frozenset()
     if not await parts.journal.has_taken_over():
         try:
             await parts.state_files.take_over()
         except OSError as error:
             _say(error)
-        await adopt_archived(parts.journal, parts.artdaqdb)
+        adopted = await adopt_archived(parts.journal, parts.artdaqdb)
         await parts.journal.note_taken_over()
-    await _balance(parts)
+    await sync(parts.state_files)
+    return adopted
 
 
-async def keep_state_files(parts: Parts) -> None:
-    """Keep the books until cancelled. Trouble that passes is said once, and tried again.
+async def keep_in_sync(state_files: StateFiles) -> None:
+    """Keep the files in step with the journal until cancelled. Trouble that passes is logged once, and tried again.
 
-    Raise ArchiverError when the journal is damaged: only a new start mends that.
+    Raise ArchiverError when the journal is damaged: only a new start repairs that.
     """
     troubled = False
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        troubled = not await _balance(parts, quiet=troubled)
+        await asyncio.sleep(SYNC_SECONDS)
+        troubled = not await sync(state_files, quiet=troubled)
 
 
-async def finish(parts: Parts) -> None:
-    """Write the files a last time."""
-    await _balance(parts)
+async def sync(state_files: StateFiles, *, quiet: bool = False) -> bool:
+    """Take in an operator's edits and write the files as the journal has it; return whether that could be done.
 
-
-async def _balance(parts: Parts, *, quiet: bool = False) -> bool:
-    """Balance the books once; tell whether that could be done."""
+    Trouble that passes is logged, unless ``quiet``. Raise ArchiverError when the journal is damaged.
+    """
     try:
-        await parts.state_files.balance()
+        await state_files.balance()
     except (ArchiverError, OSError) as error:
         if isinstance(error, ArchiverError) and error.retry is not Retry.TRANSIENT:
             raise

@@ -1,23 +1,22 @@
-"""From settings to working parts: which adapter stands behind each port."""
+"""Opens the parts of a process, from the settings: which adapter stands behind each port."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.app.call_observer import LastContact, observed
+from archiverd.app.stages import StageMaker, retry_schedule
 from archiverd.artdaqdb.backends import make_artdaqdb
-from archiverd.artdaqdb.schema import Schema, load_schema
+from archiverd.artdaqdb.schema import load_schema
 from archiverd.config.paths import journal_path, lock_path, stage_files
-from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.machine import Effect, Stage
-from archiverd.core.priority import RetrySchedule, longest_wait
+from archiverd.core.priority import longest_wait
 from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
 from archiverd.journal.journal import Journal
@@ -26,23 +25,17 @@ from archiverd.journal.summaries import ARTDAQDB, UCONDB
 from archiverd.notify.notifications import Notifications, make_notifications
 from archiverd.notify.registry import CARBON
 from archiverd.pipeline import operator_actions
-from archiverd.pipeline.failure_policy import FailurePolicy
-from archiverd.pipeline.fault_injection import FaultInjector
-from archiverd.pipeline.first_phase import FirstPhase
-from archiverd.pipeline.gate import Gate
-from archiverd.pipeline.importer import Importer, no_fault
-from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import PAUSE_SECONDS, StageRunner
 from archiverd.process import work_dir
 from archiverd.process.lock import LockFile, holding
 from archiverd.process.shutdown import drain_limit, starting
-from archiverd.runrecord.preparation import Cache, unknown_converters
 from archiverd.ucondb.client import make_ucondb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from archiverd.app.call_observer import ObservedCall
+    from archiverd.app.stages import Migration, RunOptions
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.config import Settings
     from archiverd.notify.carbon import CarbonSender
@@ -53,35 +46,8 @@ T = TypeVar("T")
 
 _log = log.get()
 
-LOOK_SECONDS = 0.5
-"""How often it is looked whether a run has started whose first phase is to be done."""
-
-QUEUE_LIMIT = 8
-"""A stage's queue never holds more runs: a drain must finish them (design.md, "Stopping")."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a process is asked to do."""
-
-    importing: bool = True
-    migrating: bool = True
-    validating: bool = True
-    drilling: bool = True
-    """Make up failures where ``[app_fuzz]`` says so."""
-    until_idle: bool = False
-    """Stop as soon as nothing is left to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The parts of the way to UconDB."""
-
-    ucondb: UconDB
-    gate: Gate
-    runner: StageRunner
-    first_phase: FirstPhase | None
-    """For runs that have only started; None where there is no pending folder."""
+FIRST_PHASE_SECONDS = 0.5
+"""Seconds between checks for runs whose first phase is due."""
 
 
 @dataclass(slots=True)
@@ -123,7 +89,7 @@ class Parts:
                 await shutdown.rest(PAUSE_SECONDS)
             if once:
                 return
-            await shutdown.rest(LOOK_SECONDS)
+            await shutdown.rest(FIRST_PHASE_SECONDS)
 
     @contextlib.asynccontextmanager
     async def draining_in_time(self, shutdown: Shutdown) -> AsyncIterator[None]:
@@ -143,16 +109,6 @@ class Parts:
         if self.migration is not None:
             gate = self.migration.gate
             await gate.attend(lambda hold: self.journal.hold(gate.name, hold))
-
-
-def make_gate(settings: Settings, ucondb: UconDB, on_news: Callable[[], None]) -> Gate:
-    """Return the gate before UconDB; it opens once a probe has passed."""
-
-    async def probe(*, login_only: bool) -> None:
-        await (ucondb.check_login() if login_only else ucondb.check_server())
-
-    environment = Environment(time.time, time.monotonic, random.uniform)
-    return Gate("UconDB", settings.ucon_db.max_concurrent_uploads, probe, environment, log.get("Migration"), on_news)
 
 
 @contextlib.asynccontextmanager
@@ -181,7 +137,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
             clock=time.time,
             on_effect=on_effect,
             group_limit=settings.app.batch_size,
-            longest_wait=longest_wait(_patience(settings)),
+            longest_wait=longest_wait(retry_schedule(settings)),
         )
         await journal.open()
         stack.push_async_callback(journal.close)
@@ -194,7 +150,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
             with error_stage("Import"):
                 await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
-        maker = _Maker(settings, journal, artdaqdb, shutdown, options)
+        maker = StageMaker(settings, journal, artdaqdb, shutdown, options)
         importer = maker.importer(schema)
         migration = None
         if options.migrating:
@@ -236,11 +192,6 @@ async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB
     return ucondb
 
 
-def _patience(settings: Settings) -> RetrySchedule:
-    """Return how failures are waited out."""
-    return RetrySchedule(settings.app.run_process_retries, settings.app.retry_delay_seconds)
-
-
 def make_state_files(settings: Settings, journal: Journal) -> StateFiles:
     """Return the keeper of the state files and failure logs."""
 
@@ -248,80 +199,6 @@ def make_state_files(settings: Settings, journal: Journal) -> StateFiles:
         await operator_actions.retry(journal, run, stage, log.get(TAGS[stage]))
 
     return StateFiles(journal, RealDisk(), stage_files(settings), retry)
-
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """Makes the runners of the stages."""
-
-    settings: Settings
-    journal: Journal
-    artdaqdb: ArtdaqDB
-    shutdown: Shutdown
-    options: RunOptions
-
-    @property
-    def failing(self) -> FailurePolicy:
-        return FailurePolicy(_patience(self.settings), time.time, random.uniform)
-
-    def importer(self, schema: Schema) -> Importer:
-        """Make the import stage."""
-        settings = self.settings
-        for name in unknown_converters(settings.fhiclize_generate):
-            log.get("Import").warning(
-                f"No converter found for configured file: {name} "
-                "(take it out of fhiclize_generate; the file is treated like any other)"
-            )
-        return Importer(
-            journal=self.journal,
-            artdaqdb=self.artdaqdb,
-            failing=self.failing,
-            schema=schema,
-            records=settings.source_files.run_records_dir,
-            converted=settings.fhiclize_generate,
-            unmatched=settings.artdaq_db.unmatched,
-            cache=Cache(),
-            drill=FaultInjector(settings.app_fuzz, random.uniform) if self.options.drilling else no_fault,
-        )
-
-    def migration(self, ucondb: UconDB, pending: UconDB | None, importer: Importer, wake: asyncio.Event) -> Migration:
-        """Make the parts of the migration stage."""
-        settings = self.settings
-        gate = make_gate(settings, ucondb, wake.set)
-        migrator = Migrator(
-            journal=self.journal,
-            artdaqdb=self.artdaqdb,
-            ucondb=ucondb,
-            gate=gate,
-            failing=self.failing,
-            required=settings.validation.required if self.options.validating else None,
-            monotonic=time.monotonic,
-        )
-        workers = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
-        runner = self.runner(Stage.MIGRATE, migrator, workers, wake, gate)
-        first = None if pending is None else FirstPhase(self.journal, importer, pending, gate, self.failing)
-        return Migration(ucondb, gate, runner, first)
-
-    def runner(
-        self, stage: Stage, work: Importer | Migrator, workers: int, wake: asyncio.Event, gate: Gate | None
-    ) -> StageRunner:
-        """Make the runner of a stage."""
-        app = self.settings.app
-        return StageRunner(
-            stage=stage,
-            journal=self.journal,
-            work=work,
-            workers=workers,
-            capacity=min(app.batch_size, QUEUE_LIMIT),
-            clock=time.time,
-            shutdown=self.shutdown,
-            logger=log.get(TAGS[stage]),
-            gate=gate,
-            until_idle=self.options.until_idle,
-            patience_seconds=app.retry_delay_seconds,
-            quick_retries=app.run_process_retries,
-            wake=wake,
-        )
 
 
 def _warn_of_tls(settings: Settings) -> None:

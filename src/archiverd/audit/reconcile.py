@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Anomaly, Discrepancy
+from archiverd.audit.partition import Partition
 from archiverd.audit.reused import find_reused
-from archiverd.control.fields import each, fields_of, flag, integer, named, run_number
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
-from archiverd.core.machine import FINISHED, Event, State, strays
+from archiverd.core.machine import Event, State, strays
 from archiverd.detached import run_detached
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from archiverd.process.progress import Progress
     from archiverd.ucondb.port import StoredVersion, UconDB
 
-FINE = frozenset({State.OPEN, *FINISHED})
-"""The states in which a run may stand when everything is in order."""
-
 RACY = 5.0
 """Seconds before the end of its import in which a file may have come too late for it."""
 
@@ -46,54 +43,6 @@ _OTHER_CONTENT = "artdaqDB holds other content than UconDB"
 
 AT_ONCE = 4
 """So many blobs are read back at a time by a deep comparison."""
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """Every run there is, in exactly one named state, and how artdaqDB and UconDB compare."""
-
-    states: Mapping[str, tuple[int, ...]]
-    only_artdaqdb: tuple[int, ...]
-    only_ucondb: tuple[int, ...]
-    differing: tuple[int, ...]
-    """Runs of which artdaqDB and UconDB hold different contents; superseded ones do by intention. Only when deep."""
-    compared: int
-    """How many blobs were read back and compared."""
-    anomalies: tuple[Anomaly, ...]
-    """Single runs of which there is more to say, ascending."""
-
-    @property
-    def in_order(self) -> bool:
-        """Whether every run is verified, open, ignored or waived."""
-        return all(state in FINE for state in self.states)
-
-    def to_json(self) -> dict[str, object]:
-        """Return the partition as JSON has it (`reconcile --json`)."""
-        return {
-            "version": 1,
-            "in_order": self.in_order,
-            "states": {name: list(runs) for name, runs in self.states.items()},
-            "only_artdaqdb": list(self.only_artdaqdb),
-            "only_ucondb": list(self.only_ucondb),
-            "differing": list(self.differing),
-            "compared": self.compared,
-            "amiss": [one.to_json() for one in self.anomalies],
-        }
-
-    @staticmethod
-    def from_json(value: object) -> Partition:
-        """Return the partition that ``to_json`` made ``value`` of. Raise MessageError if it made none."""
-        with fields_of(value, "a partition") as fields:
-            fields.take("version", integer)
-            fields.take("in_order", flag)
-            return Partition(
-                fields.take("states", named(each(run_number))),
-                fields.take("only_artdaqdb", each(run_number)),
-                fields.take("only_ucondb", each(run_number)),
-                fields.take("differing", each(run_number)),
-                fields.take("compared", integer),
-                fields.take("amiss", each(Anomaly.from_json)),
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -11,13 +11,16 @@ from archiverd.cli.terminal import progress_bar
 from archiverd.control import client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
+    from archiverd.app.alone import OwnOperations
+    from archiverd.app.operations.requests import Request
     from archiverd.cli.context import GlobalOptions
-    from archiverd.cli.own_operations import OwnOperations
     from archiverd.cli.reply import Reply
     from archiverd.config import Settings
+
+R = TypeVar("R")
 
 SILENCE_SECONDS = 900.0
 """A daemon that works for a command and sends nothing for so long is given up."""
@@ -35,13 +38,18 @@ def ask_daemon(options: GlobalOptions, command: str) -> Reply:
 def daemon_or_alone(
     settings: Settings,
     command: str,
-    arguments: Mapping[str, object],
-    do: Callable[[OwnOperations], Coroutine[Any, Any, Reply]],
+    request: Request,
+    parse: Callable[[object], R],
+    do: Callable[[OwnOperations], Coroutine[Any, Any, R]],
     *,
     is_pass: bool = False,
     demand: Callable[[], None] | None = None,
-) -> Reply:
-    """Return the daemon's answer to ``command``; without a daemon, what ``do`` returns, called with the operations.
+    beside: str = "",
+) -> R:
+    """Return the daemon's result of ``request``; without a daemon, what ``do`` returns, called with the operations.
+
+    ``command`` is what the user called, ``parse`` reads the daemon's result. Where the daemon did it, ``beside`` is
+    printed: what is different then.
 
     A pass without a daemon has a log file, and how it ended is recorded. ``demand`` is called before ``do``: it raises
     ConfigurationError for what only a command without a daemon needs. Raise ArchiverError as daemon or ``do``.
@@ -53,9 +61,12 @@ def daemon_or_alone(
                 show(int(progress.get("done", 0)), int(progress.get("of", 0)), str(progress.get("what", "")))
 
         with contextlib.suppress(client.NobodyListensError), _interruptible(command):
-            return cast(
-                "Reply", client.ask_now(settings.app.work_dir, command, arguments, SILENCE_SECONDS, on_progress)
+            result = client.call(
+                settings.app.work_dir, request.COMMAND, request.to_json(), parse, SILENCE_SECONDS, on_progress
             )
+            if beside:
+                click.echo(beside, err=True)
+            return result
         # Outside of the block above: an error from here on must not carry the daemon's absence as its context.
         from archiverd.cli import alone  # noqa: PLC0415 - a heavy import that a command beside a daemon does without
 

@@ -15,7 +15,7 @@ from archiverd.core.errors import VerificationError
 from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
-    from archiverd.app.export import Export, Source
+    from archiverd.app.operations.export import ExportResult, Source
     from archiverd.cli.context import GlobalOptions
 
 SHOWN = {"artdaqdb": "artdaqDB", "ucondb": "UconDB"}
@@ -34,10 +34,10 @@ def export(options: GlobalOptions, run: int, destination: Path, source: Source |
     are now, under the same names, so that the two can be compared with `diff -r`. Exit code 1 also if what was written
     is not what was proven when the run was verified.
     """
-    from archiverd.app import export as files  # noqa: PLC0415 - heavy imports that completing a run number does without
+    from archiverd.app.operations import export as operation  # noqa: PLC0415 - heavy imports that completing a run number does without
 
     settings, _ = options.settings(migrating=False)
-    done = asyncio.run(files.export(settings, run, destination, source))
+    done = asyncio.run(operation.export(settings, operation.ExportRequest(run, destination, source)))
     if as_json:
         click.echo(json.dumps(done.to_json()))
     else:
@@ -50,7 +50,7 @@ def export(options: GlobalOptions, run: int, destination: Path, source: Source |
         )
 
 
-def _print_export(done: Export) -> None:
+def _print_export(done: ExportResult) -> None:
     """Print what was written."""
     size = sum(file.bytes for file in done.files)
     proof = "; the bytes that were proven" if done.proven else ""

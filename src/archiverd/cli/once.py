@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.app.operations.requests import OnceRequest
+from archiverd.app.operations.results import PassResult
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.pass_report import print_pass, print_unread
 from archiverd.core import runset
@@ -22,6 +24,10 @@ PLANNED = {
     "set_aside": "set aside, waiting for an operator",
 }
 """What `once --dry-run` prints, by field of DryRun."""
+
+BESIDE_IMPORT_ONLY = "waited for artdaqDB only; the daemon takes the runs on to UconDB by itself"
+BESIDE_MIGRATE_ONLY = "waited for UconDB only; the daemon imports by itself"
+"""What is different beside a daemon, which cannot be forbidden its other stage."""
 
 
 @click.command(short_help="Archive everything that has ended, then exit.")
@@ -52,17 +58,20 @@ def once(
         from archiverd.app.dry_run import plan_pass  # noqa: PLC0415 - a pass opens its log file before heavy imports
 
         return _print_plan(plan_pass(settings, importing=not migrate_only, migrating=not import_only), as_json)
-    reply = daemon_or_alone(
+    request = OnceRequest(
+        importing=not migrate_only, migrating=not import_only, incremental=incremental, validating=validate
+    )
+    result = daemon_or_alone(
         settings,
         "once",
-        {"incremental": incremental},
-        lambda own: own.once(
-            importing=not migrate_only, migrating=not import_only, validating=validate, incremental=incremental
-        ),
+        request,
+        PassResult.from_json,
+        lambda own: own.once(request),
         is_pass=True,
         demand=None if import_only else options.demand_migration,
+        beside=BESIDE_IMPORT_ONLY if import_only else BESIDE_MIGRATE_ONLY if migrate_only else "",
     )
-    code = print_pass(settings, reply, as_json)
+    code = print_pass(settings, result, as_json)
     print_unread(settings)
     return code
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,55 +19,58 @@ from archiverd.journal.queries import select_run
 from archiverd.journal.reader import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from archiverd.cli.reply import Reply
+    from archiverd.app.operations.results import PassResult
+    from archiverd.audit.anomalies import Anomaly, Discrepancy
     from archiverd.config import Settings
+    from archiverd.journal.rows import StuckRun
 
 
-def print_pass(settings: Settings, reply: Reply, as_json: bool, *, chosen: bool = False) -> int:
+def print_pass(settings: Settings, result: PassResult, as_json: bool, *, chosen: bool = False) -> int:
     """Print what a pass did; return its exit code.
 
     One over ``chosen`` runs says nothing of those that have not ended: it knows only of its own.
     """
-    failed, hold = cast("list[dict[str, object]]", reply["failed"]), cast("dict[str, str] | None", reply["hold"])
     if as_json:
-        click.echo(json.dumps(reply))
+        click.echo(json.dumps(result.to_json()))
     else:
-        still_open = "" if chosen else f"{reply['open']} still open, "
-        held = cast("dict[str, int] | None", reply.get("held"))
-        holding = "" if held is None else f"{held['runs']} held, {held['verified']} already verified; "
-        click.echo(
-            f"{holding}{pluralise(cast('int', reply['imported']), 'run')} imported, {reply['verified']} verified, "
-            f"{still_open}{len(failed)} failed",
-            err=True,
-        )
-        if hold is not None:
-            click.echo(f"  UconDB: {hold['cause']}\n    {hold['remedy']}", err=True)
-        for run in failed:
-            click.echo(f"  run {run['run']}: {run['state']}: {run['error'] or 'waits for UconDB'}", err=True)
-        for one in cast("list[dict[str, object]]", reply.get("skipped", [])):
-            click.echo(f"  run {one['run']}: not taken up: {one['reason']}", err=True)
-        _print_anomalies(cast("list[dict[str, object]]", reply.get("amiss", [])))
-    if failed:
-        click.echo(f"Remedy: {_remedy(settings, failed)}", err=True)
-    return int(cast("int", reply["exit_code"]))
+        _print_totals(result, chosen=chosen)
+    if result.failed:
+        click.echo(f"Remedy: {_remedy(settings, result.failed)}", err=True)
+    return result.exit_code
 
 
-def _print_anomalies(amiss: list[dict[str, object]]) -> None:
-    """Print which verified runs are not as they should be any more."""
-    for state in dict.fromkeys(str(one["state"]) for one in amiss):
-        those = [one for one in amiss if one["state"] == state]
-        click.echo(f"  {state}: {runset.show(cast('int', one['run']) for one in those)}", err=True)
-        for line in list_single_runs([one for one in those if one["error"]]):
-            click.echo(f"    {line}", err=True)
-        click.echo(f"    {those[0]['remedy']}", err=True)
+def _print_totals(result: PassResult, *, chosen: bool) -> None:
+    """Print how many runs went well, and each one that did not."""
+    still_open = "" if chosen else f"{result.open} still open, "
+    held = "" if result.held is None else f"{result.held.runs} held, {result.held.verified} already verified; "
+    imported = pluralise(result.imported, "run")
+    click.echo(
+        f"{held}{imported} imported, {result.verified} verified, {still_open}{len(result.failed)} failed", err=True
+    )
+    if result.outage is not None:
+        click.echo(f"  UconDB: {result.outage.cause}\n    {result.outage.remedy}", err=True)
+    for run in result.failed:
+        click.echo(f"  run {run.run}: {run.state}: {run.error or 'waits for UconDB'}", err=True)
+    for one in result.skipped:
+        click.echo(f"  run {one.run}: not taken up: {one.reason}", err=True)
+    for kind in dict.fromkeys(one.kind for one in result.anomalies):
+        _print_anomalies(kind, [one for one in result.anomalies if one.kind is kind])
+
+
+def _print_anomalies(kind: Discrepancy, anomalies: Sequence[Anomaly]) -> None:
+    """Print the runs of one kind of discrepancy, and its remedy."""
+    click.echo(f"  {kind}: {runset.show(one.run for one in anomalies)}", err=True)
+    for line in list_single_runs([one for one in anomalies if one.error]):
+        click.echo(f"    {line}", err=True)
+    click.echo(f"    {kind.remedy}", err=True)
 
 
 def print_unread(settings: Settings) -> None:
     """Say which open runs cannot be looked at: they wait, so they are no failure, but perhaps for ever.
 
-    Who may ask the daemon for a pass may perhaps not read its journal, and then is reply nothing here.
+    Who may ask the daemon for a pass may perhaps not read its journal, and then nothing is printed.
     """
     with contextlib.suppress(ArchiverError, OSError), reading(journal_in(settings.app.work_dir)) as db:
         for cause in summaries.select_causes(db):
@@ -76,11 +79,11 @@ def print_unread(settings: Settings) -> None:
                 click.echo(f"  {what}: open: {cause.error}\n    {cause.remedy}", err=True)
 
 
-def _remedy(settings: Settings, failed: Sequence[Mapping[str, object]]) -> str:
-    """Say what tells the cause, and which command then takes runs that stand as these up again."""
-    listed = [cast("int", run["run"]) for run in failed if run["state"] in RETRIABLE]
-    waiting = [cast("int", run["run"]) for run in failed if run["state"] == State.IMPORTED]
-    run, command = cast("int", failed[-1]["run"]), ""
+def _remedy(settings: Settings, failed: Sequence[StuckRun]) -> str:
+    """Say what tells the cause, and which command then takes runs in these states up again."""
+    listed = [one.run for one in failed if one.state in RETRIABLE]
+    waiting = [one.run for one in failed if one.state is State.IMPORTED]
+    run, command = failed[-1].run, ""
     if listed:
         run = listed[-1]
         stage = _stage_of(settings, run)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.app.operations.requests import ReconcileRequest
 from archiverd.audit.anomalies import Discrepancy
-from archiverd.audit.reconcile import FINE
+from archiverd.audit.partition import FINE, Partition
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.wording import list_single_runs
 from archiverd.core import runset
@@ -16,7 +17,6 @@ from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
-    from archiverd.cli.reply import Reply
 
 
 @click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")
@@ -29,33 +29,36 @@ def reconcile(options: GlobalOptions, deep: bool, as_json: bool) -> int:
     Exit code 0 if every run is verified, open, ignored or waived; else 1, with what to do for each state.
     """
     settings, _ = options.settings(migrating=False)
-
+    request = ReconcileRequest(deep)
     found = daemon_or_alone(
-        settings, "reconcile", {"deep": deep}, lambda own: own.reconcile(deep=deep), demand=options.demand_migration
+        settings,
+        "reconcile",
+        request,
+        Partition.from_json,
+        lambda own: own.reconcile(request),
+        demand=options.demand_migration,
     )
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(found.to_json()))
     else:
         _print_partition(found)
-    if found["in_order"]:
+    if found.in_order:
         return 0
     click.echo("Remedy: what to do stands below each state; `archiverd why RUN` tells more of a run", err=True)
     return 1
 
 
-def _print_partition(found: Reply) -> None:
-    """Print a partition."""
-    states = cast("dict[str, list[int]]", found["states"])
-    single = cast("list[dict[str, object]]", found.get("amiss", []))
-    for name, runs in states.items():
+def _print_partition(found: Partition) -> None:
+    """Print every state with its runs, and the remedy of each that is not in order."""
+    for name, runs in found.states.items():
         click.echo(f"{name:<17} {len(runs):>7}   {runset.show(runs)}")
         if name not in FINE:
             remedy = Discrepancy(name).remedy if name in set(Discrepancy) else f"`archiverd why {runs[0]}` tells more"
             click.echo(f"    {remedy}")
-        for line in list_single_runs([one for one in single if one["state"] == name]):
+        for line in list_single_runs([one for one in found.anomalies if one.kind == name]):
             click.echo(f"    {line}")
-    click.echo(f"in artdaqDB and not in UconDB: {runset.show(cast('list[int]', found['only_artdaqdb']))}")
-    click.echo(f"in UconDB and not in artdaqDB: {runset.show(cast('list[int]', found['only_ucondb']))}")
-    if found["compared"]:
-        click.echo(f"in both, with other content: {runset.show(cast('list[int]', found['differing']))}")
-        click.echo(f"{pluralise(cast('int', found['compared']), 'blob')} read back and compared")
+    click.echo(f"in artdaqDB and not in UconDB: {runset.show(found.only_artdaqdb)}")
+    click.echo(f"in UconDB and not in artdaqDB: {runset.show(found.only_ucondb)}")
+    if found.compared:
+        click.echo(f"in both, with other content: {runset.show(found.differing)}")
+        click.echo(f"{pluralise(found.compared, 'blob')} read back and compared")

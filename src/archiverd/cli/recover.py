@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.app.operations.requests import RecoverRequest
+from archiverd.app.operations.results import PassResult
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.pass_report import print_pass
 from archiverd.core.machine import Stage
@@ -24,12 +26,14 @@ def recover(options: GlobalOptions, stage: str, as_json: bool) -> int:
     Runs that are not verified yet are proven; `archiverd reconcile --deep` proves the others.
     """
     settings, _ = options.settings(migrating=False)
-    reply = daemon_or_alone(
+    request = RecoverRequest(Stage(stage))
+    result = daemon_or_alone(
         settings,
         "recover",
-        {"stage": stage},
-        lambda own: own.recover(Stage(stage)),
+        request,
+        PassResult.from_json,
+        lambda own: own.recover(request),
         is_pass=True,
         demand=options.demand_migration if stage == Stage.MIGRATE else None,
     )
-    return print_pass(settings, reply, as_json, chosen=True)
+    return print_pass(settings, result, as_json, chosen=True)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.app.operations.requests import ReleaseRequest
+from archiverd.app.operations.results import Decision
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.reply import print_reply
 from archiverd.cli.run_number import RunNumber
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 def release(options: GlobalOptions, run: int, override: bool, as_json: bool) -> None:
     """Put a quarantined, waiting or waived run back to work."""
     settings, _ = options.settings(migrating=False)
-    arguments = {"run": run, "override": override}
-    reply = daemon_or_alone(settings, "release", arguments, lambda own: own.release(run, override=override))
-    print_reply(reply, as_json, f"run {run} is {reply['state']}; the daemon, or the next `archiverd once`, takes it up")
+    request = ReleaseRequest(run, override)
+    decision = daemon_or_alone(settings, "release", request, Decision.from_json, lambda own: own.release(request))
+    words = f"run {run} is {decision.state}; the daemon, or the next `archiverd once`, takes it up"
+    print_reply(decision.to_json(), as_json, words)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.app.operations.requests import RetryRequest
+from archiverd.app.operations.results import PassResult
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.pass_report import print_pass
 from archiverd.cli.run_number import RunNumber
@@ -26,12 +28,14 @@ def retry(options: GlobalOptions, stage: str, runs: tuple[int, ...], as_json: bo
     `retry import` takes them on to UconDB as well, if it is configured.
     """
     settings, _ = options.settings(migrating=False)
-    reply = daemon_or_alone(
+    request = RetryRequest(Stage(stage), frozenset(runs))
+    result = daemon_or_alone(
         settings,
         "retry",
-        {"stage": stage, "runs": list(runs)},
-        lambda own: own.retry(Stage(stage), runs),
+        request,
+        PassResult.from_json,
+        lambda own: own.retry(request),
         is_pass=True,
         demand=options.demand_migration if stage == Stage.MIGRATE else None,
     )
-    return print_pass(settings, reply, as_json, chosen=True)
+    return print_pass(settings, result, as_json, chosen=True)

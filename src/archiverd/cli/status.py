@@ -7,10 +7,12 @@ journal. Without a daemon, or with one that does not answer, the command reads t
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiverd.app.operations.report_fields import parse_report
+from archiverd.app.operations.requests import StatusRequest
 from archiverd.cli.hold_report import print_hold
 from archiverd.cli.terminal import progress_bar
 from archiverd.cli.wording import ago, cut
@@ -90,17 +92,17 @@ def _gather(options: GlobalOptions, probe: Probe | None, *, comparing: bool = Fa
     from archiverd.cli import status_alone  # noqa: PLC0415 - heavy imports that `status` beside a daemon does without
 
     settings, _ = options.settings(migrating=False, logging=probe is not None)
-    return status_alone.gather(settings, daemon, probe, comparing=comparing)
+    return status_alone.gather(settings, StatusRequest(probe is not None, comparing), daemon, probe)
 
 
 def _ask_daemon(work_dir: Path, *, probing: bool, comparing: bool) -> Report:
     """Return the daemon's report. Raise ArchiverError, NobodyListensError if none runs."""
-    request = {"looking": probing, "comparing": comparing}
+    request = StatusRequest(probing, comparing)
     if not probing:
-        return cast("Report", client.ask_now(work_dir, "standing", request, DAEMON_SECONDS))
+        return client.call(work_dir, request.COMMAND, request.to_json(), parse_report, DAEMON_SECONDS)
     with progress_bar("status") as show:
         show(0, 0, "asking the databases what they hold")
-        return cast("Report", client.ask_now(work_dir, "standing", request, PROBE_SECONDS))
+        return client.call(work_dir, request.COMMAND, request.to_json(), parse_report, PROBE_SECONDS)
 
 
 def _print_report(found: Report, *, whole: bool) -> None:

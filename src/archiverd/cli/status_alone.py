@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archiverd.config.paths import journal_in
-from archiverd.journal.reader import reading_if_there
-from archiverd.status import report
+from archiverd.app.operations.status import gather_status
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping
 
+    from archiverd.app.operations.requests import StatusRequest
     from archiverd.config import Settings
     from archiverd.status.probe import ProbeResult
 
-    Probe = Callable[[Settings, sqlite3.Connection | None], list[ProbeResult]]
+    Probe = Callable[[Settings], list[ProbeResult]]
 
 
 def gather(
-    settings: Settings, daemon: Mapping[str, Any] | None, probe: Probe | None, *, comparing: bool
+    settings: Settings, request: StatusRequest, daemon: Mapping[str, Any] | None, probe: Probe | None
 ) -> Mapping[str, Any]:
     """Return what `status --json` prints, from the journal and from what ``probe`` finds if it is given.
 
     ``daemon`` is None if none runs, else the error and the remedy of one that did not answer. Raise ArchiverError.
     """
-    with reading_if_there(journal_in(settings.app.work_dir)) as db:
-        looks = None if probe is None else probe(settings, db)
-        return report.build_report(settings, db, daemon, looks, comparing=comparing).to_json()
+    probed = None if probe is None else probe(settings)
+    return gather_status(settings, request, daemon, probed, known=False).to_json()

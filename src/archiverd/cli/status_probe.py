@@ -6,23 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from archiverd import log
+from archiverd.app.operations.status import select_verified
 from archiverd.cli.terminal import progress_bar
-from archiverd.core.machine import State
-from archiverd.journal.queries import select_runs_in
 from archiverd.process.log_file import join_log_file
 from archiverd.status import probe
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
 
     from archiverd.config import App, Settings
     from archiverd.status.probe import ProbeResult
 
 
-def probe_sources(settings: Settings, db: sqlite3.Connection | None) -> list[ProbeResult]:
-    """Ask the sources what they hold now; ``db`` is the journal, if there is one."""
-    verified = [] if db is None else select_runs_in(db, State.VERIFIED)
+def probe_sources(settings: Settings) -> list[ProbeResult]:
+    """Ask the sources what they hold now. Raise ArchiverError if there is a journal that cannot be read."""
+    verified = select_verified(settings)
     with progress_bar("status") as show:
         show(0, 0, "asking the databases what they hold")
         return asyncio.run(probe.probe_sources_alone(settings, verified))

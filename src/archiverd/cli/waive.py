@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.app.operations.requests import WaiveRequest
+from archiverd.app.operations.results import Decision
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.reply import print_reply
 from archiverd.cli.run_number import RunNumber
@@ -22,6 +24,6 @@ if TYPE_CHECKING:
 def waive(options: GlobalOptions, run: int, reason: str, as_json: bool) -> None:
     """Take a run out of the reckoning."""
     settings, _ = options.settings(migrating=False)
-    arguments = {"run": run, "reason": reason}
-    reply = daemon_or_alone(settings, "waive", arguments, lambda own: own.waive(run, reason))
-    print_reply(reply, as_json, f"run {run} is {reply['state']}")
+    request = WaiveRequest(run, reason)
+    decision = daemon_or_alone(settings, "waive", request, Decision.from_json, lambda own: own.waive(request))
+    print_reply(decision.to_json(), as_json, f"run {run} is {decision.state}")

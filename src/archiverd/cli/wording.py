@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from archiverd.audit.anomalies import Anomaly
 
 
 def ago(seconds: float) -> str:
@@ -21,9 +23,9 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def list_single_runs(amiss: Sequence[Mapping[str, object]], most: int = 20) -> Iterator[str]:
-    """Yield what there is to say of single runs, a line each, of the first ``most``."""
-    for one in amiss[:most]:
-        yield f"run {one['run']}: {one['error']}"
-    if len(amiss) > most:
-        yield f"and {len(amiss) - most} more (--json tells all)"
+def list_single_runs(anomalies: Sequence[Anomaly], most: int = 20) -> Iterator[str]:
+    """Yield what was found of single runs, a line each, of the first ``most``."""
+    for one in anomalies[:most]:
+        yield f"run {one.run}: {one.error}"
+    if len(anomalies) > most:
+        yield f"and {len(anomalies) - most} more (--json tells all)"

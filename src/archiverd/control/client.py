@@ -1,21 +1,24 @@
-"""The client's end of the control socket: asking the daemon that runs, if one does.
+"""The client's end of the control socket: requests to the running daemon, if one runs.
 
-An AF_UNIX connection is made at once or not at all, so that both ways of asking share everything but the waiting;
-asyncio is imported by the one that needs it only, because `status` is to be quick.
+A connection to an AF_UNIX socket is made at once or not at all, so the blocking client and the one on an event loop
+share everything but the waiting. Only the latter imports asyncio: `status` must be quick.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from archiverd.control.fields import MessageError
 from archiverd.control.protocol import LONGEST_REPLY, find_path, from_line, to_error, to_line
 from archiverd.core.errors import ArchiverError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+T = TypeVar("T")
 
 _CHUNK = 64 * 1024
 _REFUSED = (BrokenPipeError, ConnectionResetError)
@@ -54,6 +57,22 @@ def ask_now(
         except TimeoutError:
             raise _silent(command, seconds) from None
     return answer.result()
+
+
+def call(
+    work_dir: Path,
+    command: str,
+    arguments: Mapping[str, object],
+    parse: Callable[[object], T],
+    seconds: float,
+    on_progress: Callable[[object], None] = lambda _: None,
+) -> T:
+    """Do as ``ask_now``; return the result as ``parse`` reads it, which raises MessageError for another one."""
+    result = ask_now(work_dir, command, arguments, seconds, on_progress)
+    try:
+        return parse(result)
+    except MessageError as wrong:
+        raise _nonsense(str(wrong)) from wrong
 
 
 async def ask(
@@ -119,25 +138,25 @@ class _Answer:
             raise _nonsense(f"a line of more than {LONGEST_REPLY} bytes")
 
     def result(self) -> object:
-        """Return what the last line brings. Raise the error that it tells."""
-        told = self._final or {}
-        if told.get("ok") is True:
-            return told.get("result")
+        """Return the result that the last line carries. Raise the error that it carries instead."""
+        reply = self._final or {}
+        if reply.get("ok") is True:
+            return reply.get("result")
         try:
-            error = to_error(told.get("error"))
+            error = to_error(reply.get("error"))
         except (ValueError, TypeError, LookupError) as wrong:
             raise _nonsense(str(wrong)) from wrong
         raise error
 
     def _read(self, line: bytes) -> None:
         try:
-            told = from_line(line)
+            reply = from_line(line)
         except ValueError as wrong:
             raise _nonsense(str(wrong)) from wrong
-        if "ok" in told:
-            self._final = told
+        if "ok" in reply:
+            self._final = reply
         else:
-            self._on_progress(told.get("progress"))
+            self._on_progress(reply.get("progress"))
 
 
 def _connect(work_dir: Path) -> socket.socket:

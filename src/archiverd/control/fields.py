@@ -72,6 +72,18 @@ def integer(value: object) -> int:
     return value
 
 
+def number(value: object) -> float:
+    """Return a number, as it is."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise MessageError("must be a number")
+    return value
+
+
+def anything(value: object) -> object:
+    """Return any value."""
+    return value
+
+
 def run_number(value: object) -> int:
     """Return a run number, 1 to ``runset.LAST_RUN``."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= runset.LAST_RUN:

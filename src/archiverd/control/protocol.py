@@ -1,8 +1,9 @@
-"""What both ends of the control socket must agree on: where it is, and the lines that go through it.
+"""The protocol of the control socket, common to both ends: the socket's path and the lines that cross it.
 
 A client sends one request, a JSON object in one line: ``{"command": "drain", …arguments}``. The daemon answers with
 any number of ``{"progress": …}`` lines, then with one ``{"ok": true, "result": …}`` or ``{"ok": false, "error": …}``,
-and closes. An error has ``name``, ``message``, ``remedy``, ``context``, ``exit_code``, ``retry`` and ``run``.
+and closes. An error has ``name``, ``message``, ``remedy``, ``context``, ``exit_code``, ``retry``, ``run`` and
+``stage``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 NAME = "archiverd.sock"
 LONGEST_PATH = 107
-"""So many bytes of path fit in the kernel's ``sockaddr_un`` beside the closing zero (unix(7))."""
+"""Longest path in bytes that the kernel's ``sockaddr_un`` holds beside the closing zero (unix(7))."""
 LONGEST_REQUEST = 64 * 1024
+"""Longest line of a request in bytes, newline included."""
 LONGEST_REPLY = 8 * 1024 * 1024
-"""So many bytes may a line have, its newline included."""
+"""Longest line of a reply in bytes, newline included."""
 
 _PLAIN = {name: found for name, found in vars(errors).items() if isinstance(found, type) and found is not FhiclError}
 
@@ -82,17 +84,18 @@ def from_error(error: ArchiverError) -> dict[str, object]:
         "exit_code": error.exit_code,
         "retry": error.retry.value,
         "run": error.run,
+        "stage": error.stage,
     }
 
 
-def to_error(told: object) -> ArchiverError:
+def to_error(carried: object) -> ArchiverError:
     """Return the error that a reply carries, of the class it names if that is one of ours.
 
     Raise ValueError, TypeError or LookupError if it carries none.
     """
-    if not isinstance(told, dict):
+    if not isinstance(carried, dict):
         raise ValueError("no error in a reply that is not ok")  # noqa: TRY004 - the text is wrong, not the caller
-    name, message, context = str(told["name"]), str(told["message"]), told["context"]
+    name, message, context = str(carried["name"]), str(carried["message"]), carried["context"]
     if name == FhiclError.__name__:
         error: ArchiverError = FhiclError(
             message, file=str(context["file"]), line=int(context["line"]), column=int(context["column"])
@@ -100,10 +103,11 @@ def to_error(told: object) -> ArchiverError:
     else:
         kind = _PLAIN.get(name, ArchiverError)
         error = (kind if issubclass(kind, ArchiverError) else ArchiverError)(message, context=context)
-    error.remedy = str(told["remedy"])
-    error.exit_code = int(told["exit_code"])
-    error.retry = Retry(told["retry"])
-    error.run = None if told["run"] is None else int(told["run"])
+    error.remedy = str(carried["remedy"])
+    error.exit_code = int(carried["exit_code"])
+    error.retry = Retry(carried["retry"])
+    error.run = None if carried["run"] is None else int(carried["run"])
+    error.stage = str(carried.get("stage", ""))
     return error
 
 

@@ -123,12 +123,12 @@ async def _read_request(connection: socket.socket, limits: Limits) -> bytes | No
                     break
                 line += received
     except TimeoutError:
-        raise _bad_request(f"it did not come within {limits.read_seconds:g} s") from None
+        raise bad_request(f"it did not come within {limits.read_seconds:g} s") from None
     request, newline, _ = line.partition(b"\n")
     if len(request) >= LONGEST_REQUEST:
-        raise _bad_request(f"it has more than {LONGEST_REQUEST} bytes")
+        raise bad_request(f"it has more than {LONGEST_REQUEST} bytes")
     if request and not newline:
-        raise _bad_request("it ends before its line does")
+        raise bad_request("it ends before its line does")
     return bytes(request) if newline else None
 
 
@@ -137,11 +137,11 @@ async def _do(line: bytes, handlers: Mapping[str, Handler], outgoing: _Outgoing)
     try:
         arguments = from_line(line)
     except ValueError as error:
-        raise _bad_request(str(error)) from None
+        raise bad_request(str(error)) from None
     command = arguments.pop("command", None)
     handler = handlers.get(command) if isinstance(command, str) else None
     if handler is None:
-        raise _bad_request(f"there is no command {str(command)[:80]!r}; there are {', '.join(sorted(handlers))}")
+        raise bad_request(f"there is no command {str(command)[:80]!r}; there are {', '.join(sorted(handlers))}")
     _log.debug(f"a client asks: {command}")
     try:
         reply = to_line({"ok": True, "result": await handler(arguments, outgoing.progress)})
@@ -190,7 +190,8 @@ def _failed(error: BaseException) -> bytes:
     return to_line({"ok": False, "error": from_error(told)})
 
 
-def _bad_request(why: str) -> ArchiverError:
+def bad_request(why: str) -> ArchiverError:
+    """Return the error for a request that is not understood, which ``why`` says."""
     return ArchiverError(
         f"The daemon does not understand the request: {why}", remedy="are daemon and command of the same version?"
     )

@@ -6,67 +6,88 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from archiverd import log
-from archiverd.app import operations
-from archiverd.app.operations import PassScope
-from archiverd.config.paths import journal_path
+from archiverd.app.operations import decisions
+from archiverd.app.operations.passes import prepare_once, prepare_recover, prepare_retry
+from archiverd.app.operations.reconcile import reconcile
+from archiverd.app.operations.requests import (
+    OnceRequest,
+    ReconcileRequest,
+    RecoverRequest,
+    ReleaseRequest,
+    RetryRequest,
+    StatusRequest,
+    WaiveRequest,
+)
+from archiverd.app.operations.status import gather_status, select_verified
+from archiverd.app.state_file_sync import sync
+from archiverd.control.fields import MessageError, fields_of
+from archiverd.control.server import bad_request
 from archiverd.core import runset
-from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import ON_THEIR_WAY, Stage, State
-from archiverd.journal.reader import reading
-from archiverd.pipeline import operator_actions
 from archiverd.process import memory
 from archiverd.process.shutdown import ShutdownReason
-from archiverd.status import probe, report
+from archiverd.status import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from archiverd.app.wiring import Parts
-    from archiverd.control.server import Handler, Progress
+    from archiverd.audit.partition import Partition
+    from archiverd.control.server import Handler
+    from archiverd.control.server import Progress as Send
+    from archiverd.daemon.passes import DaemonDriver
+    from archiverd.process.progress import Progress
     from archiverd.process.shutdown import Shutdown
-    from archiverd.status.probe import ProbeResult
+    from archiverd.status.report import StatusReport
     from archiverd.watch.watcher import Watcher
 
-LOOK_SECONDS = 0.3
-"""How often it is looked how far the runs are that a command waits for."""
+R = TypeVar("R")
 
 _log = log.get()
 
 
+class Result(Protocol):
+    """What an operation returns."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as the control socket carries it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The daemon's answers; ``begun`` is when it started, in epoch seconds."""
+    """The daemon's commands; ``begun`` is when it started, in epoch seconds."""
 
-    parts: Parts
+    driver: DaemonDriver
     watcher: Watcher
     shutdown: Shutdown
     begun: float
 
     @property
+    def parts(self) -> Parts:
+        """The daemon's parts."""
+        return self.driver.parts
+
+    @property
     def handlers(self) -> Mapping[str, Handler]:
-        """Return what there is to ask for, by name."""
+        """The handler of each command, by its name on the control socket."""
         return {
-            "status": self.status,
-            "standing": self.standing,
-            "drain": self.drain,
-            "pause": self.pause,
-            "resume": self.resume,
-            "waive": self.waive,
-            "release": self.release,
-            "retry": self.retry,
-            "once": self.once,
-            "recover": self.recover,
-            "reconcile": self.reconcile,
+            "status": _without_arguments(self.describe_process),
+            "drain": _without_arguments(self.drain),
+            "pause": _without_arguments(self.pause),
+            "resume": _without_arguments(self.resume),
+            StatusRequest.COMMAND: _typed(StatusRequest.from_json, self.status),
+            WaiveRequest.COMMAND: _typed(WaiveRequest.from_json, self.waive),
+            ReleaseRequest.COMMAND: _typed(ReleaseRequest.from_json, self.release),
+            RetryRequest.COMMAND: _typed(RetryRequest.from_json, self.retry),
+            OnceRequest.COMMAND: _typed(OnceRequest.from_json, self.once),
+            RecoverRequest.COMMAND: _typed(RecoverRequest.from_json, self.recover),
+            ReconcileRequest.COMMAND: _typed(ReconcileRequest.from_json, self.reconcile),
         }
 
-    async def status(self, _: Mapping[str, object], __: Progress) -> object:
-        """Tell what only the process knows: its number, age, memory, and what it has in hand."""
-        return await self._about_itself()
-
-    async def _about_itself(self) -> dict[str, object]:
+    async def describe_process(self) -> dict[str, object]:
+        """Return what only the process knows: its number, age, memory, and what it has in hand."""
         return {
             "pid": os.getpid(),
             "seconds": time.time() - self.begun,
@@ -77,147 +98,109 @@ class Commands:
             "in_hand": {str(runner.stage): sorted(runner.in_hand) for runner in self.parts.runners},
             "uploads_allowed": 0 if self.parts.migration is None else self.parts.migration.gate.allowed,
             "contacts": {name: contact.to_json() for name, contact in self.parts.contacts.items()},
-            "filesystem": await asyncio.to_thread(self._scanned),
+            "filesystem": await asyncio.to_thread(self._last_scan),
         }
 
-    def _scanned(self) -> object:
-        """Tell what the last scan found, as ranges, and when that was."""
+    def _last_scan(self) -> object:
+        """Return the runs that the last scan found, as ranges, and when that was."""
         if self.watcher.scanned is None:
             return None
         found, at = self.watcher.scanned
         return {"ranges": runset.ranges(found.runs), "at": at}
 
-    async def standing(self, asked: Mapping[str, object], _: Progress) -> object:
-        """Tell how we stand (``status --json``); ``looking`` asks run records, artdaqDB and UconDB what they hold now.
-
-        ``comparing`` holds the state files against what is so. Neither loop nor journal waits for it.
-        """
-        parts, looks = self.parts, None
-        if asked.get("looking") is True:
-            known = [run for run, state in (await parts.journal.known()).items() if state is State.VERIFIED]
+    async def status(self, request: StatusRequest, _: Progress) -> StatusReport:
+        """Report how archiving stands (`status --json`). Neither loop nor journal waits for it."""
+        parts, probed = self.parts, None
+        if request.probing:
+            verified = await asyncio.to_thread(select_verified, parts.settings)
             ucondb = None if parts.migration is None else parts.migration.ucondb
-            looks = await probe.probe_sources(parts.settings, parts.artdaqdb, ucondb, known)
-        daemon = await self._about_itself()
-        return await asyncio.to_thread(self._gather, daemon, looks, asked.get("comparing") is True)
+            probed = await probe.probe_sources(parts.settings, parts.artdaqdb, ucondb, verified)
+        daemon = await self.describe_process()
+        return await asyncio.to_thread(gather_status, parts.settings, request, daemon, probed, known=True)
 
-    def _gather(self, daemon: Mapping[str, object], looks: Sequence[ProbeResult] | None, comparing: bool) -> object:
-        with reading(journal_path(self.parts.settings)) as db:
-            return report.build_report(self.parts.settings, db, daemon, looks, comparing=comparing).to_json()
-
-    async def drain(self, _: Mapping[str, object], __: Progress) -> object:
+    async def drain(self) -> dict[str, object]:
         """Finish what is in flight and in the queues, then leave with 0."""
         _log.info("asked to drain: finishing what is in flight and in the queues, then leaving")
         self.shutdown.ask(ShutdownReason.DRAIN_ASKED)
         return {"in_hand": sum(len(runner.in_hand) for runner in self.parts.runners)}
 
-    async def pause(self, _: Mapping[str, object], __: Progress) -> object:
-        """Take up no run until told to go on; runs are still seen."""
+    async def pause(self) -> dict[str, object]:
+        """Take up no run until ``resume``; runs are still seen."""
         return self._set_paused(paused=True)
 
-    async def resume(self, _: Mapping[str, object], __: Progress) -> object:
+    async def resume(self) -> dict[str, object]:
         """Go on."""
         return self._set_paused(paused=False)
 
-    def _set_paused(self, *, paused: bool) -> object:
+    def _set_paused(self, *, paused: bool) -> dict[str, object]:
         for runner in self.parts.runners:
             runner.paused = paused
             runner.wake.set()
         _log.warning("paused by an operator" if paused else "resumed by an operator")
         return {"paused": paused}
 
-    async def waive(self, asked: Mapping[str, object], _: Progress) -> object:
-        """Take a run out of the reckoning."""
-        row = await operator_actions.waive(self.parts.journal, _run(asked.get("run")), str(asked.get("reason", "")))
-        return {"run": row.run, "state": str(row.state)}
+    async def waive(self, request: WaiveRequest, _: Progress) -> Result:
+        """Leave a run out for good."""
+        decision = await decisions.waive(self.parts.journal, request)
+        await sync(self.parts.state_files)
+        return decision
 
-    async def release(self, asked: Mapping[str, object], _: Progress) -> object:
+    async def release(self, request: ReleaseRequest, _: Progress) -> Result:
         """Put a run back to where it failed."""
-        run = _run(asked.get("run"))
-        row = await operator_actions.release(self.parts.journal, run, override=asked.get("override") is True)
-        self._wake()
-        return {"run": row.run, "state": str(row.state)}
+        decision = await decisions.release(self.parts.journal, request)
+        self.driver.wake()
+        await sync(self.parts.state_files)
+        return decision
 
-    async def retry(self, asked: Mapping[str, object], progress: Progress) -> object:
-        """Take up the runs of a failure log again, or those named, and tell how they end."""
-        stage = _stage(asked)
-        named = asked.get("runs")
-        runs = frozenset(map(_run, named)) if isinstance(named, list) else frozenset()
-        return await self._finish(await operations.take_up(self.parts, stage, runs), progress)
+    async def retry(self, request: RetryRequest, on_progress: Progress) -> Result:
+        """Take the requested runs up again; return how they ended."""
+        return await self.driver.make_pass(lambda: prepare_retry(self.driver, request, on_progress), on_progress)
 
-    async def once(self, asked: Mapping[str, object], progress: Progress) -> object:
-        """Look at everything now, waiting retries included, and tell how it ends; the databases unless incremental."""
-        await self.parts.journal.hasten()
-        progress(_told(0, 0, "looking at the run records"))
-        await self.watcher.look_now()
-        if asked.get("incremental") is True:
-            return await self._finish(PassScope(), progress)
-        progress(_told(0, 0, "asking artdaqDB and UconDB what they hold"))
-        return await self._finish(await operations.ask_around(self.parts), progress)
+    async def once(self, request: OnceRequest, on_progress: Progress) -> Result:
+        """Take every ended run through the requested stages; return how that ended."""
+        return await self.driver.make_pass(lambda: prepare_once(self.driver, request, on_progress), on_progress)
 
-    async def recover(self, asked: Mapping[str, object], progress: Progress) -> object:
-        """Ask a database what it holds, and prove again what is not verified of it."""
-        progress(_told(0, 0, "asking the databases what they hold"))
-        return await self._finish(await operations.take_in_held(self.parts, _stage(asked)), progress)
+    async def recover(self, request: RecoverRequest, on_progress: Progress) -> Result:
+        """Note what a database holds, and prove again what is not verified of it."""
+        return await self.driver.make_pass(lambda: prepare_recover(self.driver, request, on_progress), on_progress)
 
-    async def reconcile(self, asked: Mapping[str, object], progress: Progress) -> object:
+    async def reconcile(self, request: ReconcileRequest, on_progress: Progress) -> Partition:
         """Compare run records, artdaqDB and UconDB."""
-        found = await operations.compare(
-            self.parts, deep=asked.get("deep") is True, on_progress=lambda *told: progress(_told(*told))
-        )
-        return found.to_json()
-
-    async def _finish(self, task: PassScope, progress: Progress) -> object:
-        """Wait until the runs of ``task`` are no longer on their way; tell how they ended.
-
-        As in a pass of its own, a retry that is near is waited for. Raise ArchiverError if the daemon is paused, for
-        nobody knows how long, or stops.
-        """
-        begun, distance = time.time(), operations.Distance()
-        self._wake()
-        while left := await self._left(task.runs):
-            progress(_told(*distance.of(left)))
-            if self.shutdown.asked:
-                raise ArchiverError(
-                    f"The daemon stops: runs wait that it does not take up any more ({sum(left.values())})",
-                    remedy="nothing is lost: its next start takes them up; `archiverd status` tells when it runs",
-                )
-            runners = self.parts.runners
-            if any(one.paused for one in runners) and not any(one.in_hand for one in runners):
-                raise ArchiverError(
-                    f"The daemon is paused: it does not take up the runs that wait ({sum(left.values())})",
-                    remedy="`archiverd resume` lets it go on",
-                )
-            await asyncio.sleep(LOOK_SECONDS)
-        return (await operations.sum_up(self.parts, begun, task)).to_json()
-
-    async def _left(self, only: Collection[int] | None) -> dict[State, int]:
-        """Return how many runs (of ``only``, if given) are still waited for, by state."""
-        left = await operations.on_their_way(self.parts, only)
-        gate = None if self.parts.migration is None else self.parts.migration.gate
-        if gate is not None and gate.shut:  # those wait for UconDB, nobody knows how long
-            return {state: runs for state, runs in left.items() if ON_THEIR_WAY.get(state) is Stage.IMPORT}
-        return left
-
-    def _wake(self) -> None:
-        for runner in self.parts.runners:
-            runner.wake.set()
+        return await reconcile(self.parts, request, on_progress)
 
 
-def _told(done: int, of: int, what: str) -> dict[str, object]:
-    """Return how far a command is, as the control socket carries it."""
-    return {"done": done, "of": of, "what": what}
+def _typed(parse: Callable[[object], R], operation: Callable[[R, Progress], Awaitable[Result]]) -> Handler:
+    """Return the handler that parses its arguments and sends the operation's progress and result as JSON."""
+
+    async def handle(arguments: Mapping[str, object], send: Send) -> object:
+        request = _parsed(parse, arguments)
+
+        def on_progress(done: int, of: int, what: str) -> None:
+            send({"done": done, "of": of, "what": what})
+
+        return (await operation(request, on_progress)).to_json()
+
+    return handle
 
 
-def _run(given: object) -> int:
-    """Return an argument that is a run number. Raise ArchiverError if it is none."""
-    if not isinstance(given, int) or not 1 <= given <= runset.LAST_RUN:
-        raise ArchiverError("The daemon does not understand the request: run must be a run number")
-    return given
+def _without_arguments(operation: Callable[[], Awaitable[dict[str, object]]]) -> Handler:
+    """Return the handler of a command that has no arguments."""
+
+    async def handle(arguments: Mapping[str, object], _: Send) -> object:
+        _parsed(_nothing, arguments)
+        return await operation()
+
+    return handle
 
 
-def _stage(asked: Mapping[str, object]) -> Stage:
-    """Return the argument ``stage``. Raise ArchiverError if it is none."""
+def _nothing(value: object) -> None:
+    with fields_of(value, "the request"):
+        pass
+
+
+def _parsed(parse: Callable[[object], R], arguments: Mapping[str, object]) -> R:
+    """Return the request. Raise ArchiverError if the arguments are none."""
     try:
-        return Stage(str(asked.get("stage")))
-    except ValueError:
-        raise ArchiverError("The daemon does not understand the request: stage must be import or migrate") from None
+        return parse(arguments)
+    except MessageError as error:
+        raise bad_request(str(error)) from None

@@ -7,10 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from archiverd import __version__, log
-from archiverd.app.state_file_sync import begin, finish, keep_state_files
-from archiverd.app.wiring import Parts, RunOptions, opened
+from archiverd.app.stages import RunOptions
+from archiverd.app.state_file_sync import begin, keep_in_sync, sync
+from archiverd.app.wiring import Parts, opened
 from archiverd.control.server import serving
 from archiverd.daemon.commands import Commands
+from archiverd.daemon.passes import DaemonDriver
 from archiverd.process import sd_notify
 from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import drain_when_removed
@@ -44,13 +46,15 @@ async def run(settings: Settings) -> int:
                 await watcher.look_once(_ask_for_time)
             async with starting(shutdown, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
                 await begin(parts)
-            commands = Commands(parts, watcher, shutdown, time.time())
+            late_stops = LateStopWatcher(settings, parts.journal, time.time)
+            driver = DaemonDriver(parts, watcher, late_stops, shutdown)
+            commands = Commands(driver, watcher, shutdown, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             sd_notify.notify("READY=1", "STATUS=watching")
             async with parts.notifications.of_daemon():
                 async with serving(settings.app.work_dir, commands.handlers):
-                    await _live(parts, watcher, LateStopWatcher(settings, parts.journal, time.time), shutdown)
-                await finish(parts)
+                    await _live(parts, watcher, late_stops, shutdown)
+                await sync(parts.state_files)
             sd_notify.notify("STOPPING=1", "STATUS=closing")
     reason = shutdown.reason or ShutdownReason.DRAIN_ASKED
     _log.info(f"stopped: {reason.name.lower().replace('_', ' ')}")
@@ -68,7 +72,7 @@ def _reopen_log() -> None:
     _log.info("hang-up: log file opened anew")
 
 
-async def _live(parts: Parts, watcher: Watcher, latecomers: LateStopWatcher, shutdown: Shutdown) -> None:
+async def _live(parts: Parts, watcher: Watcher, late_stops: LateStopWatcher, shutdown: Shutdown) -> None:
     """Run every task until the drain is done, or its time is over."""
     extended = int((parts.settings.app.drain_timeout_seconds + 30) * 1_000_000)
     async with parts.draining_in_time(shutdown), asyncio.TaskGroup() as group:
@@ -80,8 +84,8 @@ async def _live(parts: Parts, watcher: Watcher, latecomers: LateStopWatcher, shu
         attending = [
             group.create_task(watcher.run(), name="watch"),
             group.create_task(parts.attend(), name="gate"),
-            group.create_task(keep_state_files(parts), name="books"),
-            group.create_task(latecomers.watch(), name="latecomers"),
+            group.create_task(keep_in_sync(parts.state_files), name="state files"),
+            group.create_task(late_stops.watch(), name="late stops"),
         ]
         await shutdown.wait()
         lock_watch.cancel()

@@ -83,13 +83,15 @@ class StateFiles:
         self._disk = disk
         self._files = files
         self._retry = retry
+        self._balancing = asyncio.Lock()
 
     async def balance(self) -> None:
         """Take in what operators changed, then write what the journal changed. Raise ArchiverError or OSError."""
-        for files in self._files:
-            seen = await self._read_edits(files)
-            await self._write_failures(files, seen)
-            await self._keep_state(files)
+        async with self._balancing:
+            for files in self._files:
+                seen = await self._read_edits(files)
+                await self._write_failures(files, seen)
+                await self._keep_state(files)
 
     async def take_over(self) -> None:
         """Look at state files that were there before the journal: they tell nothing the databases do not tell better.

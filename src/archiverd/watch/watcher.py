@@ -76,6 +76,9 @@ class Watcher:
         """What the last scan found, and when it was made."""
         self._troubled = False
         self._next_look = LOOK_SECONDS
+        self._checks_begun = self._checks_ended = 0
+        self._check_ended = asyncio.Event()
+        """Set, and replaced, at the end of each check of the open runs."""
 
     async def look_once(self, on_progress: Progress = silent) -> None:
         """Find every run there is and record those that have ended: the first thing after a start.
@@ -107,10 +110,8 @@ class Watcher:
 
         For a single pass, after ``look_once``: a run that ended a moment ago is not left to the next pass.
         """
-        settle = self._watch.settle_seconds
-        now = self._clock()
-        if any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values()):
-            await self._shutdown.rest(settle)
+        if self._any_unsettled():
+            await self._shutdown.rest(self._watch.settle_seconds)
         await self._look()  # also for one that had all but settled when it was looked at
 
     async def run(self) -> None:
@@ -124,12 +125,14 @@ class Watcher:
                 hint.clear()
                 await self._pause(hint)
             stop.set()
+            self._end_check()
 
     async def _tick(self, *, hinted: bool) -> None:
         """Scan if there may be something new, then look at the open runs. Trouble that passes is said once.
 
         Raise ArchiverError when the journal is damaged: only a new start mends that.
         """
+        self._checks_begun += 1
         try:
             if hinted or await run_detached(self._scan_is_due):
                 await self._take_in(await run_detached(partial(scan, self._root)), Lane.FRESH)
@@ -145,6 +148,8 @@ class Watcher:
             if self._troubled:
                 _log.info("the watch works again")
             self._troubled = False
+        finally:
+            self._end_check()
 
     async def _take_in(self, found: DirectoryScan, lane: Lane) -> None:
         """Note runs that were not known."""
@@ -158,10 +163,34 @@ class Watcher:
         self._open.update((run, OpenRun(run)) for run in new)
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
-    async def look_now(self) -> None:
-        """Scan now, and return once the watch has judged what was found; for a command to the daemon."""
+    async def find_now(self, *, settling: bool) -> None:
+        """Scan now; with ``settling`` return once the watch has judged what was found, and what changed just now.
+
+        For a command to the daemon, while ``run`` runs. Raise ArchiverError if the directory cannot be read.
+        """
         await self._take_in(await run_detached(partial(scan, self._root)), Lane.FRESH)
-        await asyncio.sleep(2 * LOOK_SECONDS + self._watch.settle_seconds)  # the watch itself looks and judges
+        if settling:
+            await self._next_check()
+            if self._any_unsettled():
+                await self._shutdown.rest(self._watch.settle_seconds)
+                await self._next_check()
+
+    async def _next_check(self) -> None:
+        """Return once the watch has checked every open run, in a check that begins from now on, or is to stop."""
+        wanted = self._checks_begun + 1
+        while self._checks_ended < wanted and not self._shutdown.asked:
+            await self._check_ended.wait()
+
+    def _end_check(self) -> None:
+        """Wake whoever waits for the end of a check."""
+        self._checks_ended = self._checks_begun
+        ended, self._check_ended = self._check_ended, asyncio.Event()
+        ended.set()
+
+    def _any_unsettled(self) -> bool:
+        """Tell whether an open run changed less than ``watch.settle_seconds`` ago."""
+        now, settle = self._clock(), self._watch.settle_seconds
+        return any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values())
 
     async def _follow(self) -> None:
         """Watch the runs that the journal has as open and no others: operators waive some and put others back."""

@@ -1,8 +1,10 @@
-"""`archiverd export`: from a database to a directory, beside a daemon or without one."""
+"""The operation `export`: a run's files, from UconDB or artdaqDB to a directory, beside a daemon or without one."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,24 +14,45 @@ from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
 from archiverd.artdaqdb.rules import no_run_to_export
 from archiverd.config.paths import journal_path
 from archiverd.config.ucondb import missing_for_migration
-from archiverd.core.errors import ArchiverError, ArtdaqDBError, ConfigurationError
+from archiverd.core.errors import ArchiverError, ArtdaqDBError, ConfigurationError, VerificationError
 from archiverd.core.machine import State
 from archiverd.disk import RealDisk
 from archiverd.journal.queries import select_run
 from archiverd.journal.reader import reading_if_there
+from archiverd.runrecord import blob as blobs
 from archiverd.ucondb.client import make_ucondb
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archiverd.app.export_directory import Content, Written
+    from archiverd.app.export_directory import Files, Written
+    from archiverd.artdaqdb.port import ArtdaqDBReader
     from archiverd.config import Settings
+    from archiverd.ucondb.port import UconDB
 
 Source = Literal["artdaqdb", "ucondb"]
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class Content:
+    """A run's files as a database gives them, and the SHA-256 of the blob they came in (empty from artdaqDB)."""
+
+    files: Files
+    blob_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Write the files of ``run`` to ``destination``."""
+
+    run: int
+    destination: Path
+    source: Source | None
+    """Where from; None for UconDB, or artdaqDB where no UconDB is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
     """What was written."""
 
     run: int
@@ -52,17 +75,18 @@ class Export:
         }
 
 
-async def export(settings: Settings, run: int, destination: Path, source: Source | None) -> Export:
-    """Write ``run``'s files to ``destination``; without a ``source`` from UconDB, or artdaqDB where there is none.
+async def export(settings: Settings, request: ExportRequest) -> ExportResult:
+    """Write a run's files to a directory.
 
     Raise UconDBError, ArtdaqDBError, BlobCreationError or ArchiverError; then nothing was written.
     """
-    chosen: Source = source or ("ucondb" if _has_ucondb(settings) else "artdaqdb")
+    run, destination = request.run, request.destination
+    chosen: Source = request.source or ("ucondb" if _has_ucondb(settings) else "artdaqdb")
     content = await (_from_ucondb(settings, run) if chosen == "ucondb" else _from_artdaqdb(settings, run))
     uri = settings.artdaq_db.database_uri
     closed = [settings.source_files.run_records_dir, *([parse_uri(uri)] if uri.startswith(SCHEME) else [])]
     written = await asyncio.to_thread(export_directory.write, RealDisk(), content.files, destination, closed)
-    return Export(run, chosen, destination, written, await asyncio.to_thread(_proven, settings, run, content))
+    return ExportResult(run, chosen, destination, written, await asyncio.to_thread(_proven, settings, run, content))
 
 
 def _has_ucondb(settings: Settings) -> bool:
@@ -79,7 +103,7 @@ async def _from_ucondb(settings: Settings, run: int) -> Content:
     ucondb = make_ucondb(settings)
     await ucondb.open()
     try:
-        return await export_directory.read_ucondb(ucondb, run)
+        return await read_ucondb(ucondb, run)
     except ArchiverError as error:
         error.remedy += f"; `archiverd why {run}` tells what is known of it; --from artdaqdb asks artdaqDB instead"
         raise
@@ -91,7 +115,7 @@ async def _from_artdaqdb(settings: Settings, run: int) -> Content:
     artdaqdb = make_reader(settings.artdaq_db)
     await artdaqdb.open()
     try:
-        return await export_directory.read_artdaqdb(artdaqdb, run)
+        return await read_artdaqdb(artdaqdb, run)
     except ArtdaqDBError as error:
         if str(error) == str(no_run_to_export(run)):
             error.remedy = f"`archiverd why {run}` tells what became of it; --from ucondb asks UconDB instead"
@@ -109,3 +133,36 @@ def _proven(settings: Settings, run: int, content: Content) -> bool | None:
     if row is None or row.state is not State.VERIFIED or not row.blob_sha256:
         return None
     return row.blob_sha256 == content.blob_sha256
+
+
+async def read_ucondb(ucondb: UconDB, run: int) -> Content:
+    """Return the files of the blob under ``run``'s key, byte for byte as they were packed.
+
+    Raise UconDBError if there is none or it cannot be read, BlobCreationError if it is no blob, VerificationError if it
+    is another run's.
+    """
+    blob = await ucondb.read(str(run))
+    unpacked = await asyncio.to_thread(blobs.unpack, blob)
+    if unpacked.run != run:
+        raise VerificationError(
+            f"The blob under key {run} says that it is run {unpacked.run}'s",
+            remedy="find out who uploaded it; `archiverd export --from artdaqdb` gives what artdaqDB has",
+            run=run,
+        )
+    return Content(unpacked.files, hashlib.sha256(blob).hexdigest())
+
+
+async def read_artdaqdb(artdaqdb: ArtdaqDBReader, run: int) -> Content:
+    """Return a run's entities as artdaqDB exports them, each as ``<entity>.fcl``: the files its blob is packed of.
+
+    An entity name that is there in two collections is told apart by the collection: ``<collection>.<entity>.fcl``.
+    Raise ArtdaqDBError if the run is not there or cannot be read.
+    """
+    exported = await artdaqdb.export(run)
+    times = Counter(entity.name for entity in exported)
+    return Content(
+        [
+            (f"{entity.name}.fcl" if times[entity.name] == 1 else f"{entity.collection}.{entity.name}.fcl", entity.fcl)
+            for entity in exported
+        ]
+    )

@@ -1,0 +1,36 @@
+"""The operation `reconcile`: every run of run records, artdaqDB and UconDB in one named state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archiverd.app.operations.passes import ASKING
+from archiverd.audit import reconcile as comparison
+from archiverd.audit.reconcile import ComparedSources
+from archiverd.core.errors import ConfigurationError
+from archiverd.detached import run_detached
+from archiverd.watch.watcher import scan
+
+if TYPE_CHECKING:
+    from archiverd.app.operations.requests import ReconcileRequest
+    from archiverd.app.wiring import Parts
+    from archiverd.audit.partition import Partition
+    from archiverd.process.progress import Progress
+
+
+async def reconcile(parts: Parts, request: ReconcileRequest, on_progress: Progress) -> Partition:
+    """Compare the three sources and the journal.
+
+    Raise ConfigurationError without UconDB, ArchiverError when the run-records directory cannot be read, UconDBError or
+    ArtdaqDBError when a database cannot tell.
+    """
+    if parts.migration is None:
+        raise ConfigurationError(
+            "[ucon_db] is not configured: there is nothing to compare with",
+            remedy="set server_url, folder_name and object_name",
+        )
+    on_progress(0, 0, ASKING)
+    records = parts.settings.source_files.run_records_dir
+    found = await run_detached(lambda: scan(records))
+    sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
+    return await comparison.reconcile(sources, deep=request.deep, on_progress=on_progress)
