@@ -144,6 +144,9 @@ def test_the_journals_sql_is_in_a_few_modules(path: Path) -> None:
     texts = [node.value for node in ast.walk(parse(path)) if isinstance(node, ast.Constant)]
     found = [text for text in texts if isinstance(text, str) and SQL.match(text)]
     assert not found or path.relative_to(PACKAGE).as_posix() in SQL_MODULES
+    calls = [node.func for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
+    executed = [call for call in calls if isinstance(call, ast.Attribute) and call.attr.startswith("execute")]
+    assert not executed or room(path) == "journal"
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path != PACKAGE / "core/machine.py"], ids=name)

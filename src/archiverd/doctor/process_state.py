@@ -22,7 +22,7 @@ from archiverd.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.journal.errors import is_damage, is_denied, journal_error
 from archiverd.journal.queries import select_counts, select_holds
 from archiverd.journal.reader import reading_if_there
-from archiverd.journal.schema import VERSION, connect
+from archiverd.journal.schema import VERSION, connect, select_damage, select_version
 from archiverd.journal.state_files import LOG_LIMIT, parse_failures
 from archiverd.process import last_exit, lock
 from archiverd.status import report
@@ -158,7 +158,7 @@ def _journal(settings: Settings) -> Finding:
     ends = time.monotonic() + JOURNAL_SECONDS
     try:
         with contextlib.closing(connect(str(path), read_only=True)) as db:
-            (version,) = db.execute("PRAGMA user_version").fetchone()
+            version = select_version(db)
             if version > VERSION:
                 return failed(
                     JOURNAL,
@@ -168,17 +168,17 @@ def _journal(settings: Settings) -> Finding:
             counts = select_counts(db) if version else {}
             listed = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
             db.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
-            problems = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+            damage = select_damage(db)
     except sqlite3.DatabaseError as error:
         if time.monotonic() > ends:
             return warning(JOURNAL, f"{path} is too large to be checked in {JOURNAL_SECONDS:g} s", "nothing to do")
         if not is_damage(error):
             return _unusable(path, error)
-        problems = [str(error)]
-    if problems != ["ok"]:
+        damage = str(error)
+    if damage:
         return failed(
             JOURNAL,
-            f"{path} is damaged: {problems[0]}",
+            f"{path} is damaged: {damage}",
             "start archiverd again: it sets the journal aside, makes a new one and proves what is archived anew",
         )
     return ok(JOURNAL, f"sound, schema version {version}; {listed or 'no runs'}")

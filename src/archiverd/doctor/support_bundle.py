@@ -33,7 +33,7 @@ from archiverd.doctor.files import permissions
 from archiverd.doctor.machine import requirements
 from archiverd.doctor.process_state import stand
 from archiverd.journal.queries import select_counts, select_holds
-from archiverd.journal.schema import connect
+from archiverd.journal.schema import connect, select_version
 from archiverd.process import lock
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _journal(path: Path) -> str:
     if not path.exists():
         return json.dumps({"path": str(path), "exists": False}) + "\n"
     with contextlib.closing(connect(str(path), read_only=True)) as db:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+        version = select_version(db)
         facts = {
             "path": str(path),
             "bytes": path.stat().st_size,

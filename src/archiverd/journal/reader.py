@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
 from archiverd.journal.errors import is_mistake, journal_error
-from archiverd.journal.schema import VERSION, connect
+from archiverd.journal.schema import VERSION, connect, select_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ def is_there(path: Path) -> bool:
     if not path.exists():
         return False
     with contextlib.closing(connect(str(path), read_only=True)) as connection:
-        return bool(connection.execute("PRAGMA user_version").fetchone()[0])
+        return bool(select_version(connection))
 
 
 def no_journal(path: Path) -> ArchiverError:
@@ -56,7 +56,7 @@ def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
             yield None
             return
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            version = select_version(connection)
             yield connection if version else None
     except sqlite3.Error as error:
         if not is_mistake(error):

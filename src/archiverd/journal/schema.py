@@ -143,12 +143,24 @@ EVENTS_KEPT = 200
 """At most so many events are kept of one run; the oldest but the first go."""
 
 
+def select_version(db: sqlite3.Connection) -> int:
+    """Return the journal's schema version; 0 where its tables are not made yet."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def select_damage(db: sqlite3.Connection) -> str:
+    """Return the first thing that is wrong with tables and pages, without a look at the indexes; empty if sound."""
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    return "" if found == "ok" else str(found)
+
+
 def upgrade(connection: sqlite3.Connection) -> None:
     """Bring the journal to this program's schema version, in one transaction a step.
 
     Raise ArchiverError when the journal was written by a newer archiverd.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = select_version(connection)
     if version > VERSION:
         raise ArchiverError(
             f"The journal has schema version {version}; this archiverd knows versions up to {VERSION}",
