@@ -19,7 +19,7 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-// Runs `work`; whatever it refuses must have a position and a reason.
+// Runs `work`; an Error must have a position and a reason.
 template <typename Work>
 bool accepted(std::string_view text, Work work) {
   try {

@@ -1,4 +1,4 @@
-// Where there is no libFuzzer: runs the target over the files given, and over mutations of each.
+// Without libFuzzer: runs the target over the files given, and over mutations of each.
 //   fuzz_engine [-n MUTATIONS] [-s SEED] FILE...
 #include <cstddef>
 #include <cstdint>

@@ -8,13 +8,13 @@
 namespace fhicl {
 namespace {
 
-// One pass over the text, as artdaqDB's own scan goes. It knows nothing of backslashes before quotes, nor of the
-// grammar: after an empty string, or an odd number of quotes, it takes # and // inside strings for comments.
+// One pass over the text, as in artdaqDB's own scan. It ignores backslashes before quotes and the grammar: after an
+// empty string, or an odd number of quotes, # and // inside strings count as comments.
 class Scan {
  public:
   explicit Scan(std::string_view source) : begin_(source.data()), at_(begin_), end_(begin_ + source.size()) {}
 
-  // Goes to the next comment, passes it and the line end it needs. The scan ends at the first thing not expected.
+  // Passes the next comment and its line end. The scan ends at the first thing not expected.
   bool next(std::uint32_t& line, std::string_view& text);
 
  private:
@@ -44,7 +44,7 @@ bool Scan::pass_quoted() {
   return true;
 }
 
-// An LF not after a CR, and a CR not after an LF: CR LF counts once, but so does CR LF CR LF.
+// Counts an LF not after a CR, and a CR not after an LF: CR LF counts once, but so does CR LF CR LF.
 void Scan::count_lines() {
   for (; counted_ != at_; ++counted_) {
     const char before = counted_ == begin_ ? '\0' : counted_[-1];

@@ -11,11 +11,11 @@ namespace fhicl {
 struct Comment {
   std::uint32_t line;
   std::string_view text;  // JSON-escaped
-  /// Whether it can be the `comment` of a value on the next line: it begins with # and includes nothing.
+  /// Whether it can be the `comment` of a value on the next line: it begins with # and holds no `#include `.
   bool may_stand_above;
 };
 
-/// The comments of a text as it was given, by line; at most one a line.
+/// The comments of an unprepared text, by line; at most one a line.
 class Comments {
  public:
   explicit Comments(std::string_view source);

@@ -10,7 +10,7 @@
 namespace fhicl {
 namespace {
 
-// What stands there, up to white space or the end of a value.
+// The text at `rest` up to white space or the end of a value.
 std::string token(std::string_view rest) {
   std::size_t length = 0;
   while (length < rest.size() && !is(rest[length], kSpace) && (length == 0 || !is(rest[length], kEnd4))) ++length;

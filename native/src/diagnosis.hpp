@@ -1,4 +1,4 @@
-// Words for what the grammar does not take.
+// Messages for text that the grammar refuses.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ std::string not_a_value(std::string_view rest, std::string_view context);
 /// The same after `key` and ':'.
 std::string missing_value(std::string_view rest, std::string_view key);
 
-/// Why a table (else: sequence) does not go on at `rest`, which may be the end of the text.
+/// Why a table (else: sequence) cannot continue at `rest`, which may be the end of the text.
 std::string not_closed(bool table, std::string_view rest);
 
 }  // namespace fhicl

@@ -7,14 +7,14 @@
 
 namespace fhicl {
 
-/// Leaves one entry for each key of a table: the last value in the first one's place, unless the first is protected.
-/// Throws Error at the later key, which looks into `text`.
+/// Merges entries of one key in a table: the last value takes the first one's place, unless the first is protected.
+/// Throws Error at the later key, a view into `text`.
 void settle_duplicates(Tree& tree, Index table, std::string_view text);
 
-/// Each entry after the prolog takes one prolog entry of its name away.
+/// Removes, for each entry after the prolog, one prolog entry of its name.
 void override_prolog(Tree& tree);
 
-/// The name that counts for override_prolog(): the key up to an index.
+/// The name that override_prolog() compares: the key up to an index.
 inline std::string_view plain_name(std::string_view key) { return key.substr(0, key.find('[')); }
 
 }  // namespace fhicl

@@ -12,7 +12,7 @@ void fail_at(std::string_view text, const char* where, std::string message) {
   std::size_t line = 1;
   std::size_t start = 0;
   for (std::size_t i = 0; i < position; ++i) {
-    // Prepared text has no CR; in a text as it was given, CR LF is one line end.
+    // Prepared text has no CR; in other text CR LF is one line end.
     if (text[i] == '\n' || (text[i] == '\r' && text[i + 1] != '\n')) {
       ++line;
       start = i + 1;

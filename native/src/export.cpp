@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kIncludeKeys = "fhicl_pound_include";
 
-// Old documents: quotes only where these occur.
+// Old documents: a string is quoted only if one of these occurs in it.
 bool needs_quotes(std::string_view text) { return text.find_first_of(" .%()/-\\") != std::string_view::npos; }
 
 void append_quoted(std::string& out, std::string_view escaped, std::string_view quote) {
@@ -35,8 +35,8 @@ bool has_string_type(std::string_view type) {
 
 [[noreturn]] void refuse(const std::string& reason) { fail("the document cannot be exported: " + reason); }
 
-// Values in a descriptor or document that are there but of another JSON type are errors; those that are not there at
-// all cut the table or sequence short, silently. `false` stands for the latter.
+// A value of the wrong JSON type in a descriptor or document is an error. A missing one silently truncates the table or
+// sequence, and is returned as `false`.
 class Exporter {
  public:
   Exporter(const JsonTree& tree, std::string& out) : tree_(tree), out_(out) {}
@@ -203,7 +203,7 @@ class Exporter {
     unsigned position = 0;
     for (Index index = data.first; index != kNone; index = tree_[index].next) {
       const std::string key = std::to_string(position++);
-      // As long as the n-th child is called n, it is the first of that name.
+      // If the n-th child is called n, it is the first of that name.
       const bool as_expected = in_step != kNone && tree_[in_step].key == key;
       const JsonNode* const child = as_expected ? &tree_[in_step] : tree_.member(children, key);
       in_step = as_expected ? tree_[in_step].next : kNone;
@@ -217,7 +217,7 @@ class Exporter {
     out_ += ']';
   }
 
-  // Elements are written by what they are; only strings, and what has elements itself, go by their descriptor.
+  // Elements are written by their JSON type; only strings, tables and sequences by their descriptor.
   bool element(std::string_view key, const JsonNode& data, const JsonNode* descriptor) {
     if (descriptor == nullptr) return false;
     if (data.type != JsonType::object && data.type != JsonType::array && data.type != JsonType::string) {

@@ -7,7 +7,7 @@
 
 namespace fhicl {
 
-/// What a reader needs of a stored document (A.4); parts that are missing are empty.
+/// The parts of a stored document that a reader needs (A.4); missing ones are empty.
 struct Document {
   std::string exported;
   std::string version;
@@ -19,7 +19,7 @@ struct Document {
   std::string origin_format;
 };
 
-/// The FHiCL of a document. Throws Error where artdaqDB cannot export it, or where it is no JSON.
+/// The FHiCL of a document. Throws Error if artdaqDB cannot export it, or if it is not JSON.
 std::string export_fhicl(std::string_view json);
 
 /// Reads a document with its names. `exported` is in the format it came from: FHiCL, or for origin format `json` the

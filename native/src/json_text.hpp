@@ -11,10 +11,10 @@ namespace fhicl {
 /// Appends `text` with `" \ BS FF LF CR TAB` escaped and everything else as it is.
 void append_escaped(std::string& out, std::string_view text);
 
-/// Appends the text that an escaped string stands for; a backslash before any other character falls away with it.
+/// Appends the decoded text of an escaped string; an unknown escape is dropped with its character.
 void append_unescaped(std::string& out, std::string_view escaped);
 
-/// Whether a backslash before `c` makes an escape that the dialect knows.
+/// Whether a backslash before `c` is an escape of the dialect.
 constexpr bool is_kept_escape(char c) {
   return c == '"' || c == '\\' || c == 'b' || c == 'f' || c == 'n' || c == 'r' || c == 't';
 }
@@ -22,7 +22,7 @@ constexpr bool is_kept_escape(char c) {
 /// Appends a double with at most three decimals (A.7): 1.235e05, 2.0, 1.5.
 void append_double(std::string& out, double value);
 
-/// Members of an object or array: nothing before the first, `,` LF before each other one.
+/// Separator of members of an object or array: nothing before the first, `,` LF before the others.
 class Separator {
  public:
   void operator()(std::string& out) {

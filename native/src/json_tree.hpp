@@ -27,7 +27,7 @@ struct JsonNode {
 /// A JSON text whose top level is an object. Duplicate keys are kept; look-ups take the first.
 class JsonTree {
  public:
-  /// Keeps looking into `text`. What follows the object is ignored. Throws Error with the position of what is no JSON.
+  /// Holds views into `text`, which must outlive it. Ignores text after the object. Throws Error where it is not JSON.
   explicit JsonTree(std::string_view text);
   JsonTree(const JsonTree&) = delete;
   JsonTree& operator=(const JsonTree&) = delete;
@@ -35,7 +35,7 @@ class JsonTree {
   const JsonNode& root() const { return nodes_[kRoot]; }
   const JsonNode& operator[](Index index) const { return nodes_[index]; }
 
-  /// The first member of that key, or nullptr; also where `object` is nullptr or no object.
+  /// The first member of that key, or nullptr; also if `object` is nullptr or not an object.
   const JsonNode* member(const JsonNode* object, std::string_view key) const;
 
   /// Appends the value in the form of section A.7.

@@ -67,7 +67,7 @@ class MetadataWriter {
   MetadataWriter(std::string& out, const std::vector<Node>& nodes, const Comments& comments)
       : out_(out), nodes_(nodes), comments_(comments) {}
 
-  // What stands for "prolog" and "main" themselves.
+  // The descriptor of "prolog" and "main" themselves.
   void section(std::string_view name, Index first) {
     out_ += "{\n\"type\" : \"table\",\n\"comment\" : \"#";
     out_ += name;

@@ -18,7 +18,7 @@ void append_metadata(std::string& out, const Tree& tree, const Comments& comment
 /// Appends the value of "comments": the list of all.
 void append_comments(std::string& out, const Comments& comments);
 
-/// The text that artdaqDB's fhicl_to_json returns for it (C.1). `name` stands in it as it is given, unescaped.
+/// The text that artdaqDB's fhicl_to_json returns for it (C.1), with `name` unescaped.
 std::string to_json(const Tree& tree, const Comments& comments, std::string_view name, std::string_view timestamp);
 
 }  // namespace fhicl

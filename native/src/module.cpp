@@ -1,4 +1,4 @@
-// The Python module archiverd._fhicl: the engine's functions on bytes. They work without the GIL.
+// The Python module archiverd._fhicl: the engine's functions on bytes, run without the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 

@@ -6,7 +6,7 @@
 
 namespace fhicl {
 
-/// Parses a text. The tree looks into `prepared`. Throws Error; positions are those of section C.8.
+/// Parses a text. The tree holds views into `prepared`. Throws Error with a position of section C.8.
 Tree parse(const Prepared& prepared);
 
 }  // namespace fhicl

@@ -12,10 +12,9 @@ namespace {
 
 constexpr std::string_view kInclude = "#include";
 
-// Every `#include`, one white-space character and whatever stands before the next quote becomes an entry's key,
-// wherever it is. artdaqDB goes on searching in the replaced text at the position where the old match ended: where the
-// key is shorter than what it replaces, that much of the following text is not searched, and where there is no
-// following text left artdaqDB crashes.
+// Every `#include`, one white-space character and the text up to the next quote becomes an entry's key, anywhere in the
+// text. artdaqDB continues its search in the replaced text at the end position of the old match: if the key is shorter
+// than what it replaces, that much of the following text is not searched, and if no text is left artdaqDB crashes.
 std::string includes_as_entries(std::string_view source) {
   std::string text;
   text.reserve(source.size() + 1024);
@@ -43,7 +42,7 @@ std::string includes_as_entries(std::string_view source) {
   return text.append(source, copied, std::string_view::npos);
 }
 
-// CR LF and a CR at the very end are one line end; any other CR is a line end of its own.
+// CR LF, and a CR at the very end, count as one line end; any other CR is one by itself.
 void lines_end_in_lf(std::string& text) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {

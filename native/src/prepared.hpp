@@ -6,14 +6,14 @@
 
 namespace fhicl {
 
-/// What the keys of includes begin with.
+/// Prefix of the keys of includes.
 inline constexpr std::string_view kIncludeKey = "fhicl_pound_include_";
 
 /// The text the grammar sees: includes turned into entries `fhicl_pound_include_<n>: "file"`, every line end one LF, an
 /// LF at the very end, no CR. Error positions and the lines of values count in it.
 class Prepared {
  public:
-  /// Keeps looking into `source`, which must outlive this. Throws Error for a malformed include, an empty text, or one
+  /// Holds views into `source`, which must outlive it. Throws Error for a malformed include, an empty text, or one
   /// beyond kTextLimit.
   explicit Prepared(std::string_view source);
   Prepared(const Prepared&) = delete;

@@ -23,11 +23,11 @@ struct Atom {
   std::string_view text;  // as "data" stores it (C.4), before JSON escapes
 };
 
-/// Where the string that begins at rest[0], a quote, is closed; npos if nowhere. A backslash before a double quote
-/// always belongs to it, even after another backslash.
+/// Position of the quote that closes the string at rest[0]; npos if there is none. A backslash before a double quote
+/// always escapes it, even after another backslash.
 std::size_t closing_quote(std::string_view rest);
 
-/// Reads tokens from a prepared text, whose last LF ends every token so that only skip() can reach the end.
+/// Reads tokens from a prepared text. Its last LF ends every token, so only skip() can reach the end.
 class Scanner {
  public:
   explicit Scanner(const Prepared& prepared)
@@ -42,17 +42,17 @@ class Scanner {
   /// Passes white space and comments. A comment with a byte that is not 7-bit is not passed.
   void skip();
 
-  /// Skips, then passes `expected` if it stands there.
+  /// Skips, then passes `expected` if it is next.
   bool take(char expected);
   bool take(std::string_view expected);
 
-  /// Passes a word and returns it; empty if there is none.
+  /// Passes and returns a word; empty if none is next.
   std::string_view word();
 
-  /// Passes an index, returns its digits without leading zeros; empty if there is none.
+  /// Passes an index and returns its digits without leading zeros; empty if none is next.
   std::string_view digits();
 
-  /// Passes an atom, if one begins here. Throws Error where one is begun but cannot be one.
+  /// Passes an atom if one begins here. Throws Error for one that begins and is malformed.
   bool atom(Atom& atom);
 
   /// Throws Error at the cursor.

@@ -1,4 +1,4 @@
-// A parsed FHiCL text: one vector of nodes that look into it.
+// A parsed FHiCL text: one vector of nodes with views into it.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,7 @@ struct Node {
   Index next = kNone;
   Type type = Type::nil;
   Protection protection = Protection::none;
-  /// The weakest modifier on anything inside, none if there is not one.
+  /// The weakest modifier on anything inside; none if there is none.
   Protection weakest_inside = Protection::none;
 };
 
@@ -56,7 +56,7 @@ struct Tree {
   std::vector<Node> nodes{Node{}};
   Index prolog = kNone;
   Index main = kNone;
-  /// Keys that do not stand in the text as they are, such as `a . b`. A deque keeps their addresses.
+  /// Keys that are not in the text literally, such as `a . b`. A deque, for stable addresses.
   std::deque<std::string> joined_keys;
 };
 
