@@ -6,12 +6,16 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 from pydantic import BaseModel, SecretStr
 
 from archiverd.config import Section, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs" / "reference" / "contract.md").read_text(encoding="utf-8")
@@ -21,14 +25,16 @@ def commands() -> dict[str, click.Command]:
     """Return every command by its words, those of groups too."""
     from archiverd.cli import main
 
-    main._add_commands()
-    found: dict[str, click.Command] = {}
-    for name, command in main.cli.commands.items():
-        if isinstance(command, click.Group):
-            found |= {f"{name} {inner}": part for inner, part in command.commands.items()}
-        else:
-            found[name] = command
-    return found
+    def below(group: click.Group, words: str = "") -> Iterator[tuple[str, click.Command]]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from below(command, f"{words}{name} ")
+            elif command is not None:
+                yield f"{words}{name}", command
+
+    return dict(below(main.cli))
 
 
 def rows() -> dict[str, set[str]]:

@@ -92,6 +92,14 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert not anchor or anchor in anchors(there), f"{page} links to {target}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_named_exists(page: str) -> None:
+    """A path in the documentation, from the repository's top, the package or a room, is that of a file."""
+    named = re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|cpp|hpp|toml|json|md|fcl))(?:::\w+)?`", (ROOT / page).read_text())
+    places = (ROOT, ROOT / "src" / "archiverd", ROOT / "src" / "archiverd" / "artdaqdb")
+    assert [path for path in named if not any((place / path).exists() for place in places)] == []
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
