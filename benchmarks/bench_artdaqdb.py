@@ -28,8 +28,8 @@ from archiverd.artdaqdb.filesystem.index import Index, Names
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
-from archiverd.config import CONVERTED
 from archiverd.pipeline.importer import Plan, plan_import
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import Cache, prepare
 from archiverd.runrecord.record import read_run_record
 
@@ -50,7 +50,7 @@ def plans(records: Path, count: int, profile: str) -> list[tuple[int, Plan]]:
     schema, cache = load_schema(None), Cache()
     made = []
     for run in range(FIRST, FIRST + count):
-        prepared = prepare(read_run_record(records / str(run), run), CONVERTED, cache)
+        prepared = prepare(read_run_record(records / str(run), run), BY_DEFAULT, cache)
         made.append((run, plan_import(prepared, schema, "archive")))
     return made
 

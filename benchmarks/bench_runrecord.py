@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from archiverd.config import CONVERTED
+from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.hashes import hashes_fcl
 from archiverd.runrecord.preparation import Cache, prepare
 from archiverd.runrecord.record import read_run_record
@@ -30,7 +30,7 @@ FIRST = 1_000
 def ready(directory: Path, run: int, cache: Cache) -> float:
     """Read, convert, check and hash one record; return the seconds it took."""
     began = time.perf_counter()
-    prepared = prepare(read_run_record(directory, run), CONVERTED, cache)
+    prepared = prepare(read_run_record(directory, run), BY_DEFAULT, cache)
     hashes_fcl([(file.name.removesuffix(".fcl"), file.fcl) for file in prepared.files])
     return time.perf_counter() - began
 

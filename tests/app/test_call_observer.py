@@ -12,7 +12,7 @@ from archiverd.artdaqdb.backends import make_reader
 from archiverd.artdaqdb.filesystem.reader import FileSystemReader
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.tools.store import ToolsDB
-from archiverd.config import ArtdaqDb
+from archiverd.config.models import ArtdaqDb
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError, FhiclError
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.config import find_config, load, origins
+from archiverd.config.loader import load
+from archiverd.config.location import find_config
+from archiverd.config.provenance import origins
 from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand
 

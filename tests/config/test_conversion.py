@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from archiverd.cli import main
-from archiverd.config import load
 from archiverd.config.conversion import VARIABLES, migrate
+from archiverd.config.loader import load
 from archiverd.config.models import SECRETS
 from archiverd.core.errors import ConfigurationError
 from tests.config.test_yaml import FLAT, TYPICAL, written

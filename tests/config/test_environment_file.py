@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.config import take_in
-from archiverd.config.environment_file import read_environment
+from archiverd.config.environment_file import read_environment, take_in
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.config import EnvironmentFile, load
+from archiverd.config.environment_file import EnvironmentFile
+from archiverd.config.loader import load
 from archiverd.core.errors import ConfigurationError
 from tests.config.test_config import GOOD, _no_outside_settings, written
 

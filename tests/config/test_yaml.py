@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from archiverd.config import Settings, load, origins, take_in
+from archiverd.config.environment_file import take_in
+from archiverd.config.loader import load
+from archiverd.config.models import Settings
+from archiverd.config.provenance import origins
 from archiverd.core.errors import ConfigurationError
 
 TYPICAL = """

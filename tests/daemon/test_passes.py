@@ -19,7 +19,7 @@ from archiverd.app.operations.passes import prepare_once, prepare_recover, prepa
 from archiverd.app.operations.requests import OnceRequest, RecoverRequest, RetryRequest
 from archiverd.app.stages import Migration
 from archiverd.app.wiring import Parts, make_state_files
-from archiverd.config import Settings
+from archiverd.config.models import Settings
 from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError, Blame, Retry, UconDBError
 from archiverd.core.machine import Event, Stage, State

@@ -12,7 +12,8 @@ import click
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from archiverd.config import Section, Settings
+from archiverd.config.models import Settings
+from archiverd.config.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

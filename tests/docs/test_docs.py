@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.config import Section, Settings
+from archiverd.config.models import Settings
+from archiverd.config.section import Section
 from archiverd.core.machine import State
 from tests.e2e.conftest import Site, bare_site, site
 from tests.e2e.test_older_tool import LAUNCHER, settle

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd import config
+from archiverd.config.loader import load
 from archiverd.core.machine import State
 from archiverd.runrecord.blob import unpack
 from archiverd.ucondb.client import make_ucondb
@@ -25,7 +25,7 @@ def put(site: Site, key: str, blob: bytes, *, over: bool = False) -> None:
     """Put a blob of another's into UconDB."""
 
     async def storing() -> None:
-        ucondb = make_ucondb(config.load(site.root / "archiverd.toml"))
+        ucondb = make_ucondb(load(site.root / "archiverd.toml"))
         await ucondb.open()
         await (ucondb.replace(key, blob, tag=key) if over else ucondb.store(key, blob, tag=key, look_first=True))
         await ucondb.close()

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from archiverd import log
-from archiverd.config import Settings
+from archiverd.config.models import Settings
 from archiverd.config.reporting import OptionalSection
 from archiverd.notify.registry import CARBON, DESTINATIONS, NOTIFIERS, make_notifiers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archiverd import config
+from archiverd.config.loader import load
 
 EXAMPLE = Path(__file__).parents[2] / "archiverd.toml.example"
 COMMENTED_SETTING = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
@@ -26,14 +26,14 @@ def test_the_example_is_valid_as_it_stands(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ARCHIVERD_UCON_DB__WRITER_PASSWORD", "secret")
     path = tmp_path / "archiverd.toml"
     path.write_bytes(EXAMPLE.read_bytes())
-    assert config.load(path).ucon_db.writer_password.get_secret_value() == "secret"
+    assert load(path).ucon_db.writer_password.get_secret_value() == "secret"
 
 
 def test_commented_settings_show_their_defaults(all_set: Path, tmp_path: Path) -> None:
     """Taking a comment sign away changes nothing, but where the default is "none" and an example stands."""
     plain = tmp_path / "plain.toml"
     plain.write_bytes(EXAMPLE.read_bytes())
-    before, after = (config.load(path, migrating=False).model_dump() for path in (plain, all_set))
+    before, after = (load(path, migrating=False).model_dump() for path in (plain, all_set))
     for section, values in before.items():
         if not isinstance(values, dict):
             assert after[section] == values, section

@@ -21,7 +21,7 @@ def settings() -> dict[str, str]:
 
 def test_stopping_drains() -> None:
     """A stop is what Ctrl-C is, 130 is success, and the wait is longer than a drain may take."""
-    from archiverd.config import App
+    from archiverd.config.models import App
 
     unit = settings()
     assert (unit["KillSignal"], unit["KillMode"], unit["SuccessExitStatus"]) == ("SIGINT", "mixed", "130")
@@ -30,7 +30,7 @@ def test_stopping_drains() -> None:
 
 def test_the_password_comes_as_the_credential_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The credential's name in the unit is the one the configuration looks for."""
-    from archiverd.config import credential
+    from archiverd.config.models import credential
 
     name, _, source = settings()["LoadCredential"].partition(":")
     (tmp_path / name).write_text("secret\n")

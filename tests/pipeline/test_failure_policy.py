@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd import log
-from archiverd.config import AppFuzz
+from archiverd.config.models import AppFuzz
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError
 from archiverd.core.machine import Event, ForbiddenTransitionError, Position, State, step
 from archiverd.core.priority import Lane, RetrySchedule

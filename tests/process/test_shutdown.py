@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 HANGS = """
 import asyncio, sys, threading, time
 from pathlib import Path
-from archiverd import config, log
+from archiverd import log
+from archiverd.config.loader import load
 from archiverd.process import exit_deadline
 from archiverd.process.shutdown import ShutdownReason, Shutdown, drain_limit
 exit_deadline.CLOSING_SECONDS = exit_deadline.THREADS_SECONDS = 0.2
@@ -31,7 +32,7 @@ never = threading.Event()
 async def main():
     shutdown = Shutdown(time.monotonic)
     shutdown.ask(ShutdownReason.INTERRUPTED)
-    async with exit_deadline.exit_in_time(config.load(Path(sys.argv[1]), migrating=False), "run", shutdown, 0.2):
+    async with exit_deadline.exit_in_time(load(Path(sys.argv[1]), migrating=False), "run", shutdown, 0.2):
         async with drain_limit(shutdown, 0.1):
             await asyncio.to_thread(never.wait)
         if sys.argv[2] == "closing":

@@ -14,7 +14,7 @@ import pytest
 
 from archiverd import log
 from archiverd.app import dry_run
-from archiverd.config import Settings
+from archiverd.config.models import Settings
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.journal.journal import Journal

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from archiverd.app.operations.results import Decision, PassResult
     from archiverd.audit.partition import Partition
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.process.progress import Progress
 
 PROGRESS_SECONDS = 0.3

@@ -15,7 +15,7 @@ from archiverd.watch.open_runs import Judge, OpenRun
 from archiverd.watch.watcher import scan
 
 if TYPE_CHECKING:
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.rows import RunRow
 
 

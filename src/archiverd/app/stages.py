@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.artdaqdb.schema import Schema
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
     from archiverd.process.shutdown import Shutdown
     from archiverd.ucondb.port import UconDB

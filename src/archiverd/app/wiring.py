@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from archiverd.app.call_observer import ObservedCall
     from archiverd.app.stages import Migration, RunOptions
     from archiverd.artdaqdb.port import ArtdaqDB
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.notify.carbon import CarbonSender
     from archiverd.process.shutdown import Shutdown
     from archiverd.ucondb.port import UconDB

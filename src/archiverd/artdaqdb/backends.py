@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
     from archiverd.artdaqdb.port import ArtdaqDB, ArtdaqDBReader
     from archiverd.artdaqdb.tools.store import ToolsDB
-    from archiverd.config import ArtdaqDb
+    from archiverd.config.models import ArtdaqDb
 
 
 def chosen(settings: ArtdaqDb) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from archiverd.app.alone import OwnOperations
     from archiverd.cli.terminal import Progress
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 R = TypeVar("R")
 

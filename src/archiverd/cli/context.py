@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from archiverd import config
 from archiverd.cli.terminal import STANDARD_ERROR
+from archiverd.config.environment_file import ENVIRONMENT_FILE, take_in
+from archiverd.config.location import find_config, read_work_dir
+from archiverd.config.tables import is_yaml
 
 if TYPE_CHECKING:
-    from archiverd.config import EnvironmentFile, Settings
+    from archiverd.config.environment_file import EnvironmentFile
+    from archiverd.config.models import Settings
     from archiverd.log import Format
 
 
@@ -35,11 +38,13 @@ class GlobalOptions:
         ``migrating`` demands what the migration stage needs. A command that only reads and has to be quick goes
         without ``logging``. Raise ConfigurationError.
         """
+        from archiverd.config.loader import load  # noqa: PLC0415 - pydantic: a heavy import
+
         notes: list[tuple[str, str]] = []
         level = "INFO"
         try:
-            path = config.find_config(self.config)
-            settings = config.load(
+            path = find_config(self.config)
+            settings = load(
                 path,
                 migrating=migrating,
                 log_file=self.work_dir_log,
@@ -57,14 +62,16 @@ class GlobalOptions:
 
         For a command that does the work itself: one that has a daemon do it needs no password.
         """
-        config.load(config.find_config(self.config), migrating=True, environment=self.environment)
+        from archiverd.config.loader import load  # noqa: PLC0415 - pydantic: a heavy import
+
+        load(find_config(self.config), migrating=True, environment=self.environment)
 
     def work_dir(self) -> Path:
         """Return ``app.work_dir``; the rest of the configuration is neither read nor validated if that can be avoided.
 
         Raise ConfigurationError.
         """
-        found = config.read_work_dir(config.find_config(self.config))
+        found = read_work_dir(find_config(self.config))
         return found or self.settings(migrating=False, logging=False)[0].app.work_dir
 
     @property
@@ -89,10 +96,10 @@ def take_in_environment(named: str | None, config_named: str | None) -> Environm
     That is the file ``named``, else archiver.env beside a YAML configuration. Raise ConfigurationError.
     """
     if named is not None:
-        return config.take_in(Path(named))
+        return take_in(Path(named))
     config_file = config_named or os.environ.get("ARCHIVERD_CONFIG")
     if not config_file:
         return None
     path = Path(config_file)
-    beside = path.with_name(config.ENVIRONMENT_FILE)
-    return config.take_in(beside) if config.is_yaml(path) and beside.is_file() else None
+    beside = path.with_name(ENVIRONMENT_FILE)
+    return take_in(beside) if is_yaml(path) and beside.is_file() else None

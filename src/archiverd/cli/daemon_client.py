@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from archiverd.app.operations.requests import Request
     from archiverd.cli.context import GlobalOptions
     from archiverd.cli.reply import Reply
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 R = TypeVar("R")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from archiverd.app.operations.results import PassResult
     from archiverd.audit.anomalies import Anomaly, Discrepancy
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.rows import StuckRun
 
 

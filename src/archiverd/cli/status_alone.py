@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from archiverd.app.operations.requests import StatusRequest
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.status.probe import ProbeResult
 
     Probe = Callable[[Settings], list[ProbeResult]]

@@ -14,7 +14,7 @@ from archiverd.status import probe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archiverd.config import App, Settings
+    from archiverd.config.models import App, Settings
     from archiverd.status.probe import ProbeResult
 
 

@@ -10,7 +10,7 @@ from archiverd.core.machine import Stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
 if TYPE_CHECKING:
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 _log = log.get()
 

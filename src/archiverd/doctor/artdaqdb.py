@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
-    from archiverd.config import ArtdaqDb, Settings
+    from archiverd.config.models import ArtdaqDb, Settings
 
 URI = "artdaqDB URI"
 DIRECTORY, INDEXES, GROUP = "artdaqDB directory", "artdaqDB indexes", "artdaqDB group access"

@@ -7,8 +7,10 @@ import stat
 from typing import TYPE_CHECKING
 
 from archiverd import expansion
-from archiverd.config import origins, read_written, ucondb
+from archiverd.config import ucondb
+from archiverd.config.loader import read_written
 from archiverd.config.models import ENVIRONMENT_PREFIX, SECRETS, Settings
+from archiverd.config.provenance import origins
 from archiverd.core.errors import ConfigurationError
 from archiverd.detached import run_detached
 from archiverd.doctor.examination import Examination

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from archiverd.config import ArtdaqDb
+    from archiverd.config.models import ArtdaqDb
 
 BUNDLE, LIBRARIES, IMPORT, ANSWERS = "conftoolp bundle", "conftoolp libraries", "conftoolp import", "conftoolp database"
 TOOLS = "artdaqDB tools"

@@ -21,7 +21,7 @@ from archiverd.watch.watcher import scan
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 USER, UMASK = "user", "umask"
 WORK_DIR, WORK_FILES, LOCK_PLACE = "work_dir", "work_dir files", "work_dir file system"

@@ -23,7 +23,7 @@ from archiverd.process import lock, memory
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 SYNCHRONISED, ZONE, MEMORY = "time synchronisation", "time zone", "memory"
 OPEN_FILES, PYTHON, PACKAGES = "open files", "python", "packages"

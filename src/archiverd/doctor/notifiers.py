@@ -14,7 +14,7 @@ from archiverd.notify.registry import DESTINATIONS
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.notify.registry import Checkable, Destination
 
 SECONDS = 9.0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.status.report import StatusReport
 
 LOCK, DAEMON, LAST_EXIT = "lock", "daemon", "last exit"

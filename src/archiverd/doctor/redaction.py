@@ -15,13 +15,16 @@ from urllib.parse import quote, unquote
 
 from pydantic import SecretStr
 
-from archiverd.config import Section, Settings, read_file, read_written
+from archiverd.config.loader import read_file, read_written
 from archiverd.config.secrecy import HIDDEN
+from archiverd.config.section import Section
 from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from archiverd.config.models import Settings
 
 SHORTEST = 4
 """Characters: a shorter secret would be found in half the words there are."""

@@ -17,7 +17,7 @@ from archiverd.doctor.finding import Finding, failed, ok, warning
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 MEGABYTE = 1_000_000
 INODES_WARNED, INODES_NEEDED = 50_000, 1_000

@@ -7,14 +7,15 @@ import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd import config
+from archiverd.config.loader import load
+from archiverd.config.location import find_config
 from archiverd.core.errors import ArchiverError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archiverd.config import Settings
     from archiverd.config.environment_file import EnvironmentFile
+    from archiverd.config.models import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,18 @@ def read_subject(
 ) -> Subject:
     """Read the configuration named on the command line, or found; never raise what is wrong with it.
 
-    See ``config.load`` for ``log_file``.
+    See ``config.loader.load`` for ``log_file``.
     """
     try:
-        path = config.find_config(named)
+        path = find_config(named)
     except ArchiverError as error:
         return Subject(None, None, migrating, error, environment)
     try:
-        settings = config.load(path, migrating=migrating, log_file=log_file, environment=environment)
+        settings = load(path, migrating=migrating, log_file=log_file, environment=environment)
         return Subject(path, settings, migrating, None, environment)
     except ArchiverError as error:
         try:
-            partial = config.load(path, migrating=False, log_file=log_file)
+            partial = load(path, migrating=False, log_file=log_file)
         except ArchiverError:
             return Subject(path, None, migrating, error, environment)
         return Subject(path, partial, migrating, error, environment)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from archiverd import __version__, expansion
 from archiverd.artdaqdb.tools.command import run_command
-from archiverd.config import origins
 from archiverd.config.paths import journal_path, last_exit_path, lock_path
+from archiverd.config.provenance import origins
 from archiverd.config.secrecy import HIDDEN
 from archiverd.core.errors import ArchiverError
 from archiverd.detached import run_detached
@@ -39,7 +39,7 @@ from archiverd.process import lock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.doctor.finding import Finding
     from archiverd.doctor.subject import Subject
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 URL, NAME, PORT, CERTIFICATE = "UconDB URL", "UconDB name", "UconDB port", "UconDB certificate"
 ANSWER, FOLDER, LOGIN, PENDING, CLOCK = (

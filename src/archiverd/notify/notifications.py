@@ -21,7 +21,7 @@ from archiverd.notify.registry import make_notifiers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
     from archiverd.notify.carbon import CarbonSender
     from archiverd.process.shutdown import Shutdown

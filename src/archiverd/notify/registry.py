@@ -17,7 +17,7 @@ from archiverd.notify.carbon import CarbonSender
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.config.reporting import OptionalSection
     from archiverd.notify.message import Notifier
 

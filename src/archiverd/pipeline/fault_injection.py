@@ -10,7 +10,7 @@ from archiverd.core.errors import ArchiverError, Retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archiverd.config import AppFuzz
+    from archiverd.config.models import AppFuzz
 
 
 @dataclass(frozen=True, slots=True)

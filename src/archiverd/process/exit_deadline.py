@@ -18,7 +18,7 @@ from archiverd.process import last_exit
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.process.shutdown import Shutdown
 
 CLOSING_SECONDS = 10.0

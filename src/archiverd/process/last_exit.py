@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.disk import Disk
 
 _log = log.get()

@@ -11,7 +11,7 @@ from archiverd.core.errors import ArchiverError, ConfigurationError
 from archiverd.log_rotation import Rotation
 
 if TYPE_CHECKING:
-    from archiverd.config import App
+    from archiverd.config.models import App
 
 DAY_SECONDS = 86_400.0
 

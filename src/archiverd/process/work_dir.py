@@ -15,7 +15,7 @@ from archiverd.process.log_file import begin_log_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archiverd.config import App
+    from archiverd.config.models import App
 
 
 FIRST_START = "first_start.json"

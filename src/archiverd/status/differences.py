@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.summaries import Ranges
     from archiverd.status.probe import ProbeResult
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
 
     from archiverd.artdaqdb.port import ArtdaqDBReader
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.summaries import Ranges
     from archiverd.ucondb.port import UconDB
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Mapping, Sequence
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.rows import Hold
     from archiverd.journal.summaries import Brief, Cause, Durations, Ranges
     from archiverd.status.differences import Differences, StateFile

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
     from archiverd.journal.transitions import Transition
 

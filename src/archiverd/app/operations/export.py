@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from archiverd.app.export_directory import Files, Written
     from archiverd.artdaqdb.port import ArtdaqDBReader
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.ucondb.port import UconDB
 
 Source = Literal["artdaqdb", "ucondb"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from archiverd.app.operations.requests import StatusRequest
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
     from archiverd.status.probe import ProbeResult
     from archiverd.status.report import StatusReport
 

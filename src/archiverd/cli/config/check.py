@@ -13,7 +13,7 @@ from archiverd.ucondb.http import system_words, tls_context
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
-    from archiverd.config import Settings
+    from archiverd.config.models import Settings
 
 
 @click.command(short_help="Validate the configuration; exit 1 and say what is wrong.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.config import ENVIRONMENT_FILE, conversion, take_in
+from archiverd.config import conversion
+from archiverd.config.environment_file import ENVIRONMENT_FILE, take_in
 from archiverd.core.errors import ArchiverError, ConfigurationError
 from archiverd.disk import RealDisk
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.config import origins
+from archiverd.config.provenance import origins
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
