@@ -84,7 +84,7 @@ class OwnOperations:
     async def recover(self, request: RecoverRequest) -> PassResult:
         """Make journal, state file and failure log of a stage anew from its database.
 
-        Raise UconDBError or ArtdaqDBError when the database cannot tell.
+        Raise UconDBError or ArtdaqDBError when the database does not answer.
         """
         options = RunOptions(migrating=request.stage is Stage.MIGRATE, drilling=False, until_idle=True)
         return await self._pass("recover", options, lambda driver: prepare_recover(driver, request, self.on_progress))
@@ -92,7 +92,7 @@ class OwnOperations:
     async def reconcile(self, request: ReconcileRequest) -> Partition:
         """Compare run records, artdaqDB and UconDB.
 
-        Raise ArchiverError when one cannot tell, and when it is stopped: then with the exit code of the reason.
+        Raise ArchiverError when one does not answer, and when it is stopped: then with the exit code of the reason.
         """
         async with _opened(self.settings, RunOptions(until_idle=True), patience=0.0) as (parts, shutdown):
             async with given_up(shutdown, 0.0, "every run was compared"):
@@ -199,7 +199,7 @@ async def _run_stages(parts: Parts, scope: PassScope, shutdown: Shutdown, on_pro
 
 
 async def _report_progress(parts: Parts, scope: PassScope, shutdown: Shutdown, on_progress: Progress) -> None:
-    """Report how far the runs are, until cancelled."""
+    """Report the progress of the runs, until cancelled."""
     progress = PassProgress(scope.stages)
     while True:
         done, of, what = progress.update(await count_left(parts, scope))

@@ -1,7 +1,4 @@
-"""Listening to the calls that go through a port: how long each took and how it ended.
-
-What stands behind a port need not know; whoever wants to tell others (`status`, metrics) listens here.
-"""
+"""An observer of the calls that go through a port: how long each took and how it ended, for `status` and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNTOLD = frozenset({"open", "close"})
+UNOBSERVED = frozenset({"open", "close"})
 """Methods that are no calls of the backend."""
 
 
@@ -54,12 +51,12 @@ class LastContact:
 
 
 def observed(port: T, on_call: Callable[[ObservedCall], None]) -> T:
-    """Return ``port`` with ``on_call`` told of every call that has ended; what is no coroutine is not listened to."""
-    return cast("T", _Listened(port, on_call))
+    """Return ``port`` with ``on_call`` called after each of its coroutines has ended; other methods are left as is."""
+    return cast("T", _ObservedPort(port, on_call))
 
 
-class _Listened:
-    """Stands before a port and hands every call on."""
+class _ObservedPort:
+    """Forwards every call to a port."""
 
     def __init__(self, port: object, on_call: Callable[[ObservedCall], None]) -> None:
         self._port = port
@@ -67,7 +64,7 @@ class _Listened:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
-        if name in UNTOLD or not inspect.iscoroutinefunction(method):
+        if name in UNOBSERVED or not inspect.iscoroutinefunction(method):
             return method
 
         async def call(*arguments: object, **named: object) -> object:

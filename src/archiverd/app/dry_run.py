@@ -32,7 +32,7 @@ class DryRun:
 
 
 def plan_pass(settings: Settings, *, importing: bool, migrating: bool) -> DryRun:
-    """Tell what a pass over these stages would do now. Raise ArchiverError if directory or journal cannot be read."""
+    """Return what a pass over these stages would do now. Raise ArchiverError if directory or journal cannot be read."""
     rows = _rows(settings)
     found = scan(settings.source_files.run_records_dir).runs
     ended, still_open = _judge(
@@ -56,7 +56,7 @@ def _rows(settings: Settings) -> dict[int, RunRow]:
 
 
 def _waits(row: RunRow, stage: Stage) -> bool:
-    """Tell whether a run is to go through ``stage`` next, retries included."""
+    """Return whether a run is to go through ``stage`` next, retries included."""
     return row.state in UNDER_WAY[stage] or (row.state is State.RETRY_WAIT and row.stage is stage)
 
 

@@ -1,4 +1,4 @@
-"""Keeping state files and failure logs in step with the journal while something runs."""
+"""State files and failure logs in step with the journal, in a daemon and in a pass."""
 
 from __future__ import annotations
 

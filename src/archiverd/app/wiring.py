@@ -93,7 +93,7 @@ class Parts:
 
     @contextlib.asynccontextmanager
     async def draining_in_time(self, shutdown: Shutdown) -> AsyncIterator[None]:
-        """Cut the block short when a drain takes longer than it may, and say what is left to the next start."""
+        """Cut the block short when a drain takes longer than it may, and log what is left to the next start."""
         seconds = self.settings.app.drain_timeout_seconds
         async with drain_limit(shutdown, seconds) as limit:
             yield
@@ -105,7 +105,7 @@ class Parts:
             )
 
     async def attend(self) -> None:
-        """Probe UconDB while it is left alone, until cancelled; the journal tells others how it stands."""
+        """Probe UconDB while it is left alone, until cancelled; its hold is written to the journal for readers."""
         if self.migration is not None:
             gate = self.migration.gate
             await gate.attend(lambda hold: self.journal.hold(gate.name, hold))
@@ -170,7 +170,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
 
 
 def _noted(port: T, contact: LastContact, carbon: CarbonSender | None) -> T:
-    """Return a database's port, with every call of it noted, and timed where figures are wanted."""
+    """Return a database's port whose calls are noted in ``contact`` and timed for ``carbon``, if that is there."""
     adapter = type(port).__name__
 
     def on_call(call: ObservedCall) -> None:
@@ -193,7 +193,7 @@ async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB
 
 
 def make_state_files(settings: Settings, journal: Journal) -> StateFiles:
-    """Return the keeper of the state files and failure logs."""
+    """Return the state files and failure logs of both stages."""
 
     async def retry(run: int, stage: Stage) -> None:
         await operator_actions.retry(journal, run, stage, log.get(TAGS[stage]))
@@ -202,7 +202,7 @@ def make_state_files(settings: Settings, journal: Journal) -> StateFiles:
 
 
 def _warn_of_tls(settings: Settings) -> None:
-    """Say loudly that anybody on the way to UconDB may read and change what goes there."""
+    """Log a warning that anybody on the way to UconDB may read and change what goes there."""
     if not settings.ucon_db.verify_tls and settings.ucon_db.server_url.startswith("https:"):
         log.get("Migration").warning(
             "TLS IS NOT VERIFIED: ucon_db.verify_tls = false, so nobody knows which server gets the runs and the "

@@ -1,4 +1,4 @@
-"""Every run of run records, artdaqDB and UconDB in one named state (I2), the verified ones held to their word.
+"""The comparison of run records, artdaqDB and UconDB: every run in one named state (I2), the verified ones checked.
 
 A deep comparison reads every blob back (I1, I5), packs artdaqDB's export anew and compares, run by run, whatever the
 journal says of the run; follows each verified run's story along the state machine (I3), with an intent before its put
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from archiverd.ucondb.port import StoredVersion, UconDB
 
 RACY = 5.0
-"""Seconds before the end of its import in which a file may have come too late for it."""
+"""A file changed less than this many seconds before the end of its run's import may have come too late for it."""
 
 _OTHER_CONTENT = "artdaqDB holds other content than UconDB"
 
 AT_ONCE = 4
-"""So many blobs are read back at a time by a deep comparison."""
+"""Blobs that a deep comparison reads back at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedSources:
-    """What is compared."""
+    """What a comparison reads."""
 
     journal: Journal
     artdaqdb: ArtdaqDB
@@ -61,13 +61,13 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     """Compare the sources run by run; ``deep`` reads every blob back.
 
     ``on_progress`` gets how many blobs of how many were compared. Raise UconDBError or ArtdaqDBError when a source
-    cannot tell: then nothing is believed to be missing (I8).
+    does not answer: then nothing is believed to be missing (I8).
     """
     rows = {row.run: row for row in await sources.journal.in_state(*State)}
     archived = await sources.artdaqdb.list_runs()
     held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
-    states = {run: _name(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
+    states = {run: _classify(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
     starts = {run: rows[run].start_line for run in sources.directories if states[run] == State.VERIFIED}
     found = await run_detached(lambda: find_reused(sources.records, starts))
     states |= {one.run: one.kind for one in found}
@@ -97,18 +97,18 @@ async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, StoredVersio
 
 
 def numbered(listed: Mapping[str, StoredVersion]) -> dict[int, StoredVersion]:
-    """Return what UconDB lists under run numbers as we write them; other keys are none of our business."""
+    """Return what UconDB lists under run numbers as archiverd writes them; other keys are left out."""
     return {run: found for key, found in listed.items() if (run := is_run_name(key)) is not None}
 
 
-def _name(
+def _classify(
     run: int,
     row: RunRow | None,
     archived: Collection[int],
     held: Mapping[int, StoredVersion],
     directories: frozenset[int],
 ) -> str:
-    """Return the one state a run is in."""
+    """Return the one state that a run is in."""
     if row is None:
         if run in directories:
             return Discrepancy.UNSEEN
@@ -129,7 +129,7 @@ async def _compare_all(
     both: Collection[int],
     on_progress: Progress,
 ) -> tuple[dict[int, str], dict[int, str]]:
-    """Compare every run that ``both`` databases hold; return the states as they are then, and how runs differ."""
+    """Compare every run that ``both`` databases hold; return the new states, and how each differing run differs."""
     after = dict(states)
     differing: dict[int, str] = {}
     done = 0
@@ -139,11 +139,11 @@ async def _compare_all(
         nonlocal done
         for run in left:
             blob = await sources.ucondb.read(str(run))
-            unlike = await _unlike(sources, run, blob)
+            unlike = await _describe_difference(sources, run, blob)
             if unlike:
                 differing[run] = unlike
             if states[run] == State.VERIFIED:
-                after[run] = await _hold_to_its_word(sources, rows[run], blob, unlike)
+                after[run] = await _check_verified(sources, rows[run], blob, unlike)
             done += 1
             on_progress(done, len(both), "blobs compared")
 
@@ -153,10 +153,10 @@ async def _compare_all(
     return after, differing
 
 
-async def _unlike(sources: ComparedSources, run: int, blob: bytes) -> str:
-    """Say in what artdaqDB's export of a run, packed when the blob was, is not the blob; empty if it is.
+async def _describe_difference(sources: ComparedSources, run: int, blob: bytes) -> str:
+    """Describe how artdaqDB's export of a run, packed with the blob's ``Packed on`` text, differs from the blob.
 
-    Raise ArtdaqDBError when artdaqDB cannot tell just now.
+    Return an empty string if it does not. Raise ArtdaqDBError when artdaqDB does not answer.
     """
     try:
         packed_on = blobs.unpack(blob).packed_on
@@ -171,10 +171,10 @@ async def _unlike(sources: ComparedSources, run: int, blob: bytes) -> str:
     return "" if packed.blob == blob else _OTHER_CONTENT
 
 
-async def _hold_to_its_word(sources: ComparedSources, row: RunRow, blob: bytes, unlike: str) -> str:
-    """Return the state of a run that is called verified; a superseded one has other content by intention.
+async def _check_verified(sources: ComparedSources, row: RunRow, blob: bytes, unlike: str) -> str:
+    """Return the state of a run that the journal calls verified.
 
-    While UconDB has the bytes that were proven it is artdaqDB that changed.
+    A superseded one differs by intention. While UconDB has the bytes that were proven, it is artdaqDB that changed.
     """
     proven = bool(row.blob_sha256) and await asyncio.to_thread(_sha256, blob) == row.blob_sha256
     if row.blob_sha256 and not proven:
@@ -191,19 +191,19 @@ async def _hold_to_its_word(sources: ComparedSources, row: RunRow, blob: bytes, 
 
 
 def is_proven(row: RunRow, story: Sequence[StoryLine]) -> bool:
-    """Tell whether a run's story leads to verified as it must: along the table, an intent before the proof."""
-    told = [(line.event, line.state) for line in story]
-    if len(told) >= EVENTS_KEPT:  # there is a gap after the first line
-        del told[0]
-    events = [event for event, _ in told]
+    """Return whether a run's story leads to verified as it must: along the table, an intent before the proof."""
+    steps = [(line.event, line.state) for line in story]
+    if len(steps) >= EVENTS_KEPT:  # there is a gap after the first line
+        del steps[0]
+    events = [event for event, _ in steps]
     if Event.UPLOAD_PROVEN not in events:
         return Event.UPDATE_DONE in events and row.verified_at is not None
     begun = Event.UPLOAD_BEGINS in events[: events.index(Event.UPLOAD_PROVEN)]
-    return begun and not strays(told) and bool(row.blob_sha256) and row.verified_at is not None
+    return begun and not strays(steps) and bool(row.blob_sha256) and row.verified_at is not None
 
 
 def _unaccounted(directory: Path, fates: Collection[str], imported_at: float) -> list[str]:
-    """Return the files that were there when the run was imported and of which the journal says nothing."""
+    """Return the files that were there when the run was imported and that the journal does not have. Blocking."""
     with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
         return [
             entry.name

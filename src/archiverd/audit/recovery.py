@@ -1,4 +1,4 @@
-"""What the databases say that the journal does not know: after it was lost, and whenever somebody wants to be sure."""
+"""Recovery: what the databases hold that the journal does not know, and what they have lost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.port import UconDB
 
 CHUNK = 256
-"""So many runs are recorded in one commit."""
-
+"""Most runs recorded in one commit."""
 
 _stage_log = log.get("Import")
 _import_log = log.get("Recovery-Import")
@@ -33,7 +32,7 @@ _migration_log = log.get("Recovery-Migration")
 async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]:
     """Note the runs that artdaqDB has and the journal does not; return them.
 
-    Call it after the run-records directory was scanned: what is new then has no directory any more. Raise
+    To be called after a scan of the run-records directory: what is unknown then has no directory any more. Raise
     ArtdaqDBError, or ArchiverError from the journal.
     """
     archived = await artdaqdb.list_runs()
@@ -46,7 +45,10 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
 
 
 async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Anomaly, ...]:
-    """Say which verified runs are not as they should be any more; they stay verified. Raise ArchiverError."""
+    """Return and log the verified runs that are reused or that artdaqDB has lost; they stay verified.
+
+    Raise ArtdaqDBError, or ArchiverError from the journal.
+    """
     starts = await journal.verified_starts()
     lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
     reused = await run_detached(partial(find_reused, records, starts))
@@ -58,9 +60,9 @@ async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) ->
 
 
 async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> SkippedRun | bool:
-    """Send ``run`` on its way to artdaqDB again if that has lost it; return whether it has, or why that cannot be done.
+    """Let ``run`` be imported again if artdaqDB has lost it; return whether it has, or why that cannot be done.
 
-    UconDB's version is only compared then (I5). Raise ArtdaqDBError when artdaqDB cannot tell.
+    UconDB's version is only compared then (I5). Raise ArtdaqDBError when artdaqDB does not answer.
     """
     row = await journal.get(run)
     if row is None or row.state not in LOSABLE or row.imported_at is None or await artdaqdb.find(run) is not None:
@@ -74,9 +76,9 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
 
 
 async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
-    """Send the verified runs that UconDB no longer has on their way again; return them.
+    """Let the verified runs that UconDB no longer has be uploaded again; return them.
 
-    Raise UconDBError when UconDB cannot tell: then nothing is believed to be missing.
+    Raise UconDBError when UconDB does not answer: then nothing is believed to be missing.
     """
     verified = [run for run, state in (await journal.known()).items() if state is State.VERIFIED]
     held = await ucondb.look_up_all([str(run) for run in verified])

@@ -1,6 +1,6 @@
-"""The daemon's end of the control socket (see ``control_lines`` for what goes through it).
+"""The daemon's end of the control socket (see ``protocol`` for the lines).
 
-A connection carries one request. A client can hold nothing up: it is given so long to send and to read, progress that
+A connection carries one request. A client can hold nothing up: its time to send and to read is limited, progress that
 it does not read is left out, and a command that it began is finished whether it stays or not.
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Progress = Callable[[object], None]
-"""Tells the client how far its command is; takes what JSON can say, never waits and never fails for the client."""
+"""Sends the client the progress of its command, any JSON value; never waits and never fails for the client."""
 Handler = Callable[[Mapping[str, object], Progress], Awaitable[object]]
-"""Does a command with its arguments; what it returns goes to the client as JSON."""
+"""Runs a command with its arguments; the result goes to the client as JSON."""
 
 _log = log.get("Control")
 
@@ -35,13 +35,13 @@ _UNEXPECTED_EXIT_CODE = 2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may cost the daemon."""
+    """What clients may cost the daemon."""
 
     connections: int = 16
     read_seconds: float = 5.0
-    """How long a client may take to send its request."""
+    """Most seconds a client may take to send its request."""
     write_seconds: float = 10.0
-    """How long a client may take to read its reply."""
+    """Most seconds a client may take to read its reply."""
 
 
 @contextlib.asynccontextmanager
@@ -83,7 +83,7 @@ async def _accept(listener: socket.socket, handlers: Mapping[str, Handler], limi
 
 
 def _refuse(connection: socket.socket, limits: Limits) -> None:
-    """Turn a client away; the line always fits in the empty buffer of a new connection."""
+    """Send a client away; the line always fits in the empty buffer of a new connection."""
     busy = ArchiverError(
         f"The daemon answers {limits.connections} commands already", remedy="wait for those to end, then try again"
     )
@@ -92,13 +92,13 @@ def _refuse(connection: socket.socket, limits: Limits) -> None:
 
 
 async def _exchange(connection: socket.socket, handlers: Mapping[str, Handler], limits: Limits) -> None:
-    """Read a request, do it, and answer."""
+    """Read a request, run it, and reply."""
     outgoing = _Outgoing(connection)
     try:
         line = await _read_request(connection, limits)
         if line is None:
             return
-        reply = await _do(line, handlers, outgoing)
+        reply = await _run(line, handlers, outgoing)
     except ArchiverError as error:
         reply = _failed(error)
     except OSError as error:
@@ -132,8 +132,8 @@ async def _read_request(connection: socket.socket, limits: Limits) -> bytes | No
     return bytes(request) if newline else None
 
 
-async def _do(line: bytes, handlers: Mapping[str, Handler], outgoing: _Outgoing) -> bytes:
-    """Do what a request asks; return the reply, also to a mistake of ours. Raise ArchiverError."""
+async def _run(line: bytes, handlers: Mapping[str, Handler], outgoing: _Outgoing) -> bytes:
+    """Run a request; return the reply, also to a mistake of ours. Raise ArchiverError for a request that is none."""
     try:
         arguments = from_line(line)
     except ValueError as error:
@@ -151,16 +151,16 @@ async def _do(line: bytes, handlers: Mapping[str, Handler], outgoing: _Outgoing)
 
 
 class _Outgoing:
-    """The lines to one client. Progress goes as far as the client reads; only the last line is waited for."""
+    """The lines to one client. Progress that the client does not read is left out; only the last line is waited for."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._rest = b""
         """What is left of a line that was begun: no other line may go before it."""
 
-    def progress(self, told: object) -> None:
+    def progress(self, value: object) -> None:
         """Send a progress line if the client has read those before it. Raise TypeError for what JSON cannot say."""
-        line = to_line({"progress": told})
+        line = to_line({"progress": value})
         self._push()
         if not self._rest and len(line) <= LONGEST_REPLY:
             self._rest = line
@@ -178,16 +178,16 @@ class _Outgoing:
 
 
 def _failed(error: BaseException) -> bytes:
-    """Return the reply that tells an error; one that nobody expected is logged with its traceback."""
+    """Return the reply that carries an error; one that nobody expected is logged with its traceback."""
     if isinstance(error, ArchiverError):
         return to_line({"ok": False, "error": from_error(error)})
     log.unexpected(_log, error)
-    told = ArchiverError(
+    unexpected = ArchiverError(
         f"Unexpected error in the daemon: {type(error).__name__}: {error}",
         remedy="its log has the traceback (UNEXPECTED ERROR SUMMARY): report it; the daemon goes on",
     )
-    told.exit_code = _UNEXPECTED_EXIT_CODE
-    return to_line({"ok": False, "error": from_error(told)})
+    unexpected.exit_code = _UNEXPECTED_EXIT_CODE
+    return to_line({"ok": False, "error": from_error(unexpected)})
 
 
 def bad_request(why: str) -> ArchiverError:

@@ -68,7 +68,7 @@ def _clear(place: Path) -> None:
 
 
 def _identity(place: Path) -> tuple[int, int] | None:
-    """Return what tells a file from its successor under the same path; None if it cannot be seen."""
+    """Return device and inode, which differ between a file and its successor; None if it cannot be read."""
     try:
         found = place.lstat()
     except OSError:

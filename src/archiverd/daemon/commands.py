@@ -109,7 +109,7 @@ class Commands:
         return {"ranges": runset.ranges(found.runs), "at": at}
 
     async def status(self, request: StatusRequest, _: Progress) -> StatusReport:
-        """Report how archiving stands (`status --json`). Neither loop nor journal waits for it."""
+        """Return the status report (`status --json`). Neither loop nor journal waits for it."""
         parts, probed = self.parts, None
         if request.probing:
             verified = await asyncio.to_thread(select_verified, parts.settings)

@@ -1,4 +1,4 @@
-"""`archiverd run`: watch, import, migrate and verify until told to stop; then drain."""
+"""`archiverd run`: watch, import, migrate and verify until a stop is asked for; then drain."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = log.get()
 
 STEP_SECONDS = 120
-"""So long one step of the start may take: looking at some hundred run records, on a slow network file system."""
+"""Most seconds for one step of the start: some hundred run records on a slow network file system."""
 
 
 async def run(settings: Settings) -> int:
@@ -62,12 +62,12 @@ async def run(settings: Settings) -> int:
 
 
 def _ask_for_time(done: int, of: int, what: str) -> None:
-    """Tell the service manager that the start goes on: the first look at many years' runs takes minutes."""
+    """Ask the service manager for more time: the first check of many years' runs takes minutes."""
     sd_notify.notify(f"EXTEND_TIMEOUT_USEC={STEP_SECONDS * 1_000_000}", f"STATUS={what}: {done} of {of}")
 
 
 def _reopen_log() -> None:
-    """Begin a new log file where somebody has moved the old one away (SIGHUP)."""
+    """Open the log file anew, for one that was moved away (SIGHUP)."""
     log.reopen()
     _log.info("hang-up: log file opened anew")
 

@@ -46,7 +46,7 @@ class DaemonDriver:
         await self.late_stops.look()
 
     def wake(self) -> None:
-        """Let the stages check what waits for them."""
+        """Let the stages check which runs wait for them."""
         for runner in self.parts.runners:
             runner.wake.set()
 
@@ -89,12 +89,12 @@ class DaemonDriver:
         return left
 
     def _ucondb_is_away(self) -> bool:
-        """Tell whether as many probes of UconDB have failed as a pass waits for."""
+        """Return whether more probes of UconDB have failed than a pass waits for."""
         migration, quick = self.parts.migration, self.parts.settings.app.run_process_retries
         return migration is not None and migration.gate.shut and migration.gate.failures > quick
 
     async def _first_phase_is_due(self, scope: PassScope) -> bool:
-        """Tell whether a pass over all runs has to wait for a first phase."""
+        """Return whether a pass over all runs has to wait for a first phase."""
         migration = self.parts.migration
         if scope.runs is not None or Stage.IMPORT not in scope.stages or self._ucondb_is_away():
             return False

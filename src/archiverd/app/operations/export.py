@@ -60,7 +60,7 @@ class ExportResult:
     directory: Path
     files: list[Written]
     proven: bool | None
-    """Whether these are the bytes that were read back when the run was verified; None if the journal cannot tell."""
+    """Whether these are the bytes that were read back when the run was verified; None if the journal does not know."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
@@ -90,7 +90,7 @@ async def export(settings: Settings, request: ExportRequest) -> ExportResult:
 
 
 def _has_ucondb(settings: Settings) -> bool:
-    """Tell whether blobs can be read from UconDB; reading needs no password."""
+    """Return whether blobs can be read from UconDB; reading needs no password."""
     return not set(missing_for_migration(settings.ucon_db)) - {"writer_user", "writer_password"}
 
 
@@ -125,7 +125,7 @@ async def _from_artdaqdb(settings: Settings, run: int) -> Content:
 
 
 def _proven(settings: Settings, run: int, content: Content) -> bool | None:
-    """Tell whether what was read is what was proven when the run was verified."""
+    """Return whether the content is what was proven when the run was verified; None if the journal does not know."""
     if not content.blob_sha256:
         return None
     with reading_if_there(journal_path(settings)) as db:
@@ -155,7 +155,7 @@ async def read_ucondb(ucondb: UconDB, run: int) -> Content:
 async def read_artdaqdb(artdaqdb: ArtdaqDBReader, run: int) -> Content:
     """Return a run's entities as artdaqDB exports them, each as ``<entity>.fcl``: the files its blob is packed of.
 
-    An entity name that is there in two collections is told apart by the collection: ``<collection>.<entity>.fcl``.
+    An entity name that two collections have gets the collection's before it: ``<collection>.<entity>.fcl``.
     Raise ArtdaqDBError if the run is not there or cannot be read.
     """
     exported = await artdaqdb.export(run)

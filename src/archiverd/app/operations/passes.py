@@ -1,7 +1,7 @@
 """Passes over the runs: `once`, `retry` and `recover`.
 
-What a pass does before its runs go through the stages is here, and what it says of them afterwards. In between the
-driver lets the stages work: alone it runs them, the daemon waits for them.
+Here is what a pass does before its runs go through the stages, and how its result is made afterwards. In between the
+driver lets the stages work: alone it runs them, the daemon waits for its own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PassDriver(Protocol):
 async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Progress) -> PassScope:
     """Find every run there is, make waiting retries due, and unless incremental ask what became of verified runs.
 
-    Raise ArchiverError when the run-records directory cannot be read, ArtdaqDBError when artdaqDB cannot tell.
+    Raise ArchiverError when the run-records directory cannot be read, ArtdaqDBError when artdaqDB does not answer.
     """
     parts = driver.parts
     if request.migrating:
@@ -74,7 +74,7 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
 
 
 async def _find_missing(parts: Parts) -> None:
-    """Look for verified runs that UconDB has lost; one that is away, or does not answer, stops nothing."""
+    """Find the verified runs that UconDB has lost; a UconDB that is away or does not answer stops nothing."""
     if parts.migration is None or parts.migration.gate.failures:
         return
     try:
@@ -108,7 +108,7 @@ async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progre
     """Note the runs that the database of the stage holds, and let those that are not verified go through it again.
 
     Those that are verified are left as they are; `reconcile` proves them again. Raise UconDBError or ArtdaqDBError when
-    the database cannot tell, ArchiverError when the run-records directory cannot be read.
+    the database does not answer, ArchiverError when the run-records directory cannot be read.
     """
     parts, stage = driver.parts, request.stage
     if stage is Stage.MIGRATE:
@@ -147,7 +147,7 @@ async def count_left(parts: Parts, scope: PassScope) -> dict[State, int]:
 
 @dataclass(slots=True)
 class PassProgress:
-    """How far the runs of a pass are; each stage of a run counts for itself."""
+    """The progress of a pass; each stage of a run counts for itself."""
 
     stages: Collection[Stage]
     most: int = 0

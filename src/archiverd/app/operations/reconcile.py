@@ -22,7 +22,7 @@ async def reconcile(parts: Parts, request: ReconcileRequest, on_progress: Progre
     """Compare the three sources and the journal.
 
     Raise ConfigurationError without UconDB, ArchiverError when the run-records directory cannot be read, UconDBError or
-    ArtdaqDBError when a database cannot tell.
+    ArtdaqDBError when a database does not answer.
     """
     if parts.migration is None:
         raise ConfigurationError(

@@ -163,7 +163,7 @@ class ReleaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """Report how archiving stands."""
+    """Report the status of daemon, runs and databases."""
 
     COMMAND: ClassVar[str] = "report"
 

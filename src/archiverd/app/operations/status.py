@@ -1,4 +1,4 @@
-"""The operation `status`: how archiving stands, by the journal, the daemon if one runs, and what was probed."""
+"""The operation `status`: the report from the journal, the daemon if one runs, and what was probed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def gather_status(
     *,
     known: bool,
 ) -> StatusReport:
-    """Return how archiving stands. Blocking: the journal is read in a connection of its own.
+    """Return the status report. Blocking: the journal is read in a connection of its own.
 
-    ``daemon`` is what it says of itself, ``{"error": …, "remedy": …}`` if it cannot tell, None if none runs. ``probed``
-    is what the sources answered if ``request.probing``. With ``known`` there must be a journal. Raise ArchiverError if
-    it cannot be read.
+    ``daemon`` is its description of itself, ``{"error": …, "remedy": …}`` if it did not answer, None if none runs.
+    ``probed`` is what the sources answered if ``request.probing``. With ``known`` there must be a journal. Raise
+    ArchiverError if it cannot be read.
     """
     path = journal_path(settings)
     with reading(path) if known else reading_if_there(path) as db:
