@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Anomaly, Discrepancy
-from archiverd.runrecord.identity import start_line
+from archiverd.runrecord.completeness import start_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What a run record is: reading it, when it is complete, converting it to FHiCL, packing and validating the blob."""
+"""Run records: reading, completeness, conversion to FHiCL; the blob: packing and validation."""

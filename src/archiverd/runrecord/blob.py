@@ -1,12 +1,11 @@
-r"""The blob: all files of a run in one text, as UconDB keeps it (contract.md, "The blob").
+r"""The blob: all files of a run in one text, as UconDB stores it (contract.md, "The blob").
 
     Start of Record\nRun Number: <run>\nPacked on <time>\n
     \n#####\n<name>.fcl:\n#####\n<content>                       per file
     \nEnd of Record\nRun Number: <run>\nPacked on <time>\n
 
-A content may itself hold the three lines that begin a file. The first ``#####`` of such three gets a blank behind
-it, one more than it has, so that the blob splits as it was packed; ``unpack`` takes that blank away. No other
-content is touched.
+A file's content may itself contain the three lines that begin a file. Their first ``#####`` gets one more blank behind
+it, so that the blob splits as it was packed; ``unpack`` removes that blank. Other content is unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _PACKED_ON: Final = re.compile(r"[\x20-\x7e]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class UnpackedBlob:
-    """What a blob holds: the run, the text behind ``Packed on``, and the files in the blob's order."""
+    """The content of a blob: the run, the text behind ``Packed on``, and the files in the blob's order."""
 
     run: int
     packed_on: str
@@ -40,14 +39,14 @@ class UnpackedBlob:
 
 
 def packed_on_text(now: datetime) -> str:
-    """Return the time as the blob tells it, ``Oct 26 14:30 UTC``; ``now`` must be in UTC."""
+    """Return ``now``, which must be in UTC, as a blob has it: ``Oct 26 14:30 UTC``."""
     return f"{_MONTHS[now.month - 1]} {now:%d %H:%M} UTC"
 
 
 def pack(run: int, packed_on: str, files: Sequence[tuple[str, bytes]]) -> bytes:
     """Return the blob of ``files``, pairs of a name ending in ``.fcl`` and its bytes.
 
-    Raise BlobCreationError, naming the file, for a name the format cannot hold or that is there twice.
+    Raise BlobCreationError, naming the file, for a name that the format does not allow or that is there twice.
     """
     _check_names(run, [name for name, _ in files])
     if not _PACKED_ON.fullmatch(packed_on):
@@ -65,7 +64,7 @@ def pack(run: int, packed_on: str, files: Sequence[tuple[str, bytes]]) -> bytes:
 
 
 def unpack(blob: bytes) -> UnpackedBlob:
-    """Split a blob into its files. Raise BlobCreationError if it is not a blob, cut short or not UTF-8 in a name."""
+    """Split a blob into its files. Raise BlobCreationError if it is none, is cut short, or has a name not in UTF-8."""
     start = _START.match(blob)
     if start is None:
         raise BlobCreationError("This is no blob: it does not begin with Start of Record, Run Number and Packed on")
@@ -89,19 +88,19 @@ def unpack(blob: bytes) -> UnpackedBlob:
 
 
 def _place(name: str) -> tuple[int, str, str]:
-    """Return what files are sorted by: their place in ``END_OF_BLOB``, the others before these by lower-cased name."""
+    """Return the sort key of a file: its place in ``END_OF_BLOB``; the others come first, by lower-cased name."""
     stem = name.removesuffix(".fcl")
     place = END_OF_BLOB.index(stem) if stem in END_OF_BLOB else -1
     return place, stem.lower(), stem
 
 
 def _escaped(content: bytes) -> bytes:
-    """Return ``content`` so that no line of it begins a file."""
+    """Return ``content`` with no lines that begin a file."""
     return _LOOKALIKE.sub(rb"#####\1 ", content) if b"#####" in content else content
 
 
 def _unescaped(content: bytes) -> bytes:
-    """Take away what ``_escaped`` added."""
+    """Return the content without the blanks that ``_escaped`` added."""
     return _LOOKALIKE.sub(lambda match: b"#####" + match[1][1:], content) if b"##### " in content else content
 
 
@@ -117,7 +116,7 @@ def _check_names(run: int, names: Sequence[str]) -> None:
 
 
 def _is_utf8(name: str) -> bool:
-    """Tell whether a name can be written in UTF-8 (one with stray bytes of the file system cannot)."""
+    """Return whether a name can be written in UTF-8; one with undecodable bytes of the file system cannot."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The shape most converted files have: one FHiCL entry a line."""
+"""FHiCL with one entry a line, which most converters return."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 UNPARSED: Final = "unparsed_lines"
-"""The key under which lines that follow no grammar are kept, whole."""
+"""The key of the lines that follow no grammar, each whole."""
 
 _NUMERIC: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+")
-"""What is a number in every text file. Not ``007``: that is a name, and FHiCL would make it 7."""
+"""A number in every text file. ``007`` is none: it is a name, and FHiCL would make it 7."""
 
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\'\\nt])*)"')
 _ONLY_QUOTES_ESCAPED: Final = re.compile(r'(?:[^"\\]|\\")*')
@@ -28,19 +28,19 @@ class Entry:
     """One line of FHiCL: ``<key>: <value> <remark>``."""
 
     key: str
-    """Already a legal FHiCL key; repetitions are sorted out by ``render``."""
+    """A legal FHiCL key; ``render`` makes repeated keys distinct."""
     value: str
-    """FHiCL."""
+    """In FHiCL."""
     remark: str = ""
-    """A comment that stood behind the value: ``#`` and its text, byte text."""
+    """The comment behind the value, with its ``#``; byte text."""
     lead: str = ""
-    """Text before the key; an empty line before lists of log files."""
+    """Text before the key: an empty line before lists of log files."""
 
 
 def render(entries: Iterable[Entry | str], *, unparsed: Sequence[str] = (), guarded: bool = False) -> str:
-    """Return the FHiCL text of ``entries``, one a line; a plain str stands as it is (a comment line).
+    """Return the FHiCL text of ``entries``, one a line; a plain str is a comment line.
 
-    ``unparsed`` lines follow as one sequence, so that nothing of the file is lost.
+    ``unparsed`` lines follow as one sequence, so that nothing of the file is lost. ``guarded``: see ``string``.
     """
     items = list(entries)
     if unparsed:
@@ -57,14 +57,14 @@ def render(entries: Iterable[Entry | str], *, unparsed: Sequence[str] = (), guar
 
 
 def is_number(text: str) -> bool:
-    """Tell whether ``text`` is digits with at most one dot, and means the same as a FHiCL number."""
+    """Return whether ``text`` is digits with at most one dot, and has the same value as a FHiCL number."""
     return _NUMERIC.fullmatch(text) is not None
 
 
 def value(text: str, *, guarded: bool = False) -> str:
-    """Return a value of a text file as FHiCL: numbers, strings in quotes and lists as they stand, else a string.
+    """Return a value of a text file as FHiCL: numbers, quoted strings and lists unchanged, anything else a string.
 
-    What looks like a string in quotes or a list but is not legal FHiCL becomes a string or a list of strings.
+    A quoted string or a list that is not legal FHiCL becomes a string or a list of strings.
     """
     if is_number(text):
         return text
@@ -74,9 +74,9 @@ def value(text: str, *, guarded: bool = False) -> str:
 
 
 def quoted(text: str, *, guarded: bool = False) -> str:
-    r"""Return ``text`` as a FHiCL string; a legal string in quotes stands as it is.
+    r"""Return ``text`` as a FHiCL string; a legal quoted string is unchanged.
 
-    A text whose only backslashes stand before quotes was meant for FHiCL already: ``\"`` is a quote in it.
+    Where every backslash precedes a quote, the text was written for FHiCL: ``\"`` is a quote.
     """
     match = _QUOTED.fullmatch(text)
     if match is not None and can_stand(match[1], guarded=guarded):
@@ -90,14 +90,14 @@ def quoted(text: str, *, guarded: bool = False) -> str:
 
 
 def sequence(text: str, *, guarded: bool = False) -> str:
-    """Return a list in brackets as it stands if it is one legal FHiCL sequence, else its elements as strings."""
+    """Return a list in brackets unchanged if it is one legal FHiCL sequence, else its elements as strings."""
     if can_stand(text, guarded=guarded) and _one_bracket(text) and _is_fhicl(f"x: {text}\n"):
         return text
     return strings((unquoted(element) for element in elements(text)), guarded=guarded)
 
 
 def _one_bracket(text: str) -> bool:
-    """Tell whether the bracket that opens ``text`` is closed by the one that ends it."""
+    """Return whether the first bracket of ``text`` is closed by its last."""
     depth = 0
     for position in outside_quotes(text, "[]"):
         depth += 1 if text[position] == "[" else -1
@@ -107,7 +107,6 @@ def _one_bracket(text: str) -> bool:
 
 
 def _is_fhicl(text: str) -> bool:
-    """Tell whether ``text`` is legal FHiCL."""
     try:
         fhicl.check(text.encode("latin-1"), "value")
     except FhiclError:
@@ -116,7 +115,7 @@ def _is_fhicl(text: str) -> bool:
 
 
 def elements(text: str) -> list[str]:
-    """Split a list in brackets at its commas, those in quotes apart; each element is stripped, quotes stay."""
+    """Return the elements of a list in brackets, stripped, with their quotes; commas in quotes do not separate."""
     inner = text[1:-1]
     cuts = [*outside_quotes(inner, ","), len(inner)]
     begins = [0, *(cut + 1 for cut in cuts)]
@@ -125,16 +124,16 @@ def elements(text: str) -> list[str]:
 
 
 def unquoted(text: str) -> str:
-    """Return ``text`` without the pair of double quotes around it, if there is such a pair."""
+    """Return ``text`` without the pair of double quotes around it, if there is one."""
     if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1].replace('\\"', ""):
         return text[1:-1].replace('\\"', '"')
     return text
 
 
 def split_remark(text: str, *, after_blank: bool) -> tuple[str, str]:
-    """Split a value from the comment behind it, which begins at a ``#`` outside double quotes.
+    """Return a value, without blanks at its end, and the comment behind it, from a ``#`` outside double quotes on.
 
-    With ``after_blank`` only a ``#`` that follows a blank begins a comment. The value is stripped of blanks at its end.
+    With ``after_blank`` only a ``#`` that follows a blank begins a comment.
     """
     for position in outside_quotes(text, "#"):
         if not after_blank or position == 0 or text[position - 1] in BLANKS:
@@ -143,7 +142,7 @@ def split_remark(text: str, *, after_blank: bool) -> tuple[str, str]:
 
 
 def outside_quotes(text: str, characters: str) -> Iterator[int]:
-    """Yield where one of ``characters`` stands outside double quotes; behind a quote never closed nothing does."""
+    """Yield the positions of ``characters`` outside double quotes; a quote that is never closed hides what follows."""
     inside = False
     for match in re.finditer(rf'\\"|["{re.escape(characters)}]', text):
         if match[0] == '"':

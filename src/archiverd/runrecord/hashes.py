@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def hashes_fcl(entities: Sequence[tuple[str, bytes]]) -> bytes:
-    """Return hashes.fcl for pairs of entity name and file bytes: a line an entity sorted by name, ``schema`` apart.
+    """Return hashes.fcl for pairs of entity name and file bytes: a line an entity but ``schema``, sorted by name.
 
-    ``configuration`` stands last: the MD5 of the lines before it joined by commas. Lines are joined by LF and there
-    is none at the end. An entity name that is no identifier is percent-encoded as keys are (``spelling``).
+    The last is ``configuration``: the MD5 of the lines before it, joined by commas. Lines are joined by LF, without
+    one at the end. An entity name that is no identifier is percent-encoded as keys are (``spelling``).
     """
     lines = [f"{identifier(byte_text(name))}:{_md5(data)}" for name, data in sorted(entities) if name != "schema"]
     return "\n".join([*lines, f"configuration:{_md5(','.join(lines).encode())}"]).encode()

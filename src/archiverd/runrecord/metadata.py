@@ -21,7 +21,7 @@ _LOG_FILES: Final = re.compile(r"[ \t]logfile(?:s|\(s\))\Z")
 _TIME: Final = re.compile(r"(?:DAQInterface )?[Ss](tart|top) time")
 _COMMIT: Final = "commit/version"
 _READ_DOWNSTREAM: Final = ("config_name", "components", "sbndaq_commit_or_version")
-"""Keys of which readers want exactly one; no other key may end in one of them (run_records.md section 4)."""
+"""Keys that readers expect exactly once; no other key may end in one of them (run_records.md section 4)."""
 
 _LONGEST_CONFIGURATION: Final = 200
 
@@ -33,19 +33,19 @@ class TimeLine:
     which: str
     """``start`` or ``stop``."""
     text: str
-    """The time as it was written."""
+    """The time as written."""
 
 
 @dataclass(slots=True)
 class Metadata:
-    """What metadata.txt says, gathered line by line; texts are byte text."""
+    """The content of metadata.txt; texts are byte text."""
 
     configuration: str | None = None
     """The last ``Config name``; None if there is no such line."""
     components: list[str] = field(default_factory=list)
     times: list[TimeLine] = field(default_factory=list)
     items: list[Entry | str | None] = field(default_factory=list)
-    """Entries and comment lines in file order; None stands where the first component stood."""
+    """Entries and comment lines in file order; None in the place of the components."""
     unparsed: list[str] = field(default_factory=list)
 
     def last(self, which: str) -> str | None:
@@ -54,7 +54,7 @@ class Metadata:
 
 
 def parse(data: bytes) -> Metadata:
-    """Read metadata.txt. Any bytes are taken: lines that follow no grammar end up in ``unparsed``."""
+    """Parse metadata.txt. Takes any bytes: lines that follow no grammar go to ``unparsed``."""
     metadata = Metadata()
     lines = [line.strip(BLANKS) for line in lines_of(data)]
     position = 0
@@ -74,7 +74,7 @@ def parse(data: bytes) -> Metadata:
 
 
 def _take_line(metadata: Metadata, line: str, name: str, text: str | None) -> None:
-    """Add a line that stands for itself; ``text`` is None if it is not ``key: value``."""
+    """Add a line that belongs to no list; ``text`` is None if it is not ``key: value``."""
     if line.startswith("#"):
         metadata.items.append(comment(line, guarded=True))
     elif text is None:
@@ -105,7 +105,7 @@ def _take_log_files(metadata: Metadata, name: str, text: str, lines: list[str], 
 
 
 def _take_commit(metadata: Metadata, name: str, text: str, lines: list[str], position: int) -> int:
-    """Add a package's version; the build information may stand alone on the next line, beginning with a quote (1.2)."""
+    """Add a package's version; its build information may be on lines of its own that begin with a quote (1.2)."""
     while position < len(lines) and lines[position].startswith('"'):
         text = f"{text} {lines[position]}"
         position += 1
@@ -120,20 +120,20 @@ def _commit_key(written: str, name: str) -> str:
     if plain == "sbndaq_commit_or_version":
         return plain
     spelled = key(plain)
-    return _kept_apart(spelled if spelled == plain else encoded_key(name), name)
+    return _unlike_read_keys(spelled if spelled == plain else encoded_key(name), name)
 
 
 def _key(name: str) -> str:
-    """Return the FHiCL key of any other line."""
+    """Return the FHiCL key of a line that is neither a component, a package's version nor the configuration."""
     if name in _KNOWN_KEYS:
         return _KNOWN_KEYS[name]
     plain = re.sub(r"[ \t-]+", "_", name)
     spelled = key(plain)
-    return _kept_apart(spelled if spelled == plain else encoded_key(name), name)
+    return _unlike_read_keys(spelled if spelled == plain else encoded_key(name), name)
 
 
-def _kept_apart(spelled: str, name: str) -> str:
-    """Return ``spelled`` unless readers would take it for one of their keys; then ``name`` with its end encoded."""
+def _unlike_read_keys(spelled: str, name: str) -> str:
+    """Return ``spelled``, or, if readers would take it for one of their keys, ``name`` with its end encoded."""
     if not spelled.endswith(_READ_DOWNSTREAM):
         return spelled
     return f"{encoded_key(name[:-1])}_{ord(name[-1]):02X}"
@@ -142,9 +142,9 @@ def _kept_apart(spelled: str, name: str) -> str:
 def configuration_name(metadata: Metadata | None) -> str:
     """Return the name of the artdaqDB configuration: ``Config name`` with ``/`` and blanks as ``_``, else ``standard``.
 
-    DAQInterface itself writes ``a b/c`` as ``a_b_c``. What artdaqDB or a shell could stumble over (all but letters,
-    digits and ``_ . -``, and a leading dot) becomes ``%XX``; a name above 200 characters keeps 160 of them and gets 16
-    hexadecimal digits of its SHA-256.
+    DAQInterface itself writes ``a b/c`` as ``a_b_c``. Characters that artdaqDB or a shell may treat specially (all but
+    letters, digits and ``_ . -``, and a leading dot) become ``%XX``. Of a name of more than 200 characters the first
+    160 stay, followed by 16 hexadecimal digits of its SHA-256.
     """
     text = (metadata.configuration or "" if metadata is not None else "").strip(BLANKS)
     if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from archiverd.runrecord.record import RecordFile, RunRecord
 
 _RESERVED: Final = frozenset({"schema", "hashes", "flags", *(made.name for made in GENERATED)})
-"""Names artdaqDB or the importer gives; a process called so gets another (artdaqdb_format.md E.2 and E.3)."""
+"""Names that artdaqDB or the importer uses; a process of that name gets another (artdaqdb_format.md E.2, E.3)."""
 _PLAIN_STEM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,+=@~ -]*")
 
 
@@ -34,17 +34,17 @@ class FclFile:
     """One file for artdaqDB."""
 
     name: str
-    """Under which it is archived, ``boot.fcl``."""
+    """The name it is archived under, ``boot.fcl``."""
     fcl: bytes
     source: str
-    """The record's file it was made of, ``boot.txt``; empty for a RunHistory.fcl made without metadata.txt."""
+    """The file of the record it was made from, ``boot.txt``; empty for a RunHistory.fcl without metadata.txt."""
     note: str = ""
-    """What was done to it beyond the ordinary; empty if nothing."""
+    """What was done to it that is out of the ordinary; empty if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that is not FHiCL and cannot be made so, with the error that names file, line and column."""
+    """A file that is not FHiCL and cannot be converted, with the error that names file, line and column."""
 
     name: str
     error: FclPreperationError
@@ -52,15 +52,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """A run record ready for artdaqDB; what it held is in ``files``, ``update``, ``left_out`` or ``rejected``."""
+    """A run record ready for artdaqDB; each of its files is in ``files``, ``left_out`` or ``rejected``."""
 
     run: int
     configuration: str
     """Name of the artdaqDB configuration, without the run."""
     files: tuple[FclFile, ...]
-    """Sorted by name; names are distinct."""
+    """Sorted by name, which is distinct."""
     update: tuple[FclFile, ...]
-    """RunHistory2.fcl when the run has stopped."""
+    """RunHistory2.fcl once the run has stopped; archived as an update."""
     left_out: tuple[LeftOut, ...]
     rejected: tuple[Rejected, ...]
     started: str | None
@@ -70,22 +70,22 @@ class PreparedRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to files beyond the ordinary, a sentence each."""
+        """What was done to files that is out of the ordinary, a sentence each."""
         return tuple(f"{file.source} {file.note}" for file in self.files if file.note)
 
 
 class Cache:
-    """Conversions and checks by content, so that a configuration seen before costs little. Thread-safe, bounded."""
+    """Conversions and checks by content: most files repeat from run to run. Thread-safe, bounded."""
 
     def __init__(self, max_bytes: int = 64 << 20) -> None:
-        """Hold at most ``max_bytes`` of converted text (an accepted .fcl counts as little)."""
+        """``max_bytes`` limits the converted text; an accepted .fcl has none."""
         self._max_bytes = max_bytes
         self._bytes = 0
         self._known: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, kind: str, data: bytes, make: Callable[[], bytes]) -> bytes:
-        """Return what ``make`` made of ``data`` the last time, or makes now. Raises whatever it raises."""
+        """Return what ``make`` returned for ``data`` before, or returns now. Raises what ``make`` raises."""
         key = kind, hashlib.sha256(data).digest()
         with self._lock:
             known = self._known.get(key)
@@ -103,20 +103,20 @@ class Cache:
 
 
 def _cost(made: bytes) -> int:
-    """Return what an entry costs of the cache's bytes; the digest and the table around it count too."""
+    """Return the size of an entry in bytes, with its digest and its share of the table."""
     return len(made) + 256
 
 
 def unknown_converters(listed: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of ``fhiclize_generate`` that nothing stands for, as they were written."""
+    """Return the names of ``fhiclize_generate`` that are not in the registry, as written."""
     return tuple(name for name in listed if _bare(name) not in NAMES)
 
 
 def prepare(record: RunRecord, listed: Sequence[str], cache: Cache | None = None) -> PreparedRun:
-    """Turn a run record into FHiCL. CPU work only: call it in a worker thread.
+    """Convert a run record into FHiCL. CPU work only: call it in a worker thread.
 
-    ``listed`` is ``fhiclize_generate``: which text files are converted and which are generated. Never raises for what
-    a file holds: see ``PreparedRun.rejected``.
+    ``listed`` is ``fhiclize_generate``: which text files are converted and which files are generated. Raises nothing
+    for the content of a file: see ``PreparedRun.rejected``.
     """
     cache = cache or Cache(0)
     names = frozenset(_bare(name) for name in listed)
@@ -158,18 +158,18 @@ def configuration_name(record: RunRecord) -> str:
 
 
 def _bare(name: str) -> str:
-    """Return a name of ``fhiclize_generate`` without the ending the older tool allowed."""
+    """Return a name of ``fhiclize_generate`` without the ending that the older tool allowed."""
     return name.removesuffix(".txt").removesuffix(".fcl")
 
 
 def _metadata_of(record: RunRecord) -> metadata.Metadata | None:
-    """Return what metadata.txt of a record says, or None if there is none."""
+    """Return the content of metadata.txt, or None if the record has none."""
     data = record.data("metadata.txt")
     return None if data is None else metadata.parse(data)
 
 
 def _convert(file: RecordFile, names: frozenset[str], cache: Cache) -> FclFile | Rejected | LeftOut:
-    """Convert a text file if it has a converter that ``names`` lists."""
+    """Convert a text file if it has a converter whose name is in ``names``; else leave it out."""
     stem = file.name.removesuffix(".txt")
     converter = TEXT_CONVERTERS.get(stem) if file.name.endswith(".txt") else None
     if converter is None:
@@ -184,7 +184,7 @@ def _convert(file: RecordFile, names: frozenset[str], cache: Cache) -> FclFile |
 
 
 def _generate(made: GeneratedFile, run: int, known: metadata.Metadata | None) -> FclFile | Rejected | None:
-    """Generate a file from metadata.txt; None if there is none to be made yet."""
+    """Generate a file from metadata.txt; None if it cannot be made yet."""
     text = made.generate(run, known)
     if text is None:
         return None
@@ -199,7 +199,7 @@ def _generate(made: GeneratedFile, run: int, known: metadata.Metadata | None) ->
 def _take_process(
     file: RecordFile, taken: Container[str], recorded: Container[str], cache: Cache
 ) -> FclFile | Rejected:
-    """Take a process's file as it is if artdaqDB gives it back so, else respelled; reject it if neither works."""
+    """Take a process's file unchanged if artdaqDB preserves its values, else respelled; reject it if neither works."""
     data = file.data or b"\n"
     notes = [] if file.data else ["is empty; artdaqDB takes no empty document, so one newline is stored"]
     try:
@@ -217,8 +217,8 @@ def _take_process(
 def _free_name(name: str, taken: Container[str], recorded: Container[str]) -> str:
     """Return the name a process's file is archived under.
 
-    A stem that is no plain ASCII name is percent-encoded as keys are; one that is taken, by a converted text
-    file or by ``_RESERVED``, gets ``_process`` and, should the record have a file of that name too, a number.
+    A stem that is no plain ASCII name is percent-encoded as keys are. One that is reserved, or taken by a converted
+    text file, gets ``_process`` and, if the record has a file of that name too, a number.
     """
     stem = name.removesuffix(".fcl")
     if not _PLAIN_STEM.fullmatch(stem):
@@ -231,7 +231,7 @@ def _free_name(name: str, taken: Container[str], recorded: Container[str]) -> st
 
 
 def _checked_fcl(file: RecordFile, convert: Callable[[bytes], str]) -> bytes:
-    """Return ``file`` as checked FHiCL. Raise FclPreperationError naming it if what came out is none."""
+    """Return ``file`` as checked FHiCL. Raise FclPreperationError naming it if the result is not FHiCL."""
     fcl = convert(file.data).encode("latin-1") or f"# {file.name} holds nothing\n".encode()
     try:
         fhicl.check(fcl, file.name.removesuffix(".txt") + ".fcl")
@@ -245,9 +245,9 @@ def _checked_fcl(file: RecordFile, convert: Callable[[bytes], str]) -> bytes:
 
 
 def _respell_if_needed(name: str, data: bytes) -> bytes:
-    """Return nothing if artdaqDB gives ``data`` back as it is, else another spelling of it.
+    """Return no bytes if artdaqDB preserves the values of ``data``, else another spelling that it preserves.
 
-    Raise FclPreperationError, naming the place where there is one, if there is none.
+    Raise FclPreperationError, with line and column where they are known, if there is none.
     """
     try:
         fhicl.check(data, name)
@@ -260,14 +260,14 @@ def _respell_if_needed(name: str, data: bytes) -> bytes:
             return b""
     except FhiclError as error:
         why = error
-    anew = respell(data)
-    if anew is not None and anew != data and _survives_storage(name, anew):
-        return anew
+    respelled = respell(data)
+    if respelled is not None and respelled != data and _survives_storage(name, respelled):
+        return respelled
     raise why
 
 
 def _survives_storage(name: str, data: bytes) -> bool:
-    """Tell whether artdaqDB, which stores values and writes them anew, gives back what ``data`` says (C.4, C.7)."""
+    """Return whether artdaqDB, which stores values and not text, exports the values of ``data`` (C.4, C.7)."""
     try:
         meant = fhicl.convert(data, name).data
         exported = fhicl.from_json(fhicl.to_json(data, name, ""), name)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST_FILE: Final = 64 << 20
-"""Bytes; a larger file is left out."""
+"""Size limit of a file in bytes; a larger one is left out."""
 LARGEST_RECORD: Final = 256 << 20
-"""Bytes; files that would make the record larger are left out."""
+"""Size limit of a record in bytes; files beyond it are left out."""
 MOST_FILES: Final = 4096
-"""Directory entries; a directory with more is refused."""
+"""Most entries of a run directory; one with more is refused."""
 
 _RUN_NAME: Final = re.compile(r"[1-9][0-9]{0,17}")
 _JUNK: Final = (
@@ -41,7 +41,7 @@ class RecordFile:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something in the directory that is not archived, and why."""
+    """A directory entry that is not archived, and why."""
 
     name: str
     reason: str
@@ -49,7 +49,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run's files as they were on disk, sorted by name, and what was left out."""
+    """A run's files as on disk, sorted by name, and the entries that were left out."""
 
     run: int
     files: tuple[RecordFile, ...]
@@ -61,23 +61,23 @@ class RunRecord:
 
 
 def is_run_name(name: str) -> int | None:
-    """Return the run number a name or key means, or None: decimal as ``str(int)`` writes it, 1 to 18 digits, not 0.
+    """Return the run number that a name or key stands for, or None: 1 to 18 decimal digits, the first not 0.
 
-    ``012345``, ``²`` and ``12345.bak`` are not runs; above 18 digits a number does not fit the journal.
+    ``012345``, ``²`` and ``12345.bak`` are not runs; a number of more than 18 digits does not fit the journal.
     """
     return int(name) if _RUN_NAME.fullmatch(name) else None
 
 
 def junk(name: str) -> str | None:
-    """Return why a file of this name is no part of a run record, or None if it may be one."""
+    """Return why a file of this name does not belong to a run record, or None if it may."""
     return next((reason for pattern, reason in _JUNK if pattern.fullmatch(name)), None)
 
 
 def read_run_record(directory: Path, run: int) -> RunRecord:
     """Read every regular file of ``directory``. Blocking: call it in a worker thread.
 
-    Links are never followed. Raise ArchiverError if the directory is gone or cannot be listed (transient), or
-    holds more than ``MOST_FILES`` entries (permanent).
+    Links are not followed. Raise ArchiverError if the directory is gone or cannot be listed (transient), or
+    has more than ``MOST_FILES`` entries (permanent).
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -123,7 +123,7 @@ def _names(descriptor: int, directory: Path, run: int) -> list[str]:
 
 
 def _read_one(directory: int, name: str, room: int) -> bytes | str:
-    """Return a file's bytes, or why it is left out. Raise OSError for what may pass (a network file system)."""
+    """Return a file's bytes, or why it is left out. Raise OSError for an error that may pass."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
@@ -145,7 +145,7 @@ def _read_one(directory: int, name: str, room: int) -> bytes | str:
 
 
 def _why_not(error: OSError) -> str:
-    """Return why a file cannot be opened; raise the error again if it may be another next time."""
+    """Return why a file cannot be opened. Raise ``error`` again if it may pass."""
     reasons = {
         errno.ELOOP: "a symbolic link",
         errno.EACCES: "unreadable: permission denied",
@@ -159,7 +159,7 @@ def _why_not(error: OSError) -> str:
 
 
 def _cannot_read(directory: Path, run: int, error: OSError) -> ArchiverError:
-    """Return the error that tells an operator why a run directory cannot be read; it may be readable later."""
+    """Return the error for a run directory that cannot be read now."""
     context = {"directory": str(directory)}
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         remedy = (

@@ -1,15 +1,15 @@
-r"""Another spelling for FHiCL that artdaqDB's grammar cannot take, saying the same.
+r"""Another spelling, with the same values, for FHiCL that artdaqDB's grammar cannot take.
 
 artdaqDB takes ASCII only, no string that ends in a backslash in double quotes, no ``@table::`` splice, and damages
 complex numbers with blanks in them (artdaqdb_format.md sections C.3, C.4 and F.3). fhicl-dump itself writes ``'x\'``
-back as ``"x\\"``, which nothing can read (run_records.md, "What FHiCL itself cannot say"). Here
+as ``"x\\"``, which nothing can read (run_records.md, "What FHiCL itself cannot say"). In the new spelling
 
-- a string that ends in a backslash is put in single quotes, or percent-encoded where it holds one;
+- a string that ends in a backslash is in single quotes, or percent-encoded if it contains one;
 - bytes outside ASCII are percent-encoded, in strings (with the mark) and in comments;
 - ``@table::name`` is replaced by the members of that table;
-- blanks inside a complex number are taken out.
+- complex numbers have no blanks.
 
-Everything else stands as it was. The text is only ever used if the engine accepts it.
+Everything else is unchanged. The caller checks that the engine takes the result.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ _PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
 
 
 class _NoSpellingError(Exception):
-    """Something has no other spelling that surely says the same."""
+    """Something has no other spelling that is sure to have the same value."""
 
 
 def respell(data: bytes) -> bytes | None:
-    """Return ``data`` spelled anew, or None if there is no spelling that surely says the same."""
+    """Return ``data`` in the new spelling, or None if none is sure to have the same values."""
     try:
-        return _Respelling(data.decode("latin-1")).done().encode("latin-1")
+        return _Respelling(data.decode("latin-1")).run().encode("latin-1")
     except _NoSpellingError:
         return None
 
 
 class _Respelling:
-    """One walk through a text; remembers what each table holds, for splices that come later."""
+    """One pass over a text; notes the content of each table, for splices that come later."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._out: list[str] = []
         self._inside: list[tuple[str | None, int]] = []
-        """For each open table or sequence: the table's dotted name, if it has one, and where its content begins."""
+        """For each open table or sequence: a table's dotted name, if it has one, and where its content begins."""
         self._key: str | None = None
         self._tables: dict[str, str] = {}
         self._overrides: set[str] = set()
 
-    def done(self) -> str:
-        """Walk through the text and return it spelled anew."""
+    def run(self) -> str:
+        """Return the text in the new spelling."""
         position = 0
         for match in _TOKEN.finditer(self._text):
             self._out.append(self._text[position : match.start()])
@@ -70,7 +70,6 @@ class _Respelling:
         return "".join([*self._out, self._text[position:]])
 
     def _take(self, match: re.Match[str]) -> None:
-        """Take one token."""
         kind, text = match.lastgroup, match.group()
         if kind == "comment":
             text = text if _PLAIN.fullmatch(text) else comment(text)
@@ -91,13 +90,11 @@ class _Respelling:
         self._out.append(text)
 
     def _note_key(self, key: str) -> None:
-        """Remember the key whose value comes next."""
         self._key = key
         if "." in key:
             self._overrides.add(key)
 
     def _open(self, *, table: bool) -> None:
-        """Enter a table or a sequence."""
         above = self._inside[-1][0] if self._inside else ""
         name = None
         if table and self._key is not None and above is not None:
@@ -107,7 +104,6 @@ class _Respelling:
         self._key = None
 
     def _close(self) -> None:
-        """Leave a table or a sequence."""
         if not self._inside:
             raise _NoSpellingError
         name, begin = self._inside.pop()
@@ -115,7 +111,7 @@ class _Respelling:
             self._tables[name] = "".join(self._out[begin:])
 
     def _members(self, name: str) -> str:
-        """Return the members of the table ``name`` as they are by now."""
+        """Return the members of the table ``name`` at this point of the text."""
         touched = any(key.startswith(f"{name}.") or name.startswith(f"{key}.") for key in self._overrides)
         if touched or name not in self._tables:
             raise _NoSpellingError
@@ -123,7 +119,7 @@ class _Respelling:
 
 
 def _double(inner: str) -> str:
-    """Return a double-quoted string, spelled anew if it ends in a backslash or holds a byte artdaqDB refuses."""
+    """Return a double-quoted string, respelled if it ends in a backslash or contains a byte that artdaqDB refuses."""
     if _PLAIN.fullmatch(inner) and not inner.endswith("\\"):
         return f'"{inner}"'
     if any(escape not in _ESCAPES for escape in _ESCAPE.findall(inner)):

@@ -1,4 +1,4 @@
-"""What a run directory shows at one moment, without reading more than it must (run_records.md 2.6 and 2.7)."""
+"""A run directory at one moment: its files' status, and the end of metadata.txt (run_records.md 2.6 and 2.7)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ METADATA: Final = "metadata.txt"
 ENVIRONMENT: Final = "environment.txt"
 
 _TAIL: Final = 4 << 20
-"""Bytes of metadata.txt that are read: its end, where the time lines are."""
+"""Bytes read from the end of metadata.txt, where the time lines are."""
 _MOST_ENTRIES: Final = 8192
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A regular file as ``stat`` tells of it; times in nanoseconds since 1970."""
+    """The status of a regular file; times in nanoseconds since 1970."""
 
     name: str
     mode: int
@@ -34,7 +34,7 @@ class SeenFile:
 
     @property
     def locked(self) -> bool:
-        """Tell whether nobody may write it (0444)."""
+        """Whether nobody may write it (0444)."""
         return not self.mode & 0o222
 
 
@@ -43,47 +43,47 @@ class RecordSnapshot:
     """A run directory at one moment."""
 
     readable: bool
-    """False if the directory, or metadata.txt in it, could not be read just now."""
+    """False if the directory, or metadata.txt in it, could not be read."""
     mode: int = 0
     """Permission bits of the directory."""
     ctime_ns: int = 0
     """Last change of the directory itself."""
     files: tuple[SeenFile, ...] = ()
-    """Regular files, junk apart, sorted by name."""
+    """Regular files without junk, sorted by name."""
     metadata: bytes | None = None
     """The end of metadata.txt, at most 4 MiB; None if it is not there."""
     partition: int | None = None
-    """DAQ partition; None where environment.txt does not tell (before v3_07_00)."""
+    """DAQ partition; None where environment.txt does not have it (before v3_07_00)."""
     trouble: str = field(default="", compare=False)
-    """Why it could not be read, as the operating system says it; empty if it is simply not there.
+    """Why it could not be read, in the operating system's words; empty if it does not exist.
 
-    No part of what the directory shows: a mount that fails now so, now so, changes nothing there.
+    Not compared: a mount that fails with changing errors does not change the directory.
     """
 
     def file(self, name: str) -> SeenFile | None:
-        """Return what was seen of the file ``name``, or None."""
+        """Return the status of the file ``name``, or None."""
         return next((file for file in self.files if file.name == name), None)
 
     @property
     def changed(self) -> float:
-        """When anything here last changed by the file system's clock, in seconds since 1970."""
+        """When the directory or a file last changed, in seconds since 1970 by the file system's clock."""
         return max([self.ctime_ns, *(file.ctime_ns for file in self.files)]) / 1e9
 
     @property
-    def told_at(self) -> float | None:
-        """When metadata.txt was last written, by the file system's clock in seconds since 1970; None without one."""
+    def metadata_mtime(self) -> float | None:
+        """When metadata.txt was last written, in seconds since 1970 by the file system's clock; None without one."""
         metadata = self.file(METADATA)
         return None if metadata is None else metadata.mtime_ns / 1e9
 
     @property
     def locked(self) -> bool:
-        """Tell whether the directory may not be written by its owner (0555)."""
+        """Whether its owner may not write the directory (0555)."""
         return not self.mode & 0o200
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What changes whenever a run goes on: metadata.txt by the time lines, the directory by rc_info files."""
+    """A cheap status that changes with a run: time lines change metadata.txt, rc_info files the directory."""
 
     size: int
     mtime_ns: int
@@ -93,9 +93,9 @@ class Stamp:
 
 
 def metadata_stamp(directory: Path) -> Stamp | None:
-    """Return the stamp of a run directory, or None if there is no metadata.txt to be seen. Blocking.
+    """Return the stamp of a run directory, or None if metadata.txt cannot be opened. Blocking.
 
-    metadata.txt is opened before it is asked, so that NFS asks its server (close-to-open consistency).
+    metadata.txt is opened before its status is read, so that an NFS client asks its server (close-to-open consistency).
     """
     try:
         folder = os.stat(directory, follow_symlinks=False)
@@ -110,7 +110,7 @@ def metadata_stamp(directory: Path) -> Stamp | None:
 
 
 def take_snapshot(directory: Path) -> RecordSnapshot:
-    """Look at a run directory. Blocking; never raises for what comes and goes: see ``RecordSnapshot.readable``."""
+    """Return a snapshot of a run directory. Blocking; raises no OSError: see ``RecordSnapshot.readable``."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +118,7 @@ def take_snapshot(directory: Path) -> RecordSnapshot:
     except OSError as error:
         return RecordSnapshot(readable=False, trouble=_trouble(error))
     try:
-        return _look(descriptor)
+        return _snapshot_of(descriptor)
     except OSError as error:
         return RecordSnapshot(readable=False, trouble=_trouble(error, error.filename))
     finally:
@@ -126,14 +126,14 @@ def take_snapshot(directory: Path) -> RecordSnapshot:
 
 
 def _trouble(error: OSError, name: object = None) -> str:
-    """Return what went wrong, with the ``name`` of the file in the directory, if it is one; the same for the same."""
+    """Return the text of ``error`` with the ``name`` of the file, if it is one; equal errors have equal texts."""
     return str(OSError(error.errno, error.strerror, *([name] if isinstance(name, str) else [])))
 
 
-def _look(directory: int) -> RecordSnapshot:
-    """Look at the directory that is open as ``directory``; metadata.txt first, so that it is never newer than the rest.
+def _snapshot_of(directory: int) -> RecordSnapshot:
+    """Return a snapshot of the directory that is open as ``directory``.
 
-    A stop line seen is then a stop line that was there when the other files were looked at.
+    metadata.txt is read first: a stop line in the snapshot was there before the status of any other file was read.
     """
     metadata = tail(METADATA, directory)
     environment = tail(ENVIRONMENT, directory)
@@ -149,7 +149,7 @@ def _look(directory: int) -> RecordSnapshot:
 
 
 def _files(directory: int) -> tuple[SeenFile, ...]:
-    """Return the regular files of a directory; one that vanishes meanwhile is not there."""
+    """Return the regular files of a directory, without those that vanish meanwhile."""
     seen = []
     with os.scandir(directory) as entries:
         for count, entry in enumerate(entries):
@@ -170,7 +170,7 @@ def _files(directory: int) -> tuple[SeenFile, ...]:
 def tail(path: Path | str, directory: int | None = None) -> bytes | None:
     """Return the end of a regular file, at most 4 MiB; None if there is none of that name. Blocking.
 
-    ``path`` counts from the directory open as ``directory``, if given. Raise OSError if the file cannot be read.
+    ``path`` is relative to the directory open as ``directory``, if given. Raise OSError if the file cannot be read.
     """
     try:
         descriptor = os.open(path, _READ_FLAGS, dir_fd=directory)

@@ -1,16 +1,16 @@
-"""How text that people wrote is spelled in FHiCL, without losing a byte of it.
+"""The spelling of arbitrary text in FHiCL, byte for byte reversible.
 
 FHiCL takes no byte outside ASCII, no control character but newline and tab, and no double-quoted string that ends
-in a backslash (run_records.md, "What FHiCL itself cannot say"). A value that cannot stand as it is gets the one
-*percent-encoded* spelling: each byte that cannot stand, and each ``%``, becomes ``%XX``, and the value ends with the
-mark `` (percent-encoded)``. A value that already ends with the mark is percent-encoded too, so reading back is
-unambiguous: a marked value loses its mark and has its ``%XX`` decoded, any other value is itself. The mark comes
-last because readers downstream take the first word of a version.
+in a backslash (run_records.md, "What FHiCL itself cannot say"). A value that FHiCL does not take is
+*percent-encoded*: each refused byte, and each ``%``, becomes ``%XX``, and the value ends with the mark
+`` (percent-encoded)``. A value that already ends with the mark is percent-encoded too, so decoding is unambiguous: a
+marked value loses its mark and has its ``%XX`` decoded, any other value is itself. The mark comes last because
+readers downstream take the first word of a version.
 
-A key that is no identifier becomes ``pct_`` and its bytes, each but letters and digits as ``_XX``; an identifier
-that begins with ``pct_`` is spelled so too. ``docs/quirks.md`` shows both for those who read archives.
+A key that is no identifier becomes ``pct_`` and its bytes, all but letters and digits as ``_XX``; so does an
+identifier that begins with ``pct_``. ``docs/quirks.md`` shows both to readers of archives.
 
-Text here is *byte text*: one character per byte of the file (Latin-1), so that no encoding can fail.
+Text here is *byte text*: one character per byte of the file (Latin-1), so that any file can be decoded.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ MARK: Final = " (percent-encoded)"
 """The end of every percent-encoded value."""
 
 BLANKS: Final = " \t"
-"""What surrounds keys and values in the text files; form feeds and their like are content."""
+"""The white space around keys and values in the text files; any other, such as a form feed, is content."""
 
 _KEY_PREFIX: Final = "pct_"
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 
 _CANNOT_STAND: Final = r"[^\t\n\x20-\x7e]|#(?=include[ \t])"
-"""Bytes FHiCL refuses; and ``#include``, which artdaq_database obeys even inside strings and comments."""
+"""Bytes that FHiCL refuses, and ``#include``, which artdaq_database obeys even in strings and comments."""
 
 _READERS_SPLIT: Final = (
     r"(?<=####)#|(?<=End) (?=of Record)|"
     r"(?:(?<=config_name)|(?<=components)|(?<=sbndaq_commit_or_version)):(?=[ \t])"
 )
-"""What readers of the blob look for in metadata.fcl (run_records.md, "What downstream needs of the FHiCL")."""
+"""Texts that readers of the blob search metadata.fcl for (run_records.md, "What downstream needs of the FHiCL")."""
 
 _REFUSED: Final = {False: re.compile(_CANNOT_STAND), True: re.compile(f"{_CANNOT_STAND}|{_READERS_SPLIT}")}
 _ENCODED: Final = {False: re.compile(f"%|{_CANNOT_STAND}"), True: re.compile(f"%|{_CANNOT_STAND}|{_READERS_SPLIT}")}
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEEPEST: Final = 100
-"""Parts of a dotted key; artdaqDB's tables nest no deeper than some hundreds."""
+"""Most parts of a dotted key; artdaqDB's tables nest no deeper than some hundreds."""
 _RESERVED: Final = re.compile(r"pct_.*|BEGIN_PROLOG|END_PROLOG|fhicl_pound_include.*")
-"""Identifiers that would be read as something else: by us, by FHiCL, by artdaq_database's export."""
+"""Identifiers with another meaning to archiverd, to FHiCL, or to artdaq_database's export."""
 
 
 def byte_text(name: str) -> str:
-    """Return a file name, as the operating system gave it, as byte text."""
+    """Return a file name from the operating system as byte text."""
     return os.fsencode(name).decode("latin-1")
 
 
@@ -62,7 +62,7 @@ def text_of(data: bytes) -> str:
 
 
 def lines_of(data: bytes) -> list[str]:
-    r"""Return a file's lines as byte text; ``\n``, ``\r\n`` and ``\r`` end a line and nothing else does."""
+    r"""Return a file's lines as byte text; only ``\n``, ``\r\n`` and ``\r`` end a line."""
     lines = _LINE_END.split(text_of(data))
     return lines if lines[-1] else lines[:-1]
 
@@ -73,14 +73,14 @@ def percent_encoded(text: str, *, guarded: bool = False) -> str:
 
 
 def can_stand(text: str, *, guarded: bool = False) -> bool:
-    """Tell whether ``text`` can be a FHiCL string as it is (but for its backslashes and quotes)."""
+    """Return whether ``text``, its backslashes and quotes escaped, can be a FHiCL string without percent-encoding."""
     return not (text.endswith(("\\", MARK)) or _REFUSED[guarded].search(text))
 
 
 def string(text: str, *, guarded: bool = False) -> str:
     r"""Return ``text`` as a double-quoted FHiCL string: ``\``, ``"`` and newlines escaped, tabs as they are.
 
-    ``guarded`` is for metadata.fcl, where nothing may stand that readers of the blob look for.
+    ``guarded`` is for metadata.fcl, which must not contain the texts that readers of the blob search for.
     """
     if not can_stand(text, guarded=guarded):
         text = percent_encoded(text, guarded=guarded)
@@ -95,7 +95,7 @@ def strings(texts: Iterable[str], *, guarded: bool = False) -> str:
 def comment(text: str, *, guarded: bool = False) -> str:
     """Return ``text``, which begins with ``#``, as one FHiCL comment.
 
-    A line that begins with ``#include`` is a directive, or an error, wherever it stands (artdaqdb_format.md C.2).
+    A line that begins with ``#include`` is a directive, or an error, anywhere in a file (artdaqdb_format.md C.2).
     """
     if text.startswith("#include"):
         return "#%69" + percent_encoded(text[2:], guarded=guarded)
@@ -123,10 +123,10 @@ def encoded_key(name: str) -> str:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Return ``names`` with none twice: the last of equals keeps its name, the others become ``<name>_earlier<n>``.
+    """Return ``names`` made distinct: the last of equal names stays, the others become ``<name>_earlier<n>``.
 
-    FHiCL lets the last of several equal keys win, so the plain name means what it always meant. A dotted name whose
-    beginning is a key by itself (an atom cannot be a table too) is percent-encoded.
+    In FHiCL the last of equal keys wins, so the plain name keeps its value. A dotted name that begins with another
+    name is percent-encoded: a key cannot be an atom and a table.
     """
     whole = set(names)
     plain = [encoded_key(name) if _inside_another(name, whole) else name for name in names]
@@ -142,7 +142,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def _inside_another(name: str, names: set[str]) -> bool:
-    """Tell whether a proper beginning of the dotted ``name`` is among ``names``."""
+    """Return whether a proper prefix of the dotted ``name`` is among ``names``."""
     parts = name.split(".")
     return any(".".join(parts[:count]) in names for count in range(1, len(parts)))
 

@@ -1,4 +1,4 @@
-"""The times DAQInterface writes: ``date --utc`` in the DAQ user's locale (run_records.md 1.2)."""
+"""Times as DAQInterface writes them: ``date --utc`` in the DAQ user's locale (run_records.md 1.2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPELLINGS: Final = (
 
 
 def epoch(text: str) -> float | None:
-    """Return the time ``text`` names in seconds since 1970, or None if it is in none of the three spellings."""
+    """Return the time in ``text`` in seconds since 1970, or None if it has none of the three spellings."""
     for spelling in _SPELLINGS:
         match = spelling.fullmatch(text.strip())
         if match is not None:
@@ -34,7 +34,7 @@ def epoch(text: str) -> float | None:
 
 
 def _epoch_of(match: re.Match[str]) -> float | None:
-    """Return the time a spelling matched, or None if there is no such day or hour."""
+    """Return the matched time, or None if there is no such day or hour."""
     hour = int(match["hour"])
     if match["half"]:
         if not 1 <= hour <= 12:

@@ -1,4 +1,4 @@
-"""Validating a blob: what readers downstream need of metadata.fcl (contract.md, ``[validation]``)."""
+"""Validation of a blob: what readers downstream need of metadata.fcl (contract.md, ``[validation]``)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEYS: Final = ("config_name", "components", "sbndaq_commit_or_version")
-"""Every reader looks for these; those that are not required only give a warning."""
+"""Keys that every reader searches for; those that are not required only give a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobValidation:
-    """What is wrong with a blob, a sentence each; both empty when it is fine."""
+    """What is wrong with a blob, a sentence each; both are empty for a valid one."""
 
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -27,8 +27,8 @@ class BlobValidation:
 def validate(blob: bytes, required: Sequence[str]) -> BlobValidation:
     """Check that metadata.fcl in ``blob`` has exactly one line of each key.
 
-    A key is looked for as readers do: anywhere in the text, followed by a colon and white space (run_records.md
-    section 4). A missing or repeated required key is a problem, another of ``KEYS`` a warning. Never raises.
+    Readers search for a key anywhere in the text, followed by a colon and white space (run_records.md section 4). A
+    missing or repeated key is a problem if it is required, a warning if it is another of ``KEYS``. Raises nothing.
     """
     try:
         files = dict(unpack(blob).files)
@@ -42,6 +42,6 @@ def validate(blob: bytes, required: Sequence[str]) -> BlobValidation:
     for key in dict.fromkeys((*required, *KEYS)):
         count = len(re.findall(rb"%s:\s" % re.escape(key.encode()), metadata))
         if count != 1:
-            said = f"metadata.fcl has no {key}" if count == 0 else f"metadata.fcl has {key} {count} times"
-            (problems if key in required else warnings).append(said)
+            sentence = f"metadata.fcl has no {key}" if count == 0 else f"metadata.fcl has {key} {count} times"
+            (problems if key in required else warnings).append(sentence)
     return BlobValidation(tuple(problems), tuple(warnings))

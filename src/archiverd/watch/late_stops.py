@@ -69,4 +69,4 @@ class LateStopWatcher:
         verdict = judge(seen, self._clock(), self._patience, later_started=False, unchanged_since=seen.changed)
         if verdict is not Completeness.FINAL:
             return None
-        return transitions.late_stop(run, stop_line=lines.stopped, stopped_at=seen.told_at)
+        return transitions.late_stop(run, stop_line=lines.stopped, stopped_at=seen.metadata_mtime)

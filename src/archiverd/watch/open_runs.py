@@ -137,7 +137,7 @@ class Judge:
 
     def _ended(self, run: int, seen: RecordSnapshot, *, dead: bool) -> Transition:
         """Return the transition of a run that has ended."""
-        stopped_at, lines = seen.told_at, time_lines(seen.metadata)
+        stopped_at, lines = seen.metadata_mtime, time_lines(seen.metadata)
         end = RecordEnd(self._clock(), stopped_at, seen.partition, lines.started, lines.stopped)
         if self._passed_over(run, seen.changed if stopped_at is None else stopped_at):
             return transitions.passed_over(run, end, dead=dead, rule=f"watch.backfill = {self._backfill}")

@@ -10,7 +10,7 @@ from archiverd.runrecord.entries import Entry, render, unquoted
 from archiverd.runrecord.spelling import BLANKS, identifier, lines_of, string
 
 _WORD: Final = re.compile(r'(?:[^ \t"\\]|\\"?|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+')
-"""Characters without blanks, or with blanks in quotes; quotes never closed reach to the end of the line."""
+"""Characters without blanks, or with blanks in quotes; a quote that is never closed ends with the line."""
 
 
 def to_fhicl(data: bytes) -> str:
@@ -26,7 +26,7 @@ def to_fhicl(data: bytes) -> str:
 
 
 def _end_of(words: list[str], line: str) -> int:
-    """Return where the last of ``words`` ends in ``line``."""
+    """Return the position behind the last of ``words`` in ``line``."""
     position = 0
     for word in words:
         position = line.index(word, position) + len(word)
@@ -34,7 +34,7 @@ def _end_of(words: list[str], line: str) -> int:
 
 
 def _columns(words: list[str]) -> str:
-    """Return the columns as a FHiCL sequence; with a column in quotes a blank stands before the bracket (section 5)."""
+    """Return the columns as a FHiCL sequence; with a quoted column there is a blank before the bracket (section 5)."""
     plain = [unquoted(word) for word in words]
     end = " ]" if any(before != after for before, after in zip(words, plain, strict=True)) else "]"
     return "[" + ", ".join(string(word) for word in plain) + end

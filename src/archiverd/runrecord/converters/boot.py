@@ -1,4 +1,4 @@
-"""boot.txt, and config.txt as it was called before v1_00_06: the boot file (run_records.md 1.3 and 5)."""
+"""boot.txt, which was config.txt before v1_00_06: the boot file (run_records.md 1.3 and 5)."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class _Block:
     remarks: list[str] = field(default_factory=list)
 
     def takes(self, kind: str, name: str) -> bool:
-        """Tell whether a line belongs to this block: same kind, and nothing said twice but ``source``."""
+        """Return whether a line belongs to this block: same kind, and a new field; ``source`` may repeat."""
         return kind == self.kind and (name not in self.fields or name == "source")
 
-    def spelled(self) -> str:
+    def to_fhicl(self) -> str:
         """Return the block as a FHiCL table on one line."""
         parts = [] if self.kind == "Subsystem" else [f'name: "{self.kind}"']
-        parts += [f"{name}: {_spelled(name, self.fields[name])}" for name in _ORDER if name in self.fields]
+        parts += [f"{name}: {_field(name, self.fields[name])}" for name in _ORDER if name in self.fields]
         return f"{{ {' '.join(parts)} }}"
 
     def remark(self) -> str:
-        """Return the comments that stood behind the block's values, as one."""
+        """Return the comments behind the block's values as one."""
         return "".join(f" {comment(remark)}" for remark in self.remarks)
 
 
-def _spelled(name: str, texts: list[str]) -> str:
+def _field(name: str, texts: list[str]) -> str:
     """Return a field's value: ports as numbers, several sources as a sequence, the rest as strings."""
     plain = [unquoted(text) for text in texts]
     if len(plain) > 1:
@@ -57,7 +57,7 @@ def _spelled(name: str, texts: list[str]) -> str:
 
 
 def to_fhicl(data: bytes) -> str:
-    """Return boot.fcl: plain keys first, then the subsystems, then, always, the processes in order of the file."""
+    """Return boot.fcl: plain keys, the subsystems if there are any, and always the processes, each in file order."""
     plain: list[Entry] = []
     blocks: list[_Block] = []
     unparsed: list[str] = []
@@ -95,16 +95,16 @@ def _take(name: str, text: str, plain: list[Entry], blocks: list[_Block], curren
 
 
 def _key(name: str) -> str:
-    """Return a plain key: blanks as ``_``; dotted names, overrides of FHiCL parameters, stay dotted."""
+    """Return a plain key, blanks as ``_``; a dotted name, an override of a FHiCL parameter, stays dotted."""
     plain = re.sub(r"[ \t]+", "_", name)
     return plain if key(plain) == plain else encoded_key(name)
 
 
 def _tables(blocks: list[_Block]) -> str:
-    """Return the blocks as a FHiCL sequence, one a line."""
+    """Return the blocks as a FHiCL sequence, one block a line."""
     lines = []
     for number, block in enumerate(blocks, start=1):
-        lines.append(f"{block.spelled()}{',' if number < len(blocks) else ''}{block.remark()}")
+        lines.append(f"{block.to_fhicl()}{',' if number < len(blocks) else ''}{block.remark()}")
     end = "\n]" if blocks and blocks[-1].remarks else " ]"
     return "[ " + "\n  ".join(lines) + end if blocks else "[ ]"
 

@@ -1,4 +1,4 @@
-"""environment.txt: ``export NAME=value`` lines, values not quoted (run_records.md 1.3 and 5)."""
+"""environment.txt: ``export NAME=value`` lines with unquoted values (run_records.md 1.3 and 5)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTITION: Final = re.compile(rb"^export DAQINTERFACE_PARTITION_NUMBER=(\d{1,9}
 
 
 def to_fhicl(data: bytes) -> str:
-    """Return environment.fcl: ``NAME: "value"``. A line without ``export`` goes on with the value before it."""
+    """Return environment.fcl: ``NAME: "value"``. A line without ``export`` continues the value before it."""
     names: list[str] = []
     values: list[list[str]] = []
     unparsed: list[str] = []
@@ -32,7 +32,7 @@ def to_fhicl(data: bytes) -> str:
 
 
 def partition_of(data: bytes) -> int | None:
-    """Return the partition number, which is written down in environment.txt only, or None."""
+    """Return the partition number in environment.txt, or None; no other file has it."""
     match = _PARTITION.search(data)
     return int(match[1]) if match is not None else None
 

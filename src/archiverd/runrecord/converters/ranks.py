@@ -1,4 +1,4 @@
-"""ranks.txt: which process ran where, under which rank (run_records.md 1.3 and 5)."""
+"""ranks.txt: host, port, label and rank of each process (run_records.md 1.3 and 5)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _OLD_HEADER: Final = ["host", "port", "label", "rank"]
 
 
 def to_fhicl(data: bytes) -> str:
-    """Return ranks.fcl: one table ``ranks`` of the header and a row ``rank<n>`` a process.
+    """Return ranks.fcl: a table ``ranks`` with the header, a row ``rank<n>`` for each process, and ``unparsed_lines``.
 
-    Lines with too few columns are kept whole under ``unparsed_lines``.
+    The latter has the lines with too few columns.
     """
     lines = [line.strip(BLANKS) for line in lines_of(data)]
     lines = [line for line in lines if line]
@@ -41,7 +41,7 @@ def to_fhicl(data: bytes) -> str:
 
 
 def _row(line: str, columns: int) -> list[str] | None:
-    """Split a row; the label, third from the left, may hold blanks. Return None if columns are missing."""
+    """Return a row's columns, of which the third, the label, may contain blanks; None if some are missing."""
     first = re.split(r"[ \t]+", line, maxsplit=2)
     last = columns - 3
     if len(first) < 3:

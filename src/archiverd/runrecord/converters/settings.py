@@ -25,11 +25,11 @@ _OTHER_NUMBER: Final = re.compile(
     r"0[xX][0-9a-fA-F]+|[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 )
 _MEANS_SOMETHING: Final = frozenset({"true", "false", "infinity", "nil"})
-"""Words that must stay in quotes where they stood in quotes."""
+"""Words with a meaning in FHiCL: in quotes they stay in quotes."""
 
 
 def to_fhicl(data: bytes) -> str:
-    """Return settings.fcl. ``#`` begins a comment; a list may go on over several lines."""
+    """Return settings.fcl. ``#`` begins a comment; a list may span several lines."""
     entries: list[Entry] = []
     unparsed: list[str] = []
     lines = [line.strip(BLANKS) for line in lines_of(data)]
@@ -51,7 +51,7 @@ def to_fhicl(data: bytes) -> str:
 
 
 def rc_info_to_fhicl(data: bytes) -> str:
-    """Return rc_info_start.fcl or rc_info_stop.fcl: what run control said, as numbers and strings; no comments."""
+    """Return rc_info_start.fcl or rc_info_stop.fcl: run control's values as numbers and strings; no comments."""
     entries: list[Entry] = []
     unparsed: list[str] = []
     for line in (line.strip(BLANKS) for line in lines_of(data)):
@@ -64,22 +64,21 @@ def rc_info_to_fhicl(data: bytes) -> str:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """Split ``key: value``; the key is empty if the line is not so."""
+    """Return key and value of a ``key: value`` line; the key is empty if it is none."""
     name, colon, text = line.partition(":")
     return (name.rstrip(BLANKS), text.lstrip(BLANKS)) if colon else ("", "")
 
 
 def _key(name: str) -> str:
-    """Return the key: runs of blanks and of ``- ( ) / # .`` as ``_``."""
+    """Return the key, with each run of blanks and ``- ( ) / # .`` as ``_``."""
     plain = _KEY_BLANKS.sub("_", name)
     return plain if key(plain) == plain else encoded_key(name)
 
 
 def _whole_list(text: str, remark: str, lines: list[str], position: int) -> tuple[str, str, int]:
-    """Join the lines of a list that ends on a later one; a list that never ends is left as it is.
+    """Return the text of a list that ends on a later line, its comments, and the position behind it.
 
-    Return its text, its comments and the position behind it. The next ``key: value`` line, and a
-    line that opens a list itself, end the search.
+    A list that has no end before the next ``key: value`` line, or before another list begins, stays as it is.
     """
     parts, remarks = [text], [remark] if remark else []
     for ahead in range(position, len(lines)):
@@ -94,7 +93,7 @@ def _whole_list(text: str, remark: str, lines: list[str], position: int) -> tupl
 
 
 def _value(text: str) -> str:
-    """Return a value: numbers and truth values as they are, lists element by element, anything else a string."""
+    """Return a value as FHiCL: numbers and truth values unchanged, lists element by element, else a string."""
     if text.lower() in ("true", "false"):
         return text.lower()
     if _OTHER_NUMBER.fullmatch(text):
@@ -105,7 +104,7 @@ def _value(text: str) -> str:
 
 
 def _list(text: str) -> str:
-    """Return a list: plain words and numbers bare, the rest as strings; a list in a list is one string."""
+    """Return a list as FHiCL: plain words and numbers bare, others as strings; a list in a list as one string."""
     if any(outside_quotes(text[1:-1], "[]")):
         return string(text)
     spelled = [_element(element) for element in elements(text)]
@@ -113,7 +112,7 @@ def _list(text: str) -> str:
 
 
 def _element(text: str) -> str:
-    """Return one element; quotes that changed nothing are dropped, quotes that kept a number a text stay."""
+    """Return one element, without quotes unless these make a number, or a word with a meaning, a text."""
     plain = unquoted(text)
     if _BARE.fullmatch(plain) and (plain is text or plain.lower() not in _MEANS_SOMETHING):
         return plain

@@ -9,7 +9,7 @@ from archiverd.runrecord.spelling import string
 
 
 def to_fhicl(data: bytes) -> str:
-    """Return setup.fcl: the whole script as one string, byte for byte; no newline at the end."""
+    """Return setup.fcl: the script as one string, byte for byte; no newline at the end."""
     return f"setup_script: {string(data.decode('latin-1'))}"
 
 
