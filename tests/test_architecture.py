@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "archiverd"
@@ -118,6 +118,45 @@ def allowed(path: Path) -> set[str]:
 def test_imports_point_downwards(path: Path) -> None:
     """A module imports from lower rooms only; a new room has to be given its level here."""
     assert rooms_imported(path) <= allowed(path)
+
+
+def module(path: Path) -> str:
+    """Return the full name of a source file's module."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return the modules that each module imports anywhere in it, for type checking too."""
+    names = {module(path) for path in SOURCES}
+    return {
+        module(path): {
+            full if full in names else full.rpartition(".")[0]
+            for full in imported(parse(path))
+            if {full, full.rpartition(".")[0]} & names
+        }
+        - {module(path)}
+        for path in SOURCES
+    }
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return the modules that import each other in a circle, and those that import these."""
+    left = {name: set(whom) for name, whom in graph.items()}
+    while ends := {name for name, whom in left.items() if not whom}:
+        left = {name: whom - ends for name, whom in left.items() if name not in ends}
+    return sorted(left)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not inside a room, not inside a function, and not for type checking: what needs each other belongs together."""
+    assert circle(import_graph()) == []
+
+
+def test_a_circle_is_found() -> None:
+    """One over three modules is; two ways to the same module are none."""
+    assert circle({"a": {"b", "d"}, "b": {"c", "d"}, "c": {"a"}, "d": set()}) == ["a", "b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}) == []
 
 
 def test_only_its_face_imports_the_engine() -> None:

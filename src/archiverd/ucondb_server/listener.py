@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from uvicorn.server import ServerState
 
-    from archiverd.ucondb_server import ServerOptions
+    from archiverd.ucondb_server.options import ServerOptions
 
 _IDLE_SECONDS = 75
 """Seconds a connection may wait for its next request."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.artdaqdb.port import ArchivedRun
-    from archiverd.artdaqdb.tools.store import Host
+    from archiverd.artdaqdb.tools.host import Host
 
 
 class Listing(Protocol):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LocalHost:
-    """Runs the tools on this host; see `archiverd.artdaqdb.tools.store.Host`."""
+    """Runs the tools on this host; see `archiverd.artdaqdb.tools.host.Host`."""
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ NO_FILE, NO_PROGRAM, SSH_FAILED = 44, 127, 255
 
 
 class RemoteHost:
-    """Runs the tools on ``host``; see `archiverd.artdaqdb.tools.store.Host`."""
+    """Runs the tools on ``host``; see `archiverd.artdaqdb.tools.host.Host`."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from archiverd import fhicl
 from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
@@ -33,37 +33,21 @@ from archiverd.artdaqdb.rules import (
     missing_from,
     no_run_to_export,
 )
-from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER, ProgramResult
+from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER
 from archiverd.artdaqdb.tools.listing import IndexListing, Listing
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from pathlib import Path
 
     from archiverd.artdaqdb.port import ArchivedRun, Entity
     from archiverd.artdaqdb.rules import Key
+    from archiverd.artdaqdb.tools.host import Host
 
 LONGEST_NAME = 250
 """Bytes of an entity name that fit into a file name, with its ending."""
 MONGODB_THREADS = 4
-
-
-class Host(Protocol):
-    """Where the tools run. Every method raises ArtdaqDBError if that host or its programs cannot be used."""
-
-    async def check(self) -> None:
-        """See that both tools are there."""
-
-    async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
-        """Run ``words`` and ``-p`` with a directory of exactly these ``files``."""
-
-    async def download(self, words: Sequence[str]) -> tuple[ProgramResult, Mapping[str, bytes]]:
-        """Run ``words`` and ``-p`` with an empty directory; return also the files then below it, by relative path."""
-
-    async def read(self, path: Path) -> bytes | None:
-        """Return a file's content, None if there is no such file."""
 
 
 class ToolsDB:
