@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from archiverd.core.machine import Stage
 from archiverd.journal.news import Failed, News, Repaired
 from archiverd.journal.rows import Hold
-from archiverd.notify.batching import CAUSES_TOLD, MESSAGES, PACES, WINDOW_SECONDS, Batching, Key, batches
+from archiverd.notify.batching import MOST_CAUSES, MOST_MESSAGES, TIMINGS, WINDOW_SECONDS, Batching, Key, batches
 from archiverd.notify.message import Topic
 
 NOTHING = News((), (), (), (), ())
@@ -50,7 +50,7 @@ def test_many_causes_at_once_share_a_message_too() -> None:
     runs += [failed(run, "ArtdaqDBError: common") for run in range(200, 230)]
     found = batches(News(tuple(runs), (), (), (), ()), works=True)
     messages = [batch.message(key, "h", 0.0) for key, batch in found.items()]
-    assert len(messages) == CAUSES_TOLD
+    assert len(messages) == MOST_CAUSES
     assert sorted(line.run for message in messages for line in message.runs) == sorted(run.run for run in runs)
     common = next(message for message in messages if message.cause == "ArtdaqDBError: common")
     assert [line.run for line in common.runs] == list(range(200, 230))
@@ -85,7 +85,7 @@ def test_an_outage_is_told_only_by_who_looks() -> None:
 
 def test_a_message_waits_until_no_more_comes() -> None:
     """A burst is one message, sent once it is quiet."""
-    batching, quiet = Batching(), PACES[Topic.FAILED].quiet
+    batching, quiet = Batching(), TIMINGS[Topic.FAILED].quiet
     assert batching.due({FAILED: 1}, 0.0) == []
     assert batching.due({FAILED: 4}, quiet - 1) == []
     assert batching.due({FAILED: 4}, quiet) == []
@@ -94,7 +94,7 @@ def test_a_message_waits_until_no_more_comes() -> None:
 
 def test_a_message_never_waits_for_long() -> None:
     """Runs that fail one after the other do not put it off for ever."""
-    batching, longest = Batching(), PACES[Topic.FAILED].longest
+    batching, longest = Batching(), TIMINGS[Topic.FAILED].longest
     times = [second for second in range(200) if batching.due({FAILED: second + 1}, float(second))]
     assert times[0] == longest
 
@@ -134,4 +134,4 @@ def test_whatever_happens_there_is_no_storm(looks: list[dict[int, int]]) -> None
         for key in batching.due(keys, now):
             batching.sent(key, now)
             sent.append(now)
-    assert all(sum(at - WINDOW_SECONDS < other <= at for other in sent) <= MESSAGES for at in sent)
+    assert all(sum(at - WINDOW_SECONDS < other <= at for other in sent) <= MOST_MESSAGES for at in sent)

@@ -234,8 +234,8 @@ async def test_a_frozen_server_delays_the_end_by_no_more_than_the_last_word(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, interrupted: bool
 ) -> None:
     """Daemon and interrupted pass wait a little, a pass a little longer; then they end, and the news stays news."""
-    monkeypatch.setattr(notifications, "LAST_WORD_SECONDS", 0.05)
-    monkeypatch.setattr(notifications, "LAST_WORD_OF_PASS_SECONDS", 0.05 if not interrupted else 600.0)
+    monkeypatch.setattr(notifications, "DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr(notifications, "PASS_SECONDS", 0.05 if not interrupted else 600.0)
     bench.way.frozen = True
     await bench.fail(7)
     shutdown = Shutdown(time.monotonic)

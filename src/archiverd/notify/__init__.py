@@ -1,1 +1,1 @@
-"""Who is told of failures and repairs: by mail, in Slack, and in figures for Carbon. Nothing here touches archiving."""
+"""Notifications of failures and repairs by mail and Slack, and metrics for Carbon. Nothing here delays archiving."""

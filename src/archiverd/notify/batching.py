@@ -1,7 +1,7 @@
-"""What makes one message, and when it is time for it: pure, the caller has the clock.
+"""Batches: what goes into one message, and when the message is due. Pure: the caller has the clock.
 
-Runs that failed in one stage for one cause make one message. It waits until no more of them come, but never long, and
-a further message of the same cause comes after a gap, so that neither a burst nor a trickle makes a storm.
+Runs that failed in one stage for one cause share a message. It waits a little for more of them, and the next message
+about the same cause waits for a gap, so that neither a burst nor a trickle of failures makes many messages.
 """
 
 from __future__ import annotations
@@ -20,28 +20,30 @@ if TYPE_CHECKING:
     from archiverd.journal.news import Failed, News, Repaired
     from archiverd.journal.rows import Hold
 
-CAUSES_TOLD = 3
-"""At most so many causes of a stage get messages of their own; the others share one."""
+MOST_CAUSES = 3
+"""Most messages about one stage at a time; the rarer causes share the last of them."""
 
 VARIOUS = "various causes"
 
-MESSAGES = 6
+MOST_MESSAGES = 6
+"""Most messages about runs within ``WINDOW_SECONDS``; what is beyond waits and is batched further."""
+
 WINDOW_SECONDS = 600.0
-"""At most so many messages about runs within so many seconds; what comes beyond waits, and is told together."""
+"""Length of the window in which messages about runs are counted, and in which the time of a message is remembered."""
 
 
 class Key(NamedTuple):
-    """What a message is about; what shares a key shares a message."""
+    """What a message is about; news with the same key share a message."""
 
     topic: Topic
     subject: str
     cause: str = ""
-    """The cause without its numbers: they differ from run to run."""
+    """The cause, without the numbers that differ from run to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one message tells: runs, ascending, or a backend that is away, or one that is back."""
+    """The content of one message: runs, ascending, or a backend that is away, or one that is back."""
 
     failed: tuple[Failed, ...] = ()
     repaired: tuple[Repaired, ...] = ()
@@ -57,8 +59,8 @@ class Batch:
         if self.hold is not None:
             hold = self.hold
             return Message(key.topic, key.subject, host, at, cause=hold.cause, remedy=hold.remedy, since=hold.since)
-        causes = {_alike(one.error): one.error for one in reversed(self.failed)}
-        remedies = {_alike(one.remedy): one.remedy for one in reversed(self.failed)}
+        causes = {_without_numbers(one.error): one.error for one in reversed(self.failed)}
+        remedies = {_without_numbers(one.remedy): one.remedy for one in reversed(self.failed)}
         lines = tuple(RunLine(one.run, one.error if len(causes) > 1 else "") for one in self.failed)
         return Message(
             topic=key.topic,
@@ -73,14 +75,14 @@ class Batch:
 
 
 def batches(news: News, *, works: bool | None) -> dict[Key, Batch]:
-    """Group what failed by stage and cause, what was repaired by stage, the rest by backend.
+    """Group failures by stage and cause, repairs by stage, outages by backend.
 
-    ``works`` tells how UconDB stands as far as we know, None where nobody looks: a hold in the journal may be an
-    earlier process's, and none may mean that nobody has looked yet.
+    ``works`` is whether UconDB works, None if this process does not probe it: a hold in the journal may be an earlier
+    process's, and no hold may mean that nobody has probed yet.
     """
     failed: defaultdict[Key, list[Failed]] = defaultdict(list)
     for one in news.failed:
-        failed[Key(Topic.FAILED, TAGS[one.stage], _alike(one.error))].append(one)
+        failed[Key(Topic.FAILED, TAGS[one.stage], _without_numbers(one.error))].append(one)
     found = {key: Batch(failed=tuple(runs)) for key, runs in _fold(failed).items()}
     repaired: defaultdict[Key, list[Repaired]] = defaultdict(list)
     for other in news.repaired:
@@ -94,56 +96,56 @@ def batches(news: News, *, works: bool | None) -> dict[Key, Batch]:
 
 
 def _fold(failed: Mapping[Key, list[Failed]]) -> dict[Key, list[Failed]]:
-    """Put the rarer causes of a stage that has too many of them together."""
+    """Put the rarer causes of a stage with more than ``MOST_CAUSES`` under one key."""
     folded: defaultdict[Key, list[Failed]] = defaultdict(list)
     taken: defaultdict[str, int] = defaultdict(int)
     for key, runs in sorted(failed.items(), key=lambda item: -len(item[1])):
         taken[key.subject] += 1
         among = sum(other.subject == key.subject for other in failed)
-        alone = among <= CAUSES_TOLD or taken[key.subject] < CAUSES_TOLD
+        alone = among <= MOST_CAUSES or taken[key.subject] < MOST_CAUSES
         folded[key if alone else key._replace(cause=VARIOUS)].extend(runs)
     return {key: sorted(runs, key=lambda one: one.run) for key, runs in folded.items()}
 
 
-def _alike(text: str) -> str:
-    """Return what two texts have in common that tell the same of two runs."""
+def _without_numbers(text: str) -> str:
+    """Return ``text`` with each number replaced, so that the same error of two runs gives the same text."""
     return re.sub(r"\d+", "#", text)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageTiming:
-    """When a message is due. Seconds."""
+    """When a message is due: after ``quiet`` or ``longest``, whichever is first, but not before ``gap``. Seconds."""
 
     quiet: float
-    """So long nothing has come to it,"""
+    """Time since its last news came."""
     longest: float
-    """or so long the first in it has waited;"""
+    """Time since its first news came."""
     gap: float
-    """and so long it is since the last one with its key."""
+    """Time since the last message with the same key."""
 
 
-PACES = {
+TIMINGS = {
     Topic.FAILED: MessageTiming(quiet=3.0, longest=30.0, gap=600.0),
     Topic.REPAIRED: MessageTiming(quiet=3.0, longest=300.0, gap=600.0),
     Topic.OUTAGE: MessageTiming(quiet=30.0, longest=30.0, gap=600.0),
     Topic.OUTAGE_OVER: MessageTiming(quiet=3.0, longest=3.0, gap=0.0),
 }
-"""An outage of less than half a minute is none that people have to know of."""
+"""By topic. An outage of less than half a minute is not reported."""
 
 _OF_RUNS = (Topic.FAILED, Topic.REPAIRED)
 
 
 class Batching:
-    """What waits to be told, since when, and what was told lately. Times in seconds of any one clock."""
+    """The news that wait for their message, and the messages sent lately. Times in seconds of any one clock."""
 
     def __init__(self) -> None:
         self._waiting: dict[Key, tuple[float, float, int]] = {}
-        """By key: when it first had news, when the last came, and how many."""
+        """By key: when its first and its last news came, and how many there are."""
         self._sent: dict[Key, float] = {}
-        self._lately: deque[float] = deque(maxlen=MESSAGES)
+        self._lately: deque[float] = deque(maxlen=MOST_MESSAGES)
 
     def due(self, sizes: Mapping[Key, int], now: float, *, flush: bool = False) -> list[Key]:
-        """Return the keys, of those that have so much news now, whose message is due; with ``flush``, all of them."""
+        """Return the keys whose message is due, all of them with ``flush``; ``sizes`` has the number of news by key."""
         waiting = {}
         for key, size in sizes.items():
             first, last, before = self._waiting.get(key, (now, now, size))
@@ -151,13 +153,13 @@ class Batching:
         self._waiting = waiting
         if flush:
             return list(sizes)
-        room = MESSAGES - sum(now - at < WINDOW_SECONDS for at in self._lately)
+        room = MOST_MESSAGES - sum(now - at < WINDOW_SECONDS for at in self._lately)
         ready = [key for key in sizes if self._is_due(key, now)]
         of_runs = [key for key in ready if key.topic in _OF_RUNS]
         return [key for key in ready if key not in of_runs[room:]]
 
     def sent(self, key: Key, now: float) -> None:
-        """Note that a message was sent."""
+        """Record that the message for ``key`` was sent at ``now``."""
         self._waiting.pop(key, None)
         self._sent = {other: at for other, at in self._sent.items() if now - at < WINDOW_SECONDS}
         self._sent[key] = now
@@ -165,8 +167,8 @@ class Batching:
             self._lately.append(now)
 
     def _is_due(self, key: Key, now: float) -> bool:
-        pace = PACES[key.topic]
+        timing = TIMINGS[key.topic]
         first, last, _ = self._waiting[key]
-        if key in self._sent and now - self._sent[key] < pace.gap:
+        if key in self._sent and now - self._sent[key] < timing.gap:
             return False
-        return now - last >= pace.quiet or now - first >= pace.longest
+        return now - last >= timing.quiet or now - first >= timing.longest

@@ -1,7 +1,7 @@
-"""Figures for Graphite: plaintext lines ``prefix.path value epoch`` to Carbon over TCP.
+"""Metrics for Graphite: plaintext lines ``prefix.path value epoch`` to Carbon over TCP.
 
-Whoever has a figure leaves it here and goes on; lines are sent every few seconds, and dropped, counted, when Carbon is
-away for so long that they fill the buffer.
+A metric is put into a buffer, which never blocks, and sent every few seconds. While the buffer is full, because Carbon
+is away, further lines are dropped and counted.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
     from archiverd.config.reporting import Carbon
 
 SEND_SECONDS = 5.0
-"""How often lines are sent."""
+"""Seconds between sends."""
 
 FIRST_WAIT_SECONDS = 5.0
+"""Wait after a first failure; it doubles with each further one, with jitter."""
+
 LONGEST_WAIT_SECONDS = 300.0
-"""After a failure it is tried again after 5, 10, 20, … seconds, with jitter."""
+"""Longest wait after a failure."""
 
 BUFFER_LINES = 20_000
-"""At most so many lines wait: two megabytes."""
+"""Most lines that wait, some two megabytes."""
 
 _log = log.get("Report")
 
 
 class CarbonSender:
-    """Holds a connection to Carbon, and the lines that wait for it."""
+    """A connection to Carbon, and the lines that wait for it."""
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class CarbonSender:
         seconds: float = 5.0,
         limit: int = BUFFER_LINES,
     ) -> None:
-        """``clock`` gives epoch seconds; Carbon may be silent for ``seconds``; ``limit`` lines wait at most."""
+        """``clock`` returns epoch seconds; ``seconds`` is the timeout of a step; at most ``limit`` lines wait."""
         self._host, self._port = settings.host, settings.port
         prefix = "_".join(settings.metric_prefix.split()).strip(".")
         self._prefix = f"{prefix}." if prefix else ""
@@ -57,10 +59,10 @@ class CarbonSender:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._trouble = ""
         self.dropped = 0
-        """How many lines have been dropped since the last that were sent."""
+        """Lines dropped since the last send."""
 
     def put(self, path: str, value: float) -> None:
-        """Leave a figure; never waits. The newest are dropped when the buffer is full."""
+        """Buffer a metric, or drop it when the buffer is full. Never waits."""
         if len(self._lines) >= self._limit:
             self.dropped += 1
             return
@@ -68,7 +70,7 @@ class CarbonSender:
         self._lines.append(f"{self._prefix}{path} {number} {int(self._clock())}\n".encode())
 
     async def run(self, closing: asyncio.Event) -> None:
-        """Send what there is every few seconds until ``closing``, then once more. Trouble is logged once a cause."""
+        """Send the buffer every few seconds until ``closing``, then once more. A failure is logged once a cause."""
         failures = 0
         try:
             while not closing.is_set():
@@ -78,23 +80,23 @@ class CarbonSender:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(closing.wait(), wait)
             await self._attempt()
-            await self._take_leave()
+            await self._close()
         finally:
-            self._hang_up()
+            self._abort()
 
     async def check(self) -> None:
-        """Prove that something listens there, without sending anything. Raise ReportingError."""
+        """Connect to Carbon without sending anything. Raise ReportingError."""
         try:
             (await connect_tcp(self._host, self._port, self._seconds)).close()
         except OSError as error:
             raise self._failure(error) from error
 
     async def _attempt(self) -> bool:
-        """Send what there is; tell whether that went well."""
+        """Send the buffer; return whether that worked."""
         try:
             await self._send()
         except OSError as error:
-            self._hang_up()
+            self._abort()
             failure = self._failure(error)
             if str(failure) != self._trouble:
                 self._trouble = str(failure)
@@ -107,7 +109,7 @@ class CarbonSender:
         return True
 
     async def _send(self) -> None:
-        """Send every line that waits. Raise OSError; then they still wait."""
+        """Send every line that waits. Raise OSError, after which they still wait."""
         if not self._lines:
             return
         writer = await self._connected()
@@ -119,23 +121,23 @@ class CarbonSender:
             self._lines.popleft()
 
     async def _connected(self) -> asyncio.StreamWriter:
-        """Return the connection's writer, a new one's if Carbon has closed it. Raise OSError."""
+        """Return the writer of the connection, of a new one if Carbon has closed it. Raise OSError."""
         if self._streams is not None and self._streams[0].at_eof():
-            self._hang_up()
+            self._abort()
         if self._streams is None:
             self._streams = await asyncio.open_connection(sock=await connect_tcp(self._host, self._port, self._seconds))
         return self._streams[1]
 
-    async def _take_leave(self) -> None:
-        """Close the connection once what was written is on its way."""
+    async def _close(self) -> None:
+        """Close the connection after what was written has been sent."""
         if self._streams is not None:
             self._streams[1].close()
             with contextlib.suppress(OSError):
                 async with asyncio.timeout(self._seconds):
                     await self._streams[1].wait_closed()
 
-    def _hang_up(self) -> None:
-        """Drop the connection, whatever is still on its way there."""
+    def _abort(self) -> None:
+        """Abort the connection; what was not yet sent is lost."""
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None

@@ -1,4 +1,4 @@
-"""Figures for Carbon: how the migration gets on; how long the databases' calls take comes from the wiring."""
+"""Metrics of the migration for Carbon. The durations of database calls come from ``app/call_observer.py``."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from archiverd.notify.carbon import CarbonSender
 
 COUNT_SECONDS = 60.0
-"""How often the migration is counted: Graphite keeps one value a minute where nobody has told it otherwise."""
+"""Seconds between counts of the migration: by default Graphite keeps one value a minute."""
 
-_NEVER = 1 << 62
-"""After every event there will ever be."""
+_AFTER_ALL_EVENTS = 1 << 62
+"""Greater than the id of any event."""
 
 
 async def send_metrics(journal: Journal, carbon: CarbonSender, closing: asyncio.Event) -> None:
-    """Send figures until ``closing``; every minute, and then a last time, what the migration did meanwhile."""
+    """Send metrics until ``closing``: each minute, and once at the end, what the migration did since the last."""
     counted = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(carbon.run(counted), name="carbon")
         event: int | None = None
         while True:
             last = closing.is_set()
-            with contextlib.suppress(ArchiverError):  # only for people to see; whoever needs the journal says so
+            with contextlib.suppress(ArchiverError):  # metrics only; who needs the journal reports its failure
                 event = await _count(journal, carbon, event)
             if last:
                 break
@@ -37,8 +37,8 @@ async def send_metrics(journal: Journal, carbon: CarbonSender, closing: asyncio.
 
 
 async def _count(journal: Journal, carbon: CarbonSender, event: int | None) -> int:
-    """Leave what was done since ``event``, nothing the first time; return the last event there is."""
-    found = await journal.migrated(_NEVER if event is None else event)
+    """Buffer the counts since ``event``, none if that is None; return the last event."""
+    found = await journal.migrated(_AFTER_ALL_EVENTS if event is None else event)
     if event is not None:
         carbon.put("migrate.runs_processed", found.successful + found.failed)
         carbon.put("migrate.runs_successful", found.successful)

@@ -1,4 +1,4 @@
-"""Messages by mail, through an SMTP server: STARTTLS where configured, a login where configured."""
+"""Messages by mail, through an SMTP server, with TLS and a login where configured."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from archiverd.config.reporting import Email
 
 RUNS_LISTED = 500
-"""At most so many runs stand in one mail, one a line."""
+"""Most runs listed in one mail, one a line."""
 
 IMPLICIT_TLS_PORT = 465
-"""Where TLS comes before SMTP (RFC 8314), so that there is nothing to start it for."""
+"""The port where TLS comes before SMTP (RFC 8314), so that STARTTLS is not used."""
 
 _POLICY = policy.SMTP.clone(max_line_length=900, cte_type="7bit")
-"""SMTP takes lines of 998 characters: a subject within that is not folded, so that filters find it whole."""
+"""SMTP takes lines of 998 characters; an unfolded subject is found by filters."""
 
-_SAYING = {Topic.FAILED: "Errors"}
-"""What a subject says of a topic, where that is not the topic's own word."""
+_SUBJECTS = {Topic.FAILED: "Errors"}
+"""The word for a topic in a subject, where it is not the topic's own."""
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts to which a password may go in the clear."""
@@ -45,7 +45,7 @@ class EmailNotifier:
     """Sends each message as one mail to all recipients."""
 
     def __init__(self, settings: Email, *, seconds: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
-        """Wait for a step of a server ``seconds`` at most, for all twice that; ``tls`` replaces the system's rules."""
+        """``seconds`` limits a step of the server, twice that a whole session; ``tls`` replaces the system's rules."""
         self._settings = settings
         self._seconds = seconds
         self._implicit = settings.smtp_port == IMPLICIT_TLS_PORT
@@ -55,7 +55,7 @@ class EmailNotifier:
             _log.warning("the password for the mail server goes there in the clear: set reporting.email.smtp_use_tls")
 
     async def send(self, message: Message) -> None:
-        """See ``Notifier.send``. A recipient that the server does not take is logged if it takes another."""
+        """See ``Notifier.send``. A refused recipient is logged if another one is accepted."""
         sender, recipients = addresses(self._settings.sender_email), addresses(self._settings.recipient_email)
         mail = compose(message, self._settings.sender_email, recipients)
         with self._problems():
@@ -73,7 +73,7 @@ class EmailNotifier:
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[aiosmtplib.SMTP]:
-        """Connect, secure the connection and log in, as configured; take leave at the end."""
+        """Connect, secure the connection and log in, as configured; disconnect at the end."""
         s = self._settings
         async with asyncio.timeout(2 * self._seconds):
             server = aiosmtplib.SMTP(
@@ -91,14 +91,14 @@ class EmailNotifier:
                 yield server
 
     async def _own_name(self) -> str:
-        """Return this host's full name, or its short one where no name server tells."""
+        """Return this host's full name, or its short one if no name server knows it."""
         with contextlib.suppress(OSError):
             return await run_detached(socket.getfqdn, self._seconds / 2)
         return socket.gethostname()
 
     @contextlib.contextmanager
     def _problems(self) -> Iterator[None]:
-        """Raise ReportingError for whatever may go wrong with a mail server."""
+        """Raise ReportingError for any error of a mail server."""
         try:
             yield
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -110,7 +110,7 @@ class EmailNotifier:
 
 
 def addresses(given: str) -> list[str]:
-    """Return the bare addresses in a setting that may hold several, with names and commas."""
+    """Return the bare addresses in a setting, which may have several with names, separated by commas."""
     return [address for _, address in getaddresses([given]) if address]
 
 
@@ -121,7 +121,7 @@ def compose(message: Message, sender: str, recipients: list[str]) -> EmailMessag
         (
             "Run Record Archiver",
             message.subject,
-            _SAYING.get(message.topic, message.topic),
+            _SUBJECTS.get(message.topic, message.topic),
             f"on {message.host} at {clock_text(message.at)}",
         )
     )
@@ -135,7 +135,6 @@ def compose(message: Message, sender: str, recipients: list[str]) -> EmailMessag
 
 
 def _body(message: Message) -> Iterator[str]:
-    """Yield the lines of a mail."""
     yield from (message.summary, "")
     if message.cause:
         yield f"Cause: {one_line(message.cause)}"
@@ -154,7 +153,7 @@ def _body(message: Message) -> Iterator[str]:
 
 
 def _explained(error: aiosmtplib.SMTPException | OSError) -> tuple[str, Retry, str]:
-    """Return what an error means, whether it passes, and what to do; nothing a server may have echoed of the login."""
+    """Return text, retry class and remedy for an error; nothing that a server may have echoed of the login."""
     reach = "check reporting.email.smtp_host and smtp_port, and whether the mail server runs"
     cause = error.__cause__ if isinstance(error, aiosmtplib.SMTPConnectError) else None
     found = str(cause or error), Retry.TRANSIENT, reach
@@ -179,7 +178,7 @@ def _explained(error: aiosmtplib.SMTPException | OSError) -> tuple[str, Retry, s
 
 
 def _answered(error: aiosmtplib.SMTPResponseException) -> tuple[str, Retry, str]:
-    """Do as ``_explained`` for an answer of the server's."""
+    """As ``_explained``, for an answer of the server."""
     text = f"{error.code} {one_line(error.message, 200)}"
     match error:
         case aiosmtplib.SMTPAuthenticationError():

@@ -1,4 +1,4 @@
-"""What people are told, in whichever way; and the seam to those ways."""
+"""Messages to people, and the port ``Notifier`` that sends them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 from archiverd.core.wording import pluralise
 
 TEXT_LIMIT = 1000
-"""Characters of a cause or remedy that are told; `archiverd why` has all of them."""
+"""Most characters of a cause or remedy in a message; `archiverd why` prints all of them."""
 
 
 class Topic(enum.StrEnum):
-    """What a message is about; the value is what its heading says of a stage or backend."""
+    """What a message is about; the value is the word in its heading, behind a stage or backend."""
 
     FAILED = "Failures"
     REPAIRED = "Repaired"
@@ -24,7 +24,7 @@ class Topic(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run in a message, with its own cause where the message has no common one."""
+    """A run in a message, with its cause if the runs of the message have different ones."""
 
     run: int
     cause: str = ""
@@ -32,7 +32,7 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: about runs of a stage that failed or were repaired, or about a backend. Times in epoch seconds."""
+    """A message about runs of a stage that failed or were repaired, or about a backend. Times in epoch seconds."""
 
     topic: Topic
     subject: str
@@ -65,7 +65,7 @@ class Message:
 
     @property
     def advice(self) -> str:
-        """What follows from it, in one sentence."""
+        """What to do next, in one sentence."""
         match self.topic:
             case Topic.FAILED:
                 return (
@@ -81,17 +81,17 @@ class Message:
 
 
 _COMMANDS = {"Import": "import", "Migration": "migrate"}
-"""Stages as `archiverd retry` calls them."""
+"""The argument of `archiverd retry` for each stage."""
 
 
 class Notifier(Protocol):
-    """One way to tell people. Both methods end by themselves within half a minute and raise ReportingError."""
+    """A way to reach people. Both methods end by themselves within half a minute, and raise ReportingError."""
 
     async def send(self, message: Message) -> None:
         """Send ``message``."""
 
     async def check(self) -> None:
-        """Prove that the server is there and takes our login, without sending anything."""
+        """Connect to the server and log in, without sending anything."""
 
 
 def clock_text(at: float) -> str:
@@ -100,6 +100,6 @@ def clock_text(at: float) -> str:
 
 
 def one_line(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Return ``text`` as one bounded line that can be sent anywhere: errors quote what stood in a run's files."""
+    """Return ``text`` as one line of at most ``limit`` printable characters: errors quote run records."""
     plain = "".join(char if char.isprintable() else " " for char in text)
     return plain if len(plain) <= limit else f"{plain[: limit - 2]} …"

@@ -1,4 +1,4 @@
-"""Who is told, as configured: the ways to people, the way to Carbon, and their tasks beside the daemon's."""
+"""Notifications as configured: a dispatcher for each notifier and the metrics, as tasks beside the daemon's."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ if TYPE_CHECKING:
     from archiverd.notify.carbon import CarbonSender
     from archiverd.process.shutdown import Shutdown
 
-LAST_WORD_SECONDS = 5.0
-"""A drain waits so long for what is still to be told; the rest is told after the next start."""
+DRAIN_SECONDS = 5.0
+"""Longest wait of a drain for messages that are still to be sent; the rest is sent after the next start."""
 
-LAST_WORD_OF_PASS_SECONDS = 25.0
-"""A pass tells only at its end: unless it was interrupted it waits for servers that take their time."""
+PASS_SECONDS = 25.0
+"""Longest wait of a pass that was not interrupted: it sends its messages only at its end."""
 
 _log = log.get("Report")
 
 Task = Callable[[asyncio.Event], Awaitable[None]]
-"""Goes on until the event is set, then comes to its end."""
+"""Runs until the event is set, then ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """What tells people and Carbon, beside the work."""
+    """The dispatchers and the metrics of a process."""
 
     dispatchers: tuple[Dispatcher, ...]
-    figures: Task | None
+    metrics: Task | None
 
     @contextlib.asynccontextmanager
     async def of_daemon(self) -> AsyncIterator[None]:
-        """Tell what happens while the block runs, then what is left, for a moment."""
-        async with self._running([dispatcher.run for dispatcher in self.dispatchers], lambda: LAST_WORD_SECONDS):
+        """Send messages while the block runs, then the rest for ``DRAIN_SECONDS`` at most."""
+        async with self._running([dispatcher.run for dispatcher in self.dispatchers], lambda: DRAIN_SECONDS):
             yield
 
     @contextlib.asynccontextmanager
     async def of_pass(self, shutdown: Shutdown) -> AsyncIterator[None]:
-        """Tell after the block what came of it: one message a stage and cause."""
+        """Send messages after the block, one a stage and cause."""
 
         def seconds() -> float:
-            return LAST_WORD_SECONDS if shutdown.asked else LAST_WORD_OF_PASS_SECONDS
+            return DRAIN_SECONDS if shutdown.asked else PASS_SECONDS
 
         async with self._running([dispatcher.run_at_end for dispatcher in self.dispatchers], seconds):
             yield
 
     @contextlib.asynccontextmanager
     async def _running(self, tasks: list[Task], seconds: Callable[[], float]) -> AsyncIterator[None]:
-        """Have ``tasks`` and the figures go on while the block runs; they have ``seconds`` to come to their end."""
+        """Run ``tasks`` and the metrics beside the block; after it they have ``seconds`` to end."""
         closing = asyncio.Event()
-        wanted = [*tasks, self.figures] if self.figures is not None else tasks
-        running = [asyncio.create_task(_kept_apart(task, closing), name="report") for task in wanted]
+        wanted = [*tasks, self.metrics] if self.metrics is not None else tasks
+        running = [asyncio.create_task(_isolated(task, closing), name="report") for task in wanted]
         try:
             yield
             closing.set()
@@ -78,8 +78,8 @@ class Notifications:
             await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _kept_apart(task: Task, closing: asyncio.Event) -> None:
-    """Run ``task``; a mistake of ours in it is logged and touches nothing else."""
+async def _isolated(task: Task, closing: asyncio.Event) -> None:
+    """Run ``task``; a bug in it is logged and affects nothing else."""
     try:
         await task(closing)
     except Exception as error:  # noqa: BLE001 - whatever it is, archiving goes on
@@ -89,7 +89,7 @@ async def _kept_apart(task: Task, closing: asyncio.Event) -> None:
 def make_notifications(
     settings: Settings, journal: Journal, carbon: CarbonSender | None, backend_works: Callable[[], bool | None]
 ) -> Notifications:
-    """Return what tells, as configured; ``backend_works`` tells how UconDB stands, None where nobody looks."""
+    """Return the notifications as configured; ``backend_works``: see ``Dispatcher``."""
     environment = Environment(time.time, time.monotonic, random.uniform)
     dispatchers = tuple(
         Dispatcher(

@@ -26,7 +26,7 @@ class Checkable(Protocol):
     """What `archiverd check` can try."""
 
     async def check(self) -> None:
-        """Prove that the server is there and takes our login, without sending anything. Raise ReportingError."""
+        """Connect to the server, and log in if there is a login, without sending anything. Raise ReportingError."""
 
 
 T_co = TypeVar("T_co", bound=Checkable, covariant=True)

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 API = "https://slack.com/api/"
 
 RUNS_LISTED = 10
-"""At most so many run numbers stand in one message."""
+"""Most run numbers in one message."""
 
 TEXT_LIMIT = 380
-"""Characters of a cause or remedy; escaped, each may become five, and Slack takes 2000 in one text."""
+"""Most characters of a cause or remedy; escaped, each may become five, and Slack takes 2000 in one text."""
 
 _PASSING = frozenset(
     {"ratelimited", "rate_limited", "fatal_error", "internal_error", "service_unavailable", "request_timeout"}
 )
-"""Errors of Slack's that are gone after a while, as its API reference names them."""
+"""Slack's errors that pass by themselves, as its API reference names them."""
 
 _REMEDIES = {
     "channel_not_found": "correct reporting.slack.channel, and invite the app to it",
@@ -40,12 +40,12 @@ _REMEDIES = {
     "missing_scope": "give the app the scope chat:write and install it again",
     "ratelimited": "nothing: it is tried again when Slack allows",
 }
-_TOKEN_REMEDY = "correct reporting.slack.bot_token"  # noqa: S105 - tells where it stands
+_TOKEN_REMEDY = "correct reporting.slack.bot_token"  # noqa: S105 - names the setting
 _TOKEN_ERRORS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"})
 
 
 def _silent_logger() -> logging.Logger:
-    """Return a logger for the library that says nothing: whatever it has to say comes as an exception too."""
+    """Return a logger for the library that logs nothing: its errors are raised as well."""
     logger = logging.getLogger("archiverd.notify.slack")
     logger.propagate = False
     logger.setLevel(logging.CRITICAL + 1)
@@ -56,7 +56,7 @@ class SlackNotifier:
     """Writes each message to one channel."""
 
     def __init__(self, settings: Slack, *, base_url: str = API, seconds: float = 10.0) -> None:
-        """Slack may be silent for ``seconds``; ``base_url`` is where its API is."""
+        """``seconds`` is the timeout of a request; ``base_url`` the URL of Slack's API."""
         self._channel = settings.channel
         self._mentions = mentions(settings.mention_users)
         self._seconds = seconds
@@ -65,7 +65,7 @@ class SlackNotifier:
             base_url=base_url,
             timeout=max(1, int(seconds)),
             logger=_silent_logger(),
-            retry_handlers=[],  # whoever calls has the patience
+            retry_handlers=[],  # the dispatcher tries again
         )
 
     async def send(self, message: Message) -> None:
@@ -83,7 +83,7 @@ class SlackNotifier:
         await self._call(self._client.auth_test)
 
     async def _call(self, work: Callable[[], object]) -> None:
-        """Have the library do something. Raise ReportingError for whatever may go wrong with Slack."""
+        """Call the library in a detached thread. Raise ReportingError for any error of Slack."""
         try:
             await run_detached(work, 2 * self._seconds)
         except SlackApiError as error:
@@ -98,7 +98,7 @@ class SlackNotifier:
             ) from error
 
     def _refused(self, error: SlackApiError) -> ReportingError:
-        """Return what Slack's answer means."""
+        """Return the ReportingError for Slack's answer."""
         status = int(getattr(error.response, "status_code", 0))
         code = one_line(str(error.response.get("error", "") or f"HTTP {status}"), 200)
         passing = code in _PASSING or status == 429 or status >= 500
@@ -115,13 +115,13 @@ class SlackNotifier:
 
 
 def mentions(users: str) -> str:
-    """Return Slack's form of mentioning ``users``, ids with commas between; what is no id is left out."""
+    """Return Slack's mentions of ``users``, ids separated by commas; what is no id is left out."""
     ids = (user.strip().lstrip("@") for user in users.split(","))
     return " ".join(f"<@{user}>" for user in ids if re.fullmatch(r"[A-Z0-9]+", user))
 
 
 def compose(message: Message, mentioned: str) -> tuple[str, list[dict[str, Any]]]:
-    """Return ``message`` as a text for notifications, and as Slack's blocks."""
+    """Return ``message`` as plain text, for Slack's own notifications, and as Slack's blocks."""
     heading = f"Run Record Archiver {message.subject} {message.topic}"
     wanted = mentioned if message.topic in (Topic.FAILED, Topic.OUTAGE) else ""
     fields = {"Host": message.host, "Time": clock_text(message.at), "Stage": message.subject}
@@ -149,7 +149,7 @@ def compose(message: Message, mentioned: str) -> tuple[str, list[dict[str, Any]]
 
 
 def _runs(message: Message) -> str:
-    """Return the first runs' numbers and how many more there are."""
+    """Return the first run numbers and the count of the others."""
     listed = ", ".join(str(line.run) for line in message.runs[:RUNS_LISTED])
     more = len(message.runs) - RUNS_LISTED
     return f"{listed} and {more} more" if more > 0 else listed
@@ -161,5 +161,5 @@ def _markdown(text: str) -> dict[str, str]:
 
 
 def _escaped(text: str) -> str:
-    """Return ``text`` with the three characters escaped that have a meaning in Slack's markup."""
+    """Return ``text`` with the three special characters of Slack's markup escaped."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
