@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import time
@@ -470,3 +471,47 @@ async def test_a_directory_that_vanishes_after_its_run_has_ended_is_noted(site: 
         moved.rename(site.root / "records" / "3")
         await watcher._tick(hinted=True)
         assert (await gone(journal), journal.noted) == (set(), 3)
+
+
+@asynccontextmanager
+async def watching(watcher: Watcher, site: Site) -> AsyncIterator[None]:
+    """Let the watch run by scans alone, until the block ends."""
+    watcher._uses_inotify = lambda: False  # type: ignore[method-assign]
+    task = asyncio.create_task(watcher.run())
+    try:
+        async with asyncio.timeout(30):
+            yield
+    finally:
+        site.shutdown.ask(ShutdownReason.DRAIN_ASKED)
+        await task
+
+
+async def test_a_command_to_the_daemon_waits_for_the_watch_to_judge(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a check takes, what was there when it was asked for is judged when it returns."""
+    judged = module.Judge.look
+
+    def slow(judge: Judge, runs: list[OpenRun]) -> object:
+        time.sleep(0.3 if runs else 0.0)
+        return judged(judge, runs)
+
+    monkeypatch.setattr(module.Judge, "look", slow)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    async with site.process() as (journal, watcher):
+        await watcher.look_once()
+        async with watching(watcher, site):
+            for run in (7, 8):
+                site.record(run, START + STOP)
+                await watcher.find_now(settling=True)
+                assert (await journal.known())[run] is State.QUEUED
+
+
+async def test_a_command_that_waits_for_the_watch_ends_with_the_daemon(site: Site) -> None:
+    """A stop does not leave it waiting for a check that never comes."""
+    async with site.process() as (_, watcher):
+        await watcher.look_once()
+        async with watching(watcher, site):
+            site.shutdown.ask(ShutdownReason.DRAIN_ASKED)
+        async with asyncio.timeout(30):
+            await watcher.find_now(settling=True)
