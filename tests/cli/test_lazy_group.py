@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from archiverd.cli.config import config
 from archiverd.cli.lazy_group import LazyGroup
 from archiverd.cli.main import cli
+from archiverd.cli.shell_completion import VARIABLE
 
 WIDE = 200
 """More characters than any short help has, so that click cuts none."""
@@ -26,14 +28,14 @@ MODULES = {f"archiverd.cli.{name.replace('-', '_')}" for name in cli.short_helps
 """The modules of the commands."""
 
 
-def modules_after(*arguments: str) -> set[str]:
+def modules_after(*arguments: str, environment: dict[str, str] | None = None) -> set[str]:
     """Return the modules that a process has imported after it ran the command line with ``arguments``."""
     script = (
         "import atexit, sys; from archiverd.cli.main import main; "
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
     )
     command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     return set(done.stderr.split())
 
 
@@ -66,6 +68,16 @@ def test_a_command_imports_no_other() -> None:
     """`fhicl --help` imports that command's module and none of the others."""
     imported = modules_after("fhicl", "--help")
     assert imported & MODULES == {"archiverd.cli.fhicl"}
+
+
+@pytest.mark.parametrize("words", ["why ", "waive ", "release ", "export ", "retry import "])
+def test_a_run_number_completes_without_heavy_imports(words: str) -> None:
+    """Somebody waits at every Tab: the journal is read, and nothing is imported that only the command needs."""
+    line = f"archiverd {words}"
+    asked = {VARIABLE: "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()))}
+    imported = modules_after(environment={**os.environ, **asked})
+    assert "archiverd.cli.run_number" in imported
+    assert imported & HEAVY == {"sqlite3"}
 
 
 def test_a_name_that_is_no_command_is_none() -> None:

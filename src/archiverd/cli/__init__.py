@@ -1,1 +1,1 @@
-"""The commands: thin, each a few lines over stages and service."""
+"""The commands: thin, each a few lines over the operations of `archiverd.app`."""

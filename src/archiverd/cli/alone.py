@@ -1,4 +1,4 @@
-"""What a command does itself because no daemon runs."""
+"""Operations that a command does itself because no daemon runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`archiverd artdaqdb`: is a FileSystemDB sound, and a new index for a collection whose own is damaged."""
+"""`archiverd artdaqdb`: check a FileSystemDB, and rebuild the index of a collection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check(options: GlobalOptions, as_json: bool) -> int:
     """Read every document and index; say what is wrong, exit 1 if anything is. Nothing is changed."""
     findings = []
     for finding in checking.check_database(_root(options)):
-        findings.append(_told(finding))
+        findings.append(_to_json(finding))
         if not as_json:
             click.echo(f"{finding.path}: {finding.what}")
     if as_json:
@@ -67,16 +67,16 @@ def rebuild_index(options: GlobalOptions, collection: str, as_json: bool) -> Non
     finally:
         os.close(lock)
     if as_json:
-        left_out = list(map(_told, made.left_out))
-        told = {"version": 1, "collection": collection, "indexed": made.indexed, "left_out": left_out}
-        click.echo(json.dumps(told))
+        left_out = list(map(_to_json, made.left_out))
+        reply = {"version": 1, "collection": collection, "indexed": made.indexed, "left_out": left_out}
+        click.echo(json.dumps(reply))
         return
     for finding in made.left_out:
         click.echo(f"left out: {finding.path}: {finding.what}")
     click.echo(f"{pluralise(made.indexed, 'document')} indexed", err=True)
 
 
-def _told(finding: Defect) -> dict[str, str]:
+def _to_json(finding: Defect) -> dict[str, str]:
     """Return a finding as JSON has it."""
     return {"path": str(finding.path), "what": finding.what}
 

@@ -1,4 +1,4 @@
-"""`archiverd check`: is everything in place, and what is to be done about what is not?"""
+"""`archiverd check`: the checkup of everything that archiverd needs, with a remedy for what is not right."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check(options: GlobalOptions, import_only: bool, as_json: bool, bundle: Path
     if as_json:
         click.echo(json.dumps(checkup.to_json(findings)))
     else:
-        _sum_up(findings)
+        _print_totals(findings)
     if bundle is not None:
         names = asyncio.run(support_bundle.write_bundle(bundle, checked, findings))
         click.echo(f"{bundle} holds {', '.join(names)}: secrets are left out; read it before you send it", err=True)
@@ -69,7 +69,7 @@ def check(options: GlobalOptions, import_only: bool, as_json: bool, bundle: Path
 
 
 def _print_finding(finding: Finding) -> None:
-    """Print a line, and what to do below it."""
+    """Print a finding on a line, and its remedy below it."""
     word = click.style(
         f"{WORDS[finding.status]:<8}", fg=COLOURS[finding.status], bold=True if finding.status == "failed" else None
     )
@@ -78,11 +78,11 @@ def _print_finding(finding: Finding) -> None:
         _echo(f"{'':<9}{'→ ' + finding.remedy}")
 
 
-def _sum_up(findings: list[Finding]) -> None:
-    """Say how many lines there are of each kind."""
+def _print_totals(findings: list[Finding]) -> None:
+    """Print the number of findings of each status."""
     counts = {status: sum(finding.status == status for finding in findings) for status in WORDS}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    click.echo(f"{pluralise(len(findings), 'line')}: {told}", err=True)
+    totals = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    click.echo(f"{pluralise(len(findings), 'line')}: {totals}", err=True)
 
 
 def _echo(text: str) -> None:

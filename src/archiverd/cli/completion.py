@@ -16,7 +16,7 @@ bash: eval "$(archiverd completion bash)"    in ~/.bashrc
 zsh:  eval "$(archiverd completion zsh)"     in ~/.zshrc, after compinit
 fish: archiverd completion fish > ~/.config/fish/completions/archiverd.fish
 """
-"""No docstring: click wants a backspace before lines that it is to leave as they are."""
+"""The command's help; no docstring, for the backspace keeps click from wrapping the lines below it."""
 
 
 @click.command(help=HELP, short_help="Print the completion script for a shell.")

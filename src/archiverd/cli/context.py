@@ -38,19 +38,11 @@ class GlobalOptions:
         ``migrating`` demands what the migration stage needs. A command that only reads and has to be quick goes
         without ``logging``. Raise ConfigurationError.
         """
-        from archiverd.config.loader import load  # noqa: PLC0415 - pydantic: a heavy import
-
         notes: list[tuple[str, str]] = []
         level = "INFO"
         try:
             path = find_config(self.config)
-            settings = load(
-                path,
-                migrating=migrating,
-                log_file=self.work_dir_log,
-                environment=self.environment,
-                tell=lambda severity, text: notes.append((severity, text)),
-            )
+            settings = self._load(path, migrating, notes)
             level = settings.app.log_level
         finally:  # the notes on a configuration that is wrong may explain the error
             if logging:
@@ -62,9 +54,7 @@ class GlobalOptions:
 
         For a command that does the work itself: one that has a daemon do it needs no password.
         """
-        from archiverd.config.loader import load  # noqa: PLC0415 - pydantic: a heavy import
-
-        load(find_config(self.config), migrating=True, environment=self.environment)
+        self._load(find_config(self.config), migrating=True, notes=[])
 
     def work_dir(self) -> Path:
         """Return ``app.work_dir``; the rest of the configuration is neither read nor validated if that can be avoided.
@@ -78,6 +68,18 @@ class GlobalOptions:
     def level(self) -> str | None:
         """The level asked for on the command line, if any."""
         return "DEBUG" if self.verbose else "WARNING" if self.quiet else None
+
+    def _load(self, path: Path, migrating: bool, notes: list[tuple[str, str]]) -> Settings:
+        """Read and validate the configuration; add what a log should say about it to ``notes``."""
+        from archiverd.config.loader import load  # noqa: PLC0415 - pydantic is a heavy import
+
+        return load(
+            path,
+            migrating=migrating,
+            log_file=self.work_dir_log,
+            environment=self.environment,
+            tell=lambda severity, text: notes.append((severity, text)),
+        )
 
     def _begin_log(self, level: str, notes: list[tuple[str, str]]) -> None:
         """Set up logging, and log the notes on the configuration, each a severity and a text."""

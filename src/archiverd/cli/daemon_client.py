@@ -1,4 +1,4 @@
-"""Commands that the running daemon does, if there is one, and that do it themselves if not."""
+"""Requests to the running daemon, which a command fulfils itself if there is none."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 SILENCE_SECONDS = 900.0
-"""A daemon that works for a command and sends nothing for so long is given up."""
+"""Longest silence of a daemon that works for a command."""
 ANSWER_SECONDS = 10.0
-"""How long the daemon may take to answer what takes no work."""
+"""Longest wait for an answer that takes the daemon no work."""
 
 
 def ask_daemon(options: GlobalOptions, command: str) -> Reply:
@@ -77,7 +77,7 @@ def daemon_or_alone(
 
 @contextlib.contextmanager
 def _interruptible(command: str) -> Iterator[None]:
-    """Say, when somebody interrupts the waiting for the daemon, that it is not the work that was interrupted."""
+    """Print, when the wait for the daemon is interrupted, that the daemon goes on."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""How every command ends: its exit code, and its error as an operator can read it."""
+"""The end of every command: its exit code, and its error as an operator can read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST_RESORT = "`archiverd check` looks at everything that archiverd needs"
 
 
 def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way out a kind of end
-    """Run ``command``; return its exit code, with every error told as an operator can read it."""
+    """Run ``command``; print its error, if any, with a remedy. Return the exit code."""
     try:
         code = command()
     except click.exceptions.Exit as stop:
@@ -33,13 +33,13 @@ def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one way ou
         return 0
     except BaseExceptionGroup as group:
         return _print_error(leaf(group))
-    except Exception as error:  # noqa: BLE001 - the last place where anything can be told
+    except Exception as error:  # noqa: BLE001 - nothing above this prints errors
         return _print_error(error)
     return code if isinstance(code, int) else 0
 
 
 def _print_usage_error(error: click.ClickException) -> None:
-    """Say how a command was meant to be used."""
+    """Print what was wrong with the arguments, and where the right ones are described."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
@@ -52,7 +52,7 @@ def _print_usage_error(error: click.ClickException) -> None:
 
 
 def _print_error(error: BaseException) -> int:
-    """Say what went wrong, to people and to the log file; return the exit code."""
+    """Print an error to standard error and log it to the log file; return the exit code."""
     from archiverd import log  # noqa: PLC0415 - a heavy import that only an error needs
 
     if not log.is_configured():

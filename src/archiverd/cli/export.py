@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,9 @@ def export(options: GlobalOptions, run: int, destination: Path, source: Source |
     are now, under the same names, so that the two can be compared with `diff -r`. Exit code 1 also if what was written
     is not what was proven when the run was verified.
     """
-    from archiverd.app.operations import export as operation  # noqa: PLC0415 - heavy imports that completing a run number does without
+    import asyncio  # noqa: PLC0415 - heavy imports that completing a run number does without
+
+    from archiverd.app.operations import export as operation  # noqa: PLC0415 - as above
 
     settings, _ = options.settings(migrating=False)
     done = asyncio.run(operation.export(settings, operation.ExportRequest(run, destination, source)))

@@ -1,4 +1,4 @@
-"""Why a backend is left alone, as `status` and `why` print it."""
+"""The hold on a backend, as `status` and `why` print it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_hold(hold: Mapping[str, Any], now: float) -> None:
-    """Print why a backend is left alone."""
+    """Print why a backend is not called, since when, and the remedy; ``now`` in epoch seconds."""
     at = hold["probe_at"]
     next_probe = "" if at is None else f"; next probe in {ago(max(0.0, at - now))}"
     click.echo(f"{hold['backend']} is {hold['health']} for {ago(now - hold['since'])}: {hold['cause']}{next_probe}")

@@ -1,4 +1,4 @@
-"""What a pass did, as `once`, `retry` and `recover` print it."""
+"""The result of a pass, as `once`, `retry` and `recover` print it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def print_pass(settings: Settings, result: PassResult, as_json: bool, *, chosen: bool = False) -> int:
-    """Print what a pass did; return its exit code.
+    """Print the result of a pass; return its exit code.
 
-    One over ``chosen`` runs says nothing of those that have not ended: it knows only of its own.
+    For a pass over ``chosen`` runs the number of open ones is left out: it counts only those chosen.
     """
     if as_json:
         click.echo(json.dumps(result.to_json()))
@@ -68,9 +68,9 @@ def _print_anomalies(kind: Discrepancy, anomalies: Sequence[Anomaly]) -> None:
 
 
 def print_unread(settings: Settings) -> None:
-    """Say which open runs cannot be looked at: they wait, so they are no failure, but perhaps for ever.
+    """Print which open runs cannot be read: they wait, so they are no failure, but perhaps for ever.
 
-    Who may ask the daemon for a pass may perhaps not read its journal, and then nothing is printed.
+    A user who may ask the daemon for a pass but not read its journal gets nothing printed.
     """
     with contextlib.suppress(ArchiverError, OSError), reading(journal_in(settings.app.work_dir)) as db:
         for cause in summaries.select_causes(db):
@@ -80,7 +80,7 @@ def print_unread(settings: Settings) -> None:
 
 
 def _remedy(settings: Settings, failed: Sequence[StuckRun]) -> str:
-    """Say what tells the cause, and which command then takes runs in these states up again."""
+    """Return the command that shows the cause, and the one that then takes the runs up again."""
     listed = [one.run for one in failed if one.state in RETRIABLE]
     waiting = [one.run for one in failed if one.state is State.IMPORTED]
     run, command = failed[-1].run, ""
@@ -94,7 +94,7 @@ def _remedy(settings: Settings, failed: Sequence[StuckRun]) -> str:
 
 
 def _stage_of(settings: Settings, run: int) -> str:
-    """Return the stage that a run failed in, by the journal; empty where that cannot tell."""
+    """Return the stage that a run failed in, from the journal; empty if that cannot be read or lacks the run."""
     with contextlib.suppress(ArchiverError), reading(journal_in(settings.app.work_dir)) as db:
         row = select_run(db, run)
         if row is not None:

@@ -24,7 +24,7 @@ def run(options: GlobalOptions) -> int:
     settings, _ = options.settings()
     with last_exit.recording(settings, "run") as ending:
         work_dir.prepare(settings.app)
-        from archiverd.daemon import main  # noqa: PLC0415 - the log file is open before heavy imports can fail
+        from archiverd.daemon import main  # noqa: PLC0415 - the log file is open before a heavy import can fail
 
         ending.exit_code = asyncio.run(main.run(settings))
     return ending.exit_code

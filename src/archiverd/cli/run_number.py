@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from archiverd.config.location import find_config, read_work_dir
+from archiverd.cli.context import GlobalOptions
 from archiverd.config.paths import journal_in
 from archiverd.core.runset import LAST_RUN
 from archiverd.journal.queries import select_candidates
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archiverd.journal.queries import Candidates
 
 MOST = 200
-"""So many run numbers are offered, the newest; more of the number narrows them down."""
+"""Most run numbers offered, the newest; more digits narrow them down."""
 
 
 class RunNumber(click.IntRange):
@@ -44,13 +44,8 @@ class RunNumber(click.IntRange):
         return []
 
     def _known(self, ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-        path = find_config(ctx.find_root().params.get("config"))
-        work_dir = read_work_dir(path)
-        if work_dir is None:
-            from archiverd.config.loader import load  # noqa: PLC0415 - pydantic: a heavy import that is seldom needed
-
-            work_dir = load(path, migrating=False).app.work_dir
-        with reading(journal_in(work_dir)) as db:
+        options = GlobalOptions(ctx.find_root().params.get("config"), verbose=False, quiet=False, log_format="auto")
+        with reading(journal_in(options.work_dir())) as db:
             digits = incomplete if incomplete.isdecimal() else ""
             for run, state in select_candidates(db, self.kind, digits, MOST):
                 yield CompletionItem(str(run), help=state)

@@ -1,4 +1,4 @@
-"""Completion in bash, zsh and fish: the answer to what the shell asks at a Tab."""
+"""Completion in bash, zsh and fish: the answer to the shell's question at a Tab."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import click
 
 VARIABLE = "_ARCHIVERD_COMPLETE"
-"""Set by the shell's function when it asks what could come next."""
+"""The environment variable that the shell's function sets when it asks for completions."""
 
 
 def answer(cli: click.Group) -> int:
-    """Answer the shell's question in the environment; return 0 and be silent whatever goes wrong."""
+    """Print the completions that the environment asks for. Return 0 and print no error, whatever goes wrong."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
         try:
             cli.main(prog_name="archiverd", complete_var=VARIABLE, standalone_mode=False)

@@ -1,7 +1,7 @@
-"""`archiverd status`: how we stand, in one screen; what the databases hold, if they are to be asked.
+"""`archiverd status`: the status report in one screen; with --probe also what the databases hold.
 
-The running daemon puts it together and this command prints it, so that plain `status` needs neither settings nor
-journal. Without a daemon, or with one that does not answer, the command reads the journal itself.
+The running daemon puts the report together and this command prints it, so that plain `status` needs neither settings
+nor journal. Without a daemon, or with one that does not answer, the command reads the journal itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TEXT_SHOWN = 120
 """Longest error shown, in characters."""
 
 _PASSING = tuple(state for state in ON_THEIR_WAY if state not in TROUBLE)
-"""States that pass by themselves, in the order runs go through them."""
+"""States that end by themselves, in the order in which runs go through them."""
 
 
 @click.command(short_help="Say in one screen how we stand, and what is to be done.")
@@ -106,7 +106,7 @@ def _ask_daemon(work_dir: Path, *, probing: bool, comparing: bool) -> Report:
 
 
 def _print_report(found: Report, *, whole: bool) -> None:
-    """Print how we stand; ``whole`` when the sources were asked, else in one screen."""
+    """Print the report: ``whole`` when the sources were asked, else what fits in one screen."""
     _print_daemon(found["daemon"])
     for warning in found["warnings"]:
         click.echo(f"WARNING: {warning}")
@@ -129,7 +129,7 @@ def _print_report(found: Report, *, whole: bool) -> None:
 
 
 def _print_daemon(daemon: Report | None) -> None:
-    """Print whether a daemon runs, and how it is."""
+    """Print whether a daemon runs, and its state."""
     if daemon is None:
         click.echo("no daemon runs")
         return
@@ -145,7 +145,7 @@ def _print_daemon(daemon: Report | None) -> None:
 
 
 def _print_source_in_a_line(source: Report, now: float) -> None:
-    """Print how many runs are in a place, and how its last call went."""
+    """Print the number of runs in a source, and the result of its last call."""
     ranges, gaps = source["ranges"] or [], source["gaps"] or []
     text = f"{source['name']:<15} {source['runs'] or 0:>7}   {runset.show_ranges(ranges, 3)}"
     if gaps:
@@ -154,7 +154,7 @@ def _print_source_in_a_line(source: Report, now: float) -> None:
 
 
 def _print_source(source: Report, now: float) -> None:
-    """Print what a source says: where it is, whether it can be reached, its runs, ranges and gaps."""
+    """Print a source's location, problems, runs, ranges and gaps."""
     click.echo(f"{source['name']}: {source['location'] or 'not configured'}")
     for problem in source["problems"]:
         click.echo(f"  FAILED: {problem['error']}")
@@ -170,7 +170,7 @@ def _print_source(source: Report, now: float) -> None:
 
 
 def _describe_contact(contact: Report | None, now: float) -> str:
-    """Say how the daemon's last call of a source went, and how long ago that was."""
+    """Return the result and the age of the daemon's last call of a source."""
     if contact is None:
         return ""
     age = ago(max(0.0, now - contact["at"]))
@@ -178,7 +178,7 @@ def _describe_contact(contact: Report | None, now: float) -> str:
 
 
 def _print_states(found: Report) -> None:
-    """Print how many runs are in each state that is no trouble, those on their way in one line."""
+    """Print the number of runs in each state that is no trouble, those on their way in one line."""
     counts, drain, last = found["counts"], found["drain"], found["last_verified"]
     if not any(counts.values()):
         click.echo("no runs yet")
@@ -193,7 +193,7 @@ def _print_states(found: Report) -> None:
 
 
 def _print_stages(stages: Sequence[Report]) -> None:
-    """Print how long each stage takes for a run, and what waits for it."""
+    """Print each stage's duration for a run, and how many runs wait for it."""
     known = [one for one in stages if one["runs_lately"]]
     slowest = max(known, key=lambda one: float(one["median_seconds"]), default=None)
     for one in stages:
@@ -220,7 +220,7 @@ def _print_causes(causes: Sequence[Report], most: int) -> None:
 
 
 def _print_state_file(file: Report) -> None:
-    """Print what a state file says against what is so."""
+    """Print what a state file says, and whether that is right."""
     if file["last_contiguous_run"] is None:
         click.echo(f"{file['name']}: {file['problem']}; {file['stage']} is through up to run {file['contiguous']}")
         return

@@ -1,4 +1,4 @@
-"""Standard error, and what stands on it while something takes its time: log lines above, a progress bar below."""
+"""Standard error with a progress bar: log lines above, the bar below."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     Progress = Callable[[int, int, str], None]
-    """Tells how much of how much is done, and what is happening."""
+    """Shows how much of how much is done, and what is happening."""
 
 
 class StandardError:
@@ -22,7 +22,7 @@ class StandardError:
 
     def __init__(self) -> None:
         self.console: Console | None = None
-        """The console of the bar."""
+        """The console of the bar; None while there is none."""
 
     def write(self, text: str) -> int:
         """Write ``text``, whole lines."""
@@ -45,7 +45,7 @@ STANDARD_ERROR = StandardError()
 
 @contextlib.contextmanager
 def progress_bar(text: str) -> Iterator[Progress]:
-    """Show how far something is, on a terminal; elsewhere, and with --quiet, show nothing. NO_COLOR is honoured."""
+    """Yield what shows progress: a bar on a terminal, nothing elsewhere and with --quiet. NO_COLOR is honoured."""
     context = click.get_current_context(silent=True)
     quiet = context is not None and bool(context.find_root().params.get("quiet"))
     if quiet or not sys.stderr.isatty():
@@ -64,13 +64,13 @@ def progress_bar(text: str) -> Iterator[Progress]:
     with progress.Progress(*columns, console=terminal, transient=True, redirect_stderr=False) as bars:
         bar = bars.add_task(text, total=None, count="", what="")
 
-        def tell(done: int, of: int, what: str) -> None:
-            news = what != bars.tasks[bar].fields["what"]  # shown at once, however soon something else is done
+        def show(done: int, of: int, what: str) -> None:
+            changed = what != bars.tasks[bar].fields["what"]  # shown at once, however briefly it lasts
             count = f"{done}/{of}" if of else ""
-            bars.update(bar, completed=done, total=of or None, count=count, what=what, refresh=news)
+            bars.update(bar, completed=done, total=of or None, count=count, what=what, refresh=changed)
 
         STANDARD_ERROR.console = terminal
         try:
-            yield tell
+            yield show
         finally:
             STANDARD_ERROR.console = None

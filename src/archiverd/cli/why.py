@@ -31,7 +31,7 @@ FLAGS = {
     "source_gone": "source gone: its directory is no longer there",
     "override": "an operator wants UconDB's version replaced",
 }
-"""What a run's flags mean, in words."""
+"""The text printed for each flag of a run."""
 
 
 @click.command(short_help="Tell one run's story: cause, next retry, remedy.")
@@ -62,8 +62,8 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
         return
     _print_row(row)
     if first is not None:
-        told = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
-        click.echo(f"  {'first phase:':<15}{told}")
+        outcome = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
+        click.echo(f"  {'first phase:':<15}{outcome}")
     for hold in holds:
         print_hold(asdict(hold), time.time())
     _print_files(files)
@@ -91,13 +91,9 @@ def waits_for(row: RunRow) -> str:
 
 def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
     """Return the error for a run that the journal does not have, saying which it has."""
-    known = (
-        "no run is known yet"
-        if count == 0
-        else f"1 run is known, {first}"
-        if count == 1
-        else f"{count} runs are known, {first} to {last}"
-    )
+    known = f"{count} runs are known, {first} to {last}" if count else "no run is known yet"
+    if count == 1:
+        known = f"1 run is known, {first}"
     return ArchiverError(
         f"run {run} is not known: no directory of that name was seen below run_records_dir",
         remedy=f"{known}; a directory made just now is seen by a running daemon, or by `archiverd once`",
@@ -106,7 +102,7 @@ def _unknown(run: int, count: int, first: int | None, last: int | None) -> Archi
 
 
 def _print_row(row: RunRow) -> None:
-    """Print where a run stands and what can be done."""
+    """Print a run's state, its facts and its remedy."""
     flags = [text for flag, text in FLAGS.items() if getattr(row, flag)]
     click.echo(f"run {row.run}: {row.state}" + "".join(f" ({text})" for text in flags))
     facts = [
@@ -129,7 +125,7 @@ def _print_row(row: RunRow) -> None:
 
 
 def _length(row: RunRow) -> str:
-    """Return how long a run took, if both its times are understood."""
+    """Return a run's duration; empty if one of its times is not understood."""
     start, stop = epoch(row.start_line), epoch(row.stop_line)
     return "" if start is None or stop is None else f" (after {ago(stop - start)})"
 

@@ -1,4 +1,4 @@
-"""How commands say things."""
+"""Durations, cut texts and lists, as commands print them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def ago(seconds: float) -> str:
-    """Return a length of time as people say it."""
+    """Return a duration in one unit: ``3 hours``."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -19,12 +19,12 @@ def ago(seconds: float) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return ``text`` in at most ``most`` characters."""
+    """Return ``text``, cut to at most ``most`` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def list_single_runs(anomalies: Sequence[Anomaly], most: int = 20) -> Iterator[str]:
-    """Yield what was found of single runs, a line each, of the first ``most``."""
+    """Yield a line for each of the first ``most`` anomalies, and one that counts the rest."""
     for one in anomalies[:most]:
         yield f"run {one.run}: {one.error}"
     if len(anomalies) > most:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def migrate(options: GlobalOptions, old: Path, output: Path | None) -> None:
     """Print the older tool's OLD.yaml as TOML; say on standard error what is different.
 
-    References stay references, and secrets are not written. archiver.env beside OLD.yaml tells the variables with which
+    References stay references, and secrets are not written. archiver.env beside OLD.yaml gives the variables with which
     the result is checked.
     """
     beside = old.with_name(ENVIRONMENT_FILE)
