@@ -1,4 +1,4 @@
-"""Mail and Carbon as `check` sees them; how each meets its server is tested where it lives."""
+"""Mail and Carbon in `check`; the adapters are tested in tests/notify."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = [destination.name for destination in DESTINATIONS]
 
 
 async def smtp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as a mail server that takes everything."""
+    """Answer as a mail server that accepts everything."""
     writer.write(b"220 here\r\n")
     while line := await reader.readline():
         writer.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 fine\r\n")
@@ -32,7 +32,7 @@ async def smtp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def enable(house: House, kind: str, port: int) -> None:
-    """Configure one way to tell."""
+    """Enable a destination at ``port``."""
     addresses = {"recipient_email": "ops@example.org", "sender_email": "archiverd@example.org"}
     if kind == "email":
         house.change("reporting", email={"enabled": True, "smtp_host": "127.0.0.1", "smtp_port": port, **addresses})
@@ -40,15 +40,15 @@ def enable(house: House, kind: str, port: int) -> None:
         house.change("carbon", enabled=True, host="127.0.0.1", port=port)
 
 
-async def test_what_is_not_enabled_is_not_looked_at(house: House) -> None:
-    """By default nobody is told, and that is fine."""
+async def test_what_is_not_enabled_is_not_tried(house: House) -> None:
+    """By default nothing is enabled, which is fine."""
     found = await house.look()
     assert {found[f"notify {kind}"].said for kind in NAMES} == {"not enabled"}
 
 
 @pytest.mark.parametrize("kind", ["email", "carbon"])
 async def test_a_server_that_is_away(house: House, kind: str) -> None:
-    """Archiving does without: a warning with the cause; once the server is there, the line is well."""
+    """A server that is away is a warning with the cause; once it is there, the line is ok."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     enable(house, kind, port)
@@ -62,7 +62,7 @@ async def test_a_server_that_is_away(house: House, kind: str) -> None:
 
 
 async def test_a_server_that_says_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is a warning too, in time."""
+    """A server that does not answer in time is a warning."""
     monkeypatch.setattr(notifiers, "SECONDS", 0.3)
 
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Real servers that tests tell things to: SMTP (aiosmtpd), an HTTP server that answers as Slack's API, Carbon."""
+"""Real servers for the adapters: SMTP (aiosmtpd), an HTTP server that answers as Slack's API, Carbon."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 PEM = Path(__file__).parents[1] / "data" / "ucondb_client" / "tls.pem"
-"""A certificate for 127.0.0.1 that signs itself, with its key."""
+"""A self-signed certificate for 127.0.0.1, with its key."""
 
 
 def trusting() -> ssl.SSLContext:
-    """Return how a client speaks TLS that trusts PEM alone."""
+    """Return the TLS context of a client that trusts PEM alone."""
     return ssl.create_default_context(cafile=str(PEM))
 
 
 def certified() -> ssl.SSLContext:
-    """Return how a server speaks TLS with PEM."""
+    """Return the TLS context of a server with PEM."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(PEM)
     return context
 
 
 def free_port() -> int:
-    """Return a port nobody listens on now."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
 @dataclass
 class Mailbox:
-    """An SMTP server: what it demands, what it refuses, and what it got."""
+    """An SMTP server with its demands, its refusals, and the mails it got."""
 
     tls: bool = False
     """With STARTTLS."""
@@ -59,7 +59,7 @@ class Mailbox:
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     sessions: list[bool] = field(default_factory=list)
-    """Of each mail: whether it came over TLS."""
+    """For each mail, whether it came over TLS."""
     verbs: list[str] = field(default_factory=list)
     port: int = 0
     _protocols: list[SMTP] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Mailbox:
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, session: Any, _envelope: Any, name: str, responses: list[str]
     ) -> list[str]:
-        """Take a greeting."""
+        """Accept a greeting."""
         session.host_name = name
         self.verbs.append("EHLO")
         return responses
@@ -82,14 +82,14 @@ class Mailbox:
     async def handle_QUIT(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, _session: Any, _envelope: Any
     ) -> str:
-        """Take leave."""
+        """Accept the end of a session."""
         self.verbs.append("QUIT")
         return "221 Bye"
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
-        """Take a recipient or not."""
+        """Accept or refuse a recipient."""
         if address in self.refused:
             return self.refused[address]
         envelope.rcpt_tos.append(address)
@@ -98,7 +98,7 @@ class Mailbox:
     async def handle_DATA(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, session: Any, envelope: Any
     ) -> str:
-        """Take a mail or not."""
+        """Accept or refuse a mail."""
         if self.answer.startswith("2"):
             mail: Any = message_from_bytes(envelope.content, policy=policy.default)
             self.mails.append(mail)
@@ -131,7 +131,7 @@ class Mailbox:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[Mailbox]:
-        """Serve, in a thread, while the block runs; a server that served before has the same port again."""
+        """Serve, in a thread, while the block runs; on the port it had before, if it served before."""
         ready, stop = threading.Event(), threading.Event()
         thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready, stop)))
         thread.start()
@@ -164,15 +164,15 @@ class Mailbox:
 
 @dataclass
 class SlackApi:
-    """An HTTP server with Slack's methods: what it answers, and what it was asked."""
+    """An HTTP server with Slack's methods, its answers, and the requests it got."""
 
     token: str = "xoxb-good"
     answers: list[tuple[int, dict[str, str], object]] = field(default_factory=list)
-    """To be given first, one a request: status, headers, body; then all goes well."""
+    """The first answers, one a request: status, headers, body; later requests succeed."""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     url: str = ""
     frozen: threading.Event | None = None
-    """Nothing is answered before it is set."""
+    """Requests are answered once it is set."""
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[SlackApi]:
@@ -186,7 +186,7 @@ class SlackApi:
                     api._answer(self, body)
 
             def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's form
-                """Say nothing."""
+                """Log nothing."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = False
@@ -221,7 +221,7 @@ class SlackApi:
 
 @dataclass
 class Graphite:
-    """A TCP server that takes lines."""
+    """A TCP server that collects lines."""
 
     port: int = 0
     lines: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What makes one message, and when: never a storm, never a silence."""
+"""What goes into one message, and when it is due: never a storm, never a silence."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def failed(run: int, error: str, stage: Stage = Stage.IMPORT, remedy: str = "men
     return Failed(run, stage, error, remedy, lasting=True, event=run)
 
 
-def told(*runs: Failed) -> dict[str, tuple[list[int], str, str]]:
-    """Return, by stage and first run, what messages would tell of runs: numbers, cause, remedy."""
+def reported(*runs: Failed) -> dict[str, tuple[list[int], str, str]]:
+    """Return, by stage and first run, the runs, cause and remedy of each message."""
     found = batches(News(runs, (), (), (), ()), works=True)
     messages = [batch.message(key, "h", 0.0) for key, batch in found.items()]
     return {f"{m.subject} {m.runs[0].run}": ([line.run for line in m.runs], m.cause, m.remedy) for m in messages}
 
 
 def test_runs_that_failed_for_one_cause_share_a_message() -> None:
-    """Causes that differ in nothing but numbers are one; stages are never mixed."""
-    found = told(
+    """Causes that differ only in numbers share a message; stages never do."""
+    found = reported(
         failed(7, "ArtdaqDBError: run 7 at /r/7/boot.txt:12"),
         failed(8, "FclPreperationError: no boot.txt"),
         failed(9, "ArtdaqDBError: run 9 at /r/9/boot.txt:3"),
@@ -60,7 +60,7 @@ def test_many_causes_at_once_share_a_message_too() -> None:
 
 
 def test_repairs_share_a_message_by_stage() -> None:
-    """They are told where their failure was told."""
+    """A repair is reported under the stage whose failure was."""
     news = News((), (Repaired(3, Stage.IMPORT), Repaired(4, Stage.MIGRATE), Repaired(5, Stage.IMPORT)), (), (), ())
     found = batches(news, works=None)
     assert {key.subject: [one.run for one in batch.repaired] for key, batch in found.items()} == {
@@ -69,8 +69,8 @@ def test_repairs_share_a_message_by_stage() -> None:
     }
 
 
-def test_an_outage_is_told_only_by_who_looks() -> None:
-    """A hold that an earlier process left in the journal, or none because nobody has looked yet, tells nothing."""
+def test_an_outage_is_reported_only_by_who_probes() -> None:
+    """A hold may be left by an earlier process, and none may mean that nobody has probed yet: neither is reported."""
     away, back = News((), (), (), (HOLD,), ()), News((), (), (), (), (("UconDB", 50.0),))
     assert [key.topic for key in batches(away, works=False)] == [Topic.OUTAGE]
     assert [key.topic for key in batches(back, works=True)] == [Topic.OUTAGE_OVER]
@@ -93,14 +93,14 @@ def test_a_message_waits_until_no_more_comes() -> None:
 
 
 def test_a_message_never_waits_for_long() -> None:
-    """Runs that fail one after the other do not put it off for ever."""
+    """A steady trickle of runs does not delay the message for ever."""
     batching, longest = Batching(), TIMINGS[Topic.FAILED].longest
     times = [second for second in range(200) if batching.due({FAILED: second + 1}, float(second))]
     assert times[0] == longest
 
 
-def test_the_same_cause_is_told_again_only_after_a_gap() -> None:
-    """A trickle of failures of one cause makes a message every ten minutes; another cause is told at once."""
+def test_the_same_cause_is_reported_again_only_after_a_gap() -> None:
+    """A trickle of failures of one cause makes a message every ten minutes; another cause has its own at once."""
     batching, sent = Batching(), []
     for second in range(1900):
         for key in batching.due({FAILED: 1}, float(second)):
@@ -110,7 +110,7 @@ def test_the_same_cause_is_told_again_only_after_a_gap() -> None:
 
 
 def test_a_blip_is_no_outage() -> None:
-    """UconDB that is back within half a minute is told to nobody."""
+    """An outage of less than half a minute is not reported."""
     batching, key = Batching(), Key(Topic.OUTAGE, "UconDB")
     assert batching.due({key: 1}, 0.0) == []
     assert batching.due({key: 1}, 29.0) == []
@@ -119,14 +119,14 @@ def test_a_blip_is_no_outage() -> None:
     assert batching.due({key: 1}, 61.0) == [key]
 
 
-def test_the_end_tells_everything() -> None:
-    """A pass that ends does not wait for more."""
+def test_at_the_end_everything_is_due() -> None:
+    """At the end of a pass every message is due."""
     assert Batching().due({FAILED: 1, REPAIRED: 2}, 0.0, flush=True) == [FAILED, REPAIRED]
 
 
 @given(st.lists(st.dictionaries(st.integers(0, 40), st.integers(1, 50), max_size=10), max_size=200))
 def test_whatever_happens_there_is_no_storm(looks: list[dict[int, int]]) -> None:
-    """Never more than so many messages about runs in any ten minutes, whatever fails and for however many causes."""
+    """There are at most ``MOST_MESSAGES`` about runs in any window, whatever fails and for however many causes."""
     batching, sent = Batching(), []
     for number, sizes in enumerate(looks):
         now = 7.0 * number

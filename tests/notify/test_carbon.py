@@ -1,4 +1,4 @@
-"""Figures to a real TCP server."""
+"""Metrics to a real TCP server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait little."""
+    """Shorten the waits."""
     monkeypatch.setattr(carbon, "SEND_SECONDS", 0.02)
     monkeypatch.setattr(carbon, "FIRST_WAIT_SECONDS", 0.02)
 
@@ -36,7 +36,7 @@ def sender(port: int, prefix: str = "daq.archiver", limit: int = 100) -> CarbonS
 
 @contextlib.asynccontextmanager
 async def running(one: CarbonSender) -> AsyncIterator[None]:
-    """Let it send while the block runs, and come to its end in order."""
+    """Run the sender while the block runs, then end it in order."""
     closing = asyncio.Event()
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(one.run(closing))
@@ -45,7 +45,7 @@ async def running(one: CarbonSender) -> AsyncIterator[None]:
 
 
 async def until(server: Graphite, count: int) -> None:
-    """Wait until so many lines have come."""
+    """Wait until the server has that many lines."""
     async with asyncio.timeout(30):
         while len(server.lines) < count:
             await asyncio.sleep(0.005)
@@ -76,7 +76,7 @@ async def test_no_prefix_breaks_a_line(prefix: str, begins: str) -> None:
 
 
 async def test_what_is_left_at_the_end_is_sent() -> None:
-    """The last figures arrive although nobody waits for the next turn."""
+    """The last metrics are sent at the end, before the next interval."""
     async with Graphite().serving() as server:
         one = sender(server.port, limit=5000)
         async with running(one):
@@ -87,7 +87,7 @@ async def test_what_is_left_at_the_end_is_sent() -> None:
 
 
 async def test_a_full_buffer_drops_and_counts() -> None:
-    """Memory stays bounded while Carbon is away; what was lost is told when it is back, the cause once."""
+    """Memory stays bounded while Carbon is away; the cause is logged once, the number of dropped lines at the end."""
     said = io.StringIO()
     log.configure("INFO", "console", said)
     server = Graphite(port=free_port())
@@ -109,7 +109,7 @@ async def test_a_full_buffer_drops_and_counts() -> None:
 
 
 async def test_a_connection_that_was_cut_is_made_anew() -> None:
-    """A Carbon that was restarted gets what comes after."""
+    """A restarted Carbon gets the metrics that follow."""
     server = Graphite(port=free_port())
     one = sender(server.port)
     async with running(one):
@@ -125,7 +125,7 @@ async def test_a_connection_that_was_cut_is_made_anew() -> None:
 
 
 async def test_the_check_sends_nothing() -> None:
-    """Somebody listens, or not: that is all it wants to know."""
+    """A check proves that somebody listens, and sends nothing."""
     async with Graphite().serving() as server:
         await sender(server.port).check()
         while server.connections < 1:

@@ -1,4 +1,4 @@
-"""Figures for Carbon: how the migration gets on."""
+"""Metrics of the migration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sender(port: int) -> CarbonSender:
 
 
 async def test_the_migration_is_counted_to_the_end(tmp_path: Path) -> None:
-    """What happened since the start is told at the end, in the older tool's names."""
+    """What happened since the start is sent at the end, under the older tool's names."""
     journal = Journal(tmp_path / "journal.sqlite", clock=time.time)
     await journal.open()
     closing = asyncio.Event()
@@ -54,7 +54,7 @@ async def test_the_migration_is_counted_to_the_end(tmp_path: Path) -> None:
 
 
 async def test_a_carbon_that_is_away_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """With nobody listening the figures are left where they are, and the end comes at once."""
+    """With nobody listening the metrics are lost, and the end comes at once."""
     journal = Journal(tmp_path / "journal.sqlite", clock=time.time)
     await journal.open()
     carbon = sender(free_port())

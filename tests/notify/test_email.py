@@ -30,7 +30,7 @@ FAILURE = Message(
 
 
 def settings(port: int, **given: object) -> Email:
-    """Return settings that lead to ``port``."""
+    """Return settings for a server at ``port``."""
     known = {
         "enabled": True,
         "recipient_email": "shift@example.org, Run Coordinator <rc@example.org>",
@@ -62,7 +62,7 @@ async def test_a_mail_says_what_the_older_tools_mails_said() -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_login_is_made_where_the_server_wants_one(tls: bool) -> None:
-    """With STARTTLS, its certificate checked, or without: whoever is let in may send."""
+    """With STARTTLS and its certificate checked, or without, an accepted login sends."""
     with Mailbox(tls=tls, login=("archiver", PASSWORD)).serving() as box:
         given = settings(box.port, smtp_use_tls=tls, smtp_user="archiver", smtp_password=SecretStr(PASSWORD))
         notifier = EmailNotifier(given, tls=trusting() if tls else None)
@@ -112,8 +112,8 @@ async def test_tls_that_is_asked_for_is_not_done_without() -> None:
     assert box.mails == []
 
 
-async def test_a_refused_login_is_told_without_the_password() -> None:
-    """The error names the settings to correct, and holds nothing of the password."""
+async def test_a_refused_login_is_an_error_without_the_password() -> None:
+    """The error names the settings to correct, and does not contain the password."""
     with Mailbox(login=("archiver", "right")).serving() as box:
         given = settings(box.port, smtp_user="archiver", smtp_password=SecretStr(PASSWORD))
         with pytest.raises(ReportingError, match=r"the login was refused \(535\)") as caught:
@@ -124,7 +124,7 @@ async def test_a_refused_login_is_told_without_the_password() -> None:
 
 
 async def test_one_bad_recipient_does_not_keep_the_others_from_knowing(capsys: pytest.CaptureFixture[str]) -> None:
-    """The mail goes to whom the server takes, and the log names whom it does not."""
+    """The mail goes to the accepted recipients, and the log names the refused ones."""
     with Mailbox(refused={"rc@example.org": "550 no such user"}).serving() as box:
         await EmailNotifier(settings(box.port)).send(FAILURE)
     assert box.recipients == [["shift@example.org"]]
@@ -143,30 +143,30 @@ async def test_one_bad_recipient_does_not_keep_the_others_from_knowing(capsys: p
         (Mailbox(answer="554 spam"), "554 spam", Retry.PERMANENT),
     ],
 )
-async def test_what_the_server_refuses_is_told_in_its_words(box: Mailbox, words: str, retry: Retry) -> None:
-    """The answer's code and text are what a mail administrator asks for, and tell whether waiting helps."""
+async def test_what_the_server_refuses_is_an_error_in_its_words(box: Mailbox, words: str, retry: Retry) -> None:
+    """The error has the answer's code and text, for a mail administrator; the code decides whether waiting helps."""
     with box.serving(), pytest.raises(ReportingError, match=words) as caught:
         await EmailNotifier(settings(box.port)).send(FAILURE)
     assert (caught.value.retry, bool(caught.value.remedy)) == (retry, True)
 
 
-async def test_a_server_that_is_down_is_told() -> None:
-    """The tell-tale words of the operating system stay."""
+async def test_a_server_that_is_down_is_an_error() -> None:
+    """The operating system's words are in the error."""
     with pytest.raises(ReportingError, match=r"Cannot send mail through 127.0.0.1:\d+: .*Connection refused") as caught:
         await EmailNotifier(settings(free_port())).check()
     assert caught.value.retry is Retry.TRANSIENT
 
 
 async def test_a_server_that_is_silent_is_not_waited_for() -> None:
-    """A listener that accepts and never greets costs the time-out, no more."""
+    """A server that accepts and never greets costs the timeout, no more."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         notifier = EmailNotifier(settings(silent.getsockname()[1]), seconds=0.2)
         with pytest.raises(ReportingError, match="timed out"):
             await notifier.send(FAILURE)
 
 
-async def test_a_server_that_hangs_up_is_told() -> None:
-    """A connection closed instead of a greeting is an error in words, not an exception of the library's."""
+async def test_a_server_that_hangs_up_is_an_error() -> None:
+    """A connection closed instead of a greeting is a ReportingError, not an exception of the library's."""
     with socket.create_server(("127.0.0.1", 0)) as rude:
 
         def hang_up() -> None:
@@ -181,7 +181,7 @@ async def test_a_server_that_hangs_up_is_told() -> None:
 
 
 def test_a_mail_is_bounded_and_one_cause_cannot_break_its_lines() -> None:
-    """However many runs fail, and whatever stood in their files, a mail stays short and its lines whole."""
+    """However many runs fail, and whatever their files contain, a mail is short and its lines are whole."""
     runs = tuple(RunLine(run, f"ArtdaqDBError: {run}\r\nBcc: x@y\x00\udce9" + "z" * 5000) for run in range(1, 2001))
     body = compose(Message(Topic.FAILED, "Migration", "daq01", 0.0, runs), "a@b", ["c@d"]).get_content()
     lines = body.splitlines()
@@ -212,7 +212,7 @@ def test_a_mail_is_bounded_and_one_cause_cannot_break_its_lines() -> None:
     ],
 )
 def test_the_other_messages_have_the_same_form(message: Message, subject: str, sentence: str) -> None:
-    """Repairs and outages can be told from failures by their subject."""
+    """Repairs and outages differ from failures in their subject."""
     mail = compose(message, "a@b", ["c@d"])
     assert mail["Subject"] == f"Run Record Archiver {subject} on h at {clock_text(message.at)}"
     assert mail.get_content().splitlines()[0] == sentence

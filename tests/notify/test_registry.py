@@ -1,4 +1,4 @@
-"""The registry of notifiers: which are made, by configuration, and that nothing is missing in it."""
+"""The registry of notifiers: which are made by configuration, and that nothing is missing in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SLACK = {"enabled": True, "bot_token": "xoxb-1", "channel": "#daq"}
 
 
 def settings(tmp_path: Path, **given: object) -> Settings:
-    """Return settings with what is not about telling made up."""
+    """Return settings with ``given``, and the required ones."""
     known = {
         "app": {"work_dir": tmp_path},
         "source_files": {"run_records_dir": tmp_path / "records"},
@@ -27,14 +27,14 @@ def settings(tmp_path: Path, **given: object) -> Settings:
     return Settings.model_validate({**known, **given})
 
 
-def test_nobody_is_told_unless_configured(tmp_path: Path) -> None:
-    """Without a word about it there is no mail, no Slack, no Carbon."""
+def test_nothing_is_made_by_default(tmp_path: Path) -> None:
+    """By default there is no mail, no Slack, no Carbon."""
     assert make_notifiers(settings(tmp_path)) == {}
     assert CARBON.if_enabled(settings(tmp_path)) is None
 
 
-def test_each_way_is_there_where_it_is_enabled(tmp_path: Path) -> None:
-    """By name, as log and journal know it."""
+def test_what_is_enabled_is_made(tmp_path: Path) -> None:
+    """Each enabled notifier is made, under the name that log and journal have."""
     both = settings(tmp_path, reporting={"email": EMAIL, "slack": SLACK}, carbon={"enabled": True, "host": "graphite"})
     assert list(make_notifiers(both)) == ["email", "slack"]
     assert CARBON.if_enabled(both) is not None
@@ -50,8 +50,8 @@ def test_each_way_is_there_where_it_is_enabled(tmp_path: Path) -> None:
         ({"smtp_user": ""}, False),
     ],
 )
-def test_a_password_that_goes_in_the_clear_is_said(tmp_path: Path, more: dict[str, object], warned: bool) -> None:
-    """A login without TLS to another host can be read by anybody on the way."""
+def test_a_password_in_the_clear_is_warned_of(tmp_path: Path, more: dict[str, object], warned: bool) -> None:
+    """A login without TLS to another host is warned of."""
     said = io.StringIO()
     log.configure("INFO", "console", said)
     given = {**EMAIL, "smtp_user": "u", "smtp_password": "pl4nted", **more}

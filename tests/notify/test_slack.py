@@ -32,13 +32,13 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def api() -> Iterator[SlackApi]:
-    """A server that answers as Slack."""
+    """A server with Slack's API."""
     with SlackApi().serving() as serving:
         yield serving
 
 
 def notifier(url: str, *, token: str = SlackApi.token, seconds: float = 10.0) -> SlackNotifier:
-    """Return a notifier that takes ``url`` for Slack."""
+    """Return a notifier whose Slack is at ``url``."""
     settings = Slack(enabled=True, bot_token=SecretStr(token), channel="#daq", mention_users="U1, W2")
     return SlackNotifier(settings, base_url=url, seconds=seconds)
 
@@ -67,14 +67,14 @@ async def test_a_message_says_what_the_older_tools_messages_said(api: SlackApi) 
     assert told[-1] == "<@U1> <@W2>"
 
 
-async def test_the_check_tells_nobody_anything(api: SlackApi) -> None:
+async def test_the_check_writes_nothing(api: SlackApi) -> None:
     """The token is proven by a method that writes nothing."""
     await notifier(api.url).check()
     assert [method for method, _ in api.calls] == ["auth.test"]
 
 
-async def test_a_refused_token_is_told_without_it(api: SlackApi) -> None:
-    """The error names the setting to correct; the token is in no part of it."""
+async def test_a_refused_token_is_an_error_without_it(api: SlackApi) -> None:
+    """The error names the setting to correct, and does not contain the token."""
     with pytest.raises(ReportingError, match="invalid_auth") as caught:
         await notifier(api.url, token="xoxb-planted").send(FAILURE)
     error = caught.value
@@ -99,7 +99,7 @@ async def test_a_refused_token_is_told_without_it(api: SlackApi) -> None:
 async def test_what_slack_answers_decides_what_follows(
     api: SlackApi, answer: tuple[int, dict[str, str], object], words: str, retry: Retry, context: dict[str, object]
 ) -> None:
-    """Its error codes stay greppable, and tell whether waiting helps and how long."""
+    """The error has Slack's code; the retry class says whether waiting helps, the context how long."""
     api.answers.append(answer)
     with pytest.raises(ReportingError, match=words) as caught:
         await notifier(api.url).send(FAILURE)
@@ -107,8 +107,8 @@ async def test_what_slack_answers_decides_what_follows(
     assert caught.value.remedy
 
 
-async def test_a_slack_that_cannot_be_reached_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    """A refused connection is an error in words; the library says nothing of its own beside it."""
+async def test_a_slack_that_cannot_be_reached_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """A refused connection is a ReportingError, and the library logs nothing beside it."""
     with pytest.raises(ReportingError, match=r"Cannot reach Slack: .*Connection refused") as caught:
         await notifier(f"http://127.0.0.1:{free_port()}/api/").send(FAILURE)
     assert caught.value.retry is Retry.TRANSIENT
@@ -116,7 +116,7 @@ async def test_a_slack_that_cannot_be_reached_is_told(capfd: pytest.CaptureFixtu
 
 
 async def test_a_slack_that_is_silent_is_not_waited_for(api: SlackApi) -> None:
-    """The caller goes on after the time-out, whatever the thread still waits for."""
+    """The caller continues after the timeout, whatever the thread still waits for."""
     api.frozen = threading.Event()
     with pytest.raises(ReportingError, match="timed out") as caught:
         await notifier(api.url, seconds=0.2).send(FAILURE)
@@ -124,7 +124,7 @@ async def test_a_slack_that_is_silent_is_not_waited_for(api: SlackApi) -> None:
 
 
 def test_only_trouble_mentions_people() -> None:
-    """A repair calls nobody from the table."""
+    """A repair mentions nobody."""
     text, blocks = compose(Message(Topic.REPAIRED, "Import", "h", 0.0, RUNS), "<@U1>")
     assert "<@U1>" not in text + json.dumps(blocks)
     text, blocks = compose(Message(Topic.OUTAGE, "UconDB", "h", 9.0, cause="x", since=1.0), "<@U1>")
@@ -133,7 +133,7 @@ def test_only_trouble_mentions_people() -> None:
 
 
 def test_what_is_no_id_is_not_mentioned() -> None:
-    """Nothing but ids of people gets into Slack's markup, whatever the setting holds."""
+    """Only ids of people get into Slack's markup, whatever the setting contains."""
     assert mentions("U1,@W2, , <!channel>,bob") == "<@U1> <@W2>"
 
 

@@ -46,7 +46,7 @@ def test_the_form() -> None:
 
 
 def test_the_order() -> None:
-    """Files come by lower-cased name, the text files and histories last in their own order, case twins both."""
+    """Files are sorted by lower-cased name, text files and histories last in a fixed order; case twins stay."""
     last = [
         "boot",
         "known_boardreaders_list",
@@ -78,7 +78,7 @@ def test_unpack_reverses_pack(files: dict[str, bytes], run: int) -> None:
     [b"", b"\n", b"a: 1", b"a: 1\r\n", b"#####\n", b"\n#####\nx: 1\n", b"x\n#####\nx.fcl\n#####\n", b"##### \n"],
 )
 def test_ordinary_contents_stand_as_they_are(content: bytes) -> None:
-    """Only what would split wrongly is touched: all else stands byte for byte in the blob."""
+    """Only content that would split wrongly is changed: the rest is in the blob byte for byte."""
     assert b"\nx.fcl:\n#####\n" + content + b"\nEnd of Record\n" in pack(1, WHEN, [("x.fcl", content)])
 
 
@@ -86,7 +86,7 @@ def test_ordinary_contents_stand_as_they_are(content: bytes) -> None:
     "content", [b"a: 1\n#####\nmetadata.fcl:\n#####\nb: 2\n", b"#####\nx.fcl:\n#####", b"\n#####\nx.fcl:"]
 )
 def test_lookalikes_get_a_blank(content: bytes) -> None:
-    """A content that holds the lines that begin a file gets one blank, and splits as it was packed."""
+    """Content with the lines that begin a file gets one blank, and splits as it was packed."""
     blob = pack(1, WHEN, [("a.fcl", content), ("b.fcl", b"c: 3\n")])
     assert content.replace(b"#####\n", b"##### \n", 1) in blob
     assert unpack(blob).files == (("a.fcl", content), ("b.fcl", b"c: 3\n"))
@@ -94,7 +94,7 @@ def test_lookalikes_get_a_blank(content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["boot.txt", ".fcl", "a\nb.fcl", "a\udce9.fcl", ""])
 def test_names_the_form_cannot_hold(name: str) -> None:
-    """A name that cannot stand in a blob is refused by name, not written."""
+    """A name that the format does not allow is refused by name, not written."""
     with pytest.raises(BlobCreationError, match=r"Run 7 cannot be packed: .* cannot be a name in a blob"):
         pack(7, WHEN, [(name, b"")])
 
@@ -106,7 +106,7 @@ def test_a_name_twice() -> None:
 
 
 def test_a_time_text_of_two_lines() -> None:
-    """A time text that would break the form is refused."""
+    """A time text that would break the format is refused."""
     with pytest.raises(BlobCreationError, match="is not a time text"):
         pack(7, "Oct 26\nx", [])
 

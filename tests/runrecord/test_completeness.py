@@ -30,7 +30,7 @@ def look(
     meta_mode: int | None = None,
     age: float = 5.0,
 ) -> RecordSnapshot:
-    """Return a sighting whose last change is ``age`` seconds old; ``others`` are file names or ``name:mode``."""
+    """Return a snapshot whose last change is ``age`` seconds old; ``others`` are file names or ``name:mode``."""
     then = int((NOW - age) * 1e9)
     seen = []
     for other in ("boot.txt", "tpc01.fcl", *others):
@@ -87,7 +87,7 @@ UNLOCKED = {"files": 0o644, "directory": 0o755}
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
 )
 def test_modern_layout(case: str, sighting: RecordSnapshot, expected: Completeness) -> None:
-    """v3_06_01 and later lock what is done, so modes tell how far the record is."""
+    """v3_06_01 and later lock what is done, so modes show how far the record is."""
     assert judge(sighting, NOW, PATIENCE) is expected, case
 
 
@@ -107,7 +107,7 @@ def test_modern_layout(case: str, sighting: RecordSnapshot, expected: Completene
     ],
 )
 def test_older_layouts(case: str, sighting: RecordSnapshot, expected: Completeness) -> None:
-    """Before v3_06_01 nothing is locked: quietness tells; before v3_00_05 `Total events` comes last."""
+    """Before v3_06_01 nothing is locked: only quiet shows it; before v3_00_05 `Total events` comes last."""
     assert judge(sighting, NOW, PATIENCE) is expected, case
 
 
@@ -145,7 +145,7 @@ def test_a_later_run_ends_the_wait() -> None:
 
 
 def test_unreadable_runs() -> None:
-    """What cannot be read is dead when a later run started or nothing was seen for the long wait."""
+    """A record that cannot be read is dead when a later run started or after the long wait."""
     unreadable = RecordSnapshot(readable=False)
     assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10) is C.COPYING
     assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10, later_started=True) is C.DEAD
@@ -153,7 +153,7 @@ def test_unreadable_runs() -> None:
 
 
 def test_a_file_server_whose_clock_is_ahead() -> None:
-    """Where the files' times lie in the future the observer's own clock settles the matter."""
+    """Where the files' times are in the future, the observer's own clock decides."""
     sighting = look(HEAD + NEW_START + NEW_STOP, *MODERN, age=-3600)
     assert judge(sighting, NOW, PATIENCE) is C.STOPPED
     assert judge(sighting, NOW, PATIENCE, unchanged_since=NOW - 1) is C.FINAL

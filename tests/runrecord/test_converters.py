@@ -104,7 +104,7 @@ CONVERTED = sorted(TEXT_CONVERTERS)
 
 
 def converted(name: str, data: bytes) -> bytes:
-    """Return what becomes of one text file."""
+    """Return the FHiCL of one text file."""
     prepared = prepare(RunRecord(1, (RecordFile(f"{name}.txt", data),)), [name])
     assert not prepared.rejected
     (file,) = prepared.files
@@ -113,7 +113,7 @@ def converted(name: str, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", sorted(ORACLE))
 def test_oracle(name: str) -> None:
-    """A file without oddities becomes, byte for byte, what it always became (run_records.md section 5)."""
+    """An ordinary file is converted, byte for byte, as it always was (run_records.md section 5)."""
     text, expected = ORACLE[name]
     assert converted(name, text.encode()) == expected.encode()
 
@@ -126,7 +126,7 @@ def test_files_that_are_converted_alike(name: str) -> None:
 
 
 def test_every_converter_has_its_example() -> None:
-    """A converter without an ordinary file and what becomes of it above is not tested for what it is there for."""
+    """Each converter has an ordinary file and its FHiCL above."""
     assert sorted({*ORACLE, *ALIASES}) == CONVERTED
 
 
@@ -189,7 +189,7 @@ WORDS = st.lists(st.sampled_from(ODD), max_size=5).map("".join)
 
 
 def texts(name: str) -> st.SearchStrategy[bytes]:
-    """Return files whose lines follow the grammar of ``name`` more or less."""
+    """Return files whose lines nearly follow the grammar of ``name``."""
     line = st.builds(
         lambda form, words: form.format(*words), st.sampled_from(LINES[name]), st.lists(WORDS, min_size=4, max_size=4)
     )
@@ -239,7 +239,7 @@ def _check(fcl: bytes, name: str) -> None:
     ],
 )
 def test_configuration_name(text: str | None, name: str) -> None:
-    """The configuration's name is what artdaqDB can take, the same for the same text, and never empty."""
+    """The configuration's name is one that artdaqDB takes, the same for the same text, and never empty."""
     assert configuration_name(None if text is None else parse(text.encode())) == name
 
 
@@ -269,5 +269,5 @@ def test_any_configuration_name(name: bytes) -> None:
     ids=range(12),
 )
 def test_hostile_files(name: str, text: str) -> None:
-    """Files made to be slow are converted like any other: each of these is done within the test run's patience."""
+    """Files made to be slow are converted like any other, within the test run's timeout."""
     _check(converted(name, text.encode()), name)

@@ -34,7 +34,7 @@ def contents(prepared: PreparedRun) -> dict[str, bytes]:
 
 
 def test_a_record() -> None:
-    """Text files are converted, FHiCL passes as it is, histories are generated, and the facts are told."""
+    """Text files are converted, FHiCL is unchanged, histories are generated, and the run's facts are returned."""
     prepared = prepare(
         record(
             metadata__txt=METADATA,
@@ -87,7 +87,7 @@ def test_only_what_is_listed_is_converted() -> None:
 
 
 def test_unknown_converters() -> None:
-    """Names nothing stands for are given back as they were written."""
+    """Names that are not in the registry are returned as written."""
     assert unknown_converters(["boot.txt", "RunHistory", "Boot", "notes.txt"]) == ("Boot", "notes.txt")
 
 
@@ -103,7 +103,7 @@ def test_one_bad_file_costs_only_itself() -> None:
 
 
 def test_what_the_reader_left_out_stays_named() -> None:
-    """What was left out when the directory was read is told on."""
+    """What was left out when the directory was read stays left out."""
     left_out = (LeftOut("core", "a core dump"),)
     assert prepare(RunRecord(7, (), left_out), ALL).left_out == left_out
 
@@ -152,7 +152,7 @@ def test_every_file_is_accounted_for(files: dict[str, bytes]) -> None:
 
 
 def test_an_empty_process_file() -> None:
-    """For no byte one newline is stored, because artdaqDB takes no empty document, and that is told."""
+    """An empty file is stored as one newline, with a note, because artdaqDB takes no empty document."""
     prepared = prepare(record(tpc01__fcl=b""), [])
     assert contents(prepared) == {"tpc01.fcl": b"\n"}
     assert prepared.notes == ("tpc01.fcl is empty; artdaqDB takes no empty document, so one newline is stored",)

@@ -70,7 +70,7 @@ def test_files_are_read_as_they_are(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out(tmp_path: Path) -> None:
-    """What is no part of a record is left out, each thing by name and with its reason; a link is never followed."""
+    """What does not belong to a record is left out by name, with the reason; links are never followed."""
     for name in ("boot.txt~", "#boot.txt#", ".boot.txt.swp", "core", "core.12", ".nfs0001", ".hidden"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "sub").mkdir()
@@ -120,7 +120,7 @@ def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("kind", ["gone", "file", "link"])
 def test_no_directory(tmp_path: Path, kind: str) -> None:
-    """A directory that is gone, or has become something else, is said so in the runbook's words; it may come back."""
+    """A directory that is gone, or something else now, is an error in the runbook's words that may pass."""
     target = tmp_path / "7"
     if kind == "file":
         target.touch()

@@ -1,4 +1,4 @@
-"""FHiCL that artdaqDB cannot take is spelled anew, saying the same, or not at all."""
+"""FHiCL that artdaqDB cannot take is respelled with the same values, or left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archiverd.runrecord.respelling import respell
 
 
 def kept(fcl: bytes) -> bytes | str:
-    """Return what of a process's file would be archived, or why it is rejected."""
+    """Return what would be archived of a process's file, or why it is rejected."""
     prepared = prepare(RunRecord(1, (RecordFile("tpc01.fcl", fcl),)), BY_DEFAULT)
     return str(prepared.rejected[0].error) if prepared.rejected else prepared.files[-1].fcl
 
@@ -32,7 +32,7 @@ def kept(fcl: bytes) -> bytes | str:
     ],
 )
 def test_what_artdaqdb_cannot_take_is_spelled_anew(written: bytes, archived: bytes) -> None:
-    """The text that is archived says the same and comes back from artdaqDB."""
+    """The archived text has the same values and survives artdaqDB."""
     assert kept(written) == archived
     prepared = prepare(RunRecord(1, (RecordFile("tpc01.fcl", written),)), BY_DEFAULT)
     assert prepared.notes == ("tpc01.fcl is spelled anew, saying the same: artdaqDB cannot take it as it is written",)
@@ -51,7 +51,7 @@ def test_what_artdaqdb_cannot_take_is_spelled_anew(written: bytes, archived: byt
     ],
 )
 def test_what_has_no_sure_spelling_is_rejected(written: bytes) -> None:
-    """Where another spelling might say something else, the file is left out and named."""
+    """Where another spelling might have other values, the file is left out and named."""
     reason = kept(written)
     assert isinstance(reason, str)
     assert reason.startswith("tpc01.fcl")
@@ -59,13 +59,13 @@ def test_what_has_no_sure_spelling_is_rejected(written: bytes) -> None:
 
 @pytest.mark.parametrize("plain", [b"a: 1 # x\n", b'a: \'\\\'\nb: "x\\"y"\n', b'#include "x.fcl"\na: @local::b\n'])
 def test_what_artdaqdb_takes_is_left_alone(plain: bytes) -> None:
-    """A file that artdaqDB takes as it is, is archived as it is."""
+    """A file that artdaqDB takes unchanged is archived unchanged."""
     assert kept(plain) == plain
 
 
 @given(st.binary(max_size=200) | st.text("ab:{}[]()\"'\\# \n@,12é", max_size=80).map(lambda t: t.encode("latin-1")))
 def test_any_bytes_are_kept_rejected_or_spelled_anew_as_fhicl(written: bytes) -> None:
-    """Whatever a file holds: what is archived is FHiCL that artdaqDB gives back, or the file is named."""
+    """Whatever a file contains, it is archived as FHiCL that survives artdaqDB, or named."""
     archived = kept(written)
     if isinstance(archived, bytes):
         exported = fhicl.from_json(fhicl.to_json(archived, "x", "T"), "x") or b"\n"
@@ -74,5 +74,5 @@ def test_any_bytes_are_kept_rejected_or_spelled_anew_as_fhicl(written: bytes) ->
 
 @given(st.text("ab:{}[]()\"'\\#/ \n@,.12", max_size=80))
 def test_spelling_anew_needs_no_fhicl(text: str) -> None:
-    """Any text is walked through without an error."""
+    """No text raises."""
     respell(text.encode())

@@ -1,4 +1,4 @@
-"""Looking at run directories, made ones and odd ones."""
+"""Snapshots of run directories, made ones and odd ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENDS = {
 
 @pytest.mark.parametrize("version", ["v1_00_00", "v3_03_00", "v3_05_00", "v3_06_01", "v3_14_01"])
 def test_made_records(tmp_path: Path, version: str) -> None:
-    """However a made run of whatever layout ended, its directory is judged so, and dead when a later run started."""
+    """However a made run of any layout ended, its directory is judged so, and dead when a later run started."""
     options = ["--runs", "40", "--crash", "0.7", "--gaps", "0", "--thin", "--partitions", "2", "--format", version]
     manifest = tmp_path / "manifest"
     command = [sys.executable, MAKER, str(tmp_path / "records"), *options, "--manifest", str(manifest)]
@@ -57,7 +57,7 @@ def test_made_records(tmp_path: Path, version: str) -> None:
 
 
 def _expected(crash: str | None, version: str) -> Completeness:
-    """Return what a run that ended so is judged ten seconds after."""
+    """Return the verdict on a run that ended so, ten seconds later."""
     if crash == "stop" and version == "v1_00_00":
         return Completeness.STOPPED
     if crash == "copy" and version < "v3_06_01":
@@ -85,7 +85,7 @@ def test_partition_and_files(tmp_path: Path) -> None:
     "text", [b"", b"export DAQINTERFACE_PARTITION_NUMBER=x\n", b"# DAQINTERFACE_PARTITION_NUMBER=4\n"]
 )
 def test_no_partition(tmp_path: Path, text: bytes) -> None:
-    """An environment.txt that does not tell the partition tells none."""
+    """An environment.txt without the partition gives None."""
     (tmp_path / "environment.txt").write_bytes(text)
     assert take_snapshot(tmp_path).partition is None
 
@@ -110,7 +110,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_metadata_that_is_no_file(tmp_path: Path) -> None:
-    """A pipe called metadata.txt is not opened for good, and is no metadata; a link cannot be read."""
+    """A pipe called metadata.txt blocks nothing and is no metadata; a link cannot be read."""
     os.mkfifo(tmp_path / "metadata.txt")
     assert take_snapshot(tmp_path).metadata is None
     (tmp_path / "metadata.txt").unlink()
@@ -121,7 +121,7 @@ def test_metadata_that_is_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["", "metadata.txt", "environment.txt"])
 def test_what_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
-    """Nothing is raised; the cause is kept, but is no part of what the directory shows."""
+    """Nothing is raised; the cause is kept, but not compared."""
     for name in ("metadata.txt", "environment.txt"):
         (tmp_path / name).write_bytes(b"")
     monkeypatch.setattr(os, "open", refusing(closed or str(tmp_path), errno.EACCES))

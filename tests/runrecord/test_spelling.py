@@ -46,22 +46,22 @@ def key_of(spelled: str) -> bytes:
 
 @given(TEXT, st.booleans())
 def test_any_bytes_make_a_string_that_reads_back(data: bytes, guarded: bool) -> None:
-    """Whatever a value holds, its spelling is FHiCL and tells the same bytes."""
+    """Whatever a value contains, its spelling is FHiCL and decodes to the same bytes."""
     spelled = string(data.decode("latin-1"), guarded=guarded)
     fhicl.check(f"x: {spelled}\n".encode("ascii"), "x")
     assert value_of(spelled) == data
 
 
 @given(TEXT)
-def test_guarded_strings_hold_nothing_readers_look_for(data: bytes) -> None:
-    """In metadata.fcl no value holds a separator, the end mark or another of the readers' keys."""
+def test_guarded_strings_contain_nothing_readers_search_for(data: bytes) -> None:
+    """In metadata.fcl no value contains a separator, the end mark or a key that readers search for."""
     spelled = string(data.decode("latin-1"), guarded=True)
     assert not re.search(r"#####|End of Record|(config_name|components|sbndaq_commit_or_version):\s", spelled)
 
 
 @given(TEXT.filter(lambda data: b"\n" not in data), st.booleans())
 def test_any_comment_is_a_comment(data: bytes, guarded: bool) -> None:
-    """Whatever a comment holds, its spelling is one, acts as no directive and tells the same bytes."""
+    """Whatever a comment contains, its spelling is a comment, no directive, and decodes to the same bytes."""
     text = "#" + data.decode("latin-1").replace("\r", "")
     spelled = comment(text, guarded=guarded)
     assert fhicl.parse_values(f"{spelled}\nx: 1\n".encode("ascii"), "x") == fhicl.parse_values(b"x: 1\n", "x")
@@ -71,7 +71,7 @@ def test_any_comment_is_a_comment(data: bytes, guarded: bool) -> None:
 
 @given(st.binary(max_size=12))
 def test_any_bytes_make_a_key_that_reads_back(data: bytes) -> None:
-    """Whatever a key is called, its spelling is a FHiCL key and tells the same bytes."""
+    """Whatever a key is called, its spelling is a FHiCL key and decodes to the same bytes."""
     for spelled in (key(data.decode("latin-1")), identifier(data.decode("latin-1"))):
         fhicl.check(f"{spelled}: 1\n".encode("ascii"), "x")
         assert key_of(spelled) == data
@@ -91,7 +91,7 @@ def test_any_bytes_make_a_key_that_reads_back(data: bytes) -> None:
     ],
 )
 def test_keys(name: str, spelled: str) -> None:
-    """Plain and dotted names stay; what FHiCL, artdaqDB or we would take for something else does not."""
+    """Plain and dotted names stay; names with another meaning to FHiCL, artdaqDB or archiverd do not."""
     assert key(name) == spelled
 
 
@@ -135,7 +135,7 @@ def test_lines(data: bytes, lines: list[str]) -> None:
 
 
 def test_sequences() -> None:
-    """A sequence of strings stands on one line, as readers of `components` need it."""
+    """A sequence of strings is on one line, as readers of `components` need it."""
     assert strings(["a", 'b"', "c\\"]) == '["a", "b\\"", "c\\\\ (percent-encoded)"]'
 
 

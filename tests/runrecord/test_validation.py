@@ -29,12 +29,12 @@ def blob(metadata: bytes) -> bytes:
     ],
 )
 def test_metadata(metadata: bytes, problems: tuple[str, ...], warnings: tuple[str, ...]) -> None:
-    """Exactly one of each key is wanted, found the way readers find it; a key not required only warns."""
+    """Each key must be there once, found as readers find it; a key that is not required only warns."""
     assert validate(blob(metadata), REQUIRED) == BlobValidation(problems, warnings)
 
 
 def test_what_is_required_is_a_problem() -> None:
-    """A listed key that is missing is a problem, be it one of ours or not."""
+    """A required key that is missing is a problem, also one that readers do not need."""
     found = validate(blob(b""), ("sbndaq_commit_or_version", "shifter"))
     assert found.problems == ("metadata.fcl has no sbndaq_commit_or_version", "metadata.fcl has no shifter")
     assert found.warnings == ("metadata.fcl has no config_name", "metadata.fcl has no components")
@@ -46,6 +46,6 @@ def test_no_metadata() -> None:
 
 
 def test_no_blob() -> None:
-    """What is no blob is a problem, not an exception."""
+    """Bytes that are no blob are a problem, not an exception."""
     (problem,) = validate(b"<html>", REQUIRED).problems
     assert "This is no blob" in problem
