@@ -34,7 +34,7 @@ async def test_an_open_run_tells_what_it_waits_for(
     journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
     await journal.open()
     await journal.see([7], Lane.FRESH)
-    await journal.note_shown([shown])
+    await journal.note_observed([shown])
     await journal.note_gone([7], gone=gone)
     row = await journal.get(7)
     assert row is not None

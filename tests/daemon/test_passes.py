@@ -83,7 +83,7 @@ class Stages:
         if self.on_scan is not None:
             await self.on_scan()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Stand for the check of late stop lines."""
         self.late_stops += 1
 
@@ -252,7 +252,7 @@ async def test_a_pass_waits_for_first_phases(tmp_path: Path) -> None:
     """A run that has started is in the pending folder when `once` returns, as after a pass alone."""
     async with running(tmp_path, first_phase=object()) as stages:
         await stages.see(7)
-        await stages.journal.note_shown([ObservedRecord(7, start_line="x")])
+        await stages.journal.note_observed([ObservedRecord(7, start_line="x")])
         waiting = asyncio.create_task(stages.once(OnceRequest(incremental=True)))
         await asyncio.wait([waiting], timeout=0.5)
         assert not waiting.done()
@@ -266,7 +266,7 @@ async def test_retry_heeds_a_failure_log_that_was_edited_just_now(tmp_path: Path
             await stages.see(run, *QUARANTINED)
             await stages.move(run, Event.RELEASED, listed=True)
             await stages.move(run, *QUARANTINED[1:], listed=True)
-        await stages.parts.state_files.balance()
+        await stages.parts.state_files.synchronise()
         (tmp_path / "work" / "import_failures.log").write_text("8\n")
         waiting = asyncio.create_task(stages.retry(RetryRequest(Stage.IMPORT)))
         while (await stages.journal.known())[8] is not State.QUEUED:

@@ -188,7 +188,7 @@ async def test_a_clock_set_back_holds_up_no_retry(journal: Journal, clock: Clock
 async def test_a_clock_set_back_holds_up_no_first_phase(journal: Journal, clock: Clock) -> None:
     """The first phase of a running run is tried again after fifteen minutes at the latest, whatever the clock says."""
     await journal.see([5], Lane.FRESH)
-    await journal.note_shown([ObservedRecord(5, 1, "")])
+    await journal.note_observed([ObservedRecord(5, 1, "")])
     await journal.note_first_phase(first_phase.postponed(5, due=clock.now + BACKOFF_CAP_SECONDS))
     assert await journal.next_first_phase() is None
     clock.now -= 1.0
@@ -242,14 +242,14 @@ async def test_whose_stop_line_may_still_come(journal: Journal) -> None:
 async def test_what_an_open_record_does_not_tell_now_is_kept(journal: Journal) -> None:
     """One that cannot be looked at for a while loses nothing; the cause goes when it can, and is no attempt at it."""
     await journal.see([5], Lane.FRESH)
-    await journal.note_shown([ObservedRecord(5, 2, "start", "stop")])
-    await journal.note_shown([ObservedRecord(5, error="ArchiverError: no", remedy="mend")])
+    await journal.note_observed([ObservedRecord(5, 2, "start", "stop")])
+    await journal.note_observed([ObservedRecord(5, error="ArchiverError: no", remedy="mend")])
     row = await journal.get(5)
     assert row is not None
     assert (row.partition, row.started, row.start_line, row.stop_line) == (2, True, "start", "stop")
     assert (row.error, row.remedy) == ("ArchiverError: no", "mend")
     assert (await journal.stage_file_memory(Stage.IMPORT).progress()).last_attempted_run == 0
-    await journal.note_shown([ObservedRecord(5)])
+    await journal.note_observed([ObservedRecord(5)])
     row = await journal.get(5)
     assert row is not None
     assert (row.error, row.remedy, row.started) == ("", "", True)

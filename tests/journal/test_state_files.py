@@ -86,32 +86,32 @@ async def test_the_log_follows_the_journal(bench: Bench) -> None:
     """A failed run stands in it until it is verified or waived."""
     await bench.go(7, *FAILED)
     await bench.go(8, *FAILED)
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert bench.log.read_text() == "7\n8\n"
     await bench.go(7, Event.WAIVED)
     await bench.go(8, Event.RELEASED, Event.IMPORT_BEGINS)
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert bench.log.read_text() == "8\n"
 
 
 async def test_an_edit_is_noticed_whenever_it_was_made(bench: Bench) -> None:
     """Added numbers are retried once, also by a process started later; removed ones come back by a new failure only."""
     await bench.go(7, *FAILED)
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     bench.log.write_text("9\n")
-    await bench.state_files.balance()
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
+    await bench.state_files.synchronise()
     assert bench.retried == [9]
     assert bench.log.read_text() == ""
     await bench.go(7, Event.RELEASED, Event.IMPORT_BEGINS, Event.FAILED_FOR_NOW)
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert bench.log.read_text() == "7\n"
 
 
 async def test_a_log_of_an_older_tool_is_taken_over(bench: Bench) -> None:
     """What stands in it when the journal is new is retried."""
     bench.log.write_text("5\n6\n")
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert bench.retried == [5, 6]
 
 
@@ -125,7 +125,7 @@ async def test_a_corrupt_state_file_is_set_aside(bench: Bench, text: str) -> Non
     assert bench.state.with_name("importer_state.json.corrupted").read_text() == text
     await bench.go(7, Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE)
     await bench.journal.record(Transition(7, Event.UPLOAD_BEGINS, changes={"imported_at": 1.0}))
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert json.loads(bench.state.read_text()) == {"last_contiguous_run": 7, "last_attempted_run": 7}
 
 
@@ -144,16 +144,16 @@ async def test_a_state_file_is_output_only(
     """What somebody else writes there is said once and changes nothing; what cannot be read is set aside."""
     log.configure("INFO", "console")
     await _archive(bench, [7])
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     ours = bench.state.read_text()
     bench.state.unlink() if edited is None else bench.state.write_text(edited)
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert said in capsys.readouterr().err
     assert bench.state.read_text() == ours
     aside = bench.state.with_name("importer_state.json.corrupted")
     assert aside.exists() == ("Failed" in said)
     await _archive(bench, [8])
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert "importer_state.json" not in capsys.readouterr().err
     assert json.loads(bench.state.read_text())["last_contiguous_run"] == 8
 
@@ -168,7 +168,7 @@ async def test_our_own_state_file_is_known_after_a_kill(
     """Killed before or after the file was written: the next process does not take it for somebody else's."""
     log.configure("INFO", "console")
     await _archive(bench, [7])
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     publish = RealDisk.publish
     for run, before in ((8, True), (9, False)):
         await _archive(bench, [run])
@@ -181,10 +181,10 @@ async def test_our_own_state_file_is_known_after_a_kill(
 
         monkeypatch.setattr(RealDisk, "publish", killed)
         with pytest.raises(KilledError):
-            await bench.state_files.balance()
+            await bench.state_files.synchronise()
     monkeypatch.setattr(RealDisk, "publish", publish)
     await _archive(bench, [10])
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert "importer_state.json" not in capsys.readouterr().err
     assert json.loads(bench.state.read_text())["last_contiguous_run"] == 10
 
@@ -200,8 +200,8 @@ async def test_an_edit_made_while_the_log_is_written_is_not_lost(bench: Bench, m
         return await failures(memory)
 
     monkeypatch.setattr(StageFileMemory, "failures", saved_now)
-    await bench.state_files.balance()
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
+    await bench.state_files.synchronise()
     assert bench.retried == [9]
     assert bench.log.read_text() == "7\n"
 
@@ -211,7 +211,7 @@ async def test_a_kill_while_a_corrupt_log_is_set_aside_unlists_nothing(
 ) -> None:
     """A log that is gone because we were setting it aside does not count as emptied by hand."""
     await bench.go(7, *FAILED)
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     bench.log.write_text("seven\n")
 
     def killed(_: RealDisk, path: Path, aside: Path) -> None:
@@ -220,9 +220,9 @@ async def test_a_kill_while_a_corrupt_log_is_set_aside_unlists_nothing(
 
     monkeypatch.setattr(RealDisk, "move", killed)
     with pytest.raises(KilledError):
-        await bench.state_files.balance()
+        await bench.state_files.synchronise()
     monkeypatch.undo()
-    await bench.state_files.balance()
+    await bench.state_files.synchronise()
     assert bench.log.read_text() == "7\n"
 
 

@@ -50,7 +50,7 @@ async def test_open_runs_whose_records_cannot_be_looked_at_are_in_trouble(tmp_pa
     journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
     await journal.open()
     await journal.see([7, 8, 9], Lane.FRESH)
-    await journal.note_shown(
+    await journal.note_observed(
         ObservedRecord(run, error="ArchiverError: no" if run < 9 else "", remedy=f"see /r/{run}") for run in (7, 8, 9)
     )
     await journal.close()

@@ -205,8 +205,8 @@ async def test_a_run_stranded_while_others_are_taken_back_is_not_forgotten(
 
     runner.stranded.add(1)
     monkeypatch.setattr(bench.journal, "recover", one_more_meanwhile)
-    await runner._take_back()
+    await runner._recover_stranded()
     assert (runner.stranded, await bench.journal.known()) == ({2}, {1: State.QUEUED, 2: State.IMPORTING})
     monkeypatch.setattr(bench.journal, "recover", recover)
-    await runner._take_back()
+    await runner._recover_stranded()
     assert (runner.stranded, await bench.journal.known()) == (set(), {1: State.QUEUED, 2: State.QUEUED})

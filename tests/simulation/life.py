@@ -299,7 +299,7 @@ class Detector:
         )
         while True:
             with contextlib.suppress(ArchiverError, OSError):  # said once in the log, and tried again
-                await state_files.balance()
+                await state_files.synchronise()
             await asyncio.sleep(BOOKS_SECONDS)
             self._operators_edit()
 

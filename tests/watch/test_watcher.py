@@ -23,7 +23,7 @@ from archiverd.pipeline import operator_actions
 from archiverd.process.shutdown import Shutdown, ShutdownReason
 from archiverd.runrecord.snapshot import take_snapshot
 from archiverd.watch import watcher as module
-from archiverd.watch.open_runs import Judge, OpenRun
+from archiverd.watch.open_runs import OpenRun, OpenRunReader
 from archiverd.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ async def test_a_waived_run_is_no_longer_watched(site: Site) -> None:
     site.record(7, START)
     site.record(8, START)
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         await operator_actions.waive(journal, 7, "lost")
         for run in (7, 8):
             site.record(run, START + STOP)
@@ -137,9 +137,9 @@ async def test_a_waived_run_is_no_longer_watched(site: Site) -> None:
 class Waiving(Journal):
     """An operator waives run 7 in the very moment between look and record."""
 
-    async def note_shown(self, records: Iterable[ObservedRecord]) -> None:
-        """See ``Journal.note_shown``."""
-        await super().note_shown(records)
+    async def note_observed(self, records: Iterable[ObservedRecord]) -> None:
+        """See ``Journal.note_observed``."""
+        await super().note_observed(records)
         if (await self.known())[7] is State.OPEN:
             await operator_actions.waive(self, 7, "lost")
 
@@ -150,7 +150,7 @@ async def test_a_run_waived_between_look_and_record_hinders_no_other(site: Site)
         site.record(run, START + STOP)
     site.clocks.passed = 10.0
     async with site.process(Waiving) as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {7: State.WAIVED, 8: State.QUEUED}
 
 
@@ -158,10 +158,10 @@ async def test_a_run_put_back_among_the_open_ones_is_watched_again(site: Site) -
     """Whoever put it back, and however: the journal says which runs are open."""
     site.record(7, START)
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         await operator_actions.waive(journal, 7, "lost")
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         await operator_actions.release(journal, 7, override=False)
         site.record(7, START + STOP)
         await settled(site, watcher)
@@ -170,7 +170,7 @@ async def test_a_run_put_back_among_the_open_ones_is_watched_again(site: Site) -
 
 async def test_a_first_look_cut_short_goes_on_with_the_same_rule(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """What had ended before the very first start is left out by the second start too, and what ended since is not."""
-    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(module, "RUNS_AT_ONCE", 2)
     site.backfill = "none"
     for run in range(1, 6):
         site.record(run, START + STOP)
@@ -181,14 +181,14 @@ async def test_a_first_look_cut_short_goes_on_with_the_same_rule(site: Site, mon
             if done == 2:
                 site.shutdown.ask(ShutdownReason.INTERRUPTED)
 
-        await watcher.look_once(interrupt)
+        await watcher.find_all(interrupt)
         states = await journal.known()
         assert {run for run, state in states.items() if state is State.IGNORED} == {5, 4, 3, 2}
     site.record(6, START + STOP, at=None)
     os.utime(site.root / "records" / "6" / "metadata.txt", (site.clocks.wall() + 1, site.clocks.wall() + 1))
     site.clocks.passed = 20.0
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {**dict.fromkeys(range(1, 6), State.IGNORED), 6: State.QUEUED}
 
 
@@ -204,14 +204,14 @@ async def test_a_lost_journal_changes_nothing_about_the_backlog(
     ahead = dry_run.plan_pass(site.settings, importing=True, migrating=True)
     assert set(ahead.to_import) == {1, 2, 3} - left_out
     async with site.process() as (_, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
     later = site.clocks.wall() + 1
     site.record(4, START + STOP, at=later)
     for left in (site.root / "work").glob("journal.sqlite*"):
         left.unlink()
     site.clocks.passed = 20.0
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         states = await journal.known()
     assert {run for run, state in states.items() if state is State.IGNORED} == left_out
     assert states[4] is State.QUEUED
@@ -225,7 +225,7 @@ async def test_an_unreadable_first_start_leaves_out_no_run(site: Site) -> None:
     (site.root / "work").mkdir()
     (site.root / "work" / "first_start.json").write_text("{")
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {1: State.QUEUED}
 
 
@@ -233,13 +233,13 @@ async def test_a_journal_from_before_the_rule_was_noted_is_no_first_start(site: 
     """An archive that went on before keeps going on: nothing that waits is left out."""
     site.record(1, START)
     async with site.process() as (_, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
     (site.root / "work" / "first_start.json").unlink()
     site.backfill = "none"
     site.record(1, START + STOP)
     site.clocks.passed = 10.0
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {1: State.QUEUED}
 
 
@@ -247,12 +247,12 @@ async def test_a_successor_in_another_part_of_the_look_proves_a_run_dead(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By partition: only the run whose own successor has started is dead."""
-    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "RUNS_AT_ONCE", 1)
     for run, partition in ((1, 1), (2, 2), (3, 1)):
         site.record(run, START, partition=partition)
     site.clocks.passed = 10.0
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {1: State.QUEUED, 2: State.OPEN, 3: State.OPEN}
         row = await journal.get(1)
         assert row is not None
@@ -264,7 +264,7 @@ async def test_a_clock_set_back_keeps_no_run_waiting(site: Site) -> None:
     site.record(7, START + STOP)
     async with site.process() as (journal, watcher):
         site.clocks.ahead = -7200.0
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {7: State.OPEN}
         await settled(site, watcher)
         assert await journal.known() == {7: State.QUEUED}
@@ -276,10 +276,10 @@ async def test_a_pass_leaves_out_no_run_that_settles_while_it_looks(site: Site) 
     changed = take_snapshot(site.root / "records" / "7").changed
     async with site.process() as (journal, watcher):
         site.clocks.stands = changed + 0.9
-        await watcher.look_once()
+        await watcher.find_all()
         assert await journal.known() == {7: State.OPEN}
         site.clocks.passed = 1.0
-        await watcher.look_again()
+        await watcher.settle()
         assert await journal.known() == {7: State.QUEUED}
 
 
@@ -289,12 +289,12 @@ async def test_a_run_is_looked_at_again_as_soon_as_it_has_settled(site: Site) ->
     site.record(8, START)
     changed = take_snapshot(site.root / "records" / "7").changed
     site.clocks.stands = changed + 0.7
-    judge = Judge(site.settings, site.clocks.wall, site.clocks.monotonic)
+    reader = OpenRunReader(site.settings, site.clocks.wall, site.clocks.monotonic)
     both = [OpenRun(8), OpenRun(7)]
-    first = judge.look(both)
+    first = reader.read(both)
     assert first.settles_in == pytest.approx(0.3)
     site.clocks.passed += 1.0
-    second = judge.look(both)
+    second = reader.read(both)
     assert ([move.run for move in second.ended], second.settles_in) == ([7], None)
 
 
@@ -311,7 +311,7 @@ class Damaged(Journal):
 async def test_a_damaged_journal_ends_the_watch(site: Site) -> None:
     """Only a new start sets it aside: to go on would be to archive nothing, silently."""
     async with site.process(Damaged) as (_, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         site.record(7, START)
         with pytest.raises(ArchiverError, match="The journal is damaged"):
             await watcher._tick(hinted=True)
@@ -320,7 +320,7 @@ async def test_a_damaged_journal_ends_the_watch(site: Site) -> None:
 async def test_a_directory_that_cannot_be_read_for_a_while_ends_nothing(site: Site) -> None:
     """What passes is said, and tried again."""
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         (site.root / "records").rename(site.root / "away")
         await watcher._tick(hinted=True)
         (site.root / "away").rename(site.root / "records")
@@ -388,13 +388,13 @@ async def test_the_next_process_forgets_a_trouble_that_is_over(site: Site, refus
     for metadata, state in ((START, State.OPEN), (START + STOP, State.QUEUED)):
         async with site.process() as (journal, watcher):
             refusal.number = errno.EACCES
-            await watcher.look_once()
+            await watcher.find_all()
             assert (await row_of(journal, 7)).error
         site.record(7, metadata)
         refusal.number = 0
         site.clocks.passed += 10.0
         async with site.process() as (journal, watcher):
-            await watcher.look_once()
+            await watcher.find_all()
             row = await row_of(journal, 7)
             assert (row.state, row.error, row.remedy) == (state, "", "")
 
@@ -404,7 +404,7 @@ async def test_a_file_of_a_record_that_could_not_be_read_is_tried_again(site: Si
     site.record(7, START + STOP, partition=1)
     refusal.path, refusal.number = Path("environment.txt"), errno.EIO
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert (await row_of(journal, 7)).error.endswith("[Errno 5] Input/output error: 'environment.txt'")
         refusal.number = 0
         await settled(site, watcher)
@@ -418,7 +418,7 @@ async def test_a_run_that_vanishes_before_its_end_says_so_until_it_is_back(
     log.configure("INFO", "console")
     site.record(7, START)
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         (site.root / "records" / "7").rename(site.root / "away")
         await watcher._tick(hinted=True)
         row = await row_of(journal, 7)
@@ -455,18 +455,18 @@ async def test_a_directory_that_vanishes_after_its_run_has_ended_is_noted(site: 
         return {run for run in (1, 2, 3) if (await row_of(journal, run)).source_gone}
 
     async with site.process(Counting) as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         (site.root / "records" / "2").rename(moved)
         for _ in range(3):
             await watcher._tick(hinted=True)
         assert (await gone(journal), journal.noted) == ({2}, 1)
     async with site.process(Counting) as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert (await gone(journal), journal.noted) == ({2}, 0)
         moved.rename(site.root / "records" / "2")
         (site.root / "records" / "3").rename(moved)
     async with site.process(Counting) as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         assert (await gone(journal), journal.noted) == ({3}, 2)
         moved.rename(site.root / "records" / "3")
         await watcher._tick(hinted=True)
@@ -490,16 +490,16 @@ async def test_a_command_to_the_daemon_waits_for_the_watch_to_judge(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long a check takes, what was there when it was asked for is judged when it returns."""
-    judged = module.Judge.look
+    judged = module.OpenRunReader.read
 
-    def slow(judge: Judge, runs: list[OpenRun]) -> object:
+    def slow(reader: OpenRunReader, runs: list[OpenRun]) -> object:
         time.sleep(0.3 if runs else 0.0)
-        return judged(judge, runs)
+        return judged(reader, runs)
 
-    monkeypatch.setattr(module.Judge, "look", slow)
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(module.OpenRunReader, "read", slow)
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.02)
     async with site.process() as (journal, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         async with watching(watcher, site):
             for run in (7, 8):
                 site.record(run, START + STOP)
@@ -510,7 +510,7 @@ async def test_a_command_to_the_daemon_waits_for_the_watch_to_judge(
 async def test_a_command_that_waits_for_the_watch_ends_with_the_daemon(site: Site) -> None:
     """A stop does not leave it waiting for a check that never comes."""
     async with site.process() as (_, watcher):
-        await watcher.look_once()
+        await watcher.find_all()
         async with watching(watcher, site):
             site.shutdown.ask(ShutdownReason.DRAIN_ASKED)
         async with asyncio.timeout(30):

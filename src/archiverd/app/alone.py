@@ -154,12 +154,12 @@ class _Driver:
     watcher: Watcher
 
     async def find_runs(self, on_progress: Progress, *, settling: bool) -> None:
-        await self.watcher.look_once(on_progress)
+        await self.watcher.find_all(on_progress)
         if settling:
-            await self.watcher.look_again()
+            await self.watcher.settle()
 
     async def find_late_stops(self) -> None:
-        await LateStopWatcher(self.parts.settings, self.parts.journal, time.time).look()
+        await LateStopWatcher(self.parts.settings, self.parts.journal, time.time).check()
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Event, Stage, State
 from archiverd.journal.queries import select_states
 from archiverd.journal.reader import reading_if_there
 from archiverd.process.work_dir import read_first_start
-from archiverd.watch.open_runs import Judge, OpenRun
+from archiverd.watch.open_runs import OpenRun, OpenRunReader
 from archiverd.watch.watcher import scan
 
 if TYPE_CHECKING:
@@ -62,15 +62,16 @@ def _waits(row: RunRow, stage: Stage) -> bool:
 
 def _judge(settings: Settings, rows: dict[int, RunRow], runs: set[int]) -> tuple[set[int], set[int]]:
     """Return which of ``runs`` have ended and are taken, and which are still open, all taken as settled."""
-    judge = Judge(settings, time.time, time.monotonic, settle_seconds=0.0)  # a pass gives them their time to settle
+    # A pass gives them their time to settle.
+    reader = OpenRunReader(settings, time.time, time.monotonic, settle_seconds=0.0)
     first_start = read_first_start(settings.app.work_dir)
-    judge.first_start = first_start if first_start is not None else 0.0 if rows else time.time()
+    reader.first_start = first_start if first_start is not None else 0.0 if rows else time.time()
     for row in rows.values():
         if row.started and row.partition is not None:
-            judge.latest[row.partition] = max(row.run, judge.latest.get(row.partition, 0))
+            reader.latest[row.partition] = max(row.run, reader.latest.get(row.partition, 0))
     taken: set[int] = set()
     passed_over: set[int] = set()
     for run in sorted(runs, reverse=True):
-        for move in judge.look([OpenRun(run)]).ended:
-            (passed_over if move.event is Event.PASSED_OVER else taken).add(run)
+        for end in reader.read([OpenRun(run)]).ended:
+            (passed_over if end.event is Event.PASSED_OVER else taken).add(run)
     return taken, runs - taken - passed_over

@@ -101,13 +101,13 @@ class StageMaker:
         return Importer(
             journal=self.journal,
             artdaqdb=self.artdaqdb,
-            failing=self._failures,
+            policy=self._failures,
             schema=schema,
             records=settings.source_files.run_records_dir,
             converted=settings.fhiclize_generate,
             unmatched=settings.artdaq_db.unmatched,
             cache=Cache(),
-            drill=FaultInjector(settings.app_fuzz, random.uniform) if self.options.drilling else no_fault,
+            inject_fault=FaultInjector(settings.app_fuzz, random.uniform) if self.options.drilling else no_fault,
         )
 
     def migration(self, ucondb: UconDB, pending: UconDB | None, importer: Importer, wake: asyncio.Event) -> Migration:
@@ -119,7 +119,7 @@ class StageMaker:
             artdaqdb=self.artdaqdb,
             ucondb=ucondb,
             gate=gate,
-            failing=self._failures,
+            policy=self._failures,
             required=settings.validation.required if self.options.validating else None,
             monotonic=time.monotonic,
         )
@@ -144,7 +144,7 @@ class StageMaker:
             logger=log.get(TAGS[stage]),
             gate=gate,
             until_idle=self.options.until_idle,
-            patience_seconds=app.retry_delay_seconds,
+            retry_wait_seconds=app.retry_delay_seconds,
             quick_retries=app.run_process_retries,
             wake=wake,
         )

@@ -55,7 +55,7 @@ async def sync(state_files: StateFiles, *, quiet: bool = False) -> bool:
     Trouble that passes is logged, unless ``quiet``. Raise ArchiverError when the journal is damaged.
     """
     try:
-        await state_files.balance()
+        await state_files.synchronise()
     except (ArchiverError, OSError) as error:
         if isinstance(error, ArchiverError) and error.retry is not Retry.TRANSIENT:
             raise

@@ -18,7 +18,7 @@ from archiverd.audit.anomalies import Anomaly, Discrepancy
 from archiverd.audit.partition import Partition
 from archiverd.audit.reused import find_reused
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
-from archiverd.core.machine import Event, State, strays
+from archiverd.core.machine import Event, State, find_forbidden_step
 from archiverd.detached import run_detached
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
@@ -199,7 +199,7 @@ def is_proven(row: RunRow, story: Sequence[StoryLine]) -> bool:
     if Event.UPLOAD_PROVEN not in events:
         return Event.UPDATE_DONE in events and row.verified_at is not None
     begun = Event.UPLOAD_BEGINS in events[: events.index(Event.UPLOAD_PROVEN)]
-    return begun and not strays(steps) and bool(row.blob_sha256) and row.verified_at is not None
+    return begun and not find_forbidden_step(steps) and bool(row.blob_sha256) and row.verified_at is not None
 
 
 def _unaccounted(directory: Path, fates: Collection[str], imported_at: float) -> list[str]:

@@ -239,7 +239,7 @@ def step(position: Position, event: Event) -> tuple[Position, tuple[Effect, ...]
     return Position(state, _stage_of(state, position.stage)), _EFFECTS.get(state, ())
 
 
-def strays(told: Iterable[tuple[str, str]]) -> str:
+def find_forbidden_step(told: Iterable[tuple[str, str]]) -> str:
     """Return the first step of a run's story, told as (event, state after it), that the table has no way for.
 
     Empty if there is none. What is no event of the machine (a first phase) must leave the state as it is.

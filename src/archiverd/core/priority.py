@@ -42,19 +42,19 @@ def takes_oldest(picks: int) -> bool:
     return picks % OLDEST_EVERY == OLDEST_EVERY - 1
 
 
-def wait_before(attempt: int, patience: RetrySchedule, uniform: Callable[[float, float], float]) -> float:
+def wait_before(attempt: int, schedule: RetrySchedule, uniform: Callable[[float, float], float]) -> float:
     """Return the seconds to wait after failed attempt number ``attempt`` (from 1).
 
-    The first ``patience.quick`` failures wait ``patience.delay``; later ones double from there up to the cap,
+    The first ``schedule.quick`` failures wait ``schedule.delay``; later ones double from there up to the cap,
     with a jitter of half: between 0.5 and 1 times the nominal wait, so that a herd spreads.
     """
-    if attempt <= patience.quick:
-        return patience.delay
-    doublings = min(attempt - patience.quick, 32)
-    nominal = min(BACKOFF_CAP_SECONDS, max(patience.delay, 1.0) * 2.0**doublings)
+    if attempt <= schedule.quick:
+        return schedule.delay
+    doublings = min(attempt - schedule.quick, 32)
+    nominal = min(BACKOFF_CAP_SECONDS, max(schedule.delay, 1.0) * 2.0**doublings)
     return nominal * uniform(0.5, 1.0)
 
 
-def longest_wait(patience: RetrySchedule) -> float:
+def longest_wait(schedule: RetrySchedule) -> float:
     """Return the most seconds a failed run can have to wait."""
-    return max(BACKOFF_CAP_SECONDS, patience.delay)
+    return max(BACKOFF_CAP_SECONDS, schedule.delay)

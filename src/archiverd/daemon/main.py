@@ -43,7 +43,7 @@ async def run(settings: Settings) -> int:
         ):
             watcher = Watcher(settings, parts.journal, shutdown, clock=time.time)
             async with starting(shutdown, patience, "looking at the run records", "the run records were looked at"):
-                await watcher.look_once(_ask_for_time)
+                await watcher.find_all(_ask_for_time)
             async with starting(shutdown, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
                 await begin(parts)
             late_stops = LateStopWatcher(settings, parts.journal, time.time)

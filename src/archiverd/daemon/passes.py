@@ -43,7 +43,7 @@ class DaemonDriver:
 
     async def find_late_stops(self) -> None:
         """Send runs archived as dead whose stop line has come on their way again."""
-        await self.late_stops.look()
+        await self.late_stops.check()
 
     def wake(self) -> None:
         """Let the stages check which runs wait for them."""

@@ -183,11 +183,11 @@ class Journal(Questions):
         now = self._clock()
         await self._write(lambda db: statements.apply_first_phase(db, step, now))
 
-    async def note_shown(self, records: Iterable[ObservedRecord]) -> None:
+    async def note_observed(self, records: Iterable[ObservedRecord]) -> None:
         """Note what the records of open runs show."""
         shown = list(records)
         if shown:
-            await self._write(lambda db: statements.apply_shown(db, shown))
+            await self._write(lambda db: statements.apply_observed(db, shown))
 
     async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
         """Note that the directories of ``runs`` are gone, or there again."""

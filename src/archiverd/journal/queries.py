@@ -186,7 +186,7 @@ def select_holds(db: sqlite3.Connection) -> list[Hold]:
     return [Hold(**dict(row)) for row in db.execute("SELECT * FROM holds ORDER BY backend")]
 
 
-def select_pace(db: sqlite3.Connection, now: float) -> Throughput:
+def select_throughput(db: sqlite3.Connection, now: float) -> Throughput:
     """Return how fast runs got verified in the last ten minutes, and how many are on their way."""
     counts = select_counts(db)
     waiting = sum(counts.get(state, 0) for state in (*ON_THEIR_WAY, State.RETRY_WAIT))

@@ -85,13 +85,13 @@ class StateFiles:
         self._retry = retry
         self._balancing = asyncio.Lock()
 
-    async def balance(self) -> None:
+    async def synchronise(self) -> None:
         """Take in what operators changed, then write what the journal changed. Raise ArchiverError or OSError."""
         async with self._balancing:
             for files in self._files:
-                seen = await self._read_edits(files)
+                seen = await self._apply_edits(files)
                 await self._write_failures(files, seen)
-                await self._keep_state(files)
+                await self._write_state(files)
 
     async def take_over(self) -> None:
         """Look at state files that were there before the journal: they tell nothing the databases do not tell better.
@@ -99,7 +99,7 @@ class StateFiles:
         One that cannot be read is set aside. Raise OSError.
         """
         for files in self._files:
-            data = await _content(files.state)
+            data = await _read(files.state)
             if data is None:
                 continue
             try:
@@ -109,9 +109,9 @@ class StateFiles:
             else:
                 log.get(TAGS[files.stage]).info(f"{files.state} said {said}; what is archived is looked up instead")
 
-    async def _read_edits(self, files: StageFiles) -> bytes | None:
+    async def _apply_edits(self, files: StageFiles) -> bytes | None:
         """Apply what an operator changed in a failure log since it was last written; return what it says now."""
-        data = await _content(files.failures)
+        data = await _read(files.failures)
         memory = self._journal.stage_file_memory(files.stage)
         before = await memory.written_failures()
         told = b"" if data is None and before else data
@@ -144,27 +144,27 @@ class StateFiles:
         listed = await memory.failures()
         text = failures_text(listed)
         if seen != text:
-            if await _content(files.failures) != seen:
+            if await _read(files.failures) != seen:
                 return
             await self._publish(files.failures, text)
         if await memory.written_failures() != listed:
             await memory.note_written_failures(listed)
 
-    async def _keep_state(self, files: StageFiles) -> None:
+    async def _write_state(self, files: StageFiles) -> None:
         """Write a state file as the journal has it; what somebody else wrote there is said, and changes nothing."""
-        data = await _content(files.state)
+        data = await _read(files.state)
         memory = self._journal.stage_file_memory(files.stage)
         text = state_text(await memory.progress())
         if data == text:
             return
         ours = await memory.state_texts()
         if ours is not None and (data is None or data.decode(errors="replace") not in ours):
-            await self._say_edited(files, data)
+            await self._log_edit(files, data)
         before = [] if data is None else [data.decode(errors="replace")]
         await memory.note_state_texts([*before, text.decode()])
         await self._publish(files.state, text)
 
-    async def _say_edited(self, files: StageFiles, data: bytes | None) -> None:
+    async def _log_edit(self, files: StageFiles, data: bytes | None) -> None:
         """Say that a state file is not as we left it; one that cannot be read is set aside."""
         logger = log.get(TAGS[files.stage])
         if data is None:
@@ -189,7 +189,7 @@ class StateFiles:
         await asyncio.to_thread(self._disk.move, path, aside)
 
 
-async def _content(path: Path) -> bytes | None:
+async def _read(path: Path) -> bytes | None:
     """Return the content of a small file, or None if it is not there."""
     try:
         return await read_small_file(path, LOG_LIMIT)

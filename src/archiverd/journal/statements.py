@@ -88,7 +88,7 @@ def apply_first_phase(db: sqlite3.Connection, step: FirstPhaseStep, now: float) 
         trim_story(db, step.run)
 
 
-def apply_shown(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> None:
+def apply_observed(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> None:
     """Note what the records of open runs show; a run that is open no longer is left alone."""
     rows = [
         {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}

@@ -27,7 +27,7 @@ _OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno
 class FailurePolicy:
     """The rule for failures: how patient we are, the clock (epoch seconds) and the dice."""
 
-    patience: RetrySchedule
+    schedule: RetrySchedule
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
 
@@ -49,7 +49,7 @@ class FailurePolicy:
         attempts = row.attempts + 1
         if error.retry in (Retry.PERMANENT, Retry.BUG):
             return transitions.failed_for_good(run, error=text, remedy=remedy, attempts=attempts)
-        due = self.clock() + wait_before(attempts, self.patience, self.uniform)
+        due = self.clock() + wait_before(attempts, self.schedule, self.uniform)
         if unknown and row.state is State.UPLOADING:  # an import is looked up by every attempt
             return transitions.upload_unclear(run, error=text, remedy=remedy, attempts=attempts, due=due)
         return transitions.failed_for_now(run, error=text, remedy=remedy, attempts=attempts, due=due)

@@ -43,7 +43,7 @@ class FirstPhase:
     pending: UconDB
     """The pending folder."""
     gate: Gate
-    failing: FailurePolicy
+    policy: FailurePolicy
 
     async def __call__(self, run: int) -> None:
         """Archive ``run`` as it is now; whatever goes wrong is noted and tried again, unless the run ends before.
@@ -57,7 +57,7 @@ class FirstPhase:
             async with self.gate.slot():
                 await self._upload(row, packed)
         except GateShutError:
-            due = self.failing.clock() + self.failing.patience.delay
+            due = self.policy.clock() + self.policy.schedule.delay
             await self.journal.note_first_phase(steps.postponed(run, due=due))
         except Exception as error:  # noqa: BLE001 - every failure becomes a note of that run
             await self._fail(row, as_known_error(error, run, _log))
@@ -75,7 +75,7 @@ class FirstPhase:
 
     async def _pack(self, row: FirstPhaseRow) -> Packed:
         """Pack what artdaqDB holds of the run, as it was packed before if there was an earlier attempt."""
-        text = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.failing.clock(), UTC))
+        text = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.policy.clock(), UTC))
         exported = await self.importer.artdaqdb.export(row.run)
         return await asyncio.to_thread(pack, row.run, text, exported)
 
@@ -109,7 +109,7 @@ class FirstPhase:
         attempts = row.attempts + 1
         text = f"{error.name}: {error}"
         if error.retry in (Retry.TRANSIENT, Retry.UNKNOWN):
-            due = self.failing.clock() + wait_before(attempts, self.failing.patience, self.failing.uniform)
+            due = self.policy.clock() + wait_before(attempts, self.policy.schedule, self.policy.uniform)
             step = steps.failed_for_now(row.run, error=text, attempts=attempts, due=due)
         else:
             step = steps.given_up(row.run, error=text, attempts=attempts)

@@ -1,6 +1,6 @@
 """The gate before a backend: shut while it does not work or refuses us, and never more at once than it takes well.
 
-`core.breaker` decides when nothing but probes is sent, `core.concurrency` how many uploads run at once. A run that
+`core.breaker` decides when nothing but probes is sent, `core.upload_limit` how many uploads run at once. A run that
 finds the gate shut stays where it is: nothing is counted against it.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from archiverd import log
 from archiverd.core import breaker as breakers
-from archiverd.core import concurrency
+from archiverd.core import upload_limit
 from archiverd.core.breaker import Breaker, Health
 from archiverd.core.errors import ArchiverError
 from archiverd.journal.rows import Hold
@@ -39,20 +39,26 @@ class Gate:
     """The gate before one backend; its methods belong to one event loop."""
 
     def __init__(
-        self, name: str, most: int, probe: Probe, environment: Environment, logger: log.Log, on_news: Callable[[], None]
+        self,
+        name: str,
+        most: int,
+        probe: Probe,
+        environment: Environment,
+        logger: log.Log,
+        on_change: Callable[[], None],
     ) -> None:
-        """``most`` may pass at once; ``on_news`` is called whenever the gate opens, shuts, or a probe has failed."""
+        """``most`` may pass at once; ``on_change`` is called whenever the gate opens, shuts, or a probe has failed."""
         self.name = name
         self._probe = probe
         self._environment = environment
         self._log = logger
-        self._on_news = on_news
+        self._on_change = on_change
         self._breaker = Breaker()
-        self._pace = concurrency.UploadLimit(most)
+        self._limit = upload_limit.UploadLimit(most)
         self._inside = 0
         self._cause: ArchiverError | None = None
         self._turn = asyncio.Event()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def shut(self) -> bool:
@@ -69,7 +75,7 @@ class Gate:
         """How many may be inside at once, now."""
         if self.shut:
             return 0
-        return 1 if self._breaker.health is Health.TRIAL else self._pace.allowed
+        return 1 if self._breaker.health is Health.TRIAL else self._limit.allowed
 
     @property
     def hold(self) -> Hold | None:
@@ -104,35 +110,35 @@ class Gate:
             yield
         finally:
             self._inside -= 1
-            self._tell()
+            self._wake_waiting()
 
     def passed(self, seconds: float, size: int) -> None:
         """Note that an exchange went well: ``size`` bytes in ``seconds``."""
-        self._pace = concurrency.finished(self._pace, seconds, size)
-        self._move(breakers.passed(self._breaker), None)
+        self._limit = upload_limit.after_success(self._limit, seconds, size)
+        self._take_on(breakers.passed(self._breaker), None)
 
     def failed(self, error: ArchiverError) -> bool:
         """Note a failed exchange; return whether it counts against the run, rather than only against the backend."""
         before = self._breaker
         after = breakers.failed(before, error.blame, self._environment.monotonic(), self._environment.uniform)
         if after.failures > before.failures:
-            self._pace = concurrency.troubled(self._pace)
-        self._move(after, error)
+            self._limit = upload_limit.after_failure(self._limit)
+        self._take_on(after, error)
         return after.lets_through or (before.health is Health.TRIAL and after.health is Health.AWAY)
 
-    async def attend(self, keep: Callable[[Hold | None], Awaitable[None]]) -> None:
-        """Probe the backend while the gate is shut, until cancelled; ``keep`` gets every change of the hold."""
+    async def attend(self, save: Callable[[Hold | None], Awaitable[None]]) -> None:
+        """Probe the backend while the gate is shut, until cancelled; ``save`` gets every change of the hold."""
         while True:
-            self._news.clear()
+            self._changed.clear()
             with contextlib.suppress(ArchiverError):  # only for people to read; whoever needs the journal says so
-                await keep(self.hold)
+                await save(self.hold)
             if not self.shut:
-                await self._news.wait()
+                await self._changed.wait()
                 continue
             wait = self._breaker.probe_at - self._environment.monotonic()
             if wait > 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), wait)
+                    await asyncio.wait_for(self._changed.wait(), wait)
                 continue
             await self.probe()
 
@@ -148,9 +154,9 @@ class Gate:
 
     def _note_probe(self, error: ArchiverError | None, blame: Blame | None) -> None:
         environment = self._environment
-        self._move(breakers.probed(self._breaker, blame, environment.monotonic(), environment.uniform), error)
+        self._take_on(breakers.probed(self._breaker, blame, environment.monotonic(), environment.uniform), error)
 
-    def _move(self, after: Breaker, error: ArchiverError | None) -> None:
+    def _take_on(self, after: Breaker, error: ArchiverError | None) -> None:
         """Take on a new state, say what people should know of it, and wake whoever waits for it."""
         before, self._breaker = self._breaker, after
         if error is not None and not after.lets_through:
@@ -158,13 +164,13 @@ class Gate:
                 log.failure(self._log, error)
             self._cause = error
         if after.health is not before.health:
-            self._say(before, after)
-            self._tell()
+            self._log_change(before, after)
+            self._wake_waiting()
         if (after.health, after.probe_at) != (before.health, before.probe_at):
-            self._news.set()
-            self._on_news()
+            self._changed.set()
+            self._on_change()
 
-    def _say(self, before: Breaker, after: Breaker) -> None:
+    def _log_change(self, before: Breaker, after: Breaker) -> None:
         """Log a change of health."""
         if before.lets_through and not after.lets_through:
             self._log.warning(f"{self.name} is left alone and probed; runs wait, no retry is counted against them")
@@ -173,7 +179,7 @@ class Gate:
             self._log.info(f"{self.name} works again{away}")
             self._cause = None
 
-    def _tell(self) -> None:
+    def _wake_waiting(self) -> None:
         """Let those who wait for a slot look again."""
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()

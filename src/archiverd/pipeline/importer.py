@@ -73,14 +73,14 @@ class Importer:
 
     journal: Journal
     artdaqdb: ArtdaqDB
-    failing: FailurePolicy
+    policy: FailurePolicy
     schema: Schema
     records: Path
     converted: tuple[str, ...]
     unmatched: Literal["archive", "report", "fail"]
     cache: Cache
     """What was converted before: files repeat exactly from run to run of one configuration."""
-    drill: Callable[[], None] = no_fault
+    inject_fault: Callable[[], None] = no_fault
     """Raises ArchiverError for a failure made up on purpose."""
 
     async def __call__(self, run: int) -> None:
@@ -94,7 +94,7 @@ class Importer:
         (row,) = await self.journal.record(transitions.import_begins(run))
         try:
             if not row.superseded:
-                self.drill()
+                self.inject_fault()
             plan = await run_detached(lambda: self.plan(run))
             ours = row.imported_at is not None or await self.journal.begun_before(run)
             note = await self._store(run, plan, ours=ours)
@@ -145,7 +145,7 @@ class Importer:
     async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
         """Record the import and say what was left out."""
         left_out = [fate for fate in plan.fates if not fate.entity]
-        now = self.failing.clock()
+        now = self.policy.clock()
         done = (
             transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, files=plan.fates)
             if row.superseded
@@ -166,7 +166,7 @@ class Importer:
     async def _fail(self, row: RunRow, error: Exception) -> None:
         """Record a failure and log it."""
         known = as_known_error(error, row.run, _log)
-        await self.journal.record(self.failing.transition(row, known))
+        await self.journal.record(self.policy.transition(row, known))
         log.failure(_log, known, row.run)
 
 
@@ -211,7 +211,7 @@ def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
     """
     if not plan.started:
         return False
-    return _tells(plan.started, HOLD_THE_START, held)
+    return _names_time(plan.started, HOLD_THE_START, held)
 
 
 def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
@@ -221,14 +221,14 @@ def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
     """
     if not plan.update or not plan.stopped:
         return False
-    if any(one.name == RUN_HISTORY_UPDATE.name for one in held) or _tells(plan.stopped, (METADATA.name,), held):
+    if any(one.name == RUN_HISTORY_UPDATE.name for one in held) or _names_time(plan.stopped, (METADATA.name,), held):
         return False
     meant = {(one.collection, one.name) for one in plan.entities}
     strange = any((one.collection, one.name) not in meant for one in held)
     return not strange and all(one.name in CHANGED_BY_THE_END for one in changed(plan, held))
 
 
-def _tells(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
+def _names_time(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
     """Tell whether one of these entities names ``time``, as a record spells it."""
     quoted = f'"{time}"'.encode()
     return any(one.name in entities and quoted in one.fcl for one in held)

@@ -41,7 +41,7 @@ class Packed:
     blob: bytes
     identity: Fingerprint
 
-    def identified(self) -> BlobIdentity:
+    def journal_identity(self) -> BlobIdentity:
         """Return what the journal keeps of it."""
         return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256)
 
@@ -54,7 +54,7 @@ class Migrator:
     artdaqdb: ArtdaqDB
     ucondb: UconDB
     gate: Gate
-    failing: FailurePolicy
+    policy: FailurePolicy
     required: tuple[str, ...] | None
     """What metadata.fcl must hold for the blob to validate; None to leave that out."""
     monotonic: Callable[[], float]
@@ -69,10 +69,10 @@ class Migrator:
         if row is None or row.state not in WAITING[Stage.MIGRATE]:
             return
         try:
-            packed_on = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.failing.clock(), UTC))
+            packed_on = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.policy.clock(), UTC))
             exported = await self.artdaqdb.export(run)
             packed = await asyncio.to_thread(pack, run, packed_on, exported)
-            _agree(row, packed.identity)
+            _require_same_blob(row, packed.identity)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
             return
@@ -82,7 +82,9 @@ class Migrator:
 
     async def _upload(self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed) -> None:
         """Store and prove a run's blob, the intent written before the first byte is sent (I4)."""
-        (row,) = await self.journal.record(transitions.upload_begins(row.run, packed.identified(), puts=row.puts + 1))
+        (row,) = await self.journal.record(
+            transitions.upload_begins(row.run, packed.journal_identity(), puts=row.puts + 1)
+        )
         begun = self.monotonic()
         try:
             outcome, proven = await self._store(row, exported, packed)
@@ -110,10 +112,10 @@ class Migrator:
         look_first = row.puts > 1 or row.lane is Lane.BACKLOG
         outcome = await self.ucondb.store(key, packed.blob, tag=key, look_first=look_first)
         if outcome is StoreOutcome.CONFLICT:
-            return await self._recognise(row.run, exported, packed)
+            return await self._compare_with_found(row.run, exported, packed)
         return outcome, packed
 
-    async def _recognise(
+    async def _compare_with_found(
         self, run: int, exported: Sequence[ExportedEntity], ours: Packed
     ) -> tuple[StoreOutcome, Packed]:
         """Tell whether the blob found under our key is this run's, packed at another time (I5).
@@ -132,15 +134,15 @@ class Migrator:
     async def _verified(self, row: RunRow, packed: Packed) -> None:
         """Record the proof; say how long after its end the run was safe."""
         validation = BlobValidation() if self.required is None else validate(packed.blob, self.required)
-        now = self.failing.clock()
+        now = self.policy.clock()
         said = "; ".join((*validation.problems, *validation.warnings))
-        proof = transitions.upload_proven(row, packed.identified(), verified_at=now, validation=said)
+        proof = transitions.upload_proven(row, packed.journal_identity(), verified_at=now, validation=said)
         await self.journal.record(proof)
         for problem in validation.problems:
             _validation_log.error(problem, run=row.run)
         for warning in validation.warnings:
             _validation_log.warning(warning, run=row.run)
-        _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_since(row, now))
+        _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_time_since_stop(row, now))
 
     async def _fail(self, row: RunRow, error: Exception) -> None:
         """Record a failure before anything was sent, and log it."""
@@ -148,7 +150,7 @@ class Migrator:
 
     async def _record_failure(self, row: RunRow, error: ArchiverError, *, counts: bool) -> None:
         """Record a failure, and log it unless the gate speaks for all runs that meet it."""
-        await self.journal.record(self.failing.transition(row, error, counts=counts))
+        await self.journal.record(self.policy.transition(row, error, counts=counts))
         if counts:
             log.failure(_log, error, row.run)
 
@@ -159,7 +161,7 @@ def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed
     return Packed(packed_on, blob, Fingerprint(len(blob), hashlib.sha256(blob).hexdigest()))
 
 
-def _agree(row: RunRow, identity: Fingerprint) -> None:
+def _require_same_blob(row: RunRow, identity: Fingerprint) -> None:
     """Raise VerificationError if a blob that may already have been sent can no longer be rebuilt (I5)."""
     if row.puts and row.blob_sha256 and row.blob_sha256 != identity.sha256:
         raise VerificationError(
@@ -183,7 +185,7 @@ def _decide(row: RunRow) -> str:
     return f"`archiverd release {row.run} --override` (ours replaces it) or `archiverd waive {row.run} --reason …`"
 
 
-def _since(row: RunRow, now: float) -> dict[str, str]:
+def _time_since_stop(row: RunRow, now: float) -> dict[str, str]:
     """Return how long after its stop line a fresh run was verified, for the log."""
     if row.stopped_at is None or row.lane is Lane.BACKLOG:
         return {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import RunRow
     from archiverd.journal.transitions import Transition
 
-_LEFT_ALONE = {
+_NOTHING_TO_RETRY = {
     State.VERIFIED: "already verified: nothing to retry",
     State.OPEN: "has not ended yet: nothing to retry; taken up by itself when it has",
 }
@@ -38,12 +38,12 @@ class SkippedRun:
 
 async def waive(journal: Journal, run: int, reason: str) -> RunRow:
     """Take ``run`` out of the reckoning. Raise ArchiverError if it is not known or cannot be waived."""
-    row = await _known(journal, run)
+    row = await _require_row(journal, run)
     if row.state is State.VERIFIED:
         raise ArchiverError(
             f"Run {run} is verified and needs no waiving", remedy="nothing is left to be done for it", run=run
         )
-    return await _decide(journal, row, transitions.waived(run, reason))
+    return await _record_decision(journal, row, transitions.waived(run, reason))
 
 
 async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
@@ -53,7 +53,7 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
     run of which a put was sent, whose blob may no longer be what it was then. Raise ArchiverError if the run is not
     known, cannot be released, or needs ``override``.
     """
-    row = await _known(journal, run)
+    row = await _require_row(journal, run)
     if row.state is State.VERIFIED and not row.superseded:
         raise ArchiverError(
             f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
@@ -67,10 +67,10 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
             run=run,
         )
     if _never_ended(row):
-        return await _decide(journal, row, transitions.reopened(run))
+        return await _record_decision(journal, row, transitions.reopened(run))
     replaces = (guarded or (override and row.puts)) and row.stage is Stage.MIGRATE
     made = transitions.released_to_replace(run) if replaces else transitions.released(run)
-    return await _decide(journal, row, made)
+    return await _record_decision(journal, row, made)
 
 
 async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> SkippedRun | None:
@@ -85,9 +85,9 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Sk
         )
         logger.warning(unknown.reason, run=run)
         return unknown
-    if row.state in _LEFT_ALONE:
-        logger.info(_LEFT_ALONE[row.state], run=run)
-        return SkippedRun(run, _LEFT_ALONE[row.state])
+    if row.state in _NOTHING_TO_RETRY:
+        logger.info(_NOTHING_TO_RETRY[row.state], run=run)
+        return SkippedRun(run, _NOTHING_TO_RETRY[row.state])
     if row.state in RETRIED:
         asked = transitions.retried(run, stage, reopens=_never_ended(row))
         if not await journal.record_allowed(asked):  # due, or picked, since it was looked at
@@ -100,7 +100,7 @@ def _never_ended(row: RunRow) -> bool:
     return row.state is State.WAIVED and row.ended_at is None and row.imported_at is None
 
 
-async def _known(journal: Journal, run: int) -> RunRow:
+async def _require_row(journal: Journal, run: int) -> RunRow:
     """Return the row of ``run``. Raise ArchiverError if there is none."""
     row = await journal.get(run)
     if row is None:
@@ -110,7 +110,7 @@ async def _known(journal: Journal, run: int) -> RunRow:
     return row
 
 
-async def _decide(journal: Journal, row: RunRow, decision: Transition) -> RunRow:
+async def _record_decision(journal: Journal, row: RunRow, decision: Transition) -> RunRow:
     """Record a decision. Raise ArchiverError if it cannot be made in the run's state."""
     try:
         (after,) = await journal.record(decision)

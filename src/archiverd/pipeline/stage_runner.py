@@ -44,8 +44,8 @@ class StageRunner:
     gate: Gate | None = None
     """Before the backend the stage works for; while it is shut no run is picked."""
     until_idle: bool = False
-    """Stop as soon as nothing waits but retries further away than ``patience_seconds`` (one pass, for cron)."""
-    patience_seconds: float = 0.0
+    """Stop as soon as nothing waits but retries further away than ``retry_wait_seconds`` (one pass, for cron)."""
+    retry_wait_seconds: float = 0.0
     quick_retries: int = 0
     """So many failed probes of its backend are waited for by one pass."""
     only: frozenset[int] | None = None
@@ -76,24 +76,24 @@ class StageRunner:
         while not self.shutdown.asked:
             self.wake.clear()
             if queue.full():
-                await self._rest(None)
+                await self._pause(None)
                 continue
             try:
-                await self._take_back()
+                await self._recover_stranded()
                 await self.journal.wake_due()
                 run = None if self.paused else await self.journal.pick(self.stage, self.in_hand, self.only)
                 wait = None if run is not None else await self._seconds_to_next()
                 if run is None and self._idle(wait):
                     return
             except ArchiverError as error:
-                self._say(error)
+                self._log_or_raise(error)
                 run, wait = None, PAUSE_SECONDS
             if run is not None and self.gate is not None and self.gate.shut:
-                if self._hopeless(self.gate):
+                if self._gives_up(self.gate):
                     return
                 run = None
             if run is None:
-                await self._rest(wait)
+                await self._pause(wait)
             else:
                 self.in_hand.add(run)
                 queue.put_nowait(run)
@@ -105,42 +105,42 @@ class StageRunner:
             try:
                 await self.work(run)
             except ArchiverError as error:  # the journal itself cannot be written
-                self._say(error, run)
+                self._log_or_raise(error, run)
                 self.stranded.add(run)
-                await self._rest(PAUSE_SECONDS)
+                await self._pause(PAUSE_SECONDS)
             except ForbiddenTransitionError as error:  # an operator was quicker
                 self.logger.warning(f"left alone: {error}", run=run)
                 self.stranded.add(run)
             self.in_hand.discard(run)  # not when cancelled: a drain that is cut tells what it leaves
             self.wake.set()
 
-    def _say(self, error: ArchiverError, run: int | None = None) -> None:
+    def _log_or_raise(self, error: ArchiverError, run: int | None = None) -> None:
         """Log that the journal cannot be used for now; raise ``error`` if waiting does not mend it."""
         if error.retry is not Retry.TRANSIENT:
             raise error
         log.failure(self.logger, error, run)
 
-    async def _take_back(self) -> None:
+    async def _recover_stranded(self) -> None:
         """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""
         if self.stranded:
             taken = frozenset(self.stranded)
             await self.journal.recover(taken)
             self.stranded -= taken  # a worker may have added one meanwhile
 
-    def _hopeless(self, gate: Gate) -> bool:
+    def _gives_up(self, gate: Gate) -> bool:
         """Tell whether one pass should end because the backend does not come back."""
         return self.until_idle and gate.failures > self.quick_retries
 
     def _idle(self, wait: float | None) -> bool:
         """Tell whether one pass is over: nothing is in hand and no quick retry is near."""
-        return self.until_idle and not self.in_hand and (wait is None or wait > self.patience_seconds)
+        return self.until_idle and not self.in_hand and (wait is None or wait > self.retry_wait_seconds)
 
     async def _seconds_to_next(self) -> float | None:
         """Return the seconds until a waiting retry is due, or None if none waits."""
         due = await self.journal.next_due(self.stage, self.only)
         return None if due is None else max(SHORTEST_WAIT_SECONDS, due - self.clock())
 
-    async def _rest(self, seconds: float | None) -> None:
+    async def _pause(self, seconds: float | None) -> None:
         """Wait until woken, a drain is asked for, or ``seconds`` have passed."""
         waits = {asyncio.ensure_future(self.wake.wait()), asyncio.ensure_future(self.shutdown.wait())}
         try:

@@ -195,7 +195,7 @@ def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
         superseded=summaries.select_superseded(db),
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),
-        throughput=queries.select_pace(db, now),
+        throughput=queries.select_throughput(db, now),
     )
 
 

@@ -39,24 +39,24 @@ class LateStopWatcher:
         """Look on a slow clock until cancelled. Raise ArchiverError when the journal is damaged."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except ArchiverError as error:
                 if error.retry is not Retry.TRANSIENT:
                     raise
                 log.failure(_log, error)
             await asyncio.sleep(self._every)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
         dead = await self._journal.archived_as_dead()
-        for row in await self._journal.record_allowed(*await run_detached(lambda: self._stopped(dead))):
+        for row in await self._journal.record_allowed(*await run_detached(lambda: self._find_stopped(dead))):
             _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=row.run)
 
-    def _stopped(self, runs: Iterable[int]) -> list[Transition]:
+    def _find_stopped(self, runs: Iterable[int]) -> list[Transition]:
         """Return the transition of each of ``runs`` whose record is final now; blocking, for a worker thread."""
-        return [late for run in runs if (late := self._look_at(run, self._root / str(run))) is not None]
+        return [late for run in runs if (late := self._read_late_stop(run, self._root / str(run))) is not None]
 
-    def _look_at(self, run: int, directory: Path) -> Transition | None:
+    def _read_late_stop(self, run: int, directory: Path) -> Transition | None:
         """Return the transition of a run whose stop line has come and whose record has settled."""
         stamp = metadata_stamp(directory)
         if stamp is None or self._stamps.get(run) == stamp:

@@ -26,32 +26,32 @@ class OpenRun:
 
     run: int
     stamp: Stamp | None = None
-    sighting: RecordSnapshot | None = None
+    snapshot: RecordSnapshot | None = None
     started: bool = False
     changed_at: float = 0.0
     """When the last change was noticed, by our monotonic clock."""
-    trouble: ArchiverError | None = None
+    error: ArchiverError | None = None
     """Why its record could not be looked at."""
-    shown: ObservedRecord | None = None
+    observed: ObservedRecord | None = None
     """What its record showed."""
-    noted: ObservedRecord | None = None
+    recorded: ObservedRecord | None = None
     """What the journal was told of that."""
-    told: set[str] = field(default_factory=set)
+    logged: set[str] = field(default_factory=set)
     """The troubles that were logged: one that comes and goes is said once."""
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRuns:
+class OpenRunsRead:
     """What a look at open runs has found."""
 
-    news: list[OpenRun]
+    changed: list[OpenRun]
     """Runs that are still open and whose records show what the journal was not told."""
     ended: list[Transition]
     settles_in: float | None
     """In so many seconds the next record with a stop line may have settled; None if there is none that has not."""
 
 
-class Judge:
+class OpenRunReader:
     """Looks at the records of open runs, and says which of them have ended."""
 
     def __init__(
@@ -78,62 +78,62 @@ class Judge:
         self.first_start = 0.0
         """When archiverd was started the very first time, in epoch seconds: what had ended by then is backlog."""
 
-    def look(self, runs: Iterable[OpenRun]) -> JudgedRuns:
+    def read(self, runs: Iterable[OpenRun]) -> OpenRunsRead:
         """Read what changed of the records of ``runs``, the greatest number first. Blocking.
 
         That order matters: a run is dead if a later one of its partition has started, and only what its own record
         showed *after* that was seen may say so. A stop line cannot have come unseen in between.
         """
-        news, ended, settling = [], [], []
+        changed, ended, settling = [], [], []
         for seen in runs:
             self._read(seen)
-            if seen.started and seen.sighting is not None and seen.sighting.partition is not None:
-                partition = seen.sighting.partition
+            if seen.started and seen.snapshot is not None and seen.snapshot.partition is not None:
+                partition = seen.snapshot.partition
                 self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
             if (end := self._verdict(seen)) is not None:
                 ended.append(end)
                 continue
-            if seen.shown != seen.noted:
-                news.append(seen)
+            if seen.observed != seen.recorded:
+                changed.append(seen)
             if (seconds := self._settles_in(seen)) > 0.0:
                 settling.append(seconds)
-        return JudgedRuns(news, ended, min(settling, default=None))
+        return OpenRunsRead(changed, ended, min(settling, default=None))
 
     def _settles_in(self, seen: OpenRun) -> float:
         """Return in how many seconds a record with a stop line will have settled; 0.0 or less for another."""
-        if seen.sighting is None or seen.shown is None or seen.shown.stop_line is None:
+        if seen.snapshot is None or seen.observed is None or seen.observed.stop_line is None:
             return 0.0
-        quiet = max(self._clock() - seen.sighting.changed, self._monotonic() - seen.changed_at)
+        quiet = max(self._clock() - seen.snapshot.changed, self._monotonic() - seen.changed_at)
         return self._patience.settle - quiet
 
     def _read(self, seen: OpenRun) -> None:
         """Look at a run's record, if it changed, or could not be looked at: nothing tells when it can."""
         directory = self._root / str(seen.run)
         stamp = metadata_stamp(directory)
-        known = seen.sighting is not None and seen.sighting.readable
+        known = seen.snapshot is not None and seen.snapshot.readable
         if known and stamp is not None and stamp == seen.stamp:
             return
-        sighting = take_snapshot(directory)
-        if sighting != seen.sighting:
+        snapshot = take_snapshot(directory)
+        if snapshot != seen.snapshot:
             seen.changed_at = self._monotonic()
-        lines = time_lines(sighting.metadata)
+        lines = time_lines(snapshot.metadata)
         seen.started = lines.started is not None
-        seen.trouble = None if sighting.readable else _unreadable(seen.run, directory, sighting.trouble)
-        wrong = ("", "") if seen.trouble is None else (f"{seen.trouble.name}: {seen.trouble}", seen.trouble.remedy)
-        seen.shown = ObservedRecord(seen.run, sighting.partition, lines.started, lines.stopped, *wrong)
-        seen.stamp, seen.sighting = stamp, sighting
+        seen.error = None if snapshot.readable else _unreadable(seen.run, directory, snapshot.trouble)
+        wrong = ("", "") if seen.error is None else (f"{seen.error.name}: {seen.error}", seen.error.remedy)
+        seen.observed = ObservedRecord(seen.run, snapshot.partition, lines.started, lines.stopped, *wrong)
+        seen.stamp, seen.snapshot = stamp, snapshot
 
     def _verdict(self, seen: OpenRun) -> Transition | None:
         """Return the transition of a run that has ended, None for another."""
-        if seen.sighting is None:
+        if seen.snapshot is None:
             return None
-        partition, now = seen.sighting.partition, self._clock()
+        partition, now = seen.snapshot.partition, self._clock()
         later = partition is not None and self.latest.get(partition, 0) > seen.run
         unchanged_since = now - (self._monotonic() - seen.changed_at)
-        verdict = judge(seen.sighting, now, self._patience, later_started=later, unchanged_since=unchanged_since)
+        verdict = judge(seen.snapshot, now, self._patience, later_started=later, unchanged_since=unchanged_since)
         if verdict not in (Completeness.FINAL, Completeness.DEAD):
             return None
-        return self._ended(seen.run, seen.sighting, dead=verdict is Completeness.DEAD)
+        return self._ended(seen.run, seen.snapshot, dead=verdict is Completeness.DEAD)
 
     def _ended(self, run: int, seen: RecordSnapshot, *, dead: bool) -> Transition:
         """Return the transition of a run that has ended."""

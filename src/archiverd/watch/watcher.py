@@ -22,7 +22,7 @@ from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
 from archiverd.runrecord.record import is_run_name
 from archiverd.watch import inotify
-from archiverd.watch.open_runs import Judge, OpenRun
+from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 _log = log.get("Import")
 
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 """How often the open runs' metadata.txt is looked at; sooner when a run that has stopped settles sooner."""
 
-SHORTEST_SECONDS = 0.02
+SHORTEST_PAUSE_SECONDS = 0.02
 """Between two looks at least so much passes."""
 
 RACY_SECONDS = 2.0
 """A directory changed this recently may change again within the resolution of its time stamp: scan once more."""
 
-CHUNK = 500
+RUNS_AT_ONCE = 500
 """So many open runs are looked at, and recorded if they have ended, at a time: a record seen takes some 30 kB."""
 
 
@@ -67,7 +67,7 @@ class Watcher:
         self._journal = journal
         self._shutdown = shutdown
         self._clock = clock
-        self._judge = Judge(settings, clock, monotonic)
+        self._reader = OpenRunReader(settings, clock, monotonic)
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
         self._gone: set[int] = set()
@@ -75,12 +75,12 @@ class Watcher:
         self.scanned: tuple[DirectoryScan, float] | None = None
         """What the last scan found, and when it was made."""
         self._troubled = False
-        self._next_look = LOOK_SECONDS
+        self._check_in = CHECK_SECONDS
         self._checks_begun = self._checks_ended = 0
         self._check_ended = asyncio.Event()
         """Set, and replaced, at the end of each check of the open runs."""
 
-    async def look_once(self, on_progress: Progress = silent) -> None:
+    async def find_all(self, on_progress: Progress = silent) -> None:
         """Find every run there is and record those that have ended: the first thing after a start.
 
         What is recorded stays so if it is cut short. Raise ArchiverError if the run-records directory cannot be read.
@@ -88,13 +88,13 @@ class Watcher:
         states = await self._journal.known()
         self._known = set(states)
         self._gone = await self._journal.gone()
-        self._judge.latest = await self._journal.latest_started()
-        self._judge.first_start = self._first_start(fresh=not states)
-        await self._follow()
+        self._reader.latest = await self._journal.latest_started()
+        self._reader.first_start = self._first_start(fresh=not states)
+        await self._sync_open_runs()
         with error_stage("Import"):
             found = await run_detached(partial(scan, self._root))
-        await self._take_in(found, Lane.BACKLOG)
-        await self._look(on_progress)
+        await self._note_scan(found, Lane.BACKLOG)
+        await self._check(on_progress)
 
     def _first_start(self, *, fresh: bool) -> float:
         """Return when archiverd was first started, noted before the first run is: a start cut short changes nothing."""
@@ -105,14 +105,14 @@ class Watcher:
             work_dir.note_first_start(directory, at)
         return at
 
-    async def look_again(self) -> None:
+    async def settle(self) -> None:
         """Give runs that changed just now their time to settle, and record those that have ended then.
 
-        For a single pass, after ``look_once``: a run that ended a moment ago is not left to the next pass.
+        For a single pass, after ``find_all``: a run that ended a moment ago is not left to the next pass.
         """
         if self._any_unsettled():
             await self._shutdown.rest(self._watch.settle_seconds)
-        await self._look()  # also for one that had all but settled when it was looked at
+        await self._check()  # also for one that had all but settled when it was looked at
 
     async def run(self) -> None:
         """Watch until the daemon stops."""
@@ -135,9 +135,9 @@ class Watcher:
         self._checks_begun += 1
         try:
             if hinted or await run_detached(self._scan_is_due):
-                await self._take_in(await run_detached(partial(scan, self._root)), Lane.FRESH)
-            await self._follow()
-            await self._look()
+                await self._note_scan(await run_detached(partial(scan, self._root)), Lane.FRESH)
+            await self._sync_open_runs()
+            await self._check()
         except ArchiverError as error:
             if error.retry is not Retry.TRANSIENT:
                 raise
@@ -151,7 +151,7 @@ class Watcher:
         finally:
             self._end_check()
 
-    async def _take_in(self, found: DirectoryScan, lane: Lane) -> None:
+    async def _note_scan(self, found: DirectoryScan, lane: Lane) -> None:
         """Note runs that were not known."""
         self.scanned = (found, self._clock())
         await self._note_gone(self._known - found.runs)
@@ -168,7 +168,7 @@ class Watcher:
 
         For a command to the daemon, while ``run`` runs. Raise ArchiverError if the directory cannot be read.
         """
-        await self._take_in(await run_detached(partial(scan, self._root)), Lane.FRESH)
+        await self._note_scan(await run_detached(partial(scan, self._root)), Lane.FRESH)
         if settling:
             await self._next_check()
             if self._any_unsettled():
@@ -190,9 +190,9 @@ class Watcher:
     def _any_unsettled(self) -> bool:
         """Tell whether an open run changed less than ``watch.settle_seconds`` ago."""
         now, settle = self._clock(), self._watch.settle_seconds
-        return any(seen.sighting is not None and now - seen.sighting.changed < settle for seen in self._open.values())
+        return any(seen.snapshot is not None and now - seen.snapshot.changed < settle for seen in self._open.values())
 
-    async def _follow(self) -> None:
+    async def _sync_open_runs(self) -> None:
         """Watch the runs that the journal has as open and no others: operators waive some and put others back."""
         opened = await self._journal.open_runs()
         for run in self._open.keys() - opened:
@@ -211,36 +211,36 @@ class Watcher:
         if vanished - unseen:
             _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
 
-    async def _look(self, on_progress: Progress = silent) -> None:
+    async def _check(self, on_progress: Progress = silent) -> None:
         """Look at every open run, the greatest number first, and record what is found, a part at a time."""
         runs = sorted(self._open, reverse=True)
-        self._next_look = LOOK_SECONDS
-        for start in range(0, len(runs), CHUNK):
+        self._check_in = CHECK_SECONDS
+        for start in range(0, len(runs), RUNS_AT_ONCE):
             if self._shutdown.asked:
                 return
             on_progress(start, len(runs), "looking at the run records")
-            part = [seen for run in runs[start : start + CHUNK] if (seen := self._open.get(run)) is not None]
-            found = await run_detached(partial(self._judge.look, part))
+            part = [seen for run in runs[start : start + RUNS_AT_ONCE] if (seen := self._open.get(run)) is not None]
+            found = await run_detached(partial(self._reader.read, part))
             if found.settles_in is not None:
-                self._next_look = max(SHORTEST_SECONDS, min(self._next_look, found.settles_in))
-            await self._note_shown(found.news)
-            await self._record(found.ended)
+                self._check_in = max(SHORTEST_PAUSE_SECONDS, min(self._check_in, found.settles_in))
+            await self._note_observed(found.changed)
+            await self._record_ended(found.ended)
 
-    async def _note_shown(self, news: Iterable[OpenRun]) -> None:
+    async def _note_observed(self, changed: Iterable[OpenRun]) -> None:
         """Note what the records of open runs show, and say which cannot be read, once a run and cause."""
-        shown = {seen.run: seen.shown for seen in news if seen.shown is not None}
-        await self._journal.note_shown(shown.values())
-        for seen in news:
-            seen.noted, before = seen.shown, seen.noted
-            error = seen.trouble
+        shown = {seen.run: seen.observed for seen in changed if seen.observed is not None}
+        await self._journal.note_observed(shown.values())
+        for seen in changed:
+            seen.recorded, before = seen.observed, seen.recorded
+            error = seen.error
             if error is None:
                 if before is not None and before.error:
                     _log.info("its directory can be read again", run=seen.run)
-            elif error.context and str(error) not in seen.told:  # the scan says which are gone
-                seen.told.add(str(error))
+            elif error.context and str(error) not in seen.logged:  # the scan says which are gone
+                seen.logged.add(str(error))
                 log.failure(_log, error)
 
-    async def _record(self, ended: Sequence[Transition]) -> None:
+    async def _record_ended(self, ended: Sequence[Transition]) -> None:
         """Record the runs that have ended. One that an operator waived meanwhile is left alone."""
         for row in await self._journal.record_allowed(*ended):
             _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
@@ -273,7 +273,7 @@ class Watcher:
         """Wait for the next look, a hint, or the end."""
         waits = {asyncio.ensure_future(hint.wait()), asyncio.ensure_future(self._shutdown.wait())}
         try:
-            await asyncio.wait(waits, timeout=self._next_look, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=self._check_in, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiting in waits:
                 waiting.cancel()

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 ROUND_TRIP_BYTES = 256 * 1024
 """A blob's round trips cost about as much as moving so many bytes."""
 
-FLAT = 1.5
+FLAT_FACTOR = 1.5
 """Up to this many times the best cost seen counts as no slower."""
-SLOW = 3.0
+SLOW_FACTOR = 3.0
 """From this many times on the server is asked for less."""
 
-FORGETTING = 0.01
+DRIFT = 0.01
 """By this share the best cost drifts towards the present one with each upload: servers and networks change."""
 
 
@@ -31,20 +31,20 @@ class UploadLimit:
     """Uploads in a row that were no slower than the best."""
 
 
-def finished(pace: UploadLimit, seconds: float, size: int) -> UploadLimit:
-    """Return the pace after an upload of ``size`` bytes that went well in ``seconds``."""
+def after_success(limit: UploadLimit, seconds: float, size: int) -> UploadLimit:
+    """Return the limit after an upload of ``size`` bytes that went well in ``seconds``."""
     cost = seconds / (size + ROUND_TRIP_BYTES)
-    best = cost if pace.best is None else min(cost, pace.best + FORGETTING * (cost - pace.best))
-    if cost > SLOW * best:
-        return replace(pace, best=best, flat=0, allowed=max(1, pace.allowed - 1))
-    if cost > FLAT * best:
-        return replace(pace, best=best, flat=0)
-    flat = pace.flat + 1
-    if flat >= 2 * pace.allowed and pace.allowed < pace.most:  # a round of all, twice
-        return replace(pace, best=best, flat=0, allowed=pace.allowed + 1)
-    return replace(pace, best=best, flat=flat)
+    best = cost if limit.best is None else min(cost, limit.best + DRIFT * (cost - limit.best))
+    if cost > SLOW_FACTOR * best:
+        return replace(limit, best=best, flat=0, allowed=max(1, limit.allowed - 1))
+    if cost > FLAT_FACTOR * best:
+        return replace(limit, best=best, flat=0)
+    flat = limit.flat + 1
+    if flat >= 2 * limit.allowed and limit.allowed < limit.most:  # a round of all, twice
+        return replace(limit, best=best, flat=0, allowed=limit.allowed + 1)
+    return replace(limit, best=best, flat=flat)
 
 
-def troubled(pace: UploadLimit) -> UploadLimit:
-    """Return the pace after the server failed: half as many at once."""
-    return replace(pace, flat=0, allowed=max(1, pace.allowed // 2))
+def after_failure(limit: UploadLimit) -> UploadLimit:
+    """Return the limit after the server failed: half as many at once."""
+    return replace(limit, flat=0, allowed=max(1, limit.allowed // 2))
