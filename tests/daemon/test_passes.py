@@ -198,6 +198,21 @@ async def test_migrate_only_waits_for_what_is_in_artdaqdb(tmp_path: Path) -> Non
         assert (await waiting).verified == 1
 
 
+async def test_a_pass_does_not_wait_for_runs_that_came_after_it(tmp_path: Path) -> None:
+    """It ends while a busy detector goes on: its runs are those that were there when it scanned."""
+    async with running(tmp_path) as stages:
+        await stages.see(7, Event.ENDED)
+        waiting = asyncio.create_task(stages.once(OnceRequest(incremental=True)))
+        while not (tmp_path / "work" / "migrator_state.json").exists():
+            await asyncio.sleep(0)
+        await asyncio.wait([waiting], timeout=0.5)
+        await stages.see(8, Event.ENDED)
+        await stages.move(7, *VERIFIED[1:-1])
+        await stages.move(7, Event.UPLOAD_PROVEN, verified_at=time.time())
+        assert (await waiting).verified == 1
+        assert (await stages.journal.known())[8] is State.QUEUED
+
+
 @pytest.mark.parametrize("incremental", [False, True])
 async def test_once_looks_for_late_stop_lines(tmp_path: Path, incremental: bool) -> None:
     """As a pass alone does, on every pass that imports."""

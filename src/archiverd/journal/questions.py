@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd.core.machine import Stage, State
+from archiverd.core.runset import LAST_RUN
 from archiverd.journal import queries, scheduling
 from archiverd.journal.rows import FirstPhaseRow
 
@@ -44,12 +45,14 @@ class Questions:
         """
         return await self._read(lambda db: scheduling.select_next_due(db, stage, only))
 
-    async def on_their_way(self, by: float, only: Collection[int] | None = None) -> dict[State, int]:
-        """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
+    async def on_their_way(
+        self, by: float, only: Collection[int] | None = None, last: int = LAST_RUN
+    ) -> dict[State, int]:
+        """Return how many runs (of ``only``, if given) up to ``last`` a stage takes up or has in hand, by state.
 
         One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its stage.
         """
-        return await self._read(lambda db: scheduling.select_on_their_way(db, by, only))
+        return await self._read(lambda db: scheduling.select_on_their_way(db, by, only, last))
 
     async def outcome(self, since: float, trouble: Iterable[State], only: Collection[int] | None = None) -> PassTotals:
         """Return what became of runs (of ``only``, if given) since then, in epoch seconds."""

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import FINISHED, MAY_BE_DUE, ON_THEIR_WAY, WAITING, Stage, State
+from archiverd.core.runset import LAST_RUN
 from archiverd.journal.queries import among, listing
 from archiverd.journal.rows import StageProgress
 
@@ -75,12 +76,16 @@ def select_next_due(db: sqlite3.Connection, stage: Stage, only: Collection[int] 
     return due
 
 
-def select_on_their_way(db: sqlite3.Connection, by: float, only: Collection[int] | None = None) -> dict[State, int]:
-    """Return how many runs (of ``only``, if given) a stage takes up or has in hand, by state.
+def select_on_their_way(
+    db: sqlite3.Connection, by: float, only: Collection[int] | None = None, last: int = LAST_RUN
+) -> dict[State, int]:
+    """Return how many runs (of ``only``, if given) with numbers up to ``last`` a stage has in hand or takes up.
 
-    One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its stage; later ones do not.
+    They are counted by state. One that is to be retried ``by`` that time, in epoch seconds, counts as waiting for its
+    stage; later ones do not.
     """
-    condition, values = among(only)
+    narrowed, runs = among(only)
+    condition, values = f"AND +run <= ? {narrowed}", (last, *runs)  # the + keeps the indexes of the states in use
     at_once = f"SELECT state, count(*) AS n FROM runs WHERE state IN {listing(_AT_ONCE)} {condition} GROUP BY state"  # noqa: S608
     found = Counter({State(row["state"]): row["n"] for row in db.execute(at_once, values)})
     soon = (

@@ -63,14 +63,19 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
         await driver.find_late_stops()
     adopted = await begin(parts)
     if request.incremental:
-        return PassScope(request.stages, adopted=adopted)
+        return PassScope(request.stages, last=await _last_run(parts), adopted=adopted)
     on_progress(0, 0, ASKING)
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)
     records = parts.settings.source_files.run_records_dir
     anomalies = await find_anomalies(parts.journal, parts.artdaqdb, records)
     if request.migrating:
         await _find_missing(parts)
-    return PassScope(request.stages, anomalies=anomalies, adopted=adopted)
+    return PassScope(request.stages, last=await _last_run(parts), anomalies=anomalies, adopted=adopted)
+
+
+async def _last_run(parts: Parts) -> int:
+    """Return the greatest run number known: beside a daemon runs keep coming, and a pass must end."""
+    return max(await parts.journal.known(), default=0)
 
 
 async def _find_missing(parts: Parts) -> None:
@@ -141,7 +146,7 @@ async def _probe_if_shut(parts: Parts) -> None:
 async def count_left(parts: Parts, scope: PassScope) -> dict[State, int]:
     """Return how many runs the pass still waits for, by state: those in hand and near retries too."""
     by = time.time() + parts.settings.app.retry_delay_seconds
-    left = await parts.journal.on_their_way(by, scope.runs)
+    left = await parts.journal.on_their_way(by, scope.runs, scope.last)
     return {state: runs for state, runs in left.items() if ON_THEIR_WAY[state] in scope.stages}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from archiverd.audit.anomalies import Anomaly
 from archiverd.control.fields import choice, each, fields_of, integer, optional, run_number, text
 from archiverd.core.machine import Stage, State
+from archiverd.core.runset import LAST_RUN
 from archiverd.journal.rows import StuckRun
 from archiverd.pipeline.operator_actions import SkippedRun
 
@@ -54,6 +55,8 @@ class PassScope:
     """The stages its runs go through."""
     runs: frozenset[int] | None = None
     """The runs it is confined to; None for all."""
+    last: int = LAST_RUN
+    """The greatest run number that it waits for."""
     anomalies: Sequence[Anomaly] = ()
     skipped: Sequence[SkippedRun] = ()
     """Those of its runs that are not taken up."""
