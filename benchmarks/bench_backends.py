@@ -25,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench_artdaqdb import plans
 
+from archiverd.artdaqdb.backends import through_tools
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
-from archiverd.artdaqdb.tools.factory import make_tools_db
+from archiverd.config.models import ArtdaqDb
 from archiverd.demo.runs import remove_tree
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
 from tests.artdaqdb.mongo.servers import URI_VARIABLE, bson_server, mongod
 from tests.artdaqdb.tools import standin
 
@@ -87,18 +88,21 @@ def main() -> int:
         print(f"{options.runs} runs of {files} entities, {size / 1e6:.1f} MB of FHiCL each\n")
         print("| backend | import, ms a run | export, ms a run |\n|---|---|---|")
         bundle = standin.install(root / "bundle")
-        tools = make_tools_db(
-            f"filesystemdb://{root}/tools",
-            directory=bundle,
-            remote_host="",
-            schema_dir=root,
-            call_timeout_seconds=300,
+        tools = through_tools(
+            ArtdaqDb(
+                database_uri=f"filesystemdb://{root}/tools",
+                conftoolp_dir=bundle,
+                fcl_conf_dir=root,
+                call_timeout_seconds=300,
+            )
         )
         with mongodb_uri(root) as uri:
             backends: dict[str, ArtdaqDB | None] = {
                 "builtin (files)": FileSystemDB(f"filesystemdb://{root}/files"),
-                "mongodb": None if uri is None else MongoDB(uri),
-                "conftoolp (stand-in)": ConftoolpDB(f"filesystemdb://{root}/library", STANDIN, sys.executable, 1, 300),
+                "mongodb": None if uri is None else MongoDB(ArtdaqDb(database_uri=uri)),
+                "conftoolp (stand-in)": ConftoolpDB(
+                    library_settings(f"filesystemdb://{root}/library", STANDIN, seconds=300), 1
+                ),
                 "tools (stand-ins)": tools,
             }
             for name, database in backends.items():

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.port import Entity
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
 
 TICK_SECONDS = 0.002
 ALLOWED_MS = 20.0
@@ -67,7 +67,7 @@ async def compare(seconds: float, block: float, large: float) -> int:
         faults = Path(directory, "faults")
         faults.mkdir()
         os.environ["CONFTOOLP_FAULTS"] = str(faults)
-        database = ConftoolpDB(f"filesystemdb://{directory}/db", STANDIN, sys.executable, 1, 60)
+        database = ConftoolpDB(library_settings(f"filesystemdb://{directory}/db", STANDIN, seconds=60), 1)
         await database.open()
         idle = await late(seconds)
         working = asyncio.create_task(work(database, faults, block, large))

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.backends import through_tools
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.schema import load_schema
-from archiverd.artdaqdb.tools.factory import make_tools_db
+from archiverd.config.models import ArtdaqDb
 from archiverd.pipeline.importer import plan_import, prove
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
 from tests.artdaqdb.mongo.conftest import scripted
 from tests.artdaqdb.tools import standin
 
@@ -58,18 +59,19 @@ async def through(database: ArtdaqDB, plan: Plan) -> list[ExportedEntity]:
 
 async def test_a_run_comes_back_the_same_from_every_backend(tmp_path: Path, plan: Plan, scripted: Scripted) -> None:
     """Built-in engine, MongoDB, command line tools and library export the same entities, byte for byte."""
-    tools = make_tools_db(
-        f"filesystemdb://{tmp_path}/tools",
-        directory=standin.install(tmp_path / "bundle"),
-        remote_host="",
-        schema_dir=tmp_path,
-        call_timeout_seconds=60,
+    tools = through_tools(
+        ArtdaqDb(
+            database_uri=f"filesystemdb://{tmp_path}/tools",
+            conftoolp_dir=standin.install(tmp_path / "bundle"),
+            fcl_conf_dir=tmp_path,
+            call_timeout_seconds=60,
+        )
     )
     backends: list[ArtdaqDB] = [
         FileSystemDB(f"filesystemdb://{tmp_path}/files"),
-        MongoDB(scripted.uri),
+        MongoDB(ArtdaqDb(database_uri=scripted.uri)),
         tools,
-        ConftoolpDB(f"filesystemdb://{tmp_path}/library", STANDIN, sys.executable, 1, 60),
+        ConftoolpDB(library_settings(f"filesystemdb://{tmp_path}/library", STANDIN, seconds=60), 1),
     ]
     exports = [{(one.collection, one.name): one.fcl for one in await through(db, plan)} for db in backends]
     assert len(exports[0]) > 10

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
-from archiverd.artdaqdb.filesystem.store import FileSystemDB
+from archiverd.artdaqdb.filesystem.store import FileSystemDB, parse_uri
 from archiverd.artdaqdb.mongo.uri import SCHEMES as MONGODB
 from archiverd.artdaqdb.mongo.uri import parse_uri as parse_mongodb_uri
 from archiverd.core.errors import ConfigurationError
@@ -15,6 +14,7 @@ from archiverd.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
     from archiverd.artdaqdb.port import ArtdaqDB, ArtdaqDBReader
+    from archiverd.artdaqdb.tools.listing import Listing
     from archiverd.artdaqdb.tools.store import ToolsDB
     from archiverd.config.models import ArtdaqDb
 
@@ -78,39 +78,41 @@ def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
     return make_artdaqdb(settings, workers=1)
 
 
-def through_tools(settings: ArtdaqDb) -> ToolsDB:
-    """Return artdaqDB through bulkloader and bulkdownloader; they cannot list what a MongoDB holds, Motor can."""
-    from archiverd.artdaqdb.tools.factory import make_tools_db  # noqa: PLC0415 - only where it is configured
+def through_tools(settings: ArtdaqDb, listing: Listing | None = None) -> ToolsDB:
+    """Return artdaqDB through bulkloader and bulkdownloader, here or on ``remote_host``.
 
-    return make_tools_db(
-        settings.database_uri,
-        directory=settings.conftoolp_dir,
-        remote_host=settings.remote_host,
-        schema_dir=settings.fcl_conf_dir,
-        call_timeout_seconds=settings.call_timeout_seconds,
-        listing=_mongodb(settings) if settings.database_uri.startswith(MONGODB) else None,
-    )
+    With a remote host, URI and directories are what they are there. ``listing`` returns the archived runs, which the
+    tools cannot list; by default it is Motor for a MongoDB, the index for a FileSystemDB. Raise ConfigurationError for
+    a URI or host that cannot be meant.
+    """
+    from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles  # noqa: PLC0415 - see below
+    from archiverd.artdaqdb.tools.command import complete  # noqa: PLC0415 - see below
+    from archiverd.artdaqdb.tools.local import LocalHost  # noqa: PLC0415 - see below
+    from archiverd.artdaqdb.tools.remote import RemoteHost  # noqa: PLC0415 - see below
+    from archiverd.artdaqdb.tools.store import ToolsDB  # noqa: PLC0415 - only where it is configured
+
+    uri, directory, seconds = settings.database_uri, settings.conftoolp_dir, settings.call_timeout_seconds
+    if listing is None and uri.startswith(MONGODB):
+        listing = _mongodb(settings)
+    completed, secrets = complete(uri)
+    variables = {"ARTDAQ_DATABASE_URI": uri if settings.remote_host else completed}
+    if settings.fcl_conf_dir is not None:
+        variables["ARTDAQ_DATABASE_CONFDIR"] = str(settings.fcl_conf_dir)
+    if settings.remote_host:
+        remote = RemoteHost(settings.remote_host, directory, variables, seconds, secrets=secrets)
+        return ToolsDB(uri, remote, listing)
+    files = ExternalWriterFiles(parse_uri(uri) if uri.startswith(FILES) else None)
+    return ToolsDB(uri, LocalHost(directory, variables, seconds, secrets, files), listing, files)
 
 
 def through_conftoolp(settings: ArtdaqDb, workers: int) -> ConftoolpDB:
     """Return artdaqDB through the experiment's library."""
-    from archiverd.artdaqdb.conftoolp import store  # noqa: PLC0415 - only where it is configured
+    from archiverd.artdaqdb.conftoolp.store import ConftoolpDB  # noqa: PLC0415 - only where it is configured
 
-    if settings.conftoolp_dir is None:
-        raise ConfigurationError(
-            "Configuration validation failed: conftoolp_dir is required",
-            remedy='set artdaq_db.conftoolp_dir to the directory of conftoolp.py, or backend = "builtin"',
-        )
-    return store.ConftoolpDB(
-        settings.database_uri,
-        settings.conftoolp_dir,
-        settings.conftoolp_python or sys.executable,
-        workers,
-        settings.call_timeout_seconds,
-    )
+    return ConftoolpDB(settings, workers)
 
 
 def _mongodb(settings: ArtdaqDb, *, reading: bool = False) -> ArtdaqDB:
     from archiverd.artdaqdb.mongo.store import MongoDB  # noqa: PLC0415 - a heavy import only MongoDB needs
 
-    return MongoDB(settings.database_uri, call_timeout_seconds=settings.call_timeout_seconds, reading=reading)
+    return MongoDB(settings, reading=reading)

@@ -10,6 +10,7 @@ import pytest
 
 from archiverd.artdaqdb.conftoolp.process import Launch
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
+from archiverd.config.models import ArtdaqDb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,12 @@ def launch(
     return Launch(python, variables, memory, secrets, nothing)
 
 
+def library_settings(uri: str, directory: Path, seconds: float = 60.0) -> ArtdaqDb:
+    """Return the settings of a database that the library in ``directory`` stores."""
+    settings = ArtdaqDb(database_uri="filesystemdb:///db", conftoolp_dir=directory, call_timeout_seconds=seconds)
+    return settings.model_copy(update={"database_uri": uri})
+
+
 @pytest.fixture
 def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the directory whose files tell the stand-in what to do wrong."""
@@ -41,4 +48,6 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def make_database(tmp_path: Path, faults: Path) -> Callable[..., ConftoolpDB]:
     """Return what makes an adapter on the test's directory and the stand-in library."""
-    return lambda seconds=60.0: ConftoolpDB(f"filesystemdb://{tmp_path}/db", STANDIN, sys.executable, 3, seconds)
+    return lambda seconds=60.0: ConftoolpDB(
+        library_settings(f"filesystemdb://{tmp_path}/db", STANDIN, seconds=seconds), 3
+    )

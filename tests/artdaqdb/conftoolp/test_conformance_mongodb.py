@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 from archiverd.core.errors import ConfigurationError
 from tests.artdaqdb.conformance import *  # noqa: F403
 from tests.artdaqdb.conformance import held, record
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,7 @@ URI = "mongodb://writer:s3cret@127.0.0.1:9/runs_db"
 def make_database(faults: Path) -> Callable[[], ConftoolpDB]:
     """Return what makes an adapter on a MongoDB."""
     assert faults.is_dir()
-    return lambda: ConftoolpDB(URI, STANDIN, sys.executable, 3, 60)
+    return lambda: ConftoolpDB(library_settings(URI, STANDIN, seconds=60), 3)
 
 
 async def test_runs_are_stored_by_several_children_at_once(database: ConftoolpDB, faults: Path) -> None:
@@ -61,7 +60,7 @@ async def test_certificates_of_the_environment_stand_in_the_uri(
     """The library would append them with ``&`` to a URI that has no options; so they are put there whole."""
     (tmp_path / "client.pem").touch()
     monkeypatch.setenv("ARTDAQ_DATABASE_CLIENT_CERT", str(tmp_path / "client.pem"))
-    database = ConftoolpDB("mongodb://h/runs_db", STANDIN, sys.executable, 1, 60)
+    database = ConftoolpDB(library_settings("mongodb://h/runs_db", STANDIN, seconds=60), 1)
     await database.open()
     await database.insert(7, "demo", record(b"a: 1\n"))
     (pid,) = database.pids
@@ -77,4 +76,4 @@ async def test_certificates_of_the_environment_stand_in_the_uri(
 def test_a_uri_without_database_is_refused() -> None:
     """The library would ask for the empty name, which a server refuses (B.1)."""
     with pytest.raises(ConfigurationError, match="names no database"):
-        ConftoolpDB("mongodb://writer:s3cret@h/", STANDIN, sys.executable, 1, 60)
+        ConftoolpDB(library_settings("mongodb://writer:s3cret@h/", STANDIN, seconds=60), 1)

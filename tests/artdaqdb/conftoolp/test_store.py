@@ -17,7 +17,7 @@ from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, FhiclError, Retry
 from tests.artdaqdb.conformance import SCHEMA, record, spelled
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -196,12 +196,12 @@ async def test_a_hundred_imports_under_random_faults(
 
 STORING = """
 import asyncio, sys
-from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
 from tests.artdaqdb.conftoolp.test_store import RUN
 from archiverd.artdaqdb.conftoolp.store import ConftoolpDB
 
 async def main():
-    database = ConftoolpDB(sys.argv[1], STANDIN, sys.executable, 1, 600)
+    database = ConftoolpDB(library_settings(sys.argv[1], STANDIN, seconds=600), 1)
     await database.open()
     await database.insert(7, "demo", RUN)
 
@@ -243,7 +243,7 @@ async def test_a_second_archiverd_is_refused(database: ConftoolpDB, tmp_path: Pa
     """Whichever engine it uses, a second writer is refused as long as the first is open."""
     assert database.pids
     uri = f"filesystemdb://{tmp_path}/db"
-    for second in (FileSystemDB(uri), ConftoolpDB(uri, STANDIN, sys.executable, 1, 30)):
+    for second in (FileSystemDB(uri), ConftoolpDB(library_settings(uri, STANDIN, seconds=30), 1)):
         with pytest.raises(ArtdaqDBError, match="Another archiverd"):
             await second.open()
     await database.close()
@@ -429,7 +429,7 @@ async def test_a_mongodbs_words_for_nothing_are_understood(database: ConftoolpDB
 
 async def test_a_missing_bundle_fails_the_opening(tmp_path: Path) -> None:
     """A directory without conftoolp is told in the guide's words when the database is opened, and no child stays."""
-    database = ConftoolpDB(f"filesystemdb://{tmp_path}/db", tmp_path, sys.executable, 1, 30)
+    database = ConftoolpDB(library_settings(f"filesystemdb://{tmp_path}/db", tmp_path, seconds=30), 1)
     with pytest.raises(ArtdaqDBError, match="ModuleNotFoundError: No module named 'conftoolp'") as caught:
         await database.open()
     assert "conftoolp_dir" in caught.value.remedy
@@ -440,7 +440,7 @@ async def test_a_missing_bundle_fails_the_opening(tmp_path: Path) -> None:
 async def test_a_library_that_does_not_live_to_be_used_is_told(tmp_path: Path, text: str) -> None:
     """However its import ends, opening and checking say so in words, and the database is not touched by a check."""
     (tmp_path / "conftoolp.py").write_text(text)
-    database = ConftoolpDB(f"filesystemdb://{tmp_path}/db", tmp_path, sys.executable, 1, 30)
+    database = ConftoolpDB(library_settings(f"filesystemdb://{tmp_path}/db", tmp_path, seconds=30), 1)
     with pytest.raises(ArtdaqDBError, match="conftoolp"):
         await database.check_import()
     assert not (tmp_path / "db").exists()
@@ -453,7 +453,7 @@ async def test_a_library_that_does_not_live_to_be_used_is_told(tmp_path: Path, t
 def test_a_uri_the_library_would_misread_is_refused(uri: str) -> None:
     """The library does not complain of a scheme it does not know, so we do."""
     with pytest.raises(ConfigurationError, match=r"artdaq_db\.database_uri"):
-        ConftoolpDB(uri, STANDIN, sys.executable, 1, 30)
+        ConftoolpDB(library_settings(uri, STANDIN, seconds=30), 1)
 
 
 async def test_a_name_the_library_takes_for_a_pattern_is_refused(database: ConftoolpDB) -> None:
@@ -466,6 +466,6 @@ async def test_a_name_the_library_takes_for_a_pattern_is_refused(database: Conft
 
 def test_only_a_mongodb_is_given_several_workers(tmp_path: Path) -> None:
     """The library locks nothing on files, so there is one writer, however many are configured."""
-    files = ConftoolpDB(f"filesystemdb://{tmp_path}/db", STANDIN, sys.executable, 4, 30)
+    files = ConftoolpDB(library_settings(f"filesystemdb://{tmp_path}/db", STANDIN, seconds=30), 4)
     assert files.workers == 1
-    assert ConftoolpDB("mongodb://127.0.0.1:1/db", STANDIN, sys.executable, 4, 30).workers == 4
+    assert ConftoolpDB(library_settings("mongodb://127.0.0.1:1/db", STANDIN, seconds=30), 4).workers == 4

@@ -13,6 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from archiverd.artdaqdb.mongo.store import MongoDB
+from archiverd.config.models import ArtdaqDb
 from tests.artdaqdb.conftest import WHEN
 
 from .scripted import Scripted
@@ -58,7 +59,9 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def opening(uri: str, **changes: Any) -> MongoDB:
-            db = MongoDB(uri, environment={}, clock=lambda: WHEN, **{"call_timeout_seconds": 20.0, **changes})
+            seconds = changes.pop("call_timeout_seconds", 20.0)
+            settings = ArtdaqDb(database_uri=uri, call_timeout_seconds=seconds)
+            db = MongoDB(settings, environment={}, clock=lambda: WHEN, **changes)
             await db.open()
             stack.push_async_callback(db.close)
             return db

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.artdaqdb.mongo.store import MongoDB
+from archiverd.config.models import ArtdaqDb
 from tests.artdaqdb.conformance import *  # noqa: F403
 
 from .servers import holds_duplicate_keys
@@ -27,7 +28,7 @@ def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
     else:
         scripted: Scripted = request.getfixturevalue("scripted")
         uri = scripted.uri
-    return lambda: MongoDB(uri, call_timeout_seconds=20.0, environment={})
+    return lambda: MongoDB(ArtdaqDb(database_uri=uri, call_timeout_seconds=20.0), environment={})
 
 
 async def test_the_suite_is_this_ones(make_database: MakeDatabase) -> None:

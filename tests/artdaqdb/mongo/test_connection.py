@@ -17,6 +17,7 @@ from archiverd import log
 from archiverd.artdaqdb.mongo import connection
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT
+from archiverd.config.models import ArtdaqDb
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
 from tests.artdaqdb.conftest import entities
 
@@ -277,14 +278,14 @@ async def test_the_librarys_certificates_log_in_and_prove_the_server(connect: Ca
     listening = await asyncio.start_server(scripted, "127.0.0.1", 0, ssl=context)
     uri = f"mongodb://127.0.0.1:{listening.sockets[0].getsockname()[1]}/runs_db"
     certificates = {CLIENT_CERT: str(PEM), CA_CERT: str(PEM)}
-    db = MongoDB(uri, call_timeout_seconds=20.0, environment=certificates)
+    db = MongoDB(ArtdaqDb(database_uri=uri, call_timeout_seconds=20.0), environment=certificates)
     await db.open()
     assert await db.insert(7, "demo", entities("a: 1\n"))
     await db.close()
     logins = [one for one in scripted.asked if "authenticate" in one]
     assert {(one["mechanism"], one["$db"]) for one in logins} == {("MONGODB-X509", "$external")}
     for distrusted in ({CLIENT_CERT: str(PEM)}, {}):
-        db = MongoDB(f"{uri}?tls=true", call_timeout_seconds=0.3, environment=distrusted)
+        db = MongoDB(ArtdaqDb(database_uri=f"{uri}?tls=true", call_timeout_seconds=0.3), environment=distrusted)
         with pytest.raises(ArtdaqDBError, match=r"certificate verify failed") as caught:
             await db.open()
         assert caught.value.retry is Retry.TRANSIENT

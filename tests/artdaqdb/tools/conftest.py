@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.tools.factory import make_tools_db
+from archiverd.artdaqdb.backends import through_tools
+from archiverd.config.models import ArtdaqDb
 from tests.artdaqdb.tools import standin
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_database(tmp_path: Path, bundle: Path) -> Callable[[], ToolsDB]:
     """Return what makes an adapter on the test's directory and stand-in programs."""
-    return lambda: make_tools_db(
-        f"filesystemdb://{tmp_path}/db",
-        directory=bundle,
-        remote_host="",
-        schema_dir=tmp_path,
-        call_timeout_seconds=60,
+    return lambda: through_tools(
+        ArtdaqDb(
+            database_uri=f"filesystemdb://{tmp_path}/db",
+            conftoolp_dir=bundle,
+            fcl_conf_dir=tmp_path,
+            call_timeout_seconds=60,
+        )
     )

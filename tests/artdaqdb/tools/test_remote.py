@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.artdaqdb.tools.factory import make_tools_db
+from archiverd.artdaqdb.backends import through_tools
 from archiverd.artdaqdb.tools.remote import RemoteHost
 from archiverd.artdaqdb.tools.store import ToolsDB
+from archiverd.config.models import ArtdaqDb
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
 from tests.artdaqdb.conformance import (  # noqa: F401
     abilities,
@@ -152,10 +153,4 @@ async def test_nothing_secret_stands_in_a_command(tmp_path: Path) -> None:
 def test_a_host_cannot_be_an_option(host: str, tmp_path: Path) -> None:
     """What ssh or a shell would take for something else is no host."""
     with pytest.raises(ConfigurationError, match=r"artdaq_db\.remote_host"):
-        make_tools_db(
-            f"filesystemdb://{tmp_path}/db",
-            directory=None,
-            remote_host=host,
-            schema_dir=None,
-            call_timeout_seconds=60,
-        )
+        through_tools(ArtdaqDb(database_uri=f"filesystemdb://{tmp_path}/db", remote_host=host, call_timeout_seconds=60))

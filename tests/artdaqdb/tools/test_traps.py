@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.backends import through_tools
 from archiverd.artdaqdb.filesystem.check import check_database
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity
 from archiverd.artdaqdb.tools import command
 from archiverd.artdaqdb.tools.command import ProgramResult
-from archiverd.artdaqdb.tools.factory import make_tools_db
 from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
+from archiverd.config.models import ArtdaqDb
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
 from tests.artdaqdb.conformance import SCHEMA, held, record
 from tests.artdaqdb.tools import standin
@@ -88,14 +89,14 @@ async def test_libraries_beside_tools_of_path_are_found(
 ) -> None:
     """The older tool's bundle keeps both in one directory, which its launcher puts on PATH."""
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{bundle}")
-    database = make_tools_db(
-        f"filesystemdb://{tmp_path}/db", directory=None, remote_host="", schema_dir=tmp_path, call_timeout_seconds=60
+    database = through_tools(
+        ArtdaqDb(database_uri=f"filesystemdb://{tmp_path}/db", fcl_conf_dir=tmp_path, call_timeout_seconds=60)
     )
     await database.insert(7, "demo00001", PAIR)
     assert str(bundle) not in standin.calls(bundle)[0]["library"].split(":")
     (bundle / "libartdaq-database_ConfigurationDB.so").touch()
-    database = make_tools_db(
-        f"filesystemdb://{tmp_path}/db", directory=None, remote_host="", schema_dir=tmp_path, call_timeout_seconds=60
+    database = through_tools(
+        ArtdaqDb(database_uri=f"filesystemdb://{tmp_path}/db", fcl_conf_dir=tmp_path, call_timeout_seconds=60)
     )
     await database.insert(8, "demo00001", PAIR)
     assert standin.calls(bundle)[-1]["library"].split(":")[0] == str(bundle)
@@ -273,13 +274,9 @@ async def test_a_password_that_a_tool_tells_is_hidden(tmp_path: Path) -> None:
     program = tmp_path / "bulkdownloader"
     program.write_text('#!/bin/sh\necho "Error: cannot use $ARTDAQ_DATABASE_URI" >&2\nexit 1\n')
     program.chmod(0o755)
-    database = make_tools_db(
-        "mongodb://w:s3%40cret@db/archive",
-        directory=tmp_path,
-        remote_host="",
-        schema_dir=None,
-        call_timeout_seconds=60,
-        listing=Elsewhere(),
+    database = through_tools(
+        ArtdaqDb(database_uri="mongodb://w:s3%40cret@db/archive", conftoolp_dir=tmp_path, call_timeout_seconds=60),
+        Elsewhere(),
     )
     with pytest.raises(ArtdaqDBError, match=r"cannot use mongodb://w:\*\*\*@db/archive") as caught:
         await database.insert(7, "demo", PAIR)
@@ -298,8 +295,8 @@ async def test_what_is_said_last_on_standard_error_is_kept() -> None:
 async def test_missing_tools_are_told_at_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the programs nothing is begun, and the setting to mend is named."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    database = make_tools_db(
-        f"filesystemdb://{tmp_path}/db", directory=tmp_path, remote_host="", schema_dir=None, call_timeout_seconds=60
+    database = through_tools(
+        ArtdaqDb(database_uri=f"filesystemdb://{tmp_path}/db", conftoolp_dir=tmp_path, call_timeout_seconds=60)
     )
     with pytest.raises(ArtdaqDBError, match=r"bulkloader is neither in artdaq_db\.conftoolp_dir nor on PATH"):
         await database.open()
@@ -308,9 +305,7 @@ async def test_missing_tools_are_told_at_opening(tmp_path: Path, monkeypatch: py
 async def test_tools_on_path_are_found(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a directory the programs of PATH are used."""
     monkeypatch.setenv("PATH", f"{bundle}:{os.environ['PATH']}")
-    database = make_tools_db(
-        f"filesystemdb://{tmp_path}/db", directory=None, remote_host="", schema_dir=None, call_timeout_seconds=60
-    )
+    database = through_tools(ArtdaqDb(database_uri=f"filesystemdb://{tmp_path}/db", call_timeout_seconds=60))
     await database.open()
     assert await database.insert(7, "demo", PAIR)
     await database.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.port import ArchivedRun, Entity
     from archiverd.artdaqdb.rules import Key
+    from archiverd.config.models import ArtdaqDb
     from archiverd.fhicl import Document
 
 T = TypeVar("T")
@@ -67,12 +69,18 @@ _TURNS = 64
 class ConftoolpDB:
     """artdaqDB through the library; see `archiverd.artdaqdb.port.ArtdaqDB`."""
 
-    def __init__(self, uri: str, conftoolp_dir: Path, python: str, workers: int, call_timeout_seconds: float) -> None:
-        """Name the database, the directory with conftoolp.py, and the Python that directory was built for.
+    def __init__(self, settings: ArtdaqDb, workers: int) -> None:
+        """Name the database, the library's directory and its Python by their section of the configuration.
 
-        ``workers`` children call at once, but one only on a FileSystemDB. Raise ConfigurationError for a URI that the
-        library would take for something else: it does not complain.
+        ``workers`` children call at once, but one only on a FileSystemDB. Raise ConfigurationError without a directory,
+        and for a URI that the library would take for something else: it does not complain.
         """
+        uri, directory = settings.database_uri, settings.conftoolp_dir
+        if directory is None:
+            raise ConfigurationError(
+                "Configuration validation failed: conftoolp_dir is required",
+                remedy='set artdaq_db.conftoolp_dir to the directory of conftoolp.py, or backend = "builtin"',
+            )
         root: Path | None = None
         secrets: tuple[bytes, ...] = ()
         if uri.startswith(FILES):
@@ -89,13 +97,13 @@ class ConftoolpDB:
         self.workers = 1 if root else max(1, workers)
         """So many children at most."""
         self._launch = Launch(
-            python=python,
-            variables=_variables(uri, str(conftoolp_dir)),
+            python=settings.conftoolp_python or sys.executable,
+            variables=_variables(uri, str(directory)),
             memory=memory_limit(self.workers),
             secrets=secrets,
             prepare=self._prepare,
         )
-        self._pool = Pool(self.workers, self._launch, call_timeout_seconds)
+        self._pool = Pool(self.workers, self._launch, settings.call_timeout_seconds)
         self._library = Library(self._pool)
         self._turns = [asyncio.Lock() for _ in range(_TURNS)]
         self._begun: set[asyncio.Task[Any]] = set()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.port import ArchivedRun, Entity, ExportedEntity
     from archiverd.artdaqdb.rules import Key
+    from archiverd.config.models import ArtdaqDb
 
 _log = log.get("Import")
 
@@ -50,19 +51,18 @@ class MongoDB:
 
     def __init__(
         self,
-        uri: str,
+        settings: ArtdaqDb,
         *,
-        call_timeout_seconds: float = 300.0,
         reading: bool = False,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
-        """Name the database by its URI; each command to the server has ``call_timeout_seconds``.
+        """Name the database by its section of the configuration; ``environment`` may name certificates.
 
         One opened only for ``reading`` gets nothing written to it. Raise ConfigurationError, without the password, for
         a URI that names no database in MongoDB.
         """
-        self._connection = Connection(parse_uri(uri, environment), call_timeout_seconds)
+        self._connection = Connection(parse_uri(settings.database_uri, environment), settings.call_timeout_seconds)
         self._runs = MongoRuns(self._connection)
         self._reading = reading
         self._clock = clock

@@ -34,7 +34,7 @@ from archiverd.artdaqdb.rules import (
     no_run_to_export,
 )
 from archiverd.artdaqdb.tools.command import DOWNLOADER, LOADER
-from archiverd.artdaqdb.tools.listing import IndexListing, Listing
+from archiverd.artdaqdb.tools.listing import IndexListing
 from archiverd.artdaqdb.tools.verdict import check_downloaded, check_loaded
 from archiverd.core.errors import ArtdaqDBError, ConfigurationError
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArchivedRun, Entity
     from archiverd.artdaqdb.rules import Key
     from archiverd.artdaqdb.tools.host import Host
+    from archiverd.artdaqdb.tools.listing import Listing
 
 LONGEST_NAME = 250
 """Bytes of an entity name that fit into a file name, with its ending."""
