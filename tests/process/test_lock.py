@@ -126,7 +126,7 @@ async def test_removal_is_noticed_by_inode(path: Path, how: str) -> None:
     """Removed, replaced or renamed: the path no longer leads to our file."""
     lock = LockFile(path)
     lock.acquire()
-    waiting = asyncio.create_task(lock.removed())
+    waiting = asyncio.create_task(lock.wait_until_removed())
     if how == "renamed":
         path.rename(path.with_suffix(".old"))
     else:

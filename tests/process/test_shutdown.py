@@ -15,7 +15,7 @@ import pytest
 from archiverd import log
 from archiverd.core.errors import ArchiverError, exit_code
 from archiverd.process import shutdown as stops
-from archiverd.process.shutdown import Shutdown, ShutdownReason, drain_limit, given_up, starting
+from archiverd.process.shutdown import Shutdown, ShutdownReason, abandon_on_shutdown, drain_limit, startup_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ async def test_what_has_nothing_in_hand_is_given_up_with_the_reasons_exit_code(r
     shutdown = Shutdown(time.monotonic)
     asyncio.get_running_loop().call_soon(shutdown.ask, reason)
     with pytest.raises(ArchiverError, match="stopped before artdaqDB was open") as caught:
-        async with given_up(shutdown, 0.0, "artdaqDB was open"):
+        async with abandon_on_shutdown(shutdown, 0.0, "artdaqDB was open"):
             await asyncio.Event().wait()
     assert exit_code(caught.value) == reason.value
 
@@ -57,7 +57,7 @@ async def test_what_is_done_in_time_is_not_given_up() -> None:
     """A stop alone ends nothing."""
     shutdown = Shutdown(time.monotonic)
     shutdown.ask(ShutdownReason.INTERRUPTED)
-    async with given_up(shutdown, 30.0, "it was done"):
+    async with abandon_on_shutdown(shutdown, 30.0, "it was done"):
         await asyncio.sleep(0)
 
 
@@ -65,11 +65,11 @@ async def test_the_parts_of_a_start_share_one_limit() -> None:
     """It counts from the stop, not from the beginning of each part."""
     now = 100.0
     shutdown = Shutdown(lambda: now)
-    assert shutdown.left(7.0) == 7.0
+    assert shutdown.remaining(7.0) == 7.0
     shutdown.ask(ShutdownReason.INTERRUPTED)
     now = 105.0
     shutdown.ask(ShutdownReason.LOCK_REMOVED)
-    assert shutdown.left(7.0) == 2.0
+    assert shutdown.remaining(7.0) == 2.0
     now = 200.0
     async with drain_limit(shutdown, 60.0) as limit:
         await asyncio.Event().wait()
@@ -82,12 +82,12 @@ async def test_a_long_start_says_what_it_waits_for(
     """Before a service manager gives it up the log tells which part it is; a quick one says nothing."""
     log.configure("INFO", "console")
     shutdown = Shutdown(time.monotonic)
-    async with starting(shutdown, 0.0, "opening UconDB", "UconDB was open"):
+    async with startup_step(shutdown, 0.0, "opening UconDB", "UconDB was open"):
         pass
     monkeypatch.setattr(stops, "LONG_SECONDS", 0.0)
     asyncio.get_running_loop().call_later(0.01, shutdown.ask, ShutdownReason.INTERRUPTED)
     with contextlib.suppress(ArchiverError):
-        async with starting(shutdown, 0.0, "opening artdaqDB", "artdaqDB was open"):
+        async with startup_step(shutdown, 0.0, "opening artdaqDB", "artdaqDB was open"):
             await asyncio.Event().wait()
     said = capsys.readouterr().err
     assert "takes long: still opening artdaqDB" in said

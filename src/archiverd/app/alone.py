@@ -30,7 +30,7 @@ from archiverd.journal.reader import is_there, no_journal
 from archiverd.process import work_dir
 from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import LockFile, drain_when_removed, holding
-from archiverd.process.shutdown import Shutdown, given_up, signals
+from archiverd.process.shutdown import Shutdown, abandon_on_shutdown, handle_signals
 from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
@@ -95,7 +95,7 @@ class OwnOperations:
         Raise ArchiverError when one does not answer, and when it is stopped: then with the exit code of the reason.
         """
         async with _opened(self.settings, RunOptions(until_idle=True), patience=0.0) as (parts, shutdown):
-            async with given_up(shutdown, 0.0, "every run was compared"):
+            async with abandon_on_shutdown(shutdown, 0.0, "every run was compared"):
                 found = await reconcile(parts, request, self.on_progress)
             return found  # noqa: RET504 - the block may have been given up
 
@@ -168,7 +168,7 @@ async def _opened(
 ) -> AsyncIterator[tuple[Parts, Shutdown]]:
     """Open the parts, for at most ``patience`` seconds once the process is stopped; drain when the lock file goes."""
     shutdown = Shutdown(time.monotonic)
-    with signals(shutdown):
+    with handle_signals(shutdown):
         async with (
             exit_in_time(settings, command, shutdown, patience),
             opened(settings, shutdown, options, patience) as parts,

@@ -28,7 +28,7 @@ from archiverd.pipeline import operator_actions
 from archiverd.pipeline.stage_runner import PAUSE_SECONDS, StageRunner
 from archiverd.process import work_dir
 from archiverd.process.lock import LockFile, holding
-from archiverd.process.shutdown import drain_limit, starting
+from archiverd.process.shutdown import drain_limit, startup_step
 from archiverd.ucondb.client import make_ucondb
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
     ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
     work_dir.prepare(settings.app)
-    async with starting(shutdown, patience, "reading schema.fcl", "schema.fcl was read"):
+    async with startup_step(shutdown, patience, "reading schema.fcl", "schema.fcl was read"):
         with error_stage("Import"):
             schema = await run_detached(lambda: load_schema(settings.artdaq_db.fcl_conf_dir))
     async with contextlib.AsyncExitStack() as stack:
@@ -146,7 +146,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
         contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, CARBON.if_enabled(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
-        async with starting(shutdown, patience, "opening artdaqDB", "artdaqDB was open"):
+        async with startup_step(shutdown, patience, "opening artdaqDB", "artdaqDB was open"):
             with error_stage("Import"):
                 await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
@@ -156,7 +156,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
         if options.migrating:
             _warn_of_tls(settings)
             pending = None
-            async with starting(shutdown, patience, "making the client of UconDB", "the client of UconDB was made"):
+            async with startup_step(shutdown, patience, "making the client of UconDB", "the client of UconDB was made"):
                 ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB], carbon))
                 if folder := settings.ucon_db.pending_folder_name:
                     client = make_ucondb(settings, folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd import log
 from archiverd.app.operations.status import select_verified
 from archiverd.cli.terminal import progress_bar
-from archiverd.process.log_file import join_log_file
+from archiverd.process.log_file import open_log_file_if_there
 from archiverd.status import probe
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ def probe_sources(settings: Settings) -> list[ProbeResult]:
 
 def log_problems(app: App, problems: Sequence[Mapping[str, Any]]) -> None:
     """Log which sources cannot be reached, to the log file too (docs/troubleshooting.md)."""
-    join_log_file(app)
+    open_log_file_if_there(app)
     for problem in problems:
         log.get("Report").error(f"{problem['error']} ({problem['remedy']})" if problem["remedy"] else problem["error"])

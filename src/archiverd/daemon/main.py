@@ -16,7 +16,7 @@ from archiverd.daemon.passes import DaemonDriver
 from archiverd.process import sd_notify
 from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import drain_when_removed
-from archiverd.process.shutdown import Shutdown, ShutdownReason, signals, starting
+from archiverd.process.shutdown import Shutdown, ShutdownReason, handle_signals, startup_step
 from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
@@ -36,15 +36,15 @@ async def run(settings: Settings) -> int:
     """
     shutdown = Shutdown(time.monotonic)
     patience = settings.app.drain_timeout_seconds
-    with signals(shutdown, on_hangup=_reopen_log):
+    with handle_signals(shutdown, on_hangup=_reopen_log):
         async with (
             exit_in_time(settings, "run", shutdown, patience),
             opened(settings, shutdown, RunOptions(), patience) as parts,
         ):
             watcher = Watcher(settings, parts.journal, shutdown, clock=time.time)
-            async with starting(shutdown, patience, "looking at the run records", "the run records were looked at"):
+            async with startup_step(shutdown, patience, "looking at the run records", "the run records were looked at"):
                 await watcher.find_all(_ask_for_time)
-            async with starting(shutdown, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
+            async with startup_step(shutdown, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
                 await begin(parts)
             late_stops = LateStopWatcher(settings, parts.journal, time.time)
             driver = DaemonDriver(parts, watcher, late_stops, shutdown)

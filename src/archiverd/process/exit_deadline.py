@@ -1,4 +1,4 @@
-"""The end of a stop that something holds up for good: the process leaves all the same.
+"""The latest end of a process that was told to stop: it leaves although something hangs for good.
 
 A thread that waits for a frozen disk or server cannot be cancelled, and the interpreter waits for its threads. Leaving
 without them loses nothing: whatever was in flight stands in the journal (I6).
@@ -22,26 +22,28 @@ if TYPE_CHECKING:
     from archiverd.process.shutdown import Shutdown
 
 CLOSING_SECONDS = 10.0
-"""What the last word to people and closing everything may take, after a drain."""
+"""Seconds that the last notifications and closing everything may take after a drain."""
 THREADS_SECONDS = 3.0
-"""How long is waited for threads once everything is closed."""
-SAYING_SECONDS = 2.0
-"""How long saying and recording it may take: their disk may be what hangs."""
+"""Seconds to wait for threads once everything is closed."""
+RECORDING_SECONDS = 2.0
+"""Seconds that logging and recording a forced exit may take: their disk may be what hangs."""
 
 _log = log.get()
 
 
 @contextlib.asynccontextmanager
-async def exit_in_time(settings: Settings, command: str, shutdown: Shutdown, patience: float) -> AsyncIterator[None]:
-    """Leave, with the exit code of the reason, if the block or its threads outlast a stop of ``patience`` seconds.
+async def exit_in_time(
+    settings: Settings, command: str, shutdown: Shutdown, drain_seconds: float
+) -> AsyncIterator[None]:
+    """Leave, with the reason's exit code, if the block or its threads outlast a drain of ``drain_seconds``.
 
-    How it ended is recorded as the end of ``command``, unless that is empty.
+    A forced exit is recorded as the end of ``command``, unless that is empty.
     """
-    alarm = _Alarm(settings, command, shutdown)
+    timer = _ExitTimer(settings, command, shutdown)
 
     async def watch() -> None:
         await shutdown.wait()
-        alarm.set(patience + CLOSING_SECONDS)
+        timer.set(drain_seconds + CLOSING_SECONDS)
 
     watching = asyncio.create_task(watch(), name="leaving")
     try:
@@ -50,11 +52,11 @@ async def exit_in_time(settings: Settings, command: str, shutdown: Shutdown, pat
         watching.cancel()
         await asyncio.wait([watching])
         if shutdown.asked:
-            alarm.set(THREADS_SECONDS)
+            timer.set(THREADS_SECONDS)
 
 
-class _Alarm:
-    """Ends the process when its time is over; a thread, for the loop's own end may be what hangs."""
+class _ExitTimer:
+    """Ends the process after a time; a thread, for the end of the event loop may be what hangs."""
 
     def __init__(self, settings: Settings, command: str, shutdown: Shutdown) -> None:
         self._settings = settings
@@ -63,24 +65,24 @@ class _Alarm:
         self._timer = threading.Timer(0.0, self._leave)
 
     def set(self, seconds: float) -> None:
-        """Leave after ``seconds``, whatever was set before."""
+        """Leave in ``seconds``, whatever was set before."""
         self._timer.cancel()
         self._timer = threading.Timer(seconds, self._leave)
         self._timer.daemon = True
         self._timer.start()
 
     def _leave(self) -> None:
-        saying = threading.Thread(target=self._say, daemon=True)
-        saying.start()
-        saying.join(SAYING_SECONDS)
+        recording = threading.Thread(target=self._record, daemon=True)
+        recording.start()
+        recording.join(RECORDING_SECONDS)
         os._exit(self._code)
 
     @property
     def _code(self) -> int:
         return 0 if self._shutdown.reason is None else self._shutdown.reason.value
 
-    def _say(self) -> None:
-        """Tell the log and ``last_exit.json``."""
+    def _record(self) -> None:
+        """Log the exit and write ``last_exit.json``."""
         why = "something does not answer and cannot be interrupted, a file system most likely"
         if self._command:
             last_exit.record(self._settings, self._command, self._code, f"it left while something hung: {why}")

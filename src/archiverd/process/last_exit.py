@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _log = log.get()
 
 _ENDS = {0: "it ended in order", 1: "some runs failed, or the lock file was removed", 130: "it was interrupted"}
-"""What exit codes mean that come without an error (docs/commands.md)."""
+"""Meanings of exit codes that come without an error (docs/commands.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Ending:
 def recording(
     settings: Settings, command: str, disk: Disk | None = None, clock: Callable[[], float] = time.time
 ) -> Iterator[Ending]:
-    """Record how the block ends. One that was refused the lock leaves the record to the process that has it.
+    """Record how the block ends. A process that was refused the lock leaves the record to the holder.
 
-    A record that cannot be written hinders nobody from ending.
+    A record that cannot be written does not keep the process from ending.
     """
     ending = Ending()
     try:
@@ -70,11 +70,15 @@ def recording(
 
 
 def read(path: Path) -> LastExit | None:
-    """Return what was recorded, None if nothing is there that can be understood. Raise OSError."""
+    """Return the record; None if there is none, or none that can be parsed. Raise OSError if it cannot be read."""
     try:
-        told = json.loads(path.read_bytes())
+        fields = json.loads(path.read_bytes())
         return LastExit(
-            float(told["at"]), str(told["command"]), int(told["pid"]), int(told["exit_code"]), str(told["reason"])
+            at=float(fields["at"]),
+            command=str(fields["command"]),
+            pid=int(fields["pid"]),
+            exit_code=int(fields["exit_code"]),
+            reason=str(fields["reason"]),
         )
     except FileNotFoundError:
         return None
@@ -90,9 +94,9 @@ def record(
     disk: Disk | None = None,
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Replace the record. Its lock is free by now: of two processes that end in one moment one may not be recorded."""
-    told = {"version": 1, **asdict(LastExit(clock(), command, os.getpid(), code, reason))}
+    """Replace the record. The lock is free by now: of two processes that end at once, one may stay unrecorded."""
+    fields = {"version": 1, **asdict(LastExit(clock(), command, os.getpid(), code, reason))}
     try:
-        (disk or RealDisk()).publish(last_exit_path(settings), [json.dumps(told).encode(), b"\n"])
+        (disk or RealDisk()).publish(last_exit_path(settings), [json.dumps(fields).encode(), b"\n"])
     except OSError as error:
         _log.debug(f"cannot record the exit code: {error}")

@@ -1,10 +1,10 @@
-"""The lock file: one instance a work directory, and a way to ask it to stop.
+"""The lock file: one instance per work directory, and a way to ask it to stop.
 
 The file is opened without truncation, so that a refused second instance does not disturb the first.
 "Removed" means that the path no longer leads to our inode.
 
-Who was asked to stop by removing the file still drains, and its name is free. So the work directory itself is locked
-too, which nobody removes: whoever writes to the journal in it has both.
+A process whose file was removed still drains, while the file's name is free. So the work directory itself, which nobody
+removes, is locked too: a process that writes to the journal in it holds both.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _log = log.get()
 
 _BANNER = "=" * 70
 
-LOOKERS, LOOKER_SECONDS = 5, 0.02
-"""Attempts to take a lock, and the seconds between them: `check` holds it for a moment to test it (``find_holder``)."""
+RETRIES, RETRY_SECONDS = 5, 0.02
+"""Further attempts to take a lock, and the seconds between them: `check` holds it for a moment (``find_holder``)."""
 
-LOOKED_AT_SECONDS = 0.5
-"""How often the daemon looks whether its lock file is still there."""
+CHECK_SECONDS = 0.5
+"""Seconds between checks that the lock file is still there."""
 
 
 class LockFile:
     """A lock file that holds our process id while it is held."""
 
     def __init__(self, path: Path, pause: Callable[[float], None] = time.sleep) -> None:
-        """Name the lock file; nothing is touched yet. ``pause`` waits for so many seconds."""
+        """Name the lock file; nothing is touched yet. ``pause`` sleeps for the given seconds."""
         self.path = path
         self._pause = pause
         self._descriptor: int | None = None
@@ -64,7 +64,7 @@ class LockFile:
         """Open the file and lock it; return its descriptor. Raise as ``acquire``."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            self._try(descriptor)
+            self._flock(descriptor)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
@@ -75,16 +75,16 @@ class LockFile:
             ) from None
         return descriptor
 
-    def _try(self, descriptor: int) -> None:
-        """Lock the file. Raise BlockingIOError if another has it for longer than somebody who only looks."""
-        for _ in range(LOOKERS):
+    def _flock(self, descriptor: int) -> None:
+        """Lock the file. Raise BlockingIOError if another process holds it for longer than a test of the lock takes."""
+        for _ in range(RETRIES):
             with contextlib.suppress(BlockingIOError):
                 return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._pause(LOOKER_SECONDS)
+            self._pause(RETRY_SECONDS)
         return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
-        """Let go and remove the file, if it is still ours."""
+        """Release the lock, and remove the file if it is still ours."""
         if self._descriptor is None:
             return
         if self.is_ours():
@@ -93,7 +93,7 @@ class LockFile:
         self._descriptor = None
 
     def is_ours(self) -> bool:
-        """Tell whether the path still leads to the file we hold."""
+        """Return whether the path still leads to the file that we hold."""
         if self._descriptor is None:
             return False
         ours = os.fstat(self._descriptor)
@@ -101,14 +101,14 @@ class LockFile:
             there = os.stat(self.path)
         except FileNotFoundError:
             return False
-        except OSError:  # a work directory that cannot be looked at proves nothing
+        except OSError:  # a work directory that cannot be read proves nothing
             return True
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
-    async def removed(self) -> None:
+    async def wait_until_removed(self) -> None:
         """Return once somebody has removed or replaced the file."""
         while await run_detached(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
-            await asyncio.sleep(LOOKED_AT_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
 
 @contextlib.contextmanager
@@ -116,25 +116,25 @@ def holding(lock: LockFile, work_dir: Path) -> Iterator[None]:
     """Hold the lock file and the work directory while the block runs. Raise as ``LockFile.acquire``."""
     lock.acquire()
     try:
-        directory = _claim(work_dir, lock.path)
+        directory = _lock_directory(work_dir, lock.path)
         try:
             yield
         finally:
-            os.close(directory)  # before the file: who gets that gets both
+            os.close(directory)  # before the file: a process that gets the file gets both
     finally:
         lock.release()
 
 
-def _claim(work_dir: Path, lock_file: Path) -> int:
+def _lock_directory(work_dir: Path, lock_file: Path) -> int:
     """Return a descriptor that keeps ``work_dir`` locked until it is closed; no child inherits it.
 
-    Raise LockExistsError if a process that has lost its lock file still has it.
+    Raise LockExistsError if a process that has lost its lock file still holds the directory.
     """
     descriptor = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = _listed(LOCK_TABLE, _identity(os.fstat(descriptor))) or "unknown"
+        holder = _find_in_table(LOCK_TABLE, _identity(os.fstat(descriptor))) or "unknown"
         os.close(descriptor)
         raise LockExistsError(
             f"Another process may be running. Lock file '{lock_file}' was removed, and who held it still drains.",
@@ -145,8 +145,8 @@ def _claim(work_dir: Path, lock_file: Path) -> int:
 
 
 async def drain_when_removed(lock: LockFile, shutdown: Shutdown) -> None:
-    """Begin to drain once the lock file is removed, saying so in the runbook's words."""
-    await lock.removed()
+    """Begin to drain once the lock file is removed; log so in the runbook's words."""
+    await lock.wait_until_removed()
     for line in (
         _BANNER,
         "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN",
@@ -160,18 +160,18 @@ async def drain_when_removed(lock: LockFile, shutdown: Shutdown) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Whether a lock file is held, and by whom; looked at from outside."""
+    """Whether a lock file is held, and by which process, as seen from outside."""
 
     held: bool
     pid: int | None
-    """Who holds it; of a file that nobody holds, who left it; None if that cannot be told."""
+    """The process that holds it or, if none does, that left it; None if unknown."""
 
 
 def find_holder(path: Path, locks: Path = LOCK_TABLE) -> LockHolder | None:
-    """Tell who holds the lock file at ``path``, None if there is no such file. Raise OSError if it cannot be read.
+    """Return the holder of the lock file at ``path``; None if there is no file. Raise OSError if it cannot be read.
 
-    The kernel's table tells without touching anything (proc(5), locks). Where it does not show the holder (another
-    container, a file system whose device numbers differ there) a shared lock is tried and let go at once.
+    The kernel's table shows the holder without touching anything (proc(5), locks). Where it does not (another
+    container, a file system whose device numbers differ there), a shared lock is taken and released at once.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -180,7 +180,7 @@ def find_holder(path: Path, locks: Path = LOCK_TABLE) -> LockHolder | None:
     try:
         text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         pid = int(text) if text.isdecimal() else None
-        listed = _listed(locks, _identity(os.fstat(descriptor)))
+        listed = _find_in_table(locks, _identity(os.fstat(descriptor)))
         if listed is not None:
             return LockHolder(held=True, pid=listed if listed > 0 else pid)
         try:
@@ -197,10 +197,10 @@ def _identity(file: os.stat_result) -> str:
     return f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
 
 
-def _listed(locks: Path, identity: str) -> int | None:
-    """Return the process that has the file of this device and inode locked by flock, None if none is listed.
+def _find_in_table(locks: Path, identity: str) -> int | None:
+    """Return the process that has locked the file of this device and inode with flock; None if none is listed.
 
-    A shared lock is that of another who looks.
+    A shared lock is only somebody else's test (``find_holder``).
     """
     try:
         lines = locks.read_text(encoding="ascii", errors="replace").splitlines()

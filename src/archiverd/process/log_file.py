@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DAY_SECONDS = 86_400.0
 
 
-def begin_log_file(app: App) -> None:
+def open_log_file(app: App) -> None:
     """Log to ``app.log_file`` too, if there is one.
 
     Raise PermissionError or "no space" as the operating system says it, ConfigurationError for anything else.
@@ -40,8 +40,8 @@ def begin_log_file(app: App) -> None:
         ) from error
 
 
-def join_log_file(app: App) -> None:
+def open_log_file_if_there(app: App) -> None:
     """Log to ``app.log_file`` too if it is there and may be written: for commands that change nothing."""
     if app.log_file is not None and app.log_file.exists():
         with contextlib.suppress(ArchiverError, OSError):
-            begin_log_file(app)
+            open_log_file(app)

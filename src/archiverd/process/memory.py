@@ -1,4 +1,4 @@
-"""How much memory a process uses, and how much it may (proc(5), cgroups(7))."""
+"""Memory that a process uses and may use (proc(5), cgroups(7))."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def resident_bytes(pid: int | None = None) -> int:
-    """Return the resident memory of a process, by default ours; 0 where the system does not tell."""
+    """Return the resident memory of a process (by default ours) in bytes; 0 where the system does not say."""
     try:
         text = (PROC / _name(pid) / "statm").read_text(encoding="ascii")
         return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -20,16 +20,16 @@ def resident_bytes(pid: int | None = None) -> int:
 
 
 def allowed_bytes(pid: int | None = None) -> int:
-    """Return what systemd's MemoryMax, or a container, allows a process; without one all the machine has.
+    """Return the bytes that systemd's MemoryMax or a container allows a process; without a limit, the machine's memory.
 
-    The smallest limit of the control groups it is in counts; 0 where the system does not tell.
+    The smallest limit of its control groups counts; 0 where the system does not say.
     """
     limits = [_machine_bytes(), *_group_limits(_name(pid))]
     return min((limit for limit in limits if limit), default=0)
 
 
 def available_bytes() -> int:
-    """Return how much memory the machine could still give; 0 where the system does not tell."""
+    """Return the bytes of memory that the machine has available; 0 where the system does not say."""
     try:
         text = (PROC / "meminfo").read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
@@ -50,7 +50,7 @@ def _machine_bytes() -> int:
 
 
 def _group_limits(process: str) -> list[int]:
-    """Return the limits of a process's control groups and of those they are in, versions 1 and 2."""
+    """Return the limits of a process's control groups and of their parents, versions 1 and 2."""
     try:
         lines = (PROC / process / "cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Which kind of file system a path lies on: inotify sees nothing of what other hosts do on a network one."""
+"""The file system a path is on: on a network one, inotify does not see what other hosts change."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ MOUNT_TABLE = Path("/proc/self/mountinfo")
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p", "fuse.sshfs"}
 )
-"""File system types, as the mount table names them, on which changes come from elsewhere."""
+"""Types of network file systems, as the mount table names them."""
 
 
 def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
-    """Tell whether ``path`` lies on a network file system; False if that cannot be told."""
+    """Return whether ``path`` is on a network file system; False if unknown."""
     return file_system(path, table) in NETWORK
 
 
 def file_system(path: Path, table: Path = MOUNT_TABLE) -> str:
-    """Return the type of the file system that ``path`` lies on (proc(5), mountinfo); empty if that cannot be told."""
+    """Return the type of the file system that ``path`` is on (proc(5), mountinfo); empty if unknown."""
     try:
         lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

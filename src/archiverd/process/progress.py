@@ -1,12 +1,12 @@
-"""How far something long is: what is told, and to whom."""
+"""Progress of long work: the callback's type, and one that ignores it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
-"""Is told how much of how much is done, and what is happening."""
+"""Called with the count done, the total, and what is happening."""
 
 
 def silent(_done: int, _of: int, _what: str) -> None:
-    """Tell nobody."""
+    """Ignore progress."""

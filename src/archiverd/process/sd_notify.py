@@ -1,4 +1,4 @@
-"""Telling systemd how we are: one datagram to ``$NOTIFY_SOCKET`` a message (sd_notify(3))."""
+"""Messages to systemd: one datagram to ``$NOTIFY_SOCKET`` each (sd_notify(3))."""
 
 from __future__ import annotations
 

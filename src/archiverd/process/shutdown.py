@@ -1,4 +1,4 @@
-"""Why and how the daemon stops: signals, the lock file, and the exit code each leads to."""
+"""Shutdown of the daemon: its reasons with their exit codes, signals, and limits on what a drain may take."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _log = log.get()
 
 AT_ONCE_COUNT = 3
+"""Number of interrupts that stop the daemon at once."""
 AT_ONCE_WITHIN_SECONDS = 2.0
-"""So many SIGINT within so many seconds stop the daemon at once."""
+"""Longest time from the first of them to the last, in seconds."""
 
 LONG_SECONDS = 30.0
 """A start that takes longer says what it waits for: a service manager gives up after two minutes."""
@@ -38,7 +39,7 @@ class Shutdown:
     """The daemon's one stop flag: the first reason to stop counts."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """``monotonic`` gives seconds, to tell three quick SIGINT from three slow ones, and how long a drain takes."""
+        """``monotonic`` gives seconds; it dates interrupts and measures the drain."""
         self._monotonic = monotonic
         self._asked_at = 0.0
         self._asked = asyncio.Event()
@@ -47,15 +48,15 @@ class Shutdown:
 
     @property
     def asked(self) -> bool:
-        """Whether the daemon is to take up nothing new."""
+        """Whether a shutdown was asked for: nothing new is taken up."""
         return self._asked.is_set()
 
     async def wait(self) -> None:
-        """Return once the daemon is to stop."""
+        """Return once a shutdown is asked for."""
         await self._asked.wait()
 
     async def rest(self, seconds: float) -> None:
-        """Return after ``seconds``, or as soon as the daemon is to stop."""
+        """Return after ``seconds``, or as soon as a shutdown is asked for."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._asked.wait(), seconds)
 
@@ -66,8 +67,8 @@ class Shutdown:
             self._asked_at = self._monotonic()
             self._asked.set()
 
-    def left(self, seconds: float) -> float:
-        """Return what is left of the ``seconds`` that a drain may take, from when it was asked for."""
+    def remaining(self, seconds: float) -> float:
+        """Return what remains of the ``seconds`` that a drain may take; all of them before one is asked for."""
         return seconds - (self._monotonic() - self._asked_at) if self.asked else seconds
 
     def interrupt(self) -> None:
@@ -87,12 +88,12 @@ class Shutdown:
 
 @contextlib.asynccontextmanager
 async def drain_limit(shutdown: Shutdown, seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """Cancel the block, and end it there, once a drain has taken ``seconds``; ``expired()`` tells whether that was."""
+    """Cancel and leave the block once a drain has taken ``seconds``; ``expired()`` of what it yields says whether."""
     limit = asyncio.timeout(None)
 
     async def set_it() -> None:
         await shutdown.wait()
-        limit.reschedule(asyncio.get_running_loop().time() + shutdown.left(seconds))
+        limit.reschedule(asyncio.get_running_loop().time() + shutdown.remaining(seconds))
 
     try:
         async with limit:
@@ -108,8 +109,8 @@ async def drain_limit(shutdown: Shutdown, seconds: float) -> AsyncIterator[async
 
 
 @contextlib.asynccontextmanager
-async def given_up(shutdown: Shutdown, seconds: float, what: str) -> AsyncIterator[None]:
-    """Give the block up once a drain has taken ``seconds``: it has nothing in hand.
+async def abandon_on_shutdown(shutdown: Shutdown, seconds: float, what: str) -> AsyncIterator[None]:
+    """Abandon the block, which has nothing in hand, once a drain has taken ``seconds``.
 
     Raise ArchiverError then, "stopped before ``what``", with the exit code of the reason.
     """
@@ -122,20 +123,20 @@ async def given_up(shutdown: Shutdown, seconds: float, what: str) -> AsyncIterat
 
 
 @contextlib.asynccontextmanager
-async def starting(shutdown: Shutdown, seconds: float, doing: str, what: str) -> AsyncIterator[None]:
-    """Give a part of the start up as ``given_up``; say, if it takes long, that archiverd is still ``doing`` it."""
+async def startup_step(shutdown: Shutdown, seconds: float, doing: str, what: str) -> AsyncIterator[None]:
+    """Run a part of the start like ``abandon_on_shutdown``; log, if it takes long, that it is still ``doing`` it."""
     sd_notify.notify(f"STATUS={doing}")
     slow = asyncio.get_running_loop().call_later(LONG_SECONDS, _log.warning, f"takes long: still {doing}")
     try:
-        async with given_up(shutdown, seconds, what):
+        async with abandon_on_shutdown(shutdown, seconds, what):
             yield
     finally:
         slow.cancel()
 
 
 @contextlib.contextmanager
-def signals(shutdown: Shutdown, *, on_hangup: Callable[[], None] | None = None) -> Iterator[None]:
-    """Let SIGINT and SIGTERM drain the daemon while the block runs, and SIGHUP do what ``on_hangup`` does, if given."""
+def handle_signals(shutdown: Shutdown, *, on_hangup: Callable[[], None] | None = None) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM drain the daemon, and SIGHUP calls ``on_hangup`` if it is given."""
     handlers: dict[signal.Signals, Callable[[], None]] = dict.fromkeys(
         (signal.SIGINT, signal.SIGTERM), shutdown.interrupt
     )

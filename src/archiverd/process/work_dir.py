@@ -10,7 +10,7 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError, ConfigurationError, Retry
 from archiverd.disk import RealDisk
 from archiverd.process import mounts
-from archiverd.process.log_file import begin_log_file
+from archiverd.process.log_file import open_log_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +22,14 @@ FIRST_START = "first_start.json"
 
 
 def prepare(app: App) -> None:
-    """Take on ``app.umask``, make the work directory, and log to the log file too; a second time changes nothing.
+    """Set ``app.umask``, make the work directory, and log to the log file too; a second call changes nothing.
 
-    Before the heavy imports: what goes wrong with them stands in the log file. Raise ArchiverError if it cannot be
+    Called before the heavy imports, so that their errors are in the log file. Raise ArchiverError if it cannot be
     done, ConfigurationError for a directory on a network file system, PermissionError for a log file that is closed.
     """
     os.umask(int(app.umask, 8))
     _make_work_dir(app.work_dir)
-    begin_log_file(app)
+    open_log_file(app)
 
 
 def _make_work_dir(path: Path) -> None:
@@ -66,8 +66,8 @@ def read_first_start(work_dir: Path) -> float | None:
         return 0.0
 
 
-def note_first_start(work_dir: Path, at: float) -> None:
-    """Note when archiverd was started for the very first time. Raise ArchiverError if that cannot be written."""
+def write_first_start(work_dir: Path, at: float) -> None:
+    """Write when archiverd was started for the very first time, in epoch seconds. Raise ArchiverError if it cannot."""
     path = work_dir / FIRST_START
     try:
         RealDisk().publish(path, [json.dumps({"version": 1, "at": at}).encode(), b"\n"])

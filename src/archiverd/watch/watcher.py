@@ -102,7 +102,7 @@ class Watcher:
         at = work_dir.read_first_start(directory)
         if at is None:
             at = self._clock() if fresh else 0.0  # a journal older than this rule: its runs were judged then
-            work_dir.note_first_start(directory, at)
+            work_dir.write_first_start(directory, at)
         return at
 
     async def settle(self) -> None:
