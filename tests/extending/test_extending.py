@@ -181,6 +181,13 @@ def test_both_are_seen_wherever_such_things_are_seen(
     assert [(post["topic"], post["runs"]) for post in inbox.posts] == [("Failures", [8])]
 
 
+def test_every_file_that_the_page_names_exists() -> None:
+    """But those that a newcomer makes: called after the addition, ``NAME``, or marked as new."""
+    named = re.findall(r"`((?:src|tests|docs)/[^`\s]+)`(?! \(new\))", PAGE.read_text())
+    made = {change.path for section in ADDITIONS for change in changes(section) if change.language != "diff"}
+    assert [path for path in named if "NAME" not in path and path not in made and not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("section", ADDITIONS)
 def test_an_addition_passes_what_checks_it(section: str, tmp_path: Path) -> None:
     """With every file of the page the project's own tests and rules are content; the tests of the page among them."""
