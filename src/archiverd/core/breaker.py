@@ -1,12 +1,12 @@
-"""The circuit breaker of one backend: when to leave it alone, when to probe it, when to trust it again.
+"""The circuit breaker of one backend: when it is left alone, when it is probed, when runs are sent to it again.
 
-Pure: events in, values out; the caller has the clock (seconds, any origin) and the dice.
+Pure: events go in, the new state comes out; the caller has the clock (seconds, any origin) and the randomness.
 
     WORKING ──TRIPS_AFTER failures in a row──▶ AWAY ──probe passed──▶ TRIAL ──a run passed──▶ WORKING
        └──the login was refused──▶ REFUSED ──probe passed──▶ TRIAL     └──it failed──▶ AWAY
 
-While it is AWAY or REFUSED nothing but probes is sent, so an outage of hours costs probes and no run's retries.
-On TRIAL one run at a time is let through: a probe may pass where a put does not.
+While the backend is AWAY or REFUSED only probes are sent, so an outage of hours costs probes and no run's retries. On
+TRIAL one run at a time is let through, for a probe may pass where a put does not.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TRIPS_AFTER = 3
-"""So many failures in a row that blame the backend, without a success between, and it is left alone."""
+"""Failures in a row that blame the backend after which it is left alone."""
 
 FIRST_PROBE_SECONDS = 1.0
 PROBE_CAP_SECONDS = 30.0
-"""Probes come after 1, 2, 4, … seconds; a backend that is back is noticed within this time."""
+"""Longest wait between two probes, in seconds; the waits are 1, 2, 4, … up to this."""
 
 
 class Health(enum.StrEnum):
-    """How a backend stands with us."""
+    """The health of a backend."""
 
     WORKING = "working"
     TRIAL = "trial"
@@ -39,7 +39,7 @@ class Health(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """What is known of a backend. A new one is AWAY with a probe due at once: it has to show that it works."""
+    """The state of a backend's breaker. A new one is AWAY with a probe due at once: it has to show that it works."""
 
     health: Health = Health.AWAY
     failures: int = 0
@@ -51,13 +51,13 @@ class Breaker:
 
     @property
     def lets_through(self) -> bool:
-        """Whether runs may be sent at all."""
+        """Whether runs may be sent."""
         return self.health in (Health.WORKING, Health.TRIAL)
 
 
 def passed(breaker: Breaker) -> Breaker:
     """Return the breaker after a run's exchange with the backend went well."""
-    if not breaker.lets_through:  # it was under way when others failed: the probe decides
+    if not breaker.lets_through:  # it began before others failed: the next probe decides
         return breaker
     return Breaker(Health.WORKING)
 

@@ -1,4 +1,4 @@
-"""What code needs of the world around it, as values: so that tests and simulations can be another world."""
+"""Clocks and randomness as values, so that tests and simulations can replace them."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@
     ├── VerificationError         what UconDB holds is not what was sent
     └── ReportingError            a notification could not be sent
 
-A class names the subject; an *instance* carries how it is to be retried (a refused connection and a 403
-are both UconDBError), whom it blames, the remedy in one line, the run, and facts for the log's ``Context:`` line.
+A class names the subject. An *instance* carries its retry class (a refused connection and a 403 are both UconDBError),
+whom it blames, a remedy in one line, the run, and facts for the log's ``Context:`` line.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class Retry(enum.Enum):
     PERMANENT = "permanent"
     """The same attempt would fail again: quarantine the run until somebody acts."""
     UNKNOWN = "unknown"
-    """Nobody knows whether the effect happened: look before trying again."""
+    """Nobody knows whether the effect happened: it is looked up before the next attempt."""
     CONFLICT = "conflict"
-    """Something else stands where ours belongs: nothing is overwritten, somebody must decide."""
+    """Other content is where ours belongs: nothing is overwritten, an operator must decide."""
     BUG = "bug"
     """Our own mistake: an unexpected exception; the run is quarantined with its traceback in the log."""
 
 
 class Blame(enum.Enum):
-    """Whose failure it is: one run's, or one that every run would meet alike."""
+    """Whose failure it is: one run's, or one that every run would meet."""
 
     RUN = "run"
     BACKEND = "backend"
-    """The database or its server does not work: when several say so it is left alone and only probed."""
+    """The database or its server does not work: after several such failures in a row it is left alone and probed."""
     LOGIN = "login"
-    """The server refuses who we are: nothing is sent to it until that is mended."""
+    """The server refuses our login: nothing is sent to it until a probe passes."""
 
 
 class ArchiverError(Exception):
@@ -78,7 +78,7 @@ class ArchiverError(Exception):
 
     @property
     def name(self) -> str:
-        """The class name as it stands in log lines, e.g. ``UconDBError``."""
+        """The class name as in log lines, e.g. ``UconDBError``."""
         return type(self).__name__
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class ArchiverError(Exception):
 
 @contextlib.contextmanager
 def error_stage(stage: str) -> Iterator[None]:
-    """Let an error that leaves the block be told as one of ``stage``, e.g. ``Import``, unless it is one already."""
+    """Mark an ArchiverError that leaves the block as one of ``stage``, e.g. ``Import``, unless it has one already."""
     try:
         yield
     except ArchiverError as error:

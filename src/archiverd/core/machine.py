@@ -1,10 +1,10 @@
-"""The run state machine: a pure table `(state, event) → state`, and what entering a state calls for.
+"""The run state machine: a pure table `(state, event) → state`, and the effects of entering a state.
 
-Two rules. Everything that may change a run's state is an event in this file. This file knows no clock, no
-files, no databases and no asyncio: whoever acts on the outside world records the event before (an intent)
-or after (an outcome), and the journal stores what `step` answers.
+Every change of a run's state is an event in this module, which knows no clock, files, databases or asyncio. Code that
+acts on the outside world records the event before the act (an intent) or after it (an outcome); the journal stores
+the result of `step`.
 
-The way of a run that goes well::
+The states of a run that is archived without trouble::
 
     open ──ENDED──▶ queued ──IMPORT_BEGINS──▶ importing ──IMPORT_DONE──▶ imported
          ──UPLOAD_BEGINS──▶ uploading ──UPLOAD_PROVEN──▶ verified
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class State(enum.StrEnum):
-    """Where a run stands (design.md, "A run's life")."""
+    """The state of a run (design.md, "A run's life")."""
 
     OPEN = "open"
     QUEUED = "queued"
@@ -38,59 +38,59 @@ class State(enum.StrEnum):
 
 
 class Stage(enum.StrEnum):
-    """Which stage has a run in hand, and so which one takes it up again after a failure."""
+    """The stage that has a run in hand, and that takes it up again after a failure."""
 
     IMPORT = "import"
     MIGRATE = "migrate"
 
 
 class Event(enum.StrEnum):
-    """What can happen to a run."""
+    """An event in the life of a run."""
 
     ENDED = "ended"
-    """Its record is final: the stop line stands and nothing changes any more."""
+    """Its record is final: it has its stop line and changes no more."""
     DIED = "died"
-    """It never got a stop line and never will."""
+    """It has no stop line and will get none."""
     PASSED_OVER = "passed_over"
     """The backfill rule leaves it out."""
     IMPORT_BEGINS = "import_begins"
     IMPORT_DONE = "import_done"
     UPDATE_DONE = "update_done"
-    """A stop line that came after all is in artdaqDB; UconDB's version stays as it is."""
+    """A late stop line is in artdaqDB; UconDB's version stays as it is."""
     IMPORT_CONFLICTS = "import_conflicts"
-    """ArtdaqDB holds another run under our number."""
+    """ArtdaqDB holds another run under this number."""
     UPLOAD_BEGINS = "upload_begins"
     UPLOAD_PROVEN = "upload_proven"
     UPLOAD_UNCLEAR = "upload_unclear"
-    """A put was sent; nobody knows its outcome."""
+    """A put was sent; its outcome is not known."""
     UPLOAD_CONFLICTS = "upload_conflicts"
-    """Other content stands under our key."""
+    """UconDB holds other content under the run's key."""
     FAILED_FOR_NOW = "failed_for_now"
-    """A transient failure: try again when due."""
+    """A transient failure: the run is tried again when due."""
     FAILED_FOR_GOOD = "failed_for_good"
-    """A permanent failure: somebody must act."""
+    """A permanent failure: an operator must act."""
     PUT_BACK = "put_back"
-    """The backend failed, not the run: it waits where it was, and nothing is counted against it."""
+    """The backend failed, not the run, which waits where it was; nothing is counted against it."""
     MISSING = "missing"
     """UconDB no longer has what was proven to be there."""
     LOST = "lost"
     """ArtdaqDB no longer has what was imported, and an operator wants it imported again."""
     LATE_STOP = "late_stop"
-    """The stop line of a run archived as dead came after all."""
+    """The stop line of a run archived as dead has come."""
     DUE = "due"
     """The wait of a retry is over."""
     RESTARTED = "restarted"
-    """The daemon came back and found the run in the middle of something."""
+    """The journal has the run in the middle of an effect that nobody works on."""
     WAIVED = "waived"
-    """An operator takes it out of the reckoning."""
+    """An operator leaves the run out."""
     REOPENED = "reopened"
     """An operator puts a run back that was waived before it ended."""
     RELEASED = "released"
-    """An operator puts a run that was set aside back; one in conflict or verified, to replace UconDB's version."""
+    """An operator puts back a run that was set aside; one in conflict or verified, to replace UconDB's version."""
 
 
 class Effect(enum.StrEnum):
-    """What entering a state calls for, carried out by whoever records the event."""
+    """An effect of entering a state, carried out by the code that recorded the event."""
 
     WAKE_IMPORT = "wake_import"
     WAKE_MIGRATE = "wake_migrate"
@@ -180,7 +180,7 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.IGNORED, Event.RELEASED): State.QUEUED,
     (State.VERIFIED, Event.RELEASED): State.IMPORTED,
 }
-"""The only ways a state changes (I3). Where the answer depends on the stage the run was in, it is given a stage."""
+"""Every allowed change of state (I3); by stage where the next state depends on the stage the run was in."""
 
 
 def states_before(*events: Event) -> tuple[State, ...]:
@@ -216,21 +216,21 @@ _EFFECTS: dict[State, tuple[Effect, ...]] = {
 
 
 class ForbiddenTransitionError(Exception):
-    """An event came in a state where it cannot happen: a mistake of ours, never the operator's."""
+    """An event is not allowed in the run's state; either a mistake of ours, or somebody else moved the run on first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A run's place in the machine: its state and the stage that has it."""
+    """A run's state and the stage that has it."""
 
     state: State
     stage: Stage
 
 
 def step(position: Position, event: Event) -> tuple[Position, tuple[Effect, ...]]:
-    """Return where ``event`` leads from ``position`` and what that calls for.
+    """Return the position after ``event``, and the effects of entering it.
 
-    Raise ForbiddenTransitionError when the table has no such way.
+    Raise ForbiddenTransitionError if the table does not allow the event there.
     """
     answer = TABLE.get((position.state, event))
     if answer is None:
@@ -239,13 +239,13 @@ def step(position: Position, event: Event) -> tuple[Position, tuple[Effect, ...]
     return Position(state, _stage_of(state, position.stage)), _EFFECTS.get(state, ())
 
 
-def find_forbidden_step(told: Iterable[tuple[str, str]]) -> str:
-    """Return the first step of a run's story, told as (event, state after it), that the table has no way for.
+def find_forbidden_step(story: Iterable[tuple[str, str]]) -> str:
+    """Return the first step of a story, given as (event, state after it), that the table does not allow.
 
-    Empty if there is none. What is no event of the machine (a first phase) must leave the state as it is.
+    Empty if there is none. An event that is not the machine's (of a first phase) must leave the state as it is.
     """
     before = ""
-    for event, after in told:
+    for event, after in story:
         if event not in list(Event):
             if before not in ("", after):
                 return f"{before} → {event} → {after}"
@@ -256,7 +256,7 @@ def find_forbidden_step(told: Iterable[tuple[str, str]]) -> str:
 
 
 def _after(key: tuple[State, Event]) -> tuple[State, ...]:
-    """Return the states a way of the table may lead to."""
+    """Return the states that an entry of the table may lead to."""
     answer = TABLE[key]
     return tuple(answer.values()) if isinstance(answer, dict) else (answer,)
 

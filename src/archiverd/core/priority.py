@@ -1,8 +1,8 @@
-"""Which run is taken up next, and how long a failed one waits.
+"""The order in which waiting runs are taken up, and the waits between the attempts of one.
 
-Three lanes: fresh runs, retries that are due, and the backlog found at start. Fresh before retries before
-backlog, the newest run number first in each, so that what people look at now is archived now; every fourth
-pick takes the oldest waiting run of all, so that nothing starves.
+There are three lanes: fresh runs, then retries that are due, then the backlog found at start. In each the newest run
+number goes first, so that the runs people watch are archived at once. Every fourth pick takes the oldest waiting run
+of all lanes, so that none starves.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OLDEST_EVERY = 4
-"""Every so many picks the oldest waiting run goes first."""
+"""One pick in this many takes the oldest waiting run."""
 
 BACKOFF_CAP_SECONDS = 900.0
-"""No failed run waits longer than this between two attempts, unless the operator's own delay is longer."""
+"""Longest wait between two attempts, in seconds, unless ``app.retry_delay_seconds`` is longer."""
 
 
 class Lane(enum.IntEnum):
-    """How urgent a waiting run is; smaller goes first."""
+    """The lane of a waiting run; the smallest number goes first."""
 
     FRESH = 0
     RETRY = 1
@@ -31,22 +31,22 @@ class Lane(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """How failures are waited out: ``quick`` retries after ``delay`` seconds, then growing waits."""
+    """The waits after failed attempts: ``quick`` retries after ``delay`` seconds each, then growing waits."""
 
     quick: int
     delay: float
 
 
 def takes_oldest(picks: int) -> bool:
-    """Tell whether pick number ``picks`` (from 0) is the oldest waiting run's turn."""
+    """Return whether pick number ``picks`` (from 0) takes the oldest waiting run."""
     return picks % OLDEST_EVERY == OLDEST_EVERY - 1
 
 
 def wait_before(attempt: int, schedule: RetrySchedule, uniform: Callable[[float, float], float]) -> float:
     """Return the seconds to wait after failed attempt number ``attempt`` (from 1).
 
-    The first ``schedule.quick`` failures wait ``schedule.delay``; later ones double from there up to the cap,
-    with a jitter of half: between 0.5 and 1 times the nominal wait, so that a herd spreads.
+    The first ``schedule.quick`` failures wait ``schedule.delay``; later waits double up to the cap. Each of
+    these is between 0.5 and 1 times its nominal length, so that runs that failed together are not retried together.
     """
     if attempt <= schedule.quick:
         return schedule.delay
@@ -56,5 +56,5 @@ def wait_before(attempt: int, schedule: RetrySchedule, uniform: Callable[[float,
 
 
 def longest_wait(schedule: RetrySchedule) -> float:
-    """Return the most seconds a failed run can have to wait."""
+    """Return the longest wait of a failed run, in seconds."""
     return max(BACKOFF_CAP_SECONDS, schedule.delay)

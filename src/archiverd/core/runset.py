@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 LAST_RUN = 10**18 - 1
-"""The greatest run number there can be, of 18 digits: with one more it might not fit the journal."""
+"""Greatest run number, of 18 digits; a number of 19 might not fit an SQLite integer."""
 
 
 def ranges(runs: Iterable[int]) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
-"""How many uploads at once: one at first, more while the server answers as fast as it did alone.
+"""The number of uploads at once: one at first, more while the server answers as fast as it did to one alone.
 
-Pure: what an upload took goes in, the allowance comes out. Times are compared per byte sent, with a constant part
-for the round trips, so that large and small blobs tell the same.
+Pure: the duration of an upload goes in, the new limit comes out. Durations are compared per byte sent, with a constant
+part for the round trips, so that large and small blobs compare.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 ROUND_TRIP_BYTES = 256 * 1024
-"""A blob's round trips cost about as much as moving so many bytes."""
+"""Bytes that take about as long to send as the round trips of one blob."""
 
 FLAT_FACTOR = 1.5
-"""Up to this many times the best cost seen counts as no slower."""
+"""An upload that costs up to this many times the best one counts as no slower."""
+
 SLOW_FACTOR = 3.0
-"""From this many times on the server is asked for less."""
+"""An upload that costs more than this many times the best one lowers the limit."""
 
 DRIFT = 0.01
-"""By this share the best cost drifts towards the present one with each upload: servers and networks change."""
+"""Share by which each upload moves the best cost towards its own: servers and networks change."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimit:
-    """How many uploads may run at once, and what that rests on. Costs in seconds per byte."""
+    """How many uploads may run at once, and the measurements behind that. Costs are in seconds per byte."""
 
     most: int
     allowed: int = 1
@@ -46,5 +47,5 @@ def after_success(limit: UploadLimit, seconds: float, size: int) -> UploadLimit:
 
 
 def after_failure(limit: UploadLimit) -> UploadLimit:
-    """Return the limit after the server failed: half as many at once."""
+    """Return the limit after the server failed: half of it, at least one."""
     return replace(limit, flat=0, allowed=max(1, limit.allowed // 2))

@@ -29,17 +29,17 @@ _OUTSIDE = frozenset(
 
 
 def is_mistake(error: sqlite3.Error) -> bool:
-    """Tell whether ``error`` is a mistake in the program: no such column, a syntax error, a constraint, misuse."""
+    """Return whether ``error`` is a mistake in the program: no such column, a syntax error, a constraint, misuse."""
     return _code(error) not in _OUTSIDE
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether ``error`` says that the file is no sound database."""
+    """Return whether ``error`` means that the file is no sound database."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_denied(error: sqlite3.Error) -> bool:
-    """Tell whether ``error`` says that the file, or what SQLite keeps beside it, may not be opened."""
+    """Return whether ``error`` means that the file, or one of SQLite's files beside it, may not be opened."""
     moved = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED
     return not moved and _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY)
 
@@ -51,7 +51,7 @@ def _code(error: sqlite3.Error) -> int | None:
 
 
 def journal_error(error: sqlite3.Error) -> ArchiverError:
-    """Return ``error``, which is no mistake of ours, in an operator's words."""
+    """Return the error for operators that says what ``error``, which is no mistake of ours, means."""
     if _code(error) == sqlite3.SQLITE_FULL:
         text = f"OSError: [Errno {errno.ENOSPC}] No space left on device"
         remedy = "free space on the file system of app.work_dir; nothing is lost, work goes on by itself"

@@ -1,4 +1,4 @@
-"""Opening the journal's file: checked, up to date, and set aside if it is damaged."""
+"""Opening the journal's file: it is checked, brought up to date, and set aside if it is damaged."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def open_sound(path: Path) -> sqlite3.Connection:
     """Open or make the journal at ``path``.
 
-    A damaged one is set aside and a new one made. Raise sqlite3.Error if it cannot be used, ArchiverError if it is of
-    a newer program or cannot be set aside; then nothing is left open.
+    A damaged one is set aside and a new one made. Raise sqlite3.Error if it cannot be used, ArchiverError if
+    a newer program wrote it or it cannot be set aside; then nothing is left open.
     """
     try:
         return _open(path)
@@ -54,7 +54,7 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _set_aside(path: Path, error: sqlite3.DatabaseError) -> None:
-    """Rename a damaged journal, with what belongs to it, and say what that means. Raise ArchiverError if it stays."""
+    """Rename a damaged journal with its files, and log what that means. Raise ArchiverError if that fails."""
     number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.corrupted-{n}").exists())
     kept = path.with_name(f"{path.name}.corrupted-{number}")
     disk = RealDisk()

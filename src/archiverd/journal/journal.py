@@ -1,6 +1,6 @@
-"""The journal: the one truth about every run, durable before and after each effect (I4, I6).
+"""The journal: the only record of every run's state, durable before and after each effect (I4, I6).
 
-The queues of the daemon carry only run numbers picked from here.
+The daemon's queues carry only run numbers picked from here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Journal(Questions):
-    """A row per run and a bounded story of its events, in SQLite.
+    """A row per run and a bounded story of its events, in SQLite; every method raises ArchiverError if that fails.
 
     ``on_effect`` is called, on the event loop, with each effect of a committed transition.
     """
@@ -48,9 +48,9 @@ class Journal(Questions):
         group_limit: int = GROUP_LIMIT,
         longest_wait: float = BACKOFF_CAP_SECONDS,
     ) -> None:
-        """Name the file; ``clock`` gives epoch seconds; at most ``group_limit`` changes share a commit.
+        """``clock`` gives epoch seconds; at most ``group_limit`` changes share a commit.
 
-        No retry waits longer than ``longest_wait`` seconds; one that is due later was noted before the clock was set
+        No retry waits longer than ``longest_wait`` seconds: one that is due later was noted before the clock was set
         back, and is due now.
         """
         super().__init__()
@@ -64,8 +64,8 @@ class Journal(Questions):
     async def open(self) -> None:
         """Open or make the journal, check its integrity, bring its tables up to date.
 
-        A damaged one is set aside and a new one made: directories and databases tell what was archived. Raise
-        ArchiverError when it is unwritable or from a newer program.
+        A damaged one is set aside and a new one made: what was archived is found in the databases. Raise ArchiverError
+        if it cannot be written or a newer program wrote it.
         """
         try:
             connection = open_sound(self._path)
@@ -112,9 +112,9 @@ class Journal(Questions):
         return await self._record(lambda db: statements.allowed(db, transitions)) if transitions else []
 
     async def recover(self, only: Collection[int] | None = None) -> list[RunRow]:
-        """Move on every run (or those of ``only``) that stands in the middle of an effect and that nobody works on.
+        """Take up every run (or those of ``only``) that is in the middle of an effect and that nobody works on.
 
-        An earlier process left it so, or its outcome could not be written.
+        An earlier process left it so, or its outcome could not be written. Return their rows.
         """
 
         def find(db: sqlite3.Connection) -> list[Transition]:
@@ -151,13 +151,13 @@ class Journal(Questions):
         return run
 
     async def hasten(self, only: Collection[int] | None = None) -> None:
-        """Make every waiting retry (of ``only``, if given) due now: for a pass that leaves no run out."""
+        """Make every waiting retry (of ``only``, if given) due now, for a pass that leaves no run out."""
         await self._write(lambda db: statements.hasten(db, only))
 
     async def wake_due(self, limit: int = 100) -> None:
-        """Let retries whose time has come wait for their stage again, at most ``limit`` at a time.
+        """Move retries that are due to the state in which their stage picks them up, at most ``limit`` at a time.
 
-        What is due further ahead than anything can have to wait is due now, whatever its state.
+        A run due later than the longest wait allows is made due now, whatever its state.
         """
         now = self._clock()
         ahead = now + self._longest_wait
@@ -184,7 +184,7 @@ class Journal(Questions):
         await self._write(lambda db: statements.apply_first_phase(db, step, now))
 
     async def note_observed(self, records: Iterable[ObservedRecord]) -> None:
-        """Note what the records of open runs show."""
+        """Note what the records of open runs show; a run that is no longer open is left alone."""
         shown = list(records)
         if shown:
             await self._write(lambda db: statements.apply_observed(db, shown))

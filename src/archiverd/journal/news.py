@@ -1,4 +1,4 @@
-"""What a notifier has not sent yet: what stands in the journal, compared with what people were told."""
+"""What a notifier has not sent yet: the state of the journal compared with what people were notified of."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Failed:
     error: str
     remedy: str
     lasting: bool
-    """It comes out of this by no retry: somebody has to act."""
+    """No retry helps: somebody has to act."""
     event: int
 
 

@@ -1,4 +1,4 @@
-"""What can be asked about runs, backends and files of a stage, by the journal's owner or read-only by others."""
+"""Queries about runs, backends and the files of a stage, for the journal's owner and for readers."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def select_left_out(db: sqlite3.Connection) -> list[tuple[int, str, str]]:
 
 
 def select_begun_before(db: sqlite3.Connection, run: int) -> bool:
-    """Tell whether the import of ``run`` was begun before the attempt under way, or in a first phase."""
+    """Return whether the import of ``run`` was begun before the attempt under way, or in a first phase."""
     sql = (
         "SELECT (SELECT count(*) FROM events WHERE run = :run AND event = :begins) > 1 "
         "OR :run IN (SELECT run FROM pending)"
@@ -169,7 +169,10 @@ def select_first_phase(db: sqlite3.Connection, run: int) -> FirstPhaseRow | None
 def select_outcome(
     db: sqlite3.Connection, since: float, trouble: Iterable[State], only: Collection[int] | None = None
 ) -> PassTotals:
-    """Return what became of runs (of ``only``, if given) since then, in epoch seconds; ``trouble`` is to be stuck."""
+    """Return what became of runs (of ``only``, if given) since then, in epoch seconds.
+
+    A run in one of the states ``trouble`` counts as stuck.
+    """
     condition, values = among(only)
     sums = (
         "SELECT count(*) FILTER (WHERE imported_at >= ?), count(*) FILTER (WHERE verified_at >= ?), "  # noqa: S608 - ours
@@ -223,5 +226,5 @@ def select_state_texts(db: sqlite3.Connection, stage: Stage) -> tuple[str, ...] 
 
 
 def has_mark(db: sqlite3.Connection, name: str) -> bool:
-    """Tell whether ``name`` is marked as done once for all."""
+    """Return whether ``name`` is marked as done once for all."""
     return db.execute("SELECT 1 FROM marks WHERE name = ?", (name,)).fetchone() is not None

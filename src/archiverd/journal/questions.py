@@ -1,4 +1,4 @@
-"""What the journal's owner can ask; an answer counts every change made before the question."""
+"""Questions of the journal's owner; an answer includes every change made before the question."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Questions:
     """The questions to an open journal; each raises ArchiverError if it cannot be read."""
 
     def __init__(self) -> None:
-        """Be closed."""
+        """Be closed; the journal's ``open`` sets the writer."""
         self._writer: Writer | None = None
 
     @property
@@ -103,7 +103,7 @@ class Questions:
         return await self._read(lambda db: queries.select_listed(db, stage))
 
     async def begun_before(self, run: int) -> bool:
-        """Tell whether the import of ``run`` was begun before the attempt under way, or in a first phase."""
+        """Return whether the import of ``run`` was begun before the attempt under way, or in a first phase."""
         return await self._read(lambda db: queries.select_begun_before(db, run))
 
     async def first_phase(self, run: int) -> FirstPhaseRow:
@@ -115,5 +115,5 @@ class Questions:
         return await self._read(queries.select_gone)
 
     async def has_taken_over(self) -> bool:
-        """Tell whether this journal is marked as knowing what databases and older files know."""
+        """Return whether this journal is marked as knowing what databases and older files know."""
         return await self._read(lambda db: queries.has_mark(db, TAKEN_OVER))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether there is a journal at ``path``; one that is just being made is not there yet."""
+    """Return whether there is a journal at ``path``; one without tables yet is not there."""
     if not path.exists():
         return False
     with contextlib.closing(connect(str(path), read_only=True)) as connection:
@@ -35,7 +35,7 @@ def no_journal(path: Path) -> ArchiverError:
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the journal at ``path`` read-only.
 
-    Raise ArchiverError when there is none yet or it cannot be read.
+    Raise ArchiverError if there is none yet or it cannot be read.
     """
     with reading_if_there(path) as connection:
         if connection is None:
@@ -45,9 +45,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open the journal at ``path`` read-only; None if there is none yet, which a new installation may well ask about.
+    """Open the journal at ``path`` read-only; None if there is none yet, as in a new installation.
 
-    Raise ArchiverError when there is one and it cannot be read. A mistake in a query stays an sqlite3.Error, unless the
+    Raise ArchiverError if there is one and it cannot be read. A mistake in a query stays an sqlite3.Error, unless the
     journal has another schema version than this program's.
     """
     version = VERSION

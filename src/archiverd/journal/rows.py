@@ -1,4 +1,4 @@
-"""What the journal knows of a run, as values."""
+"""Rows of the journal and results of its queries, as values."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class RunRow:
     stage: Stage
     lane: Lane
     dead: bool
-    """It never got a stop line; archived all the same."""
+    """It has no stop line; archived all the same."""
     partition: int | None
-    """The DAQ partition it ran in; None when its record does not tell."""
+    """The DAQ partition it ran in; None if its record has none."""
     started: bool
     """Its record holds a start line."""
     attempts: int
     """Failed attempts in the present stage."""
     due: float | None
     error: str
-    """Why it waits, is set aside or cannot be looked at: ``ErrorName: message``; empty when nothing is wrong."""
+    """Why it waits, was set aside or cannot be read: ``ErrorName: message``; empty if nothing is wrong."""
     remedy: str
     configuration: str
     packed_on: str
@@ -38,27 +38,27 @@ class RunRow:
     blob_length: int | None
     blob_sha256: str
     puts: int
-    """How often a put was intended; above 0 a look-up comes before the next one."""
+    """Number of puts intended; from the second on a look-up comes first."""
     validation: str
-    """What the validation of the blob had to say; empty when it had nothing."""
+    """Problems and warnings of the blob's validation; empty if there are none."""
     start_line: str
-    """When the run started, as its record says; empty when it does not."""
+    """When the run started, in its record's words; empty if it has no start line."""
     stop_line: str
     seen_at: float
     stopped_at: float | None
-    """When the record's last change before its end was made (the stop line's), by its file's time."""
+    """When metadata.txt got its stop line, by the file's modification time."""
     ended_at: float | None
     imported_at: float | None
     verified_at: float | None
     changed_at: float
     superseded: bool
-    """Its stop line came after it was archived as dead: artdaqDB is up to date, UconDB's version is the older one."""
+    """Its stop line came after it was archived as dead: artdaqDB is up to date, UconDB's version is older."""
     source_gone: bool
     """Its directory is no longer there."""
     override: bool
-    """An operator wants UconDB's version replaced by ours."""
+    """An operator wants UconDB's version replaced."""
     listed: bool
-    """It stands in its stage's failure log."""
+    """It is in its stage's failure log."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -78,17 +78,17 @@ class ObservedRecord:
 
     run: int
     partition: int | None = None
-    """None, and so for the lines, if it does not tell now: then what it told before holds."""
+    """None, as for the lines, if the record does not have it now; then the earlier value stays."""
     start_line: str | None = None
     stop_line: str | None = None
     error: str = ""
-    """Why it cannot be looked at: ``ErrorName: message``; empty if it can."""
+    """Why it cannot be read: ``ErrorName: message``; empty if it can."""
     remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstPhaseRow:
-    """How far a run is in its first phase, while it is running. ``due`` in epoch seconds (UTC)."""
+    """The first phase of a run, which is archived while it is running. ``due`` is in epoch seconds (UTC)."""
 
     run: int
     done: bool
@@ -112,31 +112,31 @@ class Hold:
     cause: str
     remedy: str
     probes: int
-    """How many probes have failed in a row."""
+    """Probes that failed in a row."""
     probe_at: float | None
     """When the next one is due; None on trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """How fast runs get verified, and what is on its way. Times are epoch seconds (UTC)."""
+    """The rate at which runs get verified, and the runs on their way. Times are epoch seconds (UTC)."""
 
     waiting: int
     """Runs that have ended and are on their way, retries included."""
     per_second: float | None
-    """Runs verified a second, lately; None when too few were."""
+    """Runs verified per second in the last ten minutes; None if fewer than two were."""
     last: float | None
     """When a run was last verified."""
 
     @property
     def seconds(self) -> float | None:
-        """How long the rest takes at this pace; None when that cannot be told."""
+        """Seconds that the rest takes at this rate; None if there is no rate."""
         return self.waiting / self.per_second if self.per_second else None
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationCounts:
-    """What became of the runs that the migration had in hand for a while, by how they stand at its end."""
+    """The outcome of the runs that the migration had in hand in some period, by their state at its end."""
 
     successful: int
     failed: int
@@ -144,12 +144,12 @@ class MigrationCounts:
     last_successful_run: int | None
     """The run verified last, ever; None if there is none."""
     event: int
-    """The last event looked at, from which the next look goes on."""
+    """The last event counted; the next period begins after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StuckRun:
-    """A run that could not be archived so far, and why; ``error`` is empty if nothing is wrong with it."""
+    """A run that is not archived; ``error`` says why, empty if nothing is wrong with it."""
 
     run: int
     state: State
@@ -158,7 +158,7 @@ class StuckRun:
 
 @dataclass(frozen=True, slots=True)
 class PassTotals:
-    """What became of runs since some moment, by how they stand at its end."""
+    """The outcome of a pass: what became of runs since it began, by their state at its end."""
 
     imported: int
     """Runs imported since then, those verified since included."""
@@ -171,10 +171,10 @@ class PassTotals:
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
-    """How far a stage has come: what its state file says."""
+    """How far a stage has come: the content of its state file."""
 
     last_contiguous_run: int
-    """Up to this run every run there is has been through the stage; 0 if the first has not."""
+    """Every known run up to this one has been through the stage; 0 if the first has not."""
     last_attempted_run: int
     """The greatest run the stage has taken up; 0 if none."""
 
@@ -191,7 +191,7 @@ class StoryLine:
 
 @dataclass(frozen=True, slots=True)
 class FileFate:
-    """What became of one file of a run record: archived as ``entity``, or left out for ``reason``."""
+    """The fate of one file of a run record: archived as ``entity``, or left out for ``reason``."""
 
     name: str
     entity: str

@@ -1,4 +1,4 @@
-"""Which run is taken up next, which retries are due, and how far a stage has come, as queries.
+"""Queries for the stages: which run is next, which retries are due, how far a stage has come.
 
 A ``+`` before a column keeps SQLite from its index: the one on ``state`` may hold many runs that are not due.
 """
@@ -30,7 +30,7 @@ _PROGRESS = {
     Stage.IMPORT: (_FINISHED_IMPORT, _BEGUN_IMPORT),
     Stage.MIGRATE: (_FINISHED_MIGRATION, _BEGUN_MIGRATION),
 }
-"""By stage, as SQL conditions: a run is through it; a run was taken up by it. Indexes have them in the same words."""
+"""By stage, the SQL conditions for a run through it and for one that it took up; indexes have them in these words."""
 
 _AT_ONCE = tuple(state for state in ON_THEIR_WAY if state not in MAY_BE_DUE)
 _WAITS_AS = {(State.RETRY_WAIT, Stage.IMPORT): State.QUEUED, (State.RETRY_WAIT, Stage.MIGRATE): State.IMPORTED}
@@ -42,8 +42,8 @@ def select_waiting(
 ) -> list[int]:
     """Return the runs (of ``only``, if given) that ``stage`` should take up next, at most ``most`` of them.
 
-    The states are those of every stage, for an index's sake: a run's stage tells which of them it can be in. For its
-    sake too ``only`` does not narrow as ``among`` does: the index has the runs in order, those named would be sorted.
+    The states are those of every stage, as in the index; a run's stage decides which of them it can be in. ``only``
+    does not narrow as ``among`` does: the index yields the runs in order, those named would have to be sorted.
     """
     order = "run ASC" if oldest else "lane ASC, run DESC"
     states = listing(chain.from_iterable(WAITING.values()))
@@ -63,7 +63,7 @@ def select_due(db: sqlite3.Connection, now: float, most: int) -> list[int]:
 
 
 def is_due_after(db: sqlite3.Connection, moment: float) -> bool:
-    """Tell whether a run is due later than ``moment``, in epoch seconds."""
+    """Return whether a run is due later than ``moment``, in epoch seconds."""
     return db.execute("SELECT 1 FROM runs WHERE due > ? LIMIT 1", (moment,)).fetchone() is not None
 
 

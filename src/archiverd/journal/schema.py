@@ -1,13 +1,13 @@
 """The journal's tables, and the way from one schema version to the next.
 
 ``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
-record (I7), ``holds`` the backends that are left alone for now, ``logs`` what the failure logs said when they were
-last written, ``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started,
-``told`` and ``told_holds`` what people were told of, ``marks`` what has been done once for all. Times are epoch seconds
-(UTC). ``PRAGMA user_version`` holds the schema version.
+record (I7), ``holds`` the backends that are left alone for now, ``logs`` the failure logs as they were last written,
+``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started, ``told`` and
+``told_holds`` what people were notified of, ``marks`` what is done once for all. Times are epoch seconds
+(UTC). ``PRAGMA user_version`` has the schema version.
 
-SQLite uses an index that has a condition only for a query that says the condition in the same words: who changes one
-changes the other (``tests/journal/test_indexes.py``).
+SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
+the other (``tests/journal/test_indexes.py``).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ MIGRATIONS: tuple[str, ...] = (
 VERSION = len(MIGRATIONS)
 
 EVENTS_KEPT = 200
-"""At most so many events are kept of one run; the oldest but the first go."""
+"""Most events kept of one run; the first and the newest stay."""
 
 
 def select_version(db: sqlite3.Connection) -> int:
@@ -150,7 +150,7 @@ def select_version(db: sqlite3.Connection) -> int:
 
 
 def select_damage(db: sqlite3.Connection) -> str:
-    """Return the first thing that is wrong with tables and pages, without a look at the indexes; empty if sound."""
+    """Return the first thing that is wrong with tables and pages, indexes left out; empty if sound."""
     (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     return "" if found == "ok" else str(found)
 
@@ -158,7 +158,7 @@ def select_damage(db: sqlite3.Connection) -> str:
 def upgrade(connection: sqlite3.Connection) -> None:
     """Bring the journal to this program's schema version, in one transaction a step.
 
-    Raise ArchiverError when the journal was written by a newer archiverd.
+    Raise ArchiverError if a newer archiverd wrote the journal.
     """
     version = select_version(connection)
     if version > VERSION:
@@ -173,8 +173,8 @@ def upgrade(connection: sqlite3.Connection) -> None:
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the journal file: WAL, every commit synced (FULL), explicit transactions.
 
-    A read-only connection sees the last commit of a running daemon and changes nothing. Where the directory is not
-    ours to write and no daemon has the journal open, the file is read as it lies: SQLite could not make its helpers.
+    A read-only connection sees the last commit of a running daemon and changes nothing. Where the directory cannot be
+    written and no daemon has the journal open, the file is opened as immutable, for SQLite cannot make its -shm file.
     """
     uri = f"file:{_quoted(path)}?mode={'ro' if read_only else 'rwc'}"
     if read_only and not os.path.exists(f"{path}-shm") and not os.access(os.path.dirname(path) or ".", os.W_OK):

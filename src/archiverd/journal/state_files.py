@@ -1,9 +1,8 @@
 """The files operators read and edit, state files and failure logs, kept in step with the journal.
 
-Their form is in contract.md, "Files in app.work_dir". The journal is the truth. A state file is only a view of it. A
-failure log can be edited: a number added is retried, one taken out is listed again only after a new failure. What the
-log said when it was last written stands in the journal, so that an edit is noticed whenever it was made, also while no
-daemon ran.
+Their form is in contract.md, "Files in app.work_dir". A state file is only a view of the journal. A failure log can be
+edited: a number added is retried, a number removed is listed again only after a new failure. The journal has the log as
+it was last written, so that an edit is noticed whenever it was made, also while no daemon ran.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import StageProgress
 
 LOG_LIMIT = 1 << 24
-"""Bytes of a failure log that are read: more than a million run numbers."""
+"""Longest failure log that is read, in bytes: more than a million run numbers."""
 
 TAGS = {Stage.IMPORT: "Import", Stage.MIGRATE: "Migration"}
 
@@ -46,7 +45,7 @@ def failures_text(runs: Iterable[int]) -> bytes:
 
 
 def parse_failures(data: bytes) -> frozenset[int]:
-    """Return the run numbers in a failure log; empty lines count for nothing. Raise ValueError for anything else."""
+    """Return the run numbers in a failure log, one a line; empty lines are skipped. Raise ValueError for others."""
     found = set()
     for line in data.decode("ascii", "backslashreplace").splitlines():
         word = line.strip()
@@ -59,10 +58,10 @@ def parse_failures(data: bytes) -> frozenset[int]:
 
 
 def parse_state(data: bytes) -> dict[str, int]:
-    """Return what a state file says. Raise ValueError if it is none."""
+    """Return the two numbers in a state file. Raise ValueError if it is none."""
     try:
-        told = json.loads(data)
-        return {key: int(told[key]) for key in ("last_contiguous_run", "last_attempted_run")}
+        fields = json.loads(data)
+        return {key: int(fields[key]) for key in ("last_contiguous_run", "last_attempted_run")}
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except (TypeError, KeyError) as error:
@@ -70,7 +69,7 @@ def parse_state(data: bytes) -> dict[str, int]:
 
 
 class StateFiles:
-    """Keeps the files of both stages; ``retry`` takes up a run whose number an operator added to a failure log."""
+    """The files of both stages; ``retry`` takes up a run whose number an operator added to a failure log."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class StateFiles:
         self._balancing = asyncio.Lock()
 
     async def synchronise(self) -> None:
-        """Take in what operators changed, then write what the journal changed. Raise ArchiverError or OSError."""
+        """Apply what operators changed, then write what the journal changed. Raise ArchiverError or OSError."""
         async with self._balancing:
             for files in self._files:
                 seen = await self._apply_edits(files)
@@ -94,7 +93,7 @@ class StateFiles:
                 await self._write_state(files)
 
     async def take_over(self) -> None:
-        """Look at state files that were there before the journal: they tell nothing the databases do not tell better.
+        """Log the state files that were there before the journal; the databases know better what is archived.
 
         One that cannot be read is set aside. Raise OSError.
         """
@@ -103,24 +102,24 @@ class StateFiles:
             if data is None:
                 continue
             try:
-                said = parse_state(data)
+                numbers = parse_state(data)
             except ValueError as error:
                 await self._set_aside(files.state, error, files.stage)
             else:
-                log.get(TAGS[files.stage]).info(f"{files.state} said {said}; what is archived is looked up instead")
+                log.get(TAGS[files.stage]).info(f"{files.state} said {numbers}; what is archived is looked up instead")
 
     async def _apply_edits(self, files: StageFiles) -> bytes | None:
-        """Apply what an operator changed in a failure log since it was last written; return what it says now."""
+        """Apply what an operator changed in a failure log since it was last written; return its content."""
         data = await _read(files.failures)
         memory = self._journal.stage_file_memory(files.stage)
         before = await memory.written_failures()
-        told = b"" if data is None and before else data
-        if told is None or (before is not None and told == failures_text(before)):
+        current = b"" if data is None and before else data
+        if current is None or (before is not None and current == failures_text(before)):
             return data
         try:
-            listed = parse_failures(told)
+            listed = parse_failures(current)
         except ValueError as error:
-            # Noted first: should we be killed in between, a log that is gone must not look emptied by hand.
+            # Noted first: after a kill in between, a log that is gone must not look emptied by hand.
             await memory.note_written_failures(frozenset())
             await self._set_aside(files.failures, error, files.stage)
             return None
@@ -135,10 +134,10 @@ class StateFiles:
         return data
 
     async def _write_failures(self, files: StageFiles, seen: bytes | None) -> None:
-        """Write a failure log as the journal has it, then note in the journal what was written.
+        """Write a failure log as the journal has it, then note that in the journal.
 
-        One that is no longer as it was ``seen`` is left for the next look: somebody is editing it. Should the note get
-        lost, the next look takes our own additions for an operator's: a retry too many, no loss.
+        A log that is no longer as it was ``seen`` is left for the next time: somebody is editing it. If the note gets
+        lost, our own additions are taken for an operator's the next time: a retry too many, no loss.
         """
         memory = self._journal.stage_file_memory(files.stage)
         listed = await memory.failures()
@@ -151,7 +150,7 @@ class StateFiles:
             await memory.note_written_failures(listed)
 
     async def _write_state(self, files: StageFiles) -> None:
-        """Write a state file as the journal has it; what somebody else wrote there is said, and changes nothing."""
+        """Write a state file as the journal has it; an edit by somebody else is logged and changes nothing."""
         data = await _read(files.state)
         memory = self._journal.stage_file_memory(files.stage)
         text = state_text(await memory.progress())
@@ -165,28 +164,28 @@ class StateFiles:
         await self._publish(files.state, text)
 
     async def _log_edit(self, files: StageFiles, data: bytes | None) -> None:
-        """Say that a state file is not as we left it; one that cannot be read is set aside."""
+        """Log that a state file is not as we left it; one that cannot be read is set aside."""
         logger = log.get(TAGS[files.stage])
         if data is None:
             logger.warning(f"{files.state} was removed: it is written anew from the journal")
             return
         try:
-            said = parse_state(data)
+            numbers = parse_state(data)
         except ValueError as error:
             await self._set_aside(files.state, error, files.stage)
         else:
-            logger.warning(f"{files.state} was edited and said {said}: it is output only and written anew")
+            logger.warning(f"{files.state} was edited and said {numbers}: it is output only and written anew")
 
     async def _publish(self, path: Path, data: bytes) -> None:
         await asyncio.to_thread(self._disk.publish, path, [data])
         log.get().debug(f"written: {path}", bytes=len(data))
 
     async def _set_aside(self, path: Path, error: ValueError, stage: Stage) -> None:
-        """Rename a file that cannot be read, and say so in the runbook's words; the journal knows what it said."""
-        aside = path.with_name(f"{path.name}.corrupted")
+        """Rename a file that cannot be read, and log that in the runbook's words; the journal has its content."""
+        corrupted = path.with_name(f"{path.name}.corrupted")
         message = f"Failed to parse run records file {path}: {error}"
-        log.get(TAGS[stage]).error(f"{message} (kept as {aside.name}; written anew from the journal)")
-        await asyncio.to_thread(self._disk.move, path, aside)
+        log.get(TAGS[stage]).error(f"{message} (kept as {corrupted.name}; written anew from the journal)")
+        await asyncio.to_thread(self._disk.move, path, corrupted)
 
 
 async def _read(path: Path) -> bytes | None:

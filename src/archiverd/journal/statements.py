@@ -1,4 +1,4 @@
-"""What changes the journal, as functions for the writer's transaction; none returns a cursor."""
+"""Everything that changes the journal, as functions for the writer's transaction; none returns a cursor."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def allowed(db: sqlite3.Connection, transitions: Iterable[Transition]) -> list[T
 
 
 def apply(db: sqlite3.Connection, transition: Transition, now: float) -> tuple[RunRow, tuple[Effect, ...]]:
-    """Apply one transition; return the row as it then stands, and what that calls for.
+    """Apply one transition; return the changed row and the effects of entering its state.
 
     Raise ForbiddenTransitionError if it cannot happen now.
     """
@@ -143,7 +143,7 @@ def note_state_texts(db: sqlite3.Connection, stage: Stage, texts: Iterable[str])
 
 
 def note_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[Failed]) -> None:
-    """Note that ``notifier`` has told people of ``runs``."""
+    """Note that ``notifier`` has notified people of ``runs``."""
     rows = [(notifier, one.run, one.stage, one.lasting, one.event) for one in runs]
     db.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?)", rows)
 
@@ -154,7 +154,7 @@ def forget_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[int]) ->
 
 
 def note_hold(db: sqlite3.Connection, notifier: str, hold: Hold) -> None:
-    """Note that ``notifier`` has told people of a backend that is left alone."""
+    """Note that ``notifier`` has notified people of a backend that is left alone."""
     db.execute("INSERT OR REPLACE INTO told_holds VALUES (?, ?, ?)", (notifier, hold.backend, hold.since))
 
 
@@ -176,7 +176,7 @@ def _update(table: str, changes: Mapping[str, object], run: int) -> tuple[str, t
 
 
 def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:
-    """Return how a transition changes whether the run stands in its stage's failure log."""
+    """Return the change of the column ``listed``: whether the run is in its stage's failure log."""
     if Effect.NOTE_FAILURE in effects and not row.listed:
         return {"listed": 1}
     if Effect.CLEAR_FAILURE in effects and row.listed:

@@ -1,4 +1,4 @@
-"""What is asked of the whole journal at once, for reports: a few sums over 20 000 runs, no row of them loaded whole."""
+"""Queries over the whole journal, for reports; they sum in SQLite and load no row of 20 000 runs whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLACES = {
     ARTDAQDB: "imported_at IS NOT NULL",
     UCONDB: "verified_at IS NOT NULL",
 }
-"""By place, the SQL condition for a run that the journal believes to be there."""
+"""By place, the SQL condition for a run that should be there by the journal."""
 
 STEPS = {
     Stage.IMPORT: (Event.IMPORT_BEGINS, (Event.IMPORT_DONE, Event.UPDATE_DONE)),
@@ -34,13 +34,15 @@ STEPS = {
 
 _NUMBER = re.compile(r"\d+")
 
-EVENTS_LOOKED_AT = 4000
-RUNS_LOOKED_AT = 100
-"""How far back it is looked for how long a stage takes: so many events, so many runs of a stage."""
+EVENTS_READ = 4000
+"""Newest events from which the durations of a stage are taken."""
+
+RUNS_TIMED = 100
+"""Newest runs of a stage whose durations count."""
 
 
 class Brief(TypedDict):
-    """What lists show of a run, as JSON has it. Times are epoch seconds (UTC)."""
+    """A run in a list, as JSON has it. Times are epoch seconds (UTC)."""
 
     run: int
     state: str
@@ -54,7 +56,7 @@ class Brief(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Runs that are in trouble for one cause; open ones too, if their records cannot be looked at."""
+    """Runs in trouble for one cause; open runs too whose records cannot be read."""
 
     state: State
     stage: Stage
@@ -67,10 +69,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long a stage worked on the runs that it took through lately; in seconds."""
+    """Seconds that a stage worked on a run, over its newest runs."""
 
     runs: int
-    """How many runs that were."""
+    """The number of runs measured."""
     median: float
     p95: float
     since: float
@@ -91,7 +93,7 @@ def select_ranges(db: sqlite3.Connection) -> dict[State, Ranges]:
 
 
 def select_place(db: sqlite3.Connection, place: str) -> Ranges:
-    """Return the runs that the journal believes to be in ``place`` (of PLACES), as contiguous ranges."""
+    """Return the runs that should be in ``place`` (of PLACES) by the journal, as contiguous ranges."""
     sql = (
         "SELECT min(run), max(run) FROM (SELECT run, run - row_number() OVER (ORDER BY run) AS island "  # noqa: S608 - ours
         f"FROM runs WHERE {PLACES[place]}) GROUP BY island ORDER BY 1"
@@ -116,9 +118,9 @@ def select_briefs(db: sqlite3.Connection, states: Sequence[State], most: int | N
 
 
 def select_causes(db: sqlite3.Connection) -> list[Cause]:
-    """Return why runs are in trouble, a cause each; the one with the newest run first.
+    """Return the causes for which runs are in trouble, the one with the newest run first.
 
-    An open run is if its record cannot be looked at.
+    An open run is in trouble if its record cannot be read.
     """
     found: dict[tuple[str, str, str, str], list[int]] = {}
     sql = (
@@ -135,14 +137,14 @@ def select_causes(db: sqlite3.Connection) -> list[Cause]:
 
 
 def _general(text: str, run: str) -> str:
-    """Return what is said of ``run`` as it would be said of any."""
+    """Return ``text`` about ``run`` with N for its number, so that texts about several runs compare."""
     return _NUMBER.sub(lambda match: "N" if match[0] == run else match[0], text) if run in text else text
 
 
 def select_durations(db: sqlite3.Connection) -> dict[Stage, Durations]:
     """Return how long each stage took lately; a stage that has taken no run through is left out."""
     sql = "SELECT run, at, event FROM events ORDER BY id DESC LIMIT ?"
-    return durations([(run, at, event) for run, at, event in db.execute(sql, (EVENTS_LOOKED_AT,))][::-1])
+    return durations([(run, at, event) for run, at, event in db.execute(sql, (EVENTS_READ,))][::-1])
 
 
 def durations(events: Iterable[tuple[int, float, str]]) -> dict[Stage, Durations]:
@@ -151,7 +153,7 @@ def durations(events: Iterable[tuple[int, float, str]]) -> dict[Stage, Durations
     A story has more than the machine's events, e.g. the first phase's.
     """
     begun: dict[tuple[Stage, int], float] = {}
-    took: dict[Stage, deque[tuple[float, float]]] = {stage: deque(maxlen=RUNS_LOOKED_AT) for stage in STEPS}
+    took: dict[Stage, deque[tuple[float, float]]] = {stage: deque(maxlen=RUNS_TIMED) for stage in STEPS}
     for run, at, event in events:
         for stage, (begins, ends) in STEPS.items():
             if event == begins:

@@ -1,7 +1,7 @@
-"""One thread that owns the journal's connection, and commits in groups.
+"""One thread that owns the journal's connection and commits in groups.
 
-Whatever has queued up while the last commit was being synced goes into the next one: with many runs in
-flight a sync is shared by many changes. A caller is told only after its change is durable.
+Changes that queue up while a commit is synced share the next one, so with many runs in flight many changes share a
+sync. A caller gets its result only after its change is durable.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GROUP_LIMIT = 256
-"""At most so many changes share one commit, unless the owner wants fewer."""
+"""Most changes that share one commit, unless the owner sets fewer."""
 
 QUEUE_LIMIT = 4096
-"""At most so many changes may wait; callers are bounded by the stages' queues long before."""
+"""Most changes that may wait; the stages' queues bound the callers long before."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A change to make, and whom to tell."""
+    """A function to run, and the future of its caller."""
 
     work: Callable[[sqlite3.Connection], Any]
     writes: bool
@@ -43,7 +43,7 @@ class Writer:
     """Runs functions on the journal's connection in one thread, writes grouped into commits."""
 
     def __init__(self, connection: sqlite3.Connection, group_limit: int = GROUP_LIMIT) -> None:
-        """Take over ``connection``; nobody else may use it from now on. ``group_limit`` changes share a commit."""
+        """Take over ``connection``, which no other thread may use; at most ``group_limit`` changes share a commit."""
         self._connection = connection
         self._group_limit = group_limit
         self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE_LIMIT)
@@ -64,7 +64,7 @@ class Writer:
         return await self._submit(work, writes=False)
 
     async def close(self) -> None:
-        """Finish what is queued, then close the connection; needs none of the loop's threads, which may all hang."""
+        """Finish what is queued, then close the connection. Needs none of the loop's threads, which may all hang."""
 
         def end() -> None:
             self._jobs.put(None)
@@ -76,11 +76,11 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put_nowait(_Job(work, writes, loop, cast("asyncio.Future[Any]", future)))
-        # A cancelled caller must not leave its change half known: the change happens or not, whole, all the same.
+        # A cancelled caller does not cancel its change, which is made or not, whole.
         return await future
 
     def _serve(self) -> None:
-        """Take jobs in order until told to stop."""
+        """Run jobs in order until the end of the queue."""
         while (job := self._jobs.get()) is not None:
             group = [job]
             last = False
@@ -99,7 +99,7 @@ class Writer:
         self._connection.close()
 
     def _run_group(self, group: list[_Job]) -> None:
-        """Run the jobs of one commit; tell their callers after it."""
+        """Run the jobs of one commit, then answer their callers."""
         answers: list[tuple[_Job, Any, BaseException | None]] = []
         try:
             writes = any(job.writes for job in group)
@@ -114,9 +114,9 @@ class Writer:
             failure = error if is_mistake(error) else journal_error(error)
             answers = [(job, None, failure) for job in group]
         for job, result, problem in answers:
-            # The loop may be gone when the process is being torn down: then nobody waits for the answer.
+            # At the end of the process the loop may be gone, and nobody waits for the answer.
             with contextlib.suppress(RuntimeError):
-                job.loop.call_soon_threadsafe(_tell, job.future, result, problem)
+                job.loop.call_soon_threadsafe(_answer, job.future, result, problem)
 
     def _run_one(self, job: _Job) -> tuple[Any, BaseException | None]:
         """Run one job; a mistake in it undoes its own changes only."""
@@ -138,7 +138,7 @@ class Writer:
         return result, None
 
 
-def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | None) -> None:
+def _answer(future: asyncio.Future[Any], result: object, problem: BaseException | None) -> None:
     """Answer the caller, unless it has gone."""
     if future.done():
         return
@@ -149,7 +149,7 @@ def _tell(future: asyncio.Future[Any], result: object, problem: BaseException | 
 
 
 def _is_the_files(error: Exception) -> TypeGuard[sqlite3.Error]:
-    """Tell whether ``error`` is not of one job but of the file or its disk, and so of every job in the group."""
+    """Return whether ``error`` is not of one job but of the file or its disk, and so of every job in the group."""
     return isinstance(error, sqlite3.Error) and not is_mistake(error)
 
 
@@ -159,5 +159,5 @@ def _checked(result: T) -> T:
     One that is discarded in another thread resets its statement there, which the next job may be executing.
     """
     if isinstance(result, sqlite3.Cursor):
-        raise RuntimeError("a cursor must not leave the journal's thread")  # noqa: TRY004 - no caller can mend it
+        raise RuntimeError("a cursor must not leave the journal's thread")  # noqa: TRY004 - our mistake
     return result

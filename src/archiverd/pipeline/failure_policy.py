@@ -1,4 +1,4 @@
-"""What becomes of a run whose step failed."""
+"""What a failure does to a run: it waits for a retry, is looked up, or is set aside."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from archiverd.journal.transitions import Transition
 
 _OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT})
-"""Errors of the operating system that pass: a full disk, a sick mount, too many open files."""
+"""Errors of the operating system that pass: a full disk, a mount that fails, too many open files."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """The rule for failures: how patient we are, the clock (epoch seconds) and the dice."""
+    """The rule for failures: the schedule of retries, the clock (epoch seconds) and the randomness."""
 
     schedule: RetrySchedule
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
 
     def transition(self, row: RunRow, error: ArchiverError, *, counts: bool = True) -> Transition:
-        """Return the event that ``error`` is for the run of ``row``: wait, look again, or set aside.
+        """Return the transition of the run of ``row`` after ``error``: it waits, is looked up, or is set aside.
 
-        One that does not count is the backend's alone: the run stays where it is and is taken up once that works.
+        An error that does not count is the backend's alone: the run waits where it is until the backend works.
         """
         run, text, remedy = row.run, f"{error.name}: {error}", error.remedy
         unknown = error.retry is Retry.UNKNOWN
@@ -56,7 +56,7 @@ class FailurePolicy:
 
 
 def as_known_error(error: Exception, run: int, logger: log.Log) -> ArchiverError:
-    """Return ``error`` as one an operator can read; what nobody foresaw is logged with its traceback.
+    """Return ``error`` as one for operators; an unexpected one is logged with its traceback.
 
     Raise sqlite3.Error as it is: a mistake in the journal's statements is no run's failure and ends the program.
     """

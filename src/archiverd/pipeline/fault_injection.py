@@ -1,4 +1,4 @@
-"""Failures made up for drills (``[app_fuzz]``): a share of imports is skipped or fails on purpose."""
+"""Faults for drills (``[app_fuzz]``): a share of imports is skipped or fails on purpose."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FaultInjector:
-    """Throws the dice for each attempt; the shares are percentages."""
+    """Decides at random for each attempt; the shares are percentages."""
 
     settings: AppFuzz
     uniform: Callable[[float, float], float]
 
     def __call__(self) -> None:
-        """Raise ArchiverError if the dice say so: transient, or permanent where a retry is not wanted."""
+        """Raise ArchiverError for the configured share of calls: transient, or permanent where no retry is wanted."""
         fuzz = self.settings
         for share, for_good, what in (
             (fuzz.random_skip_percent, fuzz.random_skip_retry, "skipped"),

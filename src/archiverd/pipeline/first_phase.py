@@ -1,8 +1,8 @@
-"""The first phase of a run that has only started (``ucon_db.pending_folder_name``): archived while it is running.
+"""The first phase of a run (``ucon_db.pending_folder_name``): it is archived while it is running.
 
-File transfer need not wait for the end of a run: its record is imported and its blob uploaded to the pending folder
-at once. The run stays open; when it is final artdaqDB is updated and the full blob goes to the folder proper. What
-the phase is about to do stands in the journal before it is done (I4), so a restart sends the same bytes again.
+File transfer need not wait for the end of a run: as soon as it has started its record is imported and its blob uploaded
+to the pending folder. The run stays open; when it is final artdaqDB is updated and the full blob goes to the folder
+proper. Every step is in the journal before it is done (I4), so a restart sends the same bytes again.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class FirstPhase:
     policy: FailurePolicy
 
     async def __call__(self, run: int) -> None:
-        """Archive ``run`` as it is now; whatever goes wrong is noted and tried again, unless the run ends before.
+        """Archive ``run`` as it is now; a failure is noted and tried again, unless the run ends before.
 
-        Raise ArchiverError only when the journal itself cannot be written.
+        Raise ArchiverError only if the journal cannot be written.
         """
         row = await self.journal.first_phase(run)
         try:
@@ -63,7 +63,7 @@ class FirstPhase:
             await self._fail(row, as_known_error(error, run, _log))
 
     async def _import(self, run: int) -> None:
-        """Store the record as it is now. Raise ArtdaqDBError if another run stands under the number."""
+        """Store the record as it is now. Raise ArtdaqDBError if artdaqDB has another run under the number."""
         plan = await run_detached(lambda: self.importer.plan(run))
         artdaqdb = self.importer.artdaqdb
         await self.journal.note_first_phase(steps.import_begins(run))
@@ -74,7 +74,7 @@ class FirstPhase:
                 raise
 
     async def _pack(self, row: FirstPhaseRow) -> Packed:
-        """Pack what artdaqDB holds of the run, as it was packed before if there was an earlier attempt."""
+        """Pack what artdaqDB holds of the run, with the ``Packed on`` text of an earlier attempt if there was one."""
         text = row.packed_on or blobs.packed_on_text(datetime.fromtimestamp(self.policy.clock(), UTC))
         exported = await self.importer.artdaqdb.export(row.run)
         return await asyncio.to_thread(pack, row.run, text, exported)
@@ -105,7 +105,7 @@ class FirstPhase:
         _log.info("first phase proven in the pending folder", run=row.run, bytes=identity.length)
 
     async def _fail(self, row: FirstPhaseRow, error: ArchiverError) -> None:
-        """Note a failure; one that waiting cannot mend is given up: the run's end archives it anyway."""
+        """Note a failure, and give the phase up if waiting cannot repair it: the run's end archives it anyway."""
         attempts = row.attempts + 1
         text = f"{error.name}: {error}"
         if error.retry in (Retry.TRANSIENT, Retry.UNKNOWN):

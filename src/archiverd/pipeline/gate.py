@@ -1,7 +1,7 @@
-"""The gate before a backend: shut while it does not work or refuses us, and never more at once than it takes well.
+"""The gate before a backend: it is shut while the backend does not work or refuses us, and limits exchanges at once.
 
-`core.breaker` decides when nothing but probes is sent, `core.upload_limit` how many uploads run at once. A run that
-finds the gate shut stays where it is: nothing is counted against it.
+`core.breaker` decides when only probes are sent, `core.upload_limit` how many uploads run at once. A run that finds the
+gate shut stays where it is, and nothing is counted against it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Probe(Protocol):
-    """Asks a backend whether it works."""
+    """A request that shows whether a backend works."""
 
     def __call__(self, *, login_only: bool) -> Awaitable[None]:
-        """Return if it does, else raise ArchiverError; with ``login_only`` ask only whether it accepts who we are."""
+        """Return if it works, else raise ArchiverError; with ``login_only`` ask only whether it accepts our login."""
 
 
 class GateShutError(Exception):
-    """The backend is left alone for now; the run stays where it stands."""
+    """The backend is left alone for now; the run stays where it is."""
 
 
 class Gate:
@@ -47,7 +47,7 @@ class Gate:
         logger: log.Log,
         on_change: Callable[[], None],
     ) -> None:
-        """``most`` may pass at once; ``on_change`` is called whenever the gate opens, shuts, or a probe has failed."""
+        """At most ``most`` pass at once; ``on_change`` is called when the gate opens, shuts, or a probe has failed."""
         self.name = name
         self._probe = probe
         self._environment = environment
@@ -67,19 +67,19 @@ class Gate:
 
     @property
     def failures(self) -> int:
-        """How many probes failed in a row."""
+        """Probes that failed in a row; 0 while the gate is open."""
         return self._breaker.failures if self.shut else 0
 
     @property
     def allowed(self) -> int:
-        """How many may be inside at once, now."""
+        """Runs that may be inside at once, now."""
         if self.shut:
             return 0
         return 1 if self._breaker.health is Health.TRIAL else self._limit.allowed
 
     @property
     def hold(self) -> Hold | None:
-        """What keeps the gate from being open to all, for people to read; None if nothing does."""
+        """Why the gate is not open to all, for people to read; None if it is."""
         seen = self._breaker
         if seen.health is Health.WORKING or (seen.since is None and self._cause is None):
             return None
@@ -95,12 +95,12 @@ class Gate:
         )
 
     def _epoch(self, monotonic: float) -> float:
-        """Return a time of the clock that never jumps as epoch seconds."""
+        """Return a time of the monotonic clock as epoch seconds."""
         return self._environment.clock() + monotonic - self._environment.monotonic()
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Let one in as soon as there is room. Raise GateShutError if the gate is shut, also while waiting."""
+        """Hold a place inside, entered as soon as one is free. Raise GateShutError if the gate is shut or shuts."""
         while not self.shut and self._inside >= self.allowed:
             await self._turn.wait()
         if self.shut:
@@ -130,7 +130,7 @@ class Gate:
         """Probe the backend while the gate is shut, until cancelled; ``save`` gets every change of the hold."""
         while True:
             self._changed.clear()
-            with contextlib.suppress(ArchiverError):  # only for people to read; whoever needs the journal says so
+            with contextlib.suppress(ArchiverError):  # only for people to read; the stages report a journal that fails
                 await save(self.hold)
             if not self.shut:
                 await self._changed.wait()
@@ -157,7 +157,7 @@ class Gate:
         self._take_on(breakers.probed(self._breaker, blame, environment.monotonic(), environment.uniform), error)
 
     def _take_on(self, after: Breaker, error: ArchiverError | None) -> None:
-        """Take on a new state, say what people should know of it, and wake whoever waits for it."""
+        """Take on a new state of the breaker, log what changed, and wake everybody who waits for it."""
         before, self._breaker = self._breaker, after
         if error is not None and not after.lets_through:
             if before.health is not after.health or self._cause is None or str(self._cause) != str(error):
@@ -180,6 +180,6 @@ class Gate:
             self._cause = None
 
     def _wake_waiting(self) -> None:
-        """Let those who wait for a slot look again."""
+        """Let everybody who waits for a place check again."""
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()

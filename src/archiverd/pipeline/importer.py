@@ -36,7 +36,7 @@ _log = log.get("Import")
 
 HASHES = "hashes"
 HOLD_THE_START = (METADATA.name, RUN_HISTORY_UPDATE.name)
-"""Entities that hold a run's start time, in archives of the older tool too (run_records.md section 5)."""
+"""Entities with a run's start time, in archives of the older tool too (run_records.md section 5)."""
 CHANGED_BY_THE_END = COME_WITH_END | {HASHES}
 """Entities that a run's end brings or changes (run_records.md section 2.3)."""
 
@@ -44,27 +44,27 @@ _KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
 _OTHER = "not archivable"
 
 GENERATED = "(generated)"
-"""Stands for the source of an entity that no file of the record was made into."""
+"""The source, in a run's files, of an entity that was made from no file of the record."""
 
 
 def no_fault() -> None:
-    """Make up no failure."""
+    """Inject no fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What of a run record goes where."""
+    """The entities that a run record becomes."""
 
     configuration: str
     entities: tuple[Entity, ...]
     update: tuple[Entity, ...]
-    """What is stored as the first update, once the run has stopped; empty before."""
+    """Entities of the first update, stored once the run has stopped; empty before."""
     started: str | None
-    """When the run started, as its record says."""
+    """When the run started, in its record's words; None if it has no start line."""
     stopped: str | None
-    """When it stopped, as its record says."""
+    """When it stopped, in its record's words; None if it has no stop line."""
     fates: tuple[FileFate, ...]
-    """Every file of the record, archived or left out (I7)."""
+    """The fate of every file of the record (I7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,14 @@ class Importer:
     converted: tuple[str, ...]
     unmatched: Literal["archive", "report", "fail"]
     cache: Cache
-    """What was converted before: files repeat exactly from run to run of one configuration."""
+    """Files converted before; they repeat exactly from run to run of one configuration."""
     inject_fault: Callable[[], None] = no_fault
-    """Raises ArchiverError for a failure made up on purpose."""
+    """Raises ArchiverError for a fault injected on purpose."""
 
     async def __call__(self, run: int) -> None:
-        """Import ``run``; whatever goes wrong ends as an event of the run, not as an exception.
+        """Import ``run``; a failure becomes an event of the run, not an exception.
 
-        Raise ArchiverError only when the journal itself cannot be written.
+        Raise ArchiverError only if the journal cannot be written.
         """
         row = await self.journal.get(run)
         if row is None or row.state is not State.QUEUED:
@@ -103,21 +103,21 @@ class Importer:
             await self._fail(row, error)
 
     def plan(self, run: int) -> Plan:
-        """Read the run's record and decide what of it goes where; blocking, for a worker thread.
+        """Read the run's record and plan its import. Blocking, for a worker thread.
 
-        Raise FclPreperationError if that cannot be done, OSError if the record cannot be read.
+        Raise FclPreperationError if it cannot be converted, OSError if it cannot be read.
         """
         record = read_run_record(self.records / str(run), run)
         _log.debug(f"read: {self.records / str(run)}", run=run, files=len(record.files))
         return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
 
     async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
-        """Store a run and prove that it is there; return what was done, in words.
+        """Store a run and prove that artdaqDB has it; return what was done, in words.
 
-        What we archived before (``ours``: in a first phase, or as dead) is updated where it says something else now; so
-        is what only lacks the run's end: a lost journal no longer knows that it was us. A run that another program
-        archived, otherwise than we would, is left as it is if its start time shows that it is the same run; a reused
-        run number is refused.
+        A run that we archived before (``ours``: in a first phase, or as dead) is updated where its record differs now.
+        So is one that only lacks its end: after the loss of a journal nobody knows that it was ours. A run that another
+        program archived in another form is left as it is if its start time shows that it is the same run. A reused run
+        number is refused.
         """
         update = plan.update
         configuration = plan.configuration
@@ -125,7 +125,7 @@ class Importer:
             stored = await self.artdaqdb.insert(run, configuration, plan.entities)
         except ArtdaqDBError as error:
             if error.retry is not Retry.CONFLICT:
-                raise  # it may be stored all the same, by us: the next attempt finds that out
+                raise  # it may be stored all the same: the next attempt finds that out
             found = await self.artdaqdb.find(run)
             if found is None:
                 raise
@@ -143,7 +143,7 @@ class Importer:
         return f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
 
     async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
-        """Record the import and say what was left out."""
+        """Record the import and log the files that were left out."""
         left_out = [fate for fate in plan.fates if not fate.entity]
         now = self.policy.clock()
         done = (
@@ -171,7 +171,7 @@ class Importer:
 
 
 def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
-    """Decide which file becomes which entity of which collection, and account for every file (I7).
+    """Return which file becomes which entity of which collection, every file accounted for (I7).
 
     Raise FclPreperationError if ``unmatched`` is ``fail`` and a file has no place in artdaqDB.
     """
@@ -205,9 +205,9 @@ def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archi
 
 
 def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
-    """Tell whether what artdaqDB holds under our run number is this run: it names the same start time.
+    """Return whether artdaqDB's run of this number is this run: it has the same start time.
 
-    No two runs start at one time; a reused run number names another.
+    No two runs start at one time, so a reused run number has another.
     """
     if not plan.started:
         return False
@@ -215,9 +215,9 @@ def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
 
 
 def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
-    """Tell whether artdaqDB holds a run that has stopped as we archived it while it was running, or as dead.
+    """Return whether artdaqDB holds a stopped run as we archived it while it was running, or as dead.
 
-    It has no stop time in any of its entities, and differs from ``plan`` in nothing but what a run's end brings.
+    Then none of its entities has a stop time, and it differs from ``plan`` only in what a run's end adds.
     """
     if not plan.update or not plan.stopped:
         return False
@@ -229,7 +229,7 @@ def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
 
 
 def _names_time(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
-    """Tell whether one of these entities names ``time``, as a record spells it."""
+    """Return whether one of these entities has ``time``, spelled as in a record."""
     quoted = f'"{time}"'.encode()
     return any(one.name in entities and quoted in one.fcl for one in held)
 
@@ -245,7 +245,7 @@ def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
 
 
 def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:
-    """Return ``error`` as what it is: the number of this run belongs to another."""
+    """Return ``error`` as a conflict: artdaqDB has another run under this number."""
     return ArtdaqDBError(
         error.message,
         retry=Retry.CONFLICT,
@@ -257,7 +257,7 @@ def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:
 
 
 def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
-    """Compare what artdaqDB gives back with what was meant, entity by entity.
+    """Compare artdaqDB's export with what was to be stored, entity by entity.
 
     Raise ArtdaqDBError naming the entities that differ, are missing or should not be there.
     """
@@ -275,12 +275,12 @@ def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
 
 
 def _as_exported(fcl: bytes, name: str) -> bytes:
-    """Return a text as artdaqDB exports it: the values, written anew."""
+    """Return a FHiCL text as artdaqDB exports it: its values written anew."""
     return fhicl.from_json(fhicl.to_json(fcl, name, ""), name)
 
 
 def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> FileFate:
-    """Treat a FHiCL file that no rule of schema.fcl takes."""
+    """Return the fate of a file that no rule of schema.fcl takes; where it is archived, add its entity."""
     reason = "no rule of schema.fcl takes it"
     if unmatched == "fail":
         raise FclPreperationError(

@@ -1,4 +1,4 @@
-"""The migration stage: artdaqDB → one blob → UconDB, proven by reading it back."""
+"""The migration stage: artdaqDB → one blob → UconDB, proven by reading the blob back."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _validation_log = log.get("BlobValidation")
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A run's blob as it is to be stored: its ``Packed on`` text, its bytes, and their identity."""
+    """A run's blob: its ``Packed on`` text, its bytes, and their length and SHA-256."""
 
     packed_on: str
     blob: bytes
     identity: Fingerprint
 
     def journal_identity(self) -> BlobIdentity:
-        """Return what the journal keeps of it."""
+        """Return the blob's identity as the journal has it."""
         return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256)
 
 
@@ -56,14 +56,14 @@ class Migrator:
     gate: Gate
     policy: FailurePolicy
     required: tuple[str, ...] | None
-    """What metadata.fcl must hold for the blob to validate; None to leave that out."""
+    """Keys that metadata.fcl must have for the blob to validate; None for no validation."""
     monotonic: Callable[[], float]
-    """Seconds, for how long an upload takes."""
+    """Seconds of a clock that never jumps, to time uploads."""
 
     async def __call__(self, run: int) -> None:
-        """Upload and prove ``run``; whatever goes wrong ends as an event of the run, not as an exception.
+        """Upload and prove ``run``; a failure becomes an event of the run, not an exception.
 
-        Raise ArchiverError only when the journal itself cannot be written.
+        Raise ArchiverError only if the journal cannot be written.
         """
         row = await self.journal.get(run)
         if row is None or row.state not in WAITING[Stage.MIGRATE]:
@@ -102,9 +102,9 @@ class Migrator:
     async def _store(
         self, row: RunRow, exported: Sequence[ExportedEntity], packed: Packed
     ) -> tuple[StoreOutcome, Packed]:
-        """Bring a run's blob under its key; return how that ended and the blob that stands there.
+        """Store a run's blob under its key; return how that ended and the blob found there.
 
-        A run that was there before us is looked up first: its blob need not be sent to be found.
+        A run of the backlog is looked up first: if UconDB has its blob it need not be sent.
         """
         key = str(row.run)
         if row.override:
@@ -118,10 +118,10 @@ class Migrator:
     async def _compare_with_found(
         self, run: int, exported: Sequence[ExportedEntity], ours: Packed
     ) -> tuple[StoreOutcome, Packed]:
-        """Tell whether the blob found under our key is this run's, packed at another time (I5).
+        """Return whether the blob found under the run's key is this run's, packed at another time (I5).
 
-        It is when the journal was lost, or the older tool archived the run: then the recorded text is of an attempt
-        that found the key taken. So pack once more, with the found blob's own ``Packed on`` text, and compare.
+        So it is after the loss of a journal, or if the older tool archived the run. The run is packed once more, with
+        the found blob's own ``Packed on`` text, and compared.
         """
         found = await self.ucondb.read(str(run))
         try:
@@ -132,7 +132,7 @@ class Migrator:
         return (StoreOutcome.PROVEN, rebuilt) if rebuilt.blob == found else (StoreOutcome.CONFLICT, ours)
 
     async def _verified(self, row: RunRow, packed: Packed) -> None:
-        """Record the proof; say how long after its end the run was safe."""
+        """Record the proof and log how long after its stop the run was safe."""
         validation = BlobValidation() if self.required is None else validate(packed.blob, self.required)
         now = self.policy.clock()
         said = "; ".join((*validation.problems, *validation.warnings))
@@ -149,7 +149,7 @@ class Migrator:
         await self._record_failure(row, as_known_error(error, row.run, _log), counts=True)
 
     async def _record_failure(self, row: RunRow, error: ArchiverError, *, counts: bool) -> None:
-        """Record a failure, and log it unless the gate speaks for all runs that meet it."""
+        """Record a failure, and log it unless it is the backend's, which the gate logs once for all runs."""
         await self.journal.record(self.policy.transition(row, error, counts=counts))
         if counts:
             log.failure(_log, error, row.run)
@@ -172,7 +172,7 @@ def _require_same_blob(row: RunRow, identity: Fingerprint) -> None:
 
 
 def _other_content(row: RunRow) -> UconDBError:
-    """Return the error for a key that somebody else has taken."""
+    """Return the error for a key under which UconDB has other content."""
     return UconDBError(
         f"UconDB holds other content under key {row.run}",
         retry=Retry.CONFLICT,
@@ -181,12 +181,12 @@ def _other_content(row: RunRow) -> UconDBError:
 
 
 def _decide(row: RunRow) -> str:
-    """Return the commands by which an operator decides between two contents."""
+    """Return the commands with which an operator decides between two contents."""
     return f"`archiverd release {row.run} --override` (ours replaces it) or `archiverd waive {row.run} --reason …`"
 
 
 def _time_since_stop(row: RunRow, now: float) -> dict[str, str]:
-    """Return how long after its stop line a fresh run was verified, for the log."""
+    """Return the seconds from a fresh run's stop line to its proof, for the log; empty for others."""
     if row.stopped_at is None or row.lane is Lane.BACKLOG:
         return {}
     return {"after_stop": f"{now - row.stopped_at:.1f}s"}

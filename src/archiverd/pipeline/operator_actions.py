@@ -1,4 +1,4 @@
-"""What an operator decides about a run: waive it, release it, retry it. Only the journal is touched."""
+"""Operators' decisions about a run: waive it, release it, retry it. They change only the journal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _NOTHING_TO_RETRY = {
     State.VERIFIED: "already verified: nothing to retry",
     State.OPEN: "has not ended yet: nothing to retry; taken up by itself when it has",
 }
-"""States in which there is nothing to retry, and how that is said."""
+"""By state in which there is nothing to retry, the words for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedRun:
-    """A run that a retry did not take up, and why."""
+    """A run that a retry did not take up, and the reason."""
 
     run: int
     reason: str
     failed: bool = False
-    """What was asked for cannot be done; else there is nothing to be done."""
+    """The retry is not possible; otherwise there is nothing to do."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
@@ -37,7 +37,7 @@ class SkippedRun:
 
 
 async def waive(journal: Journal, run: int, reason: str) -> RunRow:
-    """Take ``run`` out of the reckoning. Raise ArchiverError if it is not known or cannot be waived."""
+    """Leave ``run`` out for ``reason``; return its row. Raise ArchiverError if it is unknown or cannot be waived."""
     row = await _require_row(journal, run)
     if row.state is State.VERIFIED:
         raise ArchiverError(
@@ -47,11 +47,11 @@ async def waive(journal: Journal, run: int, reason: str) -> RunRow:
 
 
 async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
-    """Put ``run``, waiting or set aside, back to where it failed.
+    """Put ``run``, which waits or was set aside, back to where it failed; return its row.
 
-    A run in conflict, and a superseded one, only with ``override``: that replaces UconDB's version; so it does for any
-    run of which a put was sent, whose blob may no longer be what it was then. Raise ArchiverError if the run is not
-    known, cannot be released, or needs ``override``.
+    A run in conflict and a superseded one need ``override``, which replaces UconDB's version. It does so for any other
+    run, too, of which a put was sent, for its blob may no longer be what it was then. Raise ArchiverError if the run is
+    unknown, cannot be released, or needs ``override``.
     """
     row = await _require_row(journal, run)
     if row.state is State.VERIFIED and not row.superseded:
@@ -74,9 +74,9 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
 
 
 async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> SkippedRun | None:
-    """Take up ``run`` of the failure log of ``stage`` again, whatever it waits for; return None if it is now tried.
+    """Take up ``run`` of the failure log of ``stage`` again, whatever it waits for; return None if it is tried now.
 
-    One that need not or must not be tried is left as it is, and the reason said and returned.
+    A run with nothing to retry is left as it is, and the reason is logged and returned.
     """
     row = await journal.get(run)
     if row is None:
@@ -90,18 +90,18 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Sk
         return SkippedRun(run, _NOTHING_TO_RETRY[row.state])
     if row.state in RETRIED:
         asked = transitions.retried(run, stage, reopens=_never_ended(row))
-        if not await journal.record_allowed(asked):  # due, or picked, since it was looked at
+        if not await journal.record_allowed(asked):  # due, or picked, since its row was read
             logger.info("on its way already: nothing to retry", run=run)
     return None
 
 
 def _never_ended(row: RunRow) -> bool:
-    """Tell whether a run was waived before it ended: its end is still to come, but for one known from artdaqDB only."""
+    """Return whether a run was waived before it ended; a run known from artdaqDB only has ended."""
     return row.state is State.WAIVED and row.ended_at is None and row.imported_at is None
 
 
 async def _require_row(journal: Journal, run: int) -> RunRow:
-    """Return the row of ``run``. Raise ArchiverError if there is none."""
+    """Return the row of ``run``. Raise ArchiverError if the journal has none."""
     row = await journal.get(run)
     if row is None:
         raise ArchiverError(
@@ -111,11 +111,11 @@ async def _require_row(journal: Journal, run: int) -> RunRow:
 
 
 async def _record_decision(journal: Journal, row: RunRow, decision: Transition) -> RunRow:
-    """Record a decision. Raise ArchiverError if it cannot be made in the run's state."""
+    """Record a decision; return the row. Raise ArchiverError if the run's state does not allow it."""
     try:
         (after,) = await journal.record(decision)
     except ForbiddenTransitionError:
-        now = await journal.get(row.run) or row  # it may have moved on since it was looked at
+        now = await journal.get(row.run) or row  # it may have moved on since its row was read
         raise ArchiverError(
             f"Run {row.run} is {now.state} and cannot be {decision.event}",
             remedy=f"`archiverd why {row.run}` tells what it is waiting for",

@@ -1,7 +1,7 @@
-"""One stage's life: a feeder that picks run numbers from the journal, a small bounded queue, a few workers.
+"""The loop of one stage: a feeder that picks run numbers from the journal, a small bounded queue, a few workers.
 
-The queue carries only run numbers; the journal is the one truth. A drain stops the feeder and lets the workers
-finish what the queue holds.
+The queue carries only run numbers; what is known of a run is read from the journal. A drain stops the feeder and lets
+the workers finish the queue.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from archiverd.process.shutdown import Shutdown
 
 SHORTEST_WAIT_SECONDS = 0.2
-"""A retry that is due but in hand must not make the feeder spin."""
+"""Shortest wait for a retry, in seconds: one that is due but in hand must not make the feeder spin."""
 
 PAUSE_SECONDS = 5.0
-"""How long a stage rests when the journal itself cannot be used."""
+"""Seconds that a stage waits after the journal could not be used."""
 
 
 @dataclass(slots=True)
@@ -42,12 +42,12 @@ class StageRunner:
     shutdown: Shutdown
     logger: log.Log
     gate: Gate | None = None
-    """Before the backend the stage works for; while it is shut no run is picked."""
+    """The gate of the backend that the stage writes to; while it is shut no run is picked."""
     until_idle: bool = False
-    """Stop as soon as nothing waits but retries further away than ``retry_wait_seconds`` (one pass, for cron)."""
+    """Stop as soon as nothing waits but retries due later than in ``retry_wait_seconds`` (one pass, for cron)."""
     retry_wait_seconds: float = 0.0
     quick_retries: int = 0
-    """So many failed probes of its backend are waited for by one pass."""
+    """Failed probes of its backend after which one pass gives up."""
     only: frozenset[int] | None = None
     """The runs that may be picked; None for all."""
     paused: bool = False
@@ -56,12 +56,12 @@ class StageRunner:
     in_hand: set[int] = field(default_factory=set)
     """Runs in the queue or with a worker."""
     stranded: set[int] = field(default_factory=set)
-    """Runs whose outcome could not be written to the journal: they still stand in the middle of an effect there."""
+    """Runs whose outcome could not be written: the journal still has them in the middle of an effect."""
 
     async def run(self) -> None:
         """Feed and work until a drain is asked for and everything in the queue is done.
 
-        Raise ArchiverError when the journal is damaged: only a new start, which sets it aside, mends that.
+        Raise ArchiverError if the journal is damaged, which only a new start repairs: it sets the journal aside.
         """
         queue: asyncio.Queue[int | None] = asyncio.Queue(self.capacity)
         async with asyncio.TaskGroup() as group:
@@ -72,7 +72,7 @@ class StageRunner:
                 await queue.put(None)
 
     async def _feed(self, queue: asyncio.Queue[int | None]) -> None:
-        """Fill the queue from the journal until a drain is asked for; a run is picked when there is room for it."""
+        """Fill the queue from the journal until a drain is asked for; a run is picked only when the queue has room."""
         while not self.shutdown.asked:
             self.wake.clear()
             if queue.full():
@@ -99,7 +99,7 @@ class StageRunner:
                 queue.put_nowait(run)
 
     async def _serve(self, queue: asyncio.Queue[int | None]) -> None:
-        """Work on runs from the queue until told that there are no more."""
+        """Work on runs from the queue until its end."""
         while (run := await queue.get()) is not None:
             self.wake.set()
             try:
@@ -111,28 +111,28 @@ class StageRunner:
             except ForbiddenTransitionError as error:  # an operator was quicker
                 self.logger.warning(f"left alone: {error}", run=run)
                 self.stranded.add(run)
-            self.in_hand.discard(run)  # not when cancelled: a drain that is cut tells what it leaves
+            self.in_hand.discard(run)  # not when cancelled: a drain that is cut reports what it leaves
             self.wake.set()
 
     def _log_or_raise(self, error: ArchiverError, run: int | None = None) -> None:
-        """Log that the journal cannot be used for now; raise ``error`` if waiting does not mend it."""
+        """Log that the journal cannot be used for now; raise ``error`` if waiting does not help."""
         if error.retry is not Retry.TRANSIENT:
             raise error
         log.failure(self.logger, error, run)
 
     async def _recover_stranded(self) -> None:
-        """Let runs whose outcome could not be written wait for their stage again, now that the journal may answer."""
+        """Let runs whose outcome could not be written wait for their stage again, if the journal works again."""
         if self.stranded:
             taken = frozenset(self.stranded)
             await self.journal.recover(taken)
             self.stranded -= taken  # a worker may have added one meanwhile
 
     def _gives_up(self, gate: Gate) -> bool:
-        """Tell whether one pass should end because the backend does not come back."""
+        """Return whether one pass should end because the backend does not come back."""
         return self.until_idle and gate.failures > self.quick_retries
 
     def _idle(self, wait: float | None) -> bool:
-        """Tell whether one pass is over: nothing is in hand and no quick retry is near."""
+        """Return whether one pass is over: nothing is in hand and no quick retry is due soon."""
         return self.until_idle and not self.in_hand and (wait is None or wait > self.retry_wait_seconds)
 
     async def _seconds_to_next(self) -> float | None:

@@ -1,1 +1,1 @@
-"""Which runs there are, which have ended, which ended late."""
+"""The watch: which runs there are, which of them have ended, and which got their stop line late."""

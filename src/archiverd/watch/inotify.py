@@ -1,7 +1,6 @@
-"""Hints from the kernel that something happened in the run-records directory: the one seam for watchfiles.
+"""Hints from the kernel that the run-records directory changed: the only module that imports watchfiles.
 
-A hint makes the watcher look sooner, nothing else: the kernel's queue overflows silently, and network file
-systems send none. The scan is the truth.
+A hint only makes the watcher scan sooner: the kernel's queue overflows silently, and network file systems send none.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 GATHER_MILLISECONDS = 50
-"""Changes closer together than this make one hint."""
+"""Milliseconds within which changes make one hint."""
 
 AGAIN_SECONDS = 30.0
-"""How long to wait before watching again after the watch broke."""
+"""Seconds before a watch that broke is begun again."""
 
 
 async def watch(directory: Path, hint: asyncio.Event, stop: asyncio.Event) -> None:
-    """Set ``hint`` whenever an entry of ``directory`` (not what is inside its entries) changes, until ``stop``."""
+    """Set ``hint`` at every change of an entry of ``directory``, though not inside its entries, until ``stop``."""
     while not stop.is_set():
         try:
             changes = watchfiles.awatch(

@@ -1,4 +1,4 @@
-"""Stop lines that come after all, for runs that were archived as dead: at any later time, artdaqDB gets them."""
+"""Late stop lines: those of runs that were archived as dead; artdaqDB gets them whenever they come."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = log.get("Import")
 
 
 class LateStopWatcher:
-    """Looks at the records of dead runs that are verified; ``clock`` gives epoch seconds."""
+    """Reads the records of verified dead runs; ``clock`` gives epoch seconds."""
 
     def __init__(self, settings: Settings, journal: Journal, clock: Callable[[], float]) -> None:
         watch = settings.watch
@@ -36,7 +36,7 @@ class LateStopWatcher:
         self._stamps: dict[int, Stamp] = {}
 
     async def watch(self) -> None:
-        """Look on a slow clock until cancelled. Raise ArchiverError when the journal is damaged."""
+        """Check every ``watch.rescan_seconds`` until cancelled. Raise ArchiverError if the journal is damaged."""
         while True:
             try:
                 await self.check()
@@ -47,17 +47,17 @@ class LateStopWatcher:
             await asyncio.sleep(self._every)
 
     async def check(self) -> None:
-        """Send every run whose stop line has come on its way to artdaqDB again. Raise ArchiverError."""
+        """Queue every run whose stop line has come for another import. Raise ArchiverError if the journal fails."""
         dead = await self._journal.archived_as_dead()
         for row in await self._journal.record_allowed(*await run_detached(lambda: self._find_stopped(dead))):
             _log.warning("its stop line came after all: artdaqDB is updated, UconDB keeps its version", run=row.run)
 
     def _find_stopped(self, runs: Iterable[int]) -> list[Transition]:
-        """Return the transition of each of ``runs`` whose record is final now; blocking, for a worker thread."""
+        """Return the transition of each of ``runs`` whose record is final now. Blocking, for a worker thread."""
         return [late for run in runs if (late := self._read_late_stop(run, self._root / str(run))) is not None]
 
     def _read_late_stop(self, run: int, directory: Path) -> Transition | None:
-        """Return the transition of a run whose stop line has come and whose record has settled."""
+        """Return the transition of a run whose stop line has come and whose record has settled, else None."""
         stamp = metadata_stamp(directory)
         if stamp is None or self._stamps.get(run) == stamp:
             return None

@@ -1,4 +1,4 @@
-"""The runs whose end has not been seen: what their records showed when last looked at, and which of them have ended."""
+"""Open runs, whose end has not been seen: what their records show, and which of them have ended."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OpenRun:
-    """A run whose end has not been seen, as it was when last looked at."""
+    """A run whose end has not been seen, as its record was when last read."""
 
     run: int
     stamp: Stamp | None = None
     snapshot: RecordSnapshot | None = None
     started: bool = False
     changed_at: float = 0.0
-    """When the last change was noticed, by our monotonic clock."""
+    """When the last change was noticed, in seconds of the monotonic clock."""
     error: ArchiverError | None = None
-    """Why its record could not be looked at."""
+    """Why its record cannot be read."""
     observed: ObservedRecord | None = None
-    """What its record showed."""
+    """What its record shows."""
     recorded: ObservedRecord | None = None
-    """What the journal was told of that."""
+    """What the journal has of that."""
     logged: set[str] = field(default_factory=set)
-    """The troubles that were logged: one that comes and goes is said once."""
+    """Errors that were logged: one that comes and goes is logged once."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRunsRead:
-    """What a look at open runs has found."""
+    """The result of reading the records of open runs."""
 
     changed: list[OpenRun]
-    """Runs that are still open and whose records show what the journal was not told."""
+    """Runs that are still open and whose records show what the journal does not have."""
     ended: list[Transition]
     settles_in: float | None
-    """In so many seconds the next record with a stop line may have settled; None if there is none that has not."""
+    """Seconds until the next record with a stop line may have settled; None if no record has yet to settle."""
 
 
 class OpenRunReader:
-    """Looks at the records of open runs, and says which of them have ended."""
+    """Reads the records of open runs and decides which of them have ended."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class OpenRunReader:
         *,
         settle_seconds: float | None = None,
     ) -> None:
-        """``clock`` gives epoch seconds, ``monotonic`` seconds that no change of the clock touches.
+        """``clock`` gives epoch seconds, ``monotonic`` seconds of a clock that never jumps.
 
-        ``settle_seconds`` stands for ``watch.settle_seconds``, if given.
+        ``settle_seconds`` replaces ``watch.settle_seconds``, if given.
         """
         watch = settings.watch
         settle = watch.settle_seconds if settle_seconds is None else settle_seconds
@@ -74,15 +74,15 @@ class OpenRunReader:
         self._clock = clock
         self._monotonic = monotonic
         self.latest: dict[int, int] = {}
-        """By partition the greatest run known to have started."""
+        """By partition, the greatest run known to have started."""
         self.first_start = 0.0
-        """When archiverd was started the very first time, in epoch seconds: what had ended by then is backlog."""
+        """When archiverd was first started, in epoch seconds; runs that ended before are backlog."""
 
     def read(self, runs: Iterable[OpenRun]) -> OpenRunsRead:
-        """Read what changed of the records of ``runs``, the greatest number first. Blocking.
+        """Read the records of ``runs`` that changed, the greatest number first. Blocking.
 
-        That order matters: a run is dead if a later one of its partition has started, and only what its own record
-        showed *after* that was seen may say so. A stop line cannot have come unseen in between.
+        The order matters. A run is dead if a later one of its partition has started. Its own record is read *after*
+        that was seen, so no stop line can have come unseen in between.
         """
         changed, ended, settling = [], [], []
         for seen in runs:
@@ -100,14 +100,14 @@ class OpenRunReader:
         return OpenRunsRead(changed, ended, min(settling, default=None))
 
     def _settles_in(self, seen: OpenRun) -> float:
-        """Return in how many seconds a record with a stop line will have settled; 0.0 or less for another."""
+        """Return the seconds until a record with a stop line will have settled; 0.0 or less for another."""
         if seen.snapshot is None or seen.observed is None or seen.observed.stop_line is None:
             return 0.0
         quiet = max(self._clock() - seen.snapshot.changed, self._monotonic() - seen.changed_at)
         return self._patience.settle - quiet
 
     def _read(self, seen: OpenRun) -> None:
-        """Look at a run's record, if it changed, or could not be looked at: nothing tells when it can."""
+        """Read a run's record if it changed, or if it could not be read: no time stamp shows when it can."""
         directory = self._root / str(seen.run)
         stamp = metadata_stamp(directory)
         known = seen.snapshot is not None and seen.snapshot.readable
@@ -144,14 +144,14 @@ class OpenRunReader:
         return transitions.died(run, end) if dead else transitions.ended(run, end)
 
     def _passed_over(self, run: int, ended: float) -> bool:
-        """Tell whether the backfill rule leaves out a run that had ended before the very first start."""
+        """Return whether the backfill rule leaves out a run: only runs that ended before the first start."""
         if ended >= self.first_start:
             return False
         return self._backfill == "none" or (isinstance(self._backfill, int) and run < self._backfill)
 
 
 def _unreadable(run: int, directory: Path, trouble: str) -> ArchiverError:
-    """Return the error for a record that cannot be looked at; ``trouble`` is empty if it is not there any more."""
+    """Return the error for a record that cannot be read; ``trouble`` is empty if it is not there any more."""
     if not trouble:
         return ArchiverError(
             "Run directory is gone before its end was seen",

@@ -1,7 +1,7 @@
-"""The watch: which runs are there, and which of them have ended.
+"""The watcher: finds the runs in the run-records directory and records those that have ended.
 
-The scan is the truth. The run-records directory is scanned when its modification time changed, when the kernel
-hints at a change, and on a slow clock; the metadata.txt of each open run is looked at every half second.
+It relies on scans. The directory is scanned when its modification time changed, when the kernel hints at a change, and
+every ``watch.rescan_seconds``; the metadata.txt of each open run is checked every half second.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 CHECK_SECONDS = 0.5
-"""How often the open runs' metadata.txt is looked at; sooner when a run that has stopped settles sooner."""
+"""Seconds between checks of the open runs' metadata.txt; fewer when a run that has stopped settles sooner."""
 
 SHORTEST_PAUSE_SECONDS = 0.02
-"""Between two looks at least so much passes."""
+"""Shortest pause between two checks, in seconds."""
 
 RACY_SECONDS = 2.0
-"""A directory changed this recently may change again within the resolution of its time stamp: scan once more."""
+"""Resolution of a directory's time stamp, in seconds: one that changed so recently is scanned once more."""
 
 RUNS_AT_ONCE = 500
-"""So many open runs are looked at, and recorded if they have ended, at a time: a record seen takes some 30 kB."""
+"""Open runs checked and recorded in one go: the snapshot of a record takes some 30 kB."""
 
 
 class Watcher:
-    """Finds runs and tells the journal when they have ended."""
+    """Finds runs and records in the journal when they have ended."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Watcher:
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock`` gives epoch seconds, ``monotonic`` seconds that no change of the clock touches."""
+        """``clock`` gives epoch seconds, ``monotonic`` seconds of a clock that never jumps."""
         self._settings = settings
         self._watch = settings.watch
         self._root = settings.source_files.run_records_dir
@@ -71,9 +71,9 @@ class Watcher:
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
         self._gone: set[int] = set()
-        """Known runs whose directories are not there, as the journal has it."""
+        """Known runs whose directories are missing, as the journal has it."""
         self.scanned: tuple[DirectoryScan, float] | None = None
-        """What the last scan found, and when it was made."""
+        """The last scan, and when it was made in epoch seconds."""
         self._troubled = False
         self._check_in = CHECK_SECONDS
         self._checks_begun = self._checks_ended = 0
@@ -81,9 +81,9 @@ class Watcher:
         """Set, and replaced, at the end of each check of the open runs."""
 
     async def find_all(self, on_progress: Progress = silent) -> None:
-        """Find every run there is and record those that have ended: the first thing after a start.
+        """Find every run and record those that have ended: the first thing after a start.
 
-        What is recorded stays so if it is cut short. Raise ArchiverError if the run-records directory cannot be read.
+        If it is cut short what was recorded stays. Raise ArchiverError if the run-records directory cannot be read.
         """
         states = await self._journal.known()
         self._known = set(states)
@@ -97,7 +97,7 @@ class Watcher:
         await self._check(on_progress)
 
     def _first_start(self, *, fresh: bool) -> float:
-        """Return when archiverd was first started, noted before the first run is: a start cut short changes nothing."""
+        """Return when archiverd was first started, noted before any run so that a start cut short does not shift it."""
         directory = self._settings.app.work_dir
         at = work_dir.read_first_start(directory)
         if at is None:
@@ -106,13 +106,13 @@ class Watcher:
         return at
 
     async def settle(self) -> None:
-        """Give runs that changed just now their time to settle, and record those that have ended then.
+        """Wait until runs that changed just now can have settled, and record those that have ended.
 
         For a single pass, after ``find_all``: a run that ended a moment ago is not left to the next pass.
         """
         if self._any_unsettled():
             await self._shutdown.rest(self._watch.settle_seconds)
-        await self._check()  # also for one that had all but settled when it was looked at
+        await self._check()  # also for a run that had all but settled when it was read
 
     async def run(self) -> None:
         """Watch until the daemon stops."""
@@ -128,9 +128,9 @@ class Watcher:
             self._end_check()
 
     async def _tick(self, *, hinted: bool) -> None:
-        """Scan if there may be something new, then look at the open runs. Trouble that passes is said once.
+        """Scan if there may be something new, then check the open runs. Log an error that passes once.
 
-        Raise ArchiverError when the journal is damaged: only a new start mends that.
+        Raise ArchiverError if the journal is damaged, which only a new start repairs.
         """
         self._checks_begun += 1
         try:
@@ -152,7 +152,7 @@ class Watcher:
             self._end_check()
 
     async def _note_scan(self, found: DirectoryScan, lane: Lane) -> None:
-        """Note runs that were not known."""
+        """Note the runs of a scan that are new, and those that are gone."""
         self.scanned = (found, self._clock())
         await self._note_gone(self._known - found.runs)
         new = found.runs - self._known
@@ -164,7 +164,7 @@ class Watcher:
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
     async def find_now(self, *, settling: bool) -> None:
-        """Scan now; with ``settling`` return once the watch has judged what was found, and what changed just now.
+        """Scan now; with ``settling`` return once the watch has checked what was found, and what changed just now.
 
         For a command to the daemon, while ``run`` runs. Raise ArchiverError if the directory cannot be read.
         """
@@ -182,25 +182,25 @@ class Watcher:
             await self._check_ended.wait()
 
     def _end_check(self) -> None:
-        """Wake whoever waits for the end of a check."""
+        """Wake everybody who waits for the end of a check."""
         self._checks_ended = self._checks_begun
         ended, self._check_ended = self._check_ended, asyncio.Event()
         ended.set()
 
     def _any_unsettled(self) -> bool:
-        """Tell whether an open run changed less than ``watch.settle_seconds`` ago."""
+        """Return whether an open run changed less than ``watch.settle_seconds`` ago."""
         now, settle = self._clock(), self._watch.settle_seconds
         return any(seen.snapshot is not None and now - seen.snapshot.changed < settle for seen in self._open.values())
 
     async def _sync_open_runs(self) -> None:
-        """Watch the runs that the journal has as open and no others: operators waive some and put others back."""
+        """Take the open runs from the journal: operators waive some and put others back."""
         opened = await self._journal.open_runs()
         for run in self._open.keys() - opened:
             del self._open[run]
         self._open.update((run, OpenRun(run)) for run in opened - self._open.keys())
 
     async def _note_gone(self, gone: set[int]) -> None:
-        """Note the runs whose directories have gone since the last scan, and those whose are there again."""
+        """Note the runs whose directories have gone since the last scan, and those whose directories are back."""
         vanished, back = gone - self._gone, self._gone - gone
         await self._journal.note_gone(vanished, gone=True)
         await self._journal.note_gone(back, gone=False)
@@ -212,7 +212,7 @@ class Watcher:
             _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
 
     async def _check(self, on_progress: Progress = silent) -> None:
-        """Look at every open run, the greatest number first, and record what is found, a part at a time."""
+        """Read every open run, the greatest number first, and record what changed, ``RUNS_AT_ONCE`` at a time."""
         runs = sorted(self._open, reverse=True)
         self._check_in = CHECK_SECONDS
         for start in range(0, len(runs), RUNS_AT_ONCE):
@@ -227,7 +227,7 @@ class Watcher:
             await self._record_ended(found.ended)
 
     async def _note_observed(self, changed: Iterable[OpenRun]) -> None:
-        """Note what the records of open runs show, and say which cannot be read, once a run and cause."""
+        """Note what the records of open runs show, and log which cannot be read, once per run and cause."""
         shown = {seen.run: seen.observed for seen in changed if seen.observed is not None}
         await self._journal.note_observed(shown.values())
         for seen in changed:
@@ -236,27 +236,27 @@ class Watcher:
             if error is None:
                 if before is not None and before.error:
                     _log.info("its directory can be read again", run=seen.run)
-            elif error.context and str(error) not in seen.logged:  # the scan says which are gone
+            elif error.context and str(error) not in seen.logged:  # the scan logs which are gone
                 seen.logged.add(str(error))
                 log.failure(_log, error)
 
     async def _record_ended(self, ended: Sequence[Transition]) -> None:
-        """Record the runs that have ended. One that an operator waived meanwhile is left alone."""
+        """Record the runs that have ended, but for those that an operator waived meanwhile."""
         for row in await self._journal.record_allowed(*ended):
             _log.info("dead: it never got a stop line" if row.dead else "ended", run=row.run)
         for one in ended:
             self._open.pop(one.run, None)
 
     def _uses_inotify(self) -> bool:
-        """Tell whether the kernel is asked for hints."""
+        """Return whether the kernel is asked for hints."""
         return self._watch.mode == "inotify" or (self._watch.mode == "auto" and not self._polls())
 
     def _polls(self) -> bool:
-        """Tell whether the directory is only polled."""
+        """Return whether the directory is only polled."""
         return self._watch.mode == "poll" or (self._watch.mode == "auto" and mounts.is_network(self._root))
 
     def _scan_is_due(self) -> bool:
-        """Tell whether the directory changed since its last scan, or that scan is too old."""
+        """Return whether the directory changed since its last scan, or that scan is too old."""
         if self.scanned is None:
             return True
         mtime_ns, when = self.scanned[0].mtime_ns, self.scanned[1]
@@ -270,7 +270,7 @@ class Watcher:
         return current != mtime_ns or when - mtime_ns / 1e9 < RACY_SECONDS
 
     async def _pause(self, hint: asyncio.Event) -> None:
-        """Wait for the next look, a hint, or the end."""
+        """Wait for the next check, a hint, or the end."""
         waits = {asyncio.ensure_future(hint.wait()), asyncio.ensure_future(self._shutdown.wait())}
         try:
             await asyncio.wait(waits, timeout=self._check_in, return_when=asyncio.FIRST_COMPLETED)
@@ -281,7 +281,7 @@ class Watcher:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryScan:
-    """What one scan of the run-records directory found."""
+    """The result of one scan of the run-records directory."""
 
     runs: frozenset[int]
     mtime_ns: int
@@ -307,7 +307,7 @@ def scan(root: Path) -> DirectoryScan:
 
 
 def _runs(entries: Iterable[os.DirEntry[str]]) -> Iterable[int]:
-    """Yield the run numbers among directory entries; everything else there is none of our business."""
+    """Yield the run numbers among directory entries."""
     for entry in entries:
         run = is_run_name(entry.name)
         if run is not None and entry.is_dir(follow_symlinks=False):
