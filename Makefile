@@ -33,7 +33,7 @@ lint: setup  ## ruff: rules and layout
 types: setup  ## mypy, strict
 	@$(BIN)/mypy
 
-format: setup  ## lay the code out and mend what can be mended mechanically
+format: setup  ## lay the code out and repair what ruff can repair
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 

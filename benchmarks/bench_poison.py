@@ -62,8 +62,8 @@ async def measure(root: Path, options: argparse.Namespace, poisoned: int) -> lis
                 await asyncio.sleep(0.2)
             await processes.stop(daemon)
     rows = summary.read_rows(journal)
-    aside = sum(row.state is State.QUARANTINED for row in rows.values())
-    print(f"{poisoned} poison runs, {aside} quarantined; ", end="")
+    quarantined = sum(row.state is State.QUARANTINED for row in rows.values())
+    print(f"{poisoned} poison runs, {quarantined} quarantined; ", end="")
     return sorted(
         row.verified_at - row.stopped_at
         for run, row in rows.items()

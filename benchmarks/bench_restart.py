@@ -72,7 +72,7 @@ def write_records(site: processes.DemoSite, runs: int) -> None:
         directory = site.records / str(run)
         directory.mkdir(parents=True)
         (directory / "metadata.txt").write_text(METADATA)
-        if run % 300 == 0:  # a file has only so many names
+        if run % 300 == 0:  # the number of hard links of a file is limited
             content.unlink()
             content.write_text("a: 1\n" * 500)
         for number in range(FILES):

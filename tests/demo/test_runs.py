@@ -51,7 +51,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    """Give an empty run-records directory with a play; it can be removed by whoever runs the tests."""
+    """Give an empty run-records directory with a play, removed afterwards."""
     root = tmp_path / "play"
     records = root / "run_records"
     records.mkdir(parents=True)
@@ -131,15 +131,15 @@ async def test_archiverd_sees_a_run_go_through_its_life(scene: Scene) -> None:
     """What is on disk is judged copying, copied, started and final in turn, and nothing before its time."""
     seen: list[Completeness] = []
 
-    def look() -> None:
+    def judge_now() -> None:
         directory = scene.directory / str(FIRST)
         if directory.exists():
             found = take_snapshot(directory)
             seen.append(judge(found, found.changed, CompletionWaits(settle=0.0)))
 
-    scene.at_every_pause = look
+    scene.at_every_pause = judge_now
     await scene.play(runs.plan(1, FIRST, 1, 60.0))
-    look()
+    judge_now()
     order = [Completeness.COPYING, Completeness.COPIED, Completeness.STARTED, Completeness.FINAL]
     assert list(dict.fromkeys(seen)) == order
     assert seen == sorted(seen, key=order.index)

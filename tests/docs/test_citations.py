@@ -73,7 +73,7 @@ class Document:
     names: tuple[str, ...] = field(repr=False)
 
     def has(self, section: str) -> bool:
-        """Tell whether there is this section."""
+        """Return whether there is this section."""
         return section in self.numbers or any(name.startswith(section) for name in self.names)
 
 
@@ -157,7 +157,7 @@ def test_every_document_and_section_that_is_cited_exists() -> None:
 
 
 def test_citations_are_found() -> None:
-    """The test above looks at as many citations as there are, of every document that is cited by section."""
+    """The test above sees as many citations as there are, of every document that is cited by section."""
     found = [pair for path, text in files() for pair in cited(path, text)]
     by_section = [name for name, section in found if section]
     counts = {name: by_section.count(name) for name in sorted(set(by_section))}

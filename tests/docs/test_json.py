@@ -1,4 +1,4 @@
-"""What ``--json`` prints has exactly the keys that docs/commands.md tells of."""
+"""What ``--json`` prints has exactly the keys in docs/commands.md."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 HEADING = re.compile(r"^### (`[^\n]*--json`[^\n]*)\n(.*?)(?=^#)", re.MULTILINE | re.DOTALL)
 CELL = re.compile(r"^\| (`.*?) \|", re.MULTILINE)
 WITHOUT = {
-    "run": "logs, and tells nothing",
-    "demo": "shows something to people",
+    "run": "only logs",
+    "demo": "is for people to watch",
     "ucondb-server": "is a server",
     "completion": "prints a script",
     "config migrate": "prints a configuration",
@@ -45,7 +45,7 @@ def expanded(path: str) -> list[str]:
 
 
 def documented() -> dict[str, set[str]]:
-    """Return, by command, the paths of every key that the page tells of."""
+    """Return, by command, the paths of every documented key."""
     found: dict[str, set[str]] = {}
     for heading, body in HEADING.findall(PAGE + "\n#"):
         paths = {one for cell in CELL.findall(body) for path in re.findall(r"`(.*?)`", cell) for one in expanded(path)}
@@ -56,41 +56,45 @@ def documented() -> dict[str, set[str]]:
 
 @dataclass
 class Shape:
-    """The keys of one command's objects, against what the page says of them."""
+    """The keys of one command's objects, against the documented ones."""
 
-    said: set[str]
+    documented: set[str]
     used: set[str] = field(default_factory=set)
-    untold: set[str] = field(default_factory=set)
+    undocumented: set[str] = field(default_factory=set)
 
-    def look(self, value: Any, path: str = "") -> None:
-        """Note every key of ``value``; what stands in the page as a whole is not looked into."""
-        match = next((one for one in self.said if re.fullmatch(re.escape(one).replace(r"\*", r"[^.\[]+"), path)), None)
+    def add(self, value: Any, path: str = "") -> None:
+        """Record every key of ``value``; below a key that is documented as a whole nothing is recorded."""
+        match = next(
+            (one for one in self.documented if re.fullmatch(re.escape(one).replace(r"\*", r"[^.\[]+"), path)), None
+        )
         if match is not None:
             self.used.add(match)
         elif isinstance(value, dict) and (value or not path):
             for key, inner in value.items():
-                self.look(inner, f"{path}.{key}" if path else key)
+                self.add(inner, f"{path}.{key}" if path else key)
         elif isinstance(value, list) and value:
             for inner in value:
-                self.look(inner, f"{path}[]")
-        elif value not in (None, [], {}) or not any(one.startswith((f"{path}.", f"{path}[]")) for one in self.said):
-            self.untold.add(path)
+                self.add(inner, f"{path}[]")
+        elif value not in (None, [], {}) or not any(
+            one.startswith((f"{path}.", f"{path}[]")) for one in self.documented
+        ):
+            self.undocumented.add(path)
 
 
-class Told:
-    """Runs commands and notes what they print."""
+class Recorder:
+    """Runs commands and records the keys of what they print."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.shapes = {command: Shape(paths) for command, paths in documented().items()}
 
     def __call__(self, command: str, *arguments: str, of: str = "") -> dict[str, Any]:
-        """Run a command with --json and look at its object."""
+        """Run a command with --json, record and return its object."""
         done = self.site.run(*command.split(), "--json", *arguments)
         assert done.stdout, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         assert found.pop("version") == 1
-        self.shapes[of or command].look(found)
+        self.shapes[of or command].add(found)
         return found
 
 
@@ -124,35 +128,39 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
     site.configure()
     config = site.root / "archiverd.toml"
     config.write_text(config.read_text().replace("[artdaq_db]", '[artdaq_db]\nunmatched = "fail"'))
-    told = Told(site)
+    record = Recorder(site)
     site.make(*THREE_RUNS)
     unstop(site, 9)
     (site.records / "8" / "broken01.fcl").write_text("a: {")
-    told("once --dry-run")
-    assert told("once")["failed"][0]["run"] == 8
-    assert told("retry", "import", "8", "12345678", of="once")["skipped"]
-    told("recover", "migrate", of="once")
+    record("once --dry-run")
+    assert record("once")["failed"][0]["run"] == 8
+    assert record("retry", "import", "8", "12345678", of="once")["skipped"]
+    record("recover", "migrate", of="once")
     reuse(site, 7)
-    assert told("reconcile", "--deep")["states"]["reused"] == [7]
-    assert told("once")["amiss"]
-    assert told("status --compare-state", of="status")["causes"][0]["runs"] == [8]
-    told("runs")
+    assert record("reconcile", "--deep")["states"]["reused"] == [7]
+    assert record("once")["amiss"]
+    assert record("status --compare-state", of="status")["causes"][0]["runs"] == [8]
+    record("runs")
     for run in ("7", "8", "9"):
-        told("why", run)
-    assert told("export", "7", str(site.root / "out"))["proven"]
-    told("config check")
-    told("config show")
-    told("check")
-    told("artdaqdb check")
+        record("why", run)
+    assert record("export", "7", str(site.root / "out"))["proven"]
+    record("config check")
+    record("config show")
+    record("check")
+    record("artdaqdb check")
     broken = next((site.root / "artdaqdb" / "RunHistory").glob("*4*.json"))
     broken.write_text("{")
-    assert told("artdaqdb check")["findings"]
-    assert told("artdaqdb rebuild-index", "RunHistory")["left_out"]
-    told("fhicl check", str(site.records / "8" / "broken01.fcl"))
-    _beside_a_daemon(told)
-    told.shapes.pop("retry", None)
-    assert {command: shape.untold for command, shape in told.shapes.items() if shape.untold} == {}
-    missing = {command: shape.said - shape.used for command, shape in told.shapes.items() if shape.said - shape.used}
+    assert record("artdaqdb check")["findings"]
+    assert record("artdaqdb rebuild-index", "RunHistory")["left_out"]
+    record("fhicl check", str(site.records / "8" / "broken01.fcl"))
+    _beside_a_daemon(record)
+    record.shapes.pop("retry", None)
+    assert {command: shape.undocumented for command, shape in record.shapes.items() if shape.undocumented} == {}
+    missing = {
+        command: shape.documented - shape.used
+        for command, shape in record.shapes.items()
+        if shape.documented - shape.used
+    }
     assert missing == {}
 
 
@@ -162,27 +170,27 @@ def reuse(site: Site, run: int) -> None:
     metadata.write_text(re.sub(r"(?m)(?<=start time: ).*", "Wed Jan  1 00:00:00 UTC 2020", metadata.read_text()))
 
 
-def _beside_a_daemon(told: Told) -> None:
-    """Ask the commands that only tell all with a daemon, while UconDB is away."""
-    site = told.site
+def _beside_a_daemon(record: Recorder) -> None:
+    """Run the commands that print all their keys only with a daemon, while UconDB is away."""
+    site = record.site
     daemon = site.start("run")
     site.wait(lambda _: (site.work / "archiverd.sock").exists())
-    told("pause")
-    told("resume")
+    record("pause")
+    record("resume")
     site.children[1].kill()
     site.children[1].wait()
     site.make(*DEMO, "--runs", "4", "--crash", "0", "--first", "20")
     site.wait(lambda rows: 23 in rows and all(rows[run].state is State.IMPORTED for run in range(20, 24)))
     site.wait(lambda _: bool(site.holds()))
-    told("status")
-    told("status --probe", of="status")
-    told("why", "23")
-    told("once")
-    told("waive", "--reason", "x", "8")
-    told("release", "8")
+    record("status")
+    record("status --probe", of="status")
+    record("why", "23")
+    record("once")
+    record("waive", "--reason", "x", "8")
+    record("release", "8")
     daemon.send_signal(signal.SIGSTOP)
-    told("status")
+    record("status")
     daemon.send_signal(signal.SIGCONT)
-    told("drain")
+    record("drain")
     assert daemon.wait(60) == 0
     assert PASSWORD not in site.log

@@ -86,7 +86,7 @@ def test_shares_come_out_as_asked() -> None:
 
 
 def test_an_error_is_the_page_of_a_stopped_database(launch: Callable[..., Server], tmp_path: Path) -> None:
-    """Everything is a 500 but /version, and /probe tells it with status 200."""
+    """Everything is a 500 but /version, and /probe reports it with status 200."""
     server = launch(tmp_path / "data", fault="error=1")
     reply = server.put("/data/test01/o?key=1", b"x")
     assert (reply.status, reply.reason) == (500, "Application Error")

@@ -90,7 +90,7 @@ def test_a_taken_port_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_options_are_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    """What cannot be served is told before anything is opened, and the password is not in it."""
+    """What cannot be served is reported before anything is opened, without the password."""
     line = refused(tmp_path / "data", **changes)
     assert words in line
     assert PASSWORD not in line

@@ -27,7 +27,7 @@ SIMULTANEOUS = re.compile(
 
 
 def noise(size: int, seed: int = 1) -> bytes:
-    """Return bytes that look like nothing, the same each time."""
+    """Return pseudo-random bytes, the same each time."""
     return random.Random(seed).randbytes(size)
 
 
@@ -58,7 +58,7 @@ def test_login_by_the_challenge_stores_the_bytes(shared: Server) -> None:
     ],
 )
 def test_checks_come_in_the_real_order(shared: Server, target: str, login: bool, status: int, words: str) -> None:
-    """Of several things wrong with a put, the one that the real server checks first is told."""
+    """Of several faults of a put, the one that the real server checks first is reported."""
     if shared.get("/data/test01/order?key=1").status != 200:
         assert shared.put("/data/test01/order?key=1", b"first").status == 200
     reply = shared.request("POST", target, b"x", shared.login("POST", target) if login else {})

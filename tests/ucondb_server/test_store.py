@@ -66,7 +66,7 @@ def test_the_loser_of_a_race_is_told_in_the_words_of_the_unique_index(database: 
 
 
 def test_a_blob_above_the_real_limit_is_refused_after_the_other_checks(database: Store, tmp_path: Path) -> None:
-    """Too large a body gets PostgreSQL's complaint, but a taken key is told first."""
+    """Too large a body gets PostgreSQL's error text, but a taken key is reported first."""
     site = Instance(database, "ucon_prd", Credentials("u", "p"))
     login = digest("POST", "/x", "ucon_prd.test01", user="u", password="p").encode()
     call = RequestContext(

@@ -44,7 +44,7 @@ class Parameters:
         return values[0] if values else None
 
     def is_yes(self, name: str) -> bool:
-        """Tell whether ``name`` has exactly the value ``yes``."""
+        """Return whether ``name`` has exactly the value ``yes``."""
         return self.every(name) == ("yes",)
 
 
