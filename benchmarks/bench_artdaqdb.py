@@ -30,7 +30,7 @@ from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.pipeline.importer import Plan, plan_import
 from archiverd.runrecord.converters.registry import BY_DEFAULT
-from archiverd.runrecord.preparation import Cache, prepare
+from archiverd.runrecord.preparation import ConversionCache, prepare
 from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def plans(records: Path, count: int, profile: str) -> list[tuple[int, Plan]]:
     command = [sys.executable, str(MAKER), str(records), "--runs", str(count), "--first", str(FIRST), "--gaps", "0"]
     command += ["--profile", profile, "--fcl", "dumped", "--crash", "0", "--no-chmod", "--runs-per-config", "5"]
     subprocess.run(command, check=True)
-    schema, cache = load_schema(None), Cache()
+    schema, cache = load_schema(None), ConversionCache()
     made = []
     for run in range(FIRST, FIRST + count):
         prepared = prepare(read_run_record(records / str(run), run), BY_DEFAULT, cache)

@@ -20,14 +20,14 @@ from pathlib import Path
 
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.preparation import Cache, prepare
+from archiverd.runrecord.preparation import ConversionCache, prepare
 from archiverd.runrecord.record import read_run_record
 
 MAKER = Path(__file__).parents[1] / "tests" / "tools" / "make_run_records.py"
 FIRST = 1_000
 
 
-def ready(directory: Path, run: int, cache: Cache) -> float:
+def ready(directory: Path, run: int, cache: ConversionCache) -> float:
     """Read, convert, check and hash one record; return the seconds it took."""
     began = time.perf_counter()
     prepared = prepare(read_run_record(directory, run), BY_DEFAULT, cache)
@@ -49,8 +49,8 @@ def main() -> None:
         subprocess.run([*command, "--runs-per-config", "1000000"], check=True)
         sample = list((root / str(FIRST)).iterdir())
         size = sum(path.stat().st_size for path in sample) / 1e6
-        new = [ready(root / str(run), run, Cache()) for run in range(FIRST, FIRST + options.runs)]
-        shared = Cache()
+        new = [ready(root / str(run), run, ConversionCache()) for run in range(FIRST, FIRST + options.runs)]
+        shared = ConversionCache()
         ready(root / str(FIRST), FIRST, shared)
         seen = [ready(root / str(run), run, shared) for run in range(FIRST + 1, FIRST + options.runs)]
         print(f"{options.profile}: {len(sample)} files, {size:.1f} MB")

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from archiverd.core.machine import Stage
 from archiverd.journal.news import Failed, News, Repaired
 from archiverd.journal.rows import Hold
-from archiverd.notify.batching import MOST_CAUSES, MOST_MESSAGES, TIMINGS, WINDOW_SECONDS, Batching, Key, batches
+from archiverd.notify.batching import MOST_CAUSES, MOST_MESSAGES, TIMINGS, WINDOW_SECONDS, Batching, MessageKey, batches
 from archiverd.notify.message import Topic
 
 NOTHING = News((), (), (), (), ())
 HOLD = Hold("UconDB", "away", 50.0, "UconDBError: Connection refused", "wait", 3, 60.0)
-FAILED = Key(Topic.FAILED, "Import", "x")
-REPAIRED = Key(Topic.REPAIRED, "Import")
+FAILED = MessageKey(Topic.FAILED, "Import", "x")
+REPAIRED = MessageKey(Topic.REPAIRED, "Import")
 
 
 def failed(run: int, error: str, stage: Stage = Stage.IMPORT, remedy: str = "mend it") -> Failed:
@@ -111,7 +111,7 @@ def test_the_same_cause_is_reported_again_only_after_a_gap() -> None:
 
 def test_a_blip_is_no_outage() -> None:
     """An outage of less than half a minute is not reported."""
-    batching, key = Batching(), Key(Topic.OUTAGE, "UconDB")
+    batching, key = Batching(), MessageKey(Topic.OUTAGE, "UconDB")
     assert batching.due({key: 1}, 0.0) == []
     assert batching.due({key: 1}, 29.0) == []
     assert batching.due({}, 29.5) == []
@@ -130,7 +130,7 @@ def test_whatever_happens_there_is_no_storm(looks: list[dict[int, int]]) -> None
     batching, sent = Batching(), []
     for number, sizes in enumerate(looks):
         now = 7.0 * number
-        keys = {Key(Topic.FAILED, "Import", str(cause)): size for cause, size in sizes.items()}
+        keys = {MessageKey(Topic.FAILED, "Import", str(cause)): size for cause, size in sizes.items()}
         for key in batching.due(keys, now):
             batching.sent(key, now)
             sent.append(now)

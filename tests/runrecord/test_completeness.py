@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, TimeLines, judge, time_lines
-from archiverd.runrecord.snapshot import RecordSnapshot, SeenFile
+from archiverd.runrecord.snapshot import FileStatus, RecordSnapshot
 
 NOW = 1_700_000_000.0
 PATIENCE = CompletionWaits(settle=1.0, final_wait=600.0, abandon_after=1_209_600.0)
@@ -35,10 +35,10 @@ def look(
     seen = []
     for other in ("boot.txt", "tpc01.fcl", *others):
         name, _, mode = other.partition(":")
-        seen.append(SeenFile(name, int(mode, 8) if mode else files, 100, then, then))
+        seen.append(FileStatus(name, int(mode, 8) if mode else files, 100, then, then))
     if metadata is not None:
         mode = files if meta_mode is None else meta_mode
-        seen.append(SeenFile("metadata.txt", mode, len(metadata), then, then))
+        seen.append(FileStatus("metadata.txt", mode, len(metadata), then, then))
     files_seen = tuple(sorted(seen, key=lambda file: file.name))
     return RecordSnapshot(
         readable=True, mode=directory, ctime_ns=then, files=files_seen, metadata=metadata, partition=1

@@ -16,7 +16,13 @@ from archiverd.core.errors import FhiclError
 from archiverd.runrecord import preparation as module
 from archiverd.runrecord.converters.registry import NAMES
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.preparation import Cache, PreparedRun, configuration_name, prepare, unknown_converters
+from archiverd.runrecord.preparation import (
+    ConversionCache,
+    PreparedRun,
+    configuration_name,
+    prepare,
+    unknown_converters,
+)
 from archiverd.runrecord.record import LeftOut, RecordFile, RunRecord, read_run_record
 
 ALL = sorted(NAMES)
@@ -175,7 +181,7 @@ def test_the_cache_only_saves_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module.fhicl, "check", counted)
     files = record(boot__txt=b"a: 1\n", config__txt=b"a: 1\n", setup__txt=b"a: 1\n", x__fcl=b"a: 1\n", bad__fcl=b"a:")
-    cache = Cache()
+    cache = ConversionCache()
     first = prepare(files, ALL, cache)
     assert sorted(calls) == ["RunHistory.fcl", "bad.fcl", "boot.fcl", "config.fcl", "setup.fcl", "x.fcl"]
     calls.clear()
@@ -192,11 +198,11 @@ def test_the_cache_is_bounded() -> None:
         made.append(text)
         return text * 100
 
-    cache = Cache(max_bytes=2 * (256 + 100))
+    cache = ConversionCache(max_bytes=2 * (256 + 100))
     for text in (b"a", b"b", b"a", b"c", b"a", b"b"):
         assert cache.get("x", text, lambda text=text: make(text)) == text * 100  # type: ignore[misc]
     assert made == [b"a", b"b", b"c", b"b"]
-    small = Cache(max_bytes=10)
+    small = ConversionCache(max_bytes=10)
     assert small.get("x", b"a", lambda: make(b"a")) == small.get("x", b"a", lambda: make(b"a"))
     assert len(made) == 6
 

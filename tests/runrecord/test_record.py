@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.runset import LAST_RUN
 from archiverd.runrecord import record as module
-from archiverd.runrecord.record import LeftOut, RecordFile, is_run_name, read_run_record
+from archiverd.runrecord.record import LeftOut, RecordFile, parse_run_number, read_run_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(("name", "run"), [("1", 1), ("19661", 19661), ("9" * 18, LAST_RUN)])
 def test_run_names(name: str, run: int) -> None:
     """A decimal number as `str(int)` writes it is a run."""
-    assert is_run_name(name) == run
+    assert parse_run_number(name) == run
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_run_names(name: str, run: int) -> None:
 )
 def test_other_names(name: str) -> None:
     """Anything else is no run."""
-    assert is_run_name(name) is None
+    assert parse_run_number(name) is None
 
 
 @given(st.text(max_size=25))
 def test_any_name(name: str) -> None:
     """A name is a run exactly if it is how its number is written."""
-    run = is_run_name(name)
+    run = parse_run_number(name)
     assert run is None or (str(run) == name and 1 <= run < 10**18)
 
 

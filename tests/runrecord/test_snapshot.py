@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
-from archiverd.runrecord.snapshot import RecordSnapshot, metadata_stamp, take_snapshot
+from archiverd.runrecord.snapshot import RecordSnapshot, record_stamp, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     for name in ("gone", "file", "link"):
         assert take_snapshot(tmp_path / name) == RecordSnapshot(readable=False)
         assert take_snapshot(tmp_path / name).trouble == ""
-        assert metadata_stamp(tmp_path / "gone") is None
+        assert record_stamp(tmp_path / "gone") is None
 
 
 def test_metadata_that_is_no_file(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_the_stamp_changes_with_each_step(tmp_path: Path) -> None:
     """An append, a change of mode and a new file beside it each change the stamp."""
     metadata = tmp_path / "metadata.txt"
     metadata.write_bytes(b"a\n")
-    stamps = [metadata_stamp(tmp_path)]
+    stamps = [record_stamp(tmp_path)]
     with metadata.open("ab") as file:
         file.write(b"b\n")
-    stamps.append(metadata_stamp(tmp_path))
+    stamps.append(record_stamp(tmp_path))
     metadata.chmod(0o444)
-    stamps.append(metadata_stamp(tmp_path))
+    stamps.append(record_stamp(tmp_path))
     os.utime(tmp_path, (1, 1))
-    stamps.append(metadata_stamp(tmp_path))
+    stamps.append(record_stamp(tmp_path))
     assert None not in stamps
     assert len(set(stamps)) == len(stamps)
-    assert stamps[-1] == metadata_stamp(tmp_path)
+    assert stamps[-1] == record_stamp(tmp_path)

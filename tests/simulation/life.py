@@ -43,7 +43,7 @@ from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
 from archiverd.process.shutdown import Shutdown
 from archiverd.runrecord.converters.registry import BY_DEFAULT
-from archiverd.runrecord.preparation import Cache
+from archiverd.runrecord.preparation import ConversionCache
 from archiverd.ucondb import client as ucondb_client
 from archiverd.ucondb.client import HttpUconDB
 from tests.simulation.disk import ForgetfulDisk
@@ -222,7 +222,9 @@ class Detector:
         await ucondb.open()
         gate = self._gate(ucondb, wakes[Effect.WAKE_MIGRATE])
         unreliable = cast("ArtdaqDB", Unreliable(world, artdaqdb, self._intended))
-        importer = Importer(journal, unreliable, failing, SCHEMA, self.records, BY_DEFAULT, "archive", Cache())
+        importer = Importer(
+            journal, unreliable, failing, SCHEMA, self.records, BY_DEFAULT, "archive", ConversionCache()
+        )
         migrator = Migrator(journal, unreliable, ucondb, gate, failing, None, world.time)
         shutdown = Shutdown(world.time)
 

@@ -90,7 +90,7 @@ def of_a_first_phase(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine
 
 def of_latecomers(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
     """Look for a late stop line."""
-    monkeypatch.setattr(late_stops, "metadata_stamp", read)
+    monkeypatch.setattr(late_stops, "record_stamp", read)
     return late_stops.LateStopWatcher(SETTINGS, journal(archived_as_dead=[7]), lambda: 0.0).check()
 
 

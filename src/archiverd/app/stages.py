@@ -19,7 +19,7 @@ from archiverd.pipeline.gate import Gate
 from archiverd.pipeline.importer import Importer, no_fault
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
-from archiverd.runrecord.preparation import Cache, unknown_converters
+from archiverd.runrecord.preparation import ConversionCache, unknown_converters
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,7 +106,7 @@ class StageMaker:
             records=settings.source_files.run_records_dir,
             converted=settings.fhiclize_generate,
             unmatched=settings.artdaq_db.unmatched,
-            cache=Cache(),
+            cache=ConversionCache(),
             inject_fault=FaultInjector(settings.app_fuzz, random.uniform) if self.options.drilling else no_fault,
         )
 

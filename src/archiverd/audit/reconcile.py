@@ -24,7 +24,7 @@ from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
 from archiverd.pipeline.migrator import pack
 from archiverd.runrecord import blob as blobs
-from archiverd.runrecord.record import is_run_name
+from archiverd.runrecord.record import parse_run_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -98,7 +98,7 @@ async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, StoredVersio
 
 def numbered(listed: Mapping[str, StoredVersion]) -> dict[int, StoredVersion]:
     """Return what UconDB lists under run numbers as archiverd writes them; other keys are left out."""
-    return {run: found for key, found in listed.items() if (run := is_run_name(key)) is not None}
+    return {run: found for key, found in listed.items() if (run := parse_run_number(key)) is not None}
 
 
 def _classify(

@@ -32,7 +32,7 @@ WINDOW_SECONDS = 600.0
 """Length of the window in which messages about runs are counted, and in which the time of a message is remembered."""
 
 
-class Key(NamedTuple):
+class MessageKey(NamedTuple):
     """What a message is about; news with the same key share a message."""
 
     topic: Topic
@@ -54,7 +54,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.failed) + len(self.repaired) or 1
 
-    def message(self, key: Key, host: str, at: float) -> Message:
+    def message(self, key: MessageKey, host: str, at: float) -> Message:
         """Return the message; ``at`` is now, in epoch seconds."""
         if self.hold is not None:
             hold = self.hold
@@ -74,30 +74,30 @@ class Batch:
         )
 
 
-def batches(news: News, *, works: bool | None) -> dict[Key, Batch]:
+def batches(news: News, *, works: bool | None) -> dict[MessageKey, Batch]:
     """Group failures by stage and cause, repairs by stage, outages by backend.
 
     ``works`` is whether UconDB works, None if this process does not probe it: a hold in the journal may be an earlier
     process's, and no hold may mean that nobody has probed yet.
     """
-    failed: defaultdict[Key, list[Failed]] = defaultdict(list)
+    failed: defaultdict[MessageKey, list[Failed]] = defaultdict(list)
     for one in news.failed:
-        failed[Key(Topic.FAILED, TAGS[one.stage], _without_numbers(one.error))].append(one)
+        failed[MessageKey(Topic.FAILED, TAGS[one.stage], _without_numbers(one.error))].append(one)
     found = {key: Batch(failed=tuple(runs)) for key, runs in _fold(failed).items()}
-    repaired: defaultdict[Key, list[Repaired]] = defaultdict(list)
+    repaired: defaultdict[MessageKey, list[Repaired]] = defaultdict(list)
     for other in news.repaired:
-        repaired[Key(Topic.REPAIRED, TAGS[other.stage])].append(other)
+        repaired[MessageKey(Topic.REPAIRED, TAGS[other.stage])].append(other)
     found |= {key: Batch(repaired=tuple(runs)) for key, runs in repaired.items()}
     if works is False:
-        found |= {Key(Topic.OUTAGE, hold.backend): Batch(hold=hold) for hold in news.holds}
+        found |= {MessageKey(Topic.OUTAGE, hold.backend): Batch(hold=hold) for hold in news.holds}
     if works:
-        found |= {Key(Topic.OUTAGE_OVER, backend): Batch(away_since=since) for backend, since in news.over}
+        found |= {MessageKey(Topic.OUTAGE_OVER, backend): Batch(away_since=since) for backend, since in news.over}
     return found
 
 
-def _fold(failed: Mapping[Key, list[Failed]]) -> dict[Key, list[Failed]]:
+def _fold(failed: Mapping[MessageKey, list[Failed]]) -> dict[MessageKey, list[Failed]]:
     """Put the rarer causes of a stage with more than ``MOST_CAUSES`` under one key."""
-    folded: defaultdict[Key, list[Failed]] = defaultdict(list)
+    folded: defaultdict[MessageKey, list[Failed]] = defaultdict(list)
     taken: defaultdict[str, int] = defaultdict(int)
     for key, runs in sorted(failed.items(), key=lambda item: -len(item[1])):
         taken[key.subject] += 1
@@ -139,12 +139,12 @@ class Batching:
     """The news that wait for their message, and the messages sent lately. Times in seconds of any one clock."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, tuple[float, float, int]] = {}
+        self._waiting: dict[MessageKey, tuple[float, float, int]] = {}
         """By key: when its first and its last news came, and how many there are."""
-        self._sent: dict[Key, float] = {}
+        self._sent: dict[MessageKey, float] = {}
         self._lately: deque[float] = deque(maxlen=MOST_MESSAGES)
 
-    def due(self, sizes: Mapping[Key, int], now: float, *, flush: bool = False) -> list[Key]:
+    def due(self, sizes: Mapping[MessageKey, int], now: float, *, flush: bool = False) -> list[MessageKey]:
         """Return the keys whose message is due, all of them with ``flush``; ``sizes`` has the number of news by key."""
         waiting = {}
         for key, size in sizes.items():
@@ -158,7 +158,7 @@ class Batching:
         of_runs = [key for key in ready if key.topic in _OF_RUNS]
         return [key for key in ready if key not in of_runs[room:]]
 
-    def sent(self, key: Key, now: float) -> None:
+    def sent(self, key: MessageKey, now: float) -> None:
         """Record that the message for ``key`` was sent at ``now``."""
         self._waiting.pop(key, None)
         self._sent = {other: at for other, at in self._sent.items() if now - at < WINDOW_SECONDS}
@@ -166,7 +166,7 @@ class Batching:
         if key.topic in _OF_RUNS:
             self._lately.append(now)
 
-    def _is_due(self, key: Key, now: float) -> bool:
+    def _is_due(self, key: MessageKey, now: float) -> bool:
         timing = TIMINGS[key.topic]
         first, last, _ = self._waiting[key]
         if key in self._sent and now - self._sent[key] < timing.gap:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from archiverd.core.environment import Environment
     from archiverd.journal.memories import NotificationMemory
-    from archiverd.notify.batching import Batch, Key
+    from archiverd.notify.batching import Batch, MessageKey
     from archiverd.notify.message import Notifier
 
 POLL_SECONDS = 1.0
@@ -94,7 +94,7 @@ class Dispatcher:
         for key in self._batching.due(sizes, self.environment.monotonic(), flush=flush):
             await self._send(key, found[key])
 
-    async def _send(self, key: Key, batch: Batch) -> None:
+    async def _send(self, key: MessageKey, batch: Batch) -> None:
         """Send a message, then note and log that."""
         message = batch.message(key, self.host, self.environment.clock())
         await self.notifier.send(message)

@@ -19,7 +19,7 @@ from archiverd.runrecord.converters.metadata import METADATA
 from archiverd.runrecord.converters.registry import COME_WITH_END
 from archiverd.runrecord.converters.run_history import RUN_HISTORY_UPDATE
 from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.preparation import Cache, FclFile, PreparedRun, prepare
+from archiverd.runrecord.preparation import ConversionCache, FclFile, PreparedRun, prepare
 from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Importer:
     records: Path
     converted: tuple[str, ...]
     unmatched: Literal["archive", "report", "fail"]
-    cache: Cache
+    cache: ConversionCache
     """Files converted before; they repeat exactly from run to run of one configuration."""
     inject_fault: Callable[[], None] = no_fault
     """Raises ArchiverError for a fault injected on purpose."""

@@ -74,7 +74,7 @@ class PreparedRun:
         return tuple(f"{file.source} {file.note}" for file in self.files if file.note)
 
 
-class Cache:
+class ConversionCache:
     """Conversions and checks by content: most files repeat from run to run. Thread-safe, bounded."""
 
     def __init__(self, max_bytes: int = 64 << 20) -> None:
@@ -112,13 +112,13 @@ def unknown_converters(listed: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in listed if _bare(name) not in NAMES)
 
 
-def prepare(record: RunRecord, listed: Sequence[str], cache: Cache | None = None) -> PreparedRun:
+def prepare(record: RunRecord, listed: Sequence[str], cache: ConversionCache | None = None) -> PreparedRun:
     """Convert a run record into FHiCL. CPU work only: call it in a worker thread.
 
     ``listed`` is ``fhiclize_generate``: which text files are converted and which files are generated. Raises nothing
     for the content of a file: see ``PreparedRun.rejected``.
     """
-    cache = cache or Cache(0)
+    cache = cache or ConversionCache(0)
     names = frozenset(_bare(name) for name in listed)
     known = _metadata_of(record)
     texts = [file for file in record.files if not file.name.endswith(".fcl")]
@@ -168,7 +168,7 @@ def _metadata_of(record: RunRecord) -> metadata.Metadata | None:
     return None if data is None else metadata.parse(data)
 
 
-def _convert(file: RecordFile, names: frozenset[str], cache: Cache) -> FclFile | Rejected | LeftOut:
+def _convert(file: RecordFile, names: frozenset[str], cache: ConversionCache) -> FclFile | Rejected | LeftOut:
     """Convert a text file if it has a converter whose name is in ``names``; else leave it out."""
     stem = file.name.removesuffix(".txt")
     converter = TEXT_CONVERTERS.get(stem) if file.name.endswith(".txt") else None
@@ -197,7 +197,7 @@ def _generate(made: GeneratedFile, run: int, known: metadata.Metadata | None) ->
 
 
 def _take_process(
-    file: RecordFile, taken: Container[str], recorded: Container[str], cache: Cache
+    file: RecordFile, taken: Container[str], recorded: Container[str], cache: ConversionCache
 ) -> FclFile | Rejected:
     """Take a process's file unchanged if artdaqDB preserves its values, else respelled; reject it if neither works."""
     data = file.data or b"\n"

@@ -60,7 +60,7 @@ class RunRecord:
         return next((file.data for file in self.files if file.name == name), None)
 
 
-def is_run_name(name: str) -> int | None:
+def parse_run_number(name: str) -> int | None:
     """Return the run number that a name or key stands for, or None: 1 to 18 decimal digits, the first not 0.
 
     ``012345``, ``²`` and ``12345.bak`` are not runs; a number of more than 18 digits does not fit the journal.

@@ -23,7 +23,7 @@ _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class SeenFile:
+class FileStatus:
     """The status of a regular file; times in nanoseconds since 1970."""
 
     name: str
@@ -48,7 +48,7 @@ class RecordSnapshot:
     """Permission bits of the directory."""
     ctime_ns: int = 0
     """Last change of the directory itself."""
-    files: tuple[SeenFile, ...] = ()
+    files: tuple[FileStatus, ...] = ()
     """Regular files without junk, sorted by name."""
     metadata: bytes | None = None
     """The end of metadata.txt, at most 4 MiB; None if it is not there."""
@@ -60,7 +60,7 @@ class RecordSnapshot:
     Not compared: a mount that fails with changing errors does not change the directory.
     """
 
-    def file(self, name: str) -> SeenFile | None:
+    def file(self, name: str) -> FileStatus | None:
         """Return the status of the file ``name``, or None."""
         return next((file for file in self.files if file.name == name), None)
 
@@ -82,7 +82,7 @@ class RecordSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class RecordStamp:
     """A cheap status that changes with a run: time lines change metadata.txt, rc_info files the directory."""
 
     size: int
@@ -92,7 +92,7 @@ class Stamp:
     directory_ctime_ns: int
 
 
-def metadata_stamp(directory: Path) -> Stamp | None:
+def record_stamp(directory: Path) -> RecordStamp | None:
     """Return the stamp of a run directory, or None if metadata.txt cannot be opened. Blocking.
 
     metadata.txt is opened before its status is read, so that an NFS client asks its server (close-to-open consistency).
@@ -106,7 +106,7 @@ def metadata_stamp(directory: Path) -> Stamp | None:
             os.close(descriptor)
     except OSError:
         return None
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, folder.st_ctime_ns)
+    return RecordStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, folder.st_ctime_ns)
 
 
 def take_snapshot(directory: Path) -> RecordSnapshot:
@@ -148,7 +148,7 @@ def _snapshot_of(directory: int) -> RecordSnapshot:
     )
 
 
-def _files(directory: int) -> tuple[SeenFile, ...]:
+def _files(directory: int) -> tuple[FileStatus, ...]:
     """Return the regular files of a directory, without those that vanish meanwhile."""
     seen = []
     with os.scandir(directory) as entries:
@@ -163,7 +163,7 @@ def _files(directory: int) -> tuple[SeenFile, ...]:
                 continue
             if stat.S_ISREG(status.st_mode):
                 mode = stat.S_IMODE(status.st_mode)
-                seen.append(SeenFile(entry.name, mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                seen.append(FileStatus(entry.name, mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(sorted(seen, key=lambda file: file.name))
 
 

@@ -10,7 +10,7 @@ from archiverd.core.errors import ArchiverError, Retry
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
-from archiverd.runrecord.snapshot import Stamp, metadata_stamp, take_snapshot
+from archiverd.runrecord.snapshot import RecordStamp, record_stamp, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ class LateStopWatcher:
         self._patience = CompletionWaits(watch.settle_seconds, watch.final_wait_seconds, watch.abandon_after_seconds)
         self._journal = journal
         self._clock = clock
-        self._stamps: dict[int, Stamp] = {}
+        self._stamps: dict[int, RecordStamp] = {}
 
     async def watch(self) -> None:
         """Check every ``watch.rescan_seconds`` until cancelled. Raise ArchiverError if the journal is damaged."""
@@ -58,7 +58,7 @@ class LateStopWatcher:
 
     def _read_late_stop(self, run: int, directory: Path) -> Transition | None:
         """Return the transition of a run whose stop line has come and whose record has settled, else None."""
-        stamp = metadata_stamp(directory)
+        stamp = record_stamp(directory)
         if stamp is None or self._stamps.get(run) == stamp:
             return None
         seen = take_snapshot(directory)

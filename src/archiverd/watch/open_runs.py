@@ -10,7 +10,7 @@ from archiverd.journal import transitions
 from archiverd.journal.rows import ObservedRecord
 from archiverd.journal.transitions import RecordEnd
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
-from archiverd.runrecord.snapshot import RecordSnapshot, Stamp, metadata_stamp, take_snapshot
+from archiverd.runrecord.snapshot import RecordSnapshot, RecordStamp, record_stamp, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ class OpenRun:
     """A run whose end has not been seen, as its record was when last read."""
 
     run: int
-    stamp: Stamp | None = None
+    stamp: RecordStamp | None = None
     snapshot: RecordSnapshot | None = None
     started: bool = False
     changed_at: float = 0.0
@@ -109,7 +109,7 @@ class OpenRunReader:
     def _read(self, seen: OpenRun) -> None:
         """Read a run's record if it changed, or if it could not be read: no time stamp shows when it can."""
         directory = self._root / str(seen.run)
-        stamp = metadata_stamp(directory)
+        stamp = record_stamp(directory)
         known = seen.snapshot is not None and seen.snapshot.readable
         if known and stamp is not None and stamp == seen.stamp:
             return

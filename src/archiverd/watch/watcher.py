@@ -20,7 +20,7 @@ from archiverd.core.priority import Lane
 from archiverd.detached import run_detached
 from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
-from archiverd.runrecord.record import is_run_name
+from archiverd.runrecord.record import parse_run_number
 from archiverd.watch import inotify
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
@@ -309,6 +309,6 @@ def scan(root: Path) -> DirectoryScan:
 def _runs(entries: Iterable[os.DirEntry[str]]) -> Iterable[int]:
     """Yield the run numbers among directory entries."""
     for entry in entries:
-        run = is_run_name(entry.name)
+        run = parse_run_number(entry.name)
         if run is not None and entry.is_dir(follow_symlinks=False):
             yield run
