@@ -1,7 +1,7 @@
-"""The one seam for every durable file write (SQLite's own aside).
+"""Durable file writes; all go through here, except SQLite's own.
 
-Everything that must survive a power cut goes through a ``Disk``: the real one syncs files and directories
-in the order that makes it so; a test double can drop or reorder whatever was not synced.
+Everything that must survive a power cut goes through a ``Disk``. The real one syncs files and directories in the order
+that ensures it; a test double can drop or reorder what was not synced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Disk(Protocol):
         """Create or truncate ``path`` and write ``data``; with ``sync`` its bytes are durable (its name is not yet)."""
 
     def create(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
-        """Make ``path`` with ``data``, its bytes durable; raise ``FileExistsError`` if it is there.
+        """Create ``path`` with ``data``, its bytes durable; raise ``FileExistsError`` if it exists.
 
         The process's umask takes its bits off ``mode``.
         """
@@ -38,11 +38,11 @@ class Disk(Protocol):
     def publish(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Replace ``path`` whole: temporary file beside it, sync, rename, sync of the directory.
 
-        Not for two writers of one file at a time: whoever publishes holds the lock on what it belongs to.
+        Not for two writers of one file at a time: the caller holds a lock on it.
         """
 
     def move(self, path: Path, target: Path) -> None:
-        """Give the file at ``path`` the name ``target`` beside it, durably; what stood there is replaced."""
+        """Rename the file at ``path`` to ``target`` beside it, durably; an existing ``target`` is replaced."""
 
     def sync_files(self, paths: Iterable[Path]) -> None:
         """Make the bytes of files that were written with ``sync=False`` durable."""
@@ -51,13 +51,13 @@ class Disk(Protocol):
         """Make the names in directory ``path`` durable."""
 
     def unlink(self, path: Path) -> None:
-        """Remove ``path`` if it is there; durable after ``sync_directory``."""
+        """Remove ``path`` if it exists; durable after ``sync_directory``."""
 
     def make_directory(self, path: Path) -> None:
         """Make ``path`` and its missing parents, durably."""
 
     def rename_directory(self, path: Path, target: Path) -> None:
-        """Give directory ``path`` the name ``target``, durably; only an empty directory may be there."""
+        """Rename directory ``path`` to ``target``, durably; an existing ``target`` must be an empty directory."""
 
 
 class RealDisk:

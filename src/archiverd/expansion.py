@@ -2,7 +2,7 @@
 
 ``${VAR}`` and ``${VAR:-default}`` (the name begins with a capital) come from the environment; an unset one without
 default is empty. ``${key}`` is a key of the same section, ``${section.key}`` one of another; both take a default too.
-References nest, in values and in defaults; a circle is an error. What the environment holds is taken as it is.
+References nest, in values and in defaults; a circle is an error. Values of the environment are not expanded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Path = tuple[str, ...]
 
 LIMIT = 65_536
-"""Characters one value may grow to: references that double each other must not fill the memory."""
+"""Most characters of an expanded value: references that double each other must not fill the memory."""
 
 _MENTIONED = re.compile(r"\$\{(?:([A-Za-z_][\w.]*)(:-)?)?|\}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
@@ -33,30 +33,31 @@ class Expanded:
     """Its section, or sections, and its key."""
     written: str
     text: str
-    """What it stands for; may be a secret."""
+    """The expanded value; may be a secret."""
     variables: tuple[str, ...]
-    """The environment variables that were looked at for it, also through other keys."""
+    """The environment variables it was expanded from, also through other keys."""
 
 
 def ignore(_expanded: Expanded) -> None:
-    """Tell nobody."""
+    """Discard a value that held references."""
 
 
 def expand(
-    values: Mapping[str, Any], environment: Mapping[str, str], tell: Callable[[Expanded], None] = ignore
+    values: Mapping[str, Any], environment: Mapping[str, str], report: Callable[[Expanded], None] = ignore
 ) -> dict[str, Any]:
-    """Return ``values`` (sections of keys) with every reference in a string replaced; ``tell`` hears of each value.
+    """Return ``values`` (sections of keys) with every reference in a string replaced.
 
-    Raise ConfigurationError for a reference to nothing, to itself, or that is not closed.
+    ``report`` is called with each value that held references. Raise ConfigurationError for a reference to nothing, to
+    itself, or that is not closed.
     """
     source = _Source(values, environment)
-    return {key: _walk(inner, (key,), source, tell) for key, inner in values.items()}
+    return {key: _walk(inner, (key,), source, report) for key, inner in values.items()}
 
 
 def variables(text: str) -> Iterator[tuple[str, bool]]:
     """Yield each environment variable that ``text`` refers to, and whether ``text`` can do without it.
 
-    It can if a default stands beside it, or if it stands in another one's default.
+    It can if the reference has a default, or is within another one's default.
     """
     depth = 0
     for match in _MENTIONED.finditer(text):
@@ -69,33 +70,33 @@ def variables(text: str) -> Iterator[tuple[str, bool]]:
         depth += 1
 
 
-def _walk(value: Any, path: Path, source: _Source, tell: Callable[[Expanded], None]) -> Any:
+def _walk(value: Any, path: Path, source: _Source, report: Callable[[Expanded], None]) -> Any:
     """Expand a string, or what a table or list holds."""
     if isinstance(value, dict):
-        return {key: _walk(inner, (*path, key), source, tell) for key, inner in value.items()}
+        return {key: _walk(inner, (*path, key), source, report) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_walk(inner, path, source, tell) for inner in value]
+        return [_walk(inner, path, source, report) for inner in value]
     if not isinstance(value, str) or "${" not in value:
         return value
-    looked_at: list[str] = []
-    text = source.text(value, path[:-1], (".".join(path),), looked_at)
-    tell(Expanded(path, value, text, tuple(dict.fromkeys(looked_at))))
+    used: list[str] = []
+    text = source.text(value, path[:-1], (".".join(path),), used)
+    report(Expanded(path, value, text, tuple(dict.fromkeys(used))))
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where references lead."""
+    """The values that references resolve to."""
 
     values: Mapping[str, Any]
     environment: Mapping[str, str] = field(repr=False)
 
-    def text(self, value: str, section: Path, above: Path, looked_at: list[str]) -> str:
-        """Return ``value``, which stands in ``section``, expanded; ``above`` are the keys that led here."""
+    def text(self, value: str, section: Path, above: Path, used: list[str]) -> str:
+        """Return ``value``, a value of ``section``, expanded; ``above`` are the keys that led here."""
         parts, length = [], 0
         try:
             for literal, reference in _pieces(value):
-                parts.append(literal or self._target(reference, section, above, looked_at))
+                parts.append(literal or self._target(reference, section, above, used))
                 length += len(parts[-1])
         except _MalformedError as error:
             raise ConfigurationError(
@@ -107,25 +108,25 @@ class _Source:
             raise ConfigurationError(f"Configuration value {above[-1]} expands to more than {LIMIT} characters")
         return "".join(parts)
 
-    def _target(self, reference: str, section: Path, above: Path, looked_at: list[str]) -> str:
-        """Return the text one reference stands for."""
+    def _target(self, reference: str, section: Path, above: Path, used: list[str]) -> str:
+        """Return the value of one reference."""
         name, default = _split(reference)
         if _is_variable(name):
-            looked_at.append(name)
+            used.append(name)
             found = self.environment.get(name) or (None if default is not None else "")
         else:
-            found = self._parameter(name, section, above, looked_at)
+            found = self._parameter(name, section, above, used)
         if found is not None:
             return found
         if default is not None:
-            return self.text(default, section, above, looked_at)
+            return self.text(default, section, above, used)
         raise ConfigurationError(
             f"Configuration value {above[0]} refers to ${{{name}}}, but there is no {_full(name, section)}",
             remedy="set it, or write an upper-case name for an environment variable",
         )
 
-    def _parameter(self, name: str, section: Path, above: Path, looked_at: list[str]) -> str | None:
-        """Return what the key ``name`` stands for, or None if there is no such key."""
+    def _parameter(self, name: str, section: Path, above: Path, used: list[str]) -> str | None:
+        """Return the value of the key ``name``, or None if there is no such key."""
         path = self._find(name, section)
         if path is None:
             return None
@@ -137,7 +138,7 @@ class _Source:
         if isinstance(value, dict | list):
             raise ConfigurationError(f"Configuration value {above[0]} refers to {full}, which is not a single value")
         if isinstance(value, str):
-            return self.text(value, path[:-1], (*above, full), looked_at)
+            return self.text(value, path[:-1], (*above, full), used)
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
     def _find(self, name: str, section: Path) -> Path | None:
@@ -171,12 +172,12 @@ def _is_variable(name: str) -> bool:
 
 
 def _full(name: str, section: Path) -> str:
-    """Return the whole name of a key as it would stand in ``section``."""
+    """Return the full name of a key that is written in ``section``."""
     return name if "." in name else ".".join((*section, name))
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the pieces of ``text``: ``(literal, "")`` or ``("", what stands between ${ and })``."""
+    """Yield the pieces of ``text``: ``(literal, "")`` or ``("", what is between ${ and })``."""
     at = 0
     while (start := text.find("${", at)) >= 0:
         if start > at:
@@ -201,7 +202,7 @@ def _end(text: str, start: int) -> int:
 
 
 def _split(reference: str) -> tuple[str, str | None]:
-    """Return the name and the default (None if there is none) of what stands between ``${`` and ``}``."""
+    """Return the name and the default (None if there is none) of the text between ``${`` and ``}``."""
     name, mark, default = reference.partition(":-")
     if not _NAME.fullmatch(name):
         raise _MalformedError("holds a reference whose name is not one")

@@ -1,12 +1,11 @@
-"""FHiCL, as artdaqDB understands it: to its JSON documents and back (artdaqdb_format.md sections A.4, A.7 and C).
+"""FHiCL to artdaqDB's JSON documents and back (artdaqdb_format.md sections A.4, A.7 and C).
 
-The typed face of the C++ engine. Every function takes bytes, runs without the GIL, needs time in proportion to what it
-reads and writes, and raises ``FhiclError`` with the given ``name`` as the file, and nothing else, for whatever bytes
-it is given. Positions are those of the real library (section C.8): they count in the text after includes were turned
-into entries and CR LF, CR into LF; line 0, column 1 is the end of the text, or stands for the text as a whole.
+The typed interface of the C++ engine. Every function takes bytes, runs without the GIL, takes time in proportion to
+what it reads and writes, and for any bytes raises only ``FhiclError``, with the given ``name`` as the file. Positions
+are those of the real library (section C.8): in the text after includes were turned into entries and CR LF, CR into LF;
+line 0, column 1 is the end of the text, or the text as a whole.
 
-Limits: 64 MiB and 4 million values of FHiCL, 256 MiB of JSON or exported text, 1000 tables and sequences inside each
-other.
+Limits: 64 MiB and 4 million values of FHiCL, 256 MiB of JSON or exported text, 1000 levels of tables and sequences.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEXT_LIMIT = _fhicl.TEXT_LIMIT
-"""Bytes of one FHiCL text."""
+"""Most bytes of a FHiCL text."""
 DOCUMENT_LIMIT = _fhicl.DOCUMENT_LIMIT
-"""Bytes of one document or exported text."""
+"""Most bytes of a document or exported text."""
 DEPTH_LIMIT = _fhicl.DEPTH_LIMIT
-"""Tables and sequences inside each other."""
+"""Most levels of nested tables and sequences."""
 VALUES_DEPTH_LIMIT = _fhicl.VALUES_DEPTH_LIMIT
-"""The same for ``parse_values``: Python compares and prints such values by recursion."""
+"""Most levels for ``parse_values``: Python compares and prints such values by recursion."""
 
 Atom: TypeAlias = tuple[str, str]
 """Type (``number``, ``string_doublequoted``, …; section C.3) and source text (section C.4, FHiCL escapes kept)."""
@@ -48,7 +47,7 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a reader needs of a stored document (A.4). Names are decoded; what is missing is empty."""
+    """The parts of a stored document that readers use (A.4). Names are decoded; missing ones are empty."""
 
     fcl: bytes
     """The document in the format it came from: FHiCL, unless ``origin_format`` names another (see there)."""

@@ -1,8 +1,8 @@
-"""The one seam for logging: structlog inside, the runbook's line formats outside.
+"""Logging in the runbook's line formats, through structlog, which only this module imports.
 
 A line reads ``time LEVEL [Stage] [Run 12345] message key=value``; an error's message is ``ErrorName: text``
 and a ``Context: {…}`` line follows, because people grep for exactly that. What is not printable in a message, line ends
-above all, is escaped: nothing that comes from a run record can make up a line.
+above all, is escaped: nothing from a run record can forge a line.
 
 Lines go to one stream (or the systemd journal) and, once ``to_file`` was called, to the log file too.
 """
@@ -35,9 +35,9 @@ Format = Literal["auto", "console", "json", "journal"]
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 LINE_LIMIT = 16_384
-"""Longer messages are cut: a hostile record must not fill the log."""
+"""Most characters of a message: a hostile record must not fill the log."""
 EARLY_LIMIT = 500
-"""So many lines are kept for a log file that is opened later."""
+"""Most lines kept for a log file that is opened later."""
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _BANNER = "=" * 70
@@ -47,39 +47,39 @@ class Log(Protocol):
     """What code that logs may use; ``run`` among the facts becomes the ``[Run N]`` tag."""
 
     def debug(self, event: str, **facts: object) -> Any:
-        """Say something only a maintainer wants to know."""
+        """Log what only a maintainer wants to know."""
 
     def info(self, event: str, **facts: object) -> Any:
-        """Say what happened."""
+        """Log what happened."""
 
     def warning(self, event: str, **facts: object) -> Any:
-        """Say what somebody should look at when there is time."""
+        """Log what needs attention, but not at once."""
 
     def error(self, event: str, **facts: object) -> Any:
-        """Say what went wrong."""
+        """Log what went wrong."""
 
     def critical(self, event: str, **facts: object) -> Any:
-        """Say that archiverd itself is wrong."""
+        """Log a mistake of archiverd itself."""
 
 
 def get(stage: str = "", *, shown: bool = True) -> Log:
     """Return a log whose lines carry ``[stage]`` (no tag if empty).
 
-    If not ``shown``, only the log file gets them: for what people were told already.
+    If not ``shown``, only the log file gets them: for what has been printed already.
     """
     return cast("Log", structlog.get_logger(stage=stage, shown=shown))
 
 
 def failure(log: Log, error: ArchiverError, run: int | None = None, *, final: bool = False) -> None:
-    """Log an error in the runbook's form, its context below it; one that passes is a warning, if not ``final``."""
-    tell = log.warning if error.retry is Retry.TRANSIENT and not final else log.error
+    """Log an error in the runbook's form, its context below it; a transient one is a warning unless ``final``."""
+    write = log.warning if error.retry is Retry.TRANSIENT and not final else log.error
     text = f"{error.name}: {error}"
     if error.remedy:
         text += f" ({error.remedy})"
     facts: dict[str, object] = {"context": error.context} if error.context else {}
     number = error.run if run is None else run
     about: dict[str, object] = {} if number is None else {"run": number}
-    tell(text, **facts, **about)
+    write(text, **facts, **about)
     log.debug(f"Exception raised: {error!r}", trace=_trace(error), **about)
 
 
@@ -127,15 +127,15 @@ def configure(level: str, form: Format = "auto", stream: TextIO | None = None, *
 
 
 def is_configured() -> bool:
-    """Tell whether ``configure`` was called."""
+    """Return whether ``configure`` was called."""
     return structlog.is_configured()
 
 
 def to_file(path: Path, rotation: Rotation) -> None:
     """Write lines to the file at ``path`` too, those since ``configure`` first.
 
-    The file is only rotated after ``own_file``. Raise OSError if it cannot be opened; later trouble is told and costs
-    lines, nothing else. One that is open already stays so.
+    The file is only rotated after ``own_file``. Raise OSError if it cannot be opened; a later failure is logged and
+    only loses lines. A file that is open already stays open.
     """
     if _state.file is not None and _state.file.path == path:
         return
@@ -157,13 +157,13 @@ def own_file() -> None:
 
 
 def reopen() -> None:
-    """Open the log file anew, after somebody has moved it."""
+    """Open the log file again, after it was moved."""
     if _state.file is not None:
         _state.file.reopen()
 
 
 def close() -> None:
-    """Close the log file; forget what was kept for one."""
+    """Close the log file; discard the lines kept for one."""
     if _state.file is not None:
         _state.file.close()
     _state.file = None
@@ -212,7 +212,7 @@ def _choose(form: Format, out: TextIO) -> str:
 
 
 def _bounded(_logger: object, _method: str, event: Event) -> Event:
-    """Cut what is too long, saying so."""
+    """Cut a message and a traceback at LINE_LIMIT, and note their length."""
     for name in ("event", "trace"):
         text = str(event.get(name, ""))
         if len(text) > LINE_LIMIT:
@@ -292,7 +292,7 @@ def _field(name: str, value: str) -> bytes:
 
 
 class _JournalFactory:
-    """Makes loggers that send to the systemd journal's socket; a journal that is away costs lines, never work."""
+    """Makes loggers that send to the systemd journal's socket; without it they write to standard error."""
 
     def __call__(self, *_arguments: object) -> _JournalFactory:
         return self

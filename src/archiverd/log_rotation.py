@@ -1,8 +1,8 @@
 """archiver.log: appended to by every process that archives, rotated by the one that holds the lock.
 
 Each record is one ``write`` to a file opened for appending, so that records of several processes stay whole. A file
-that was renamed or removed under us is noticed at the next record and begun anew. Nothing here raises once the file
-was opened: a full disk or a lost permission costs lines, which are counted, and never a run.
+that was renamed or removed is created again at the next record. Nothing here raises once the file was opened: a full
+disk or a lost permission loses lines, which are counted, and never fails a run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STAMP = "%Y-%m-%d %H:%M:%S"
-"""How every line begins, in local time; the older tool's do so too. The age of a file is that of its first line."""
+"""Local time at the start of every line, as in the older tool. A file is as old as its first line."""
 
 AGAIN_SECONDS = 60.0
-"""A rotation that failed is tried again after so long; until then the file grows."""
+"""Seconds after a failed rotation before the next attempt; until then the file grows."""
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _MODE = 0o644
@@ -31,7 +31,7 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """When a log file is begun anew, and how many old ones stay: archiver.log.1 is the youngest."""
+    """When a log file is rotated, and how many old ones are kept: archiver.log.1 is the youngest."""
 
     max_bytes: int
     max_age_seconds: float
@@ -39,12 +39,12 @@ class Rotation:
 
 
 class LogFile:
-    """A log file that is open; may be written to from any thread."""
+    """An open log file; may be written to from any thread."""
 
     def __init__(
         self, path: Path, rotation: Rotation, on_trouble: Callable[[str], None], clock: Callable[[], float] = time.time
     ) -> None:
-        """Open ``path`` for appending. ``on_trouble`` hears once when lines begin to get lost. Raise OSError."""
+        """Open ``path`` for appending. ``on_trouble`` gets the first error of a series of lost lines. Raise OSError."""
         self.rotates = False
         """Whether this process may rotate the file: only the one that holds the lock."""
         self.path = path
@@ -59,7 +59,7 @@ class LogFile:
         self._open()
 
     def write(self, text: str) -> None:
-        """Append a record, ``text`` without its last line end; on failure count it as lost."""
+        """Append ``text`` and a line end as a record; on failure count it as lost."""
         record = text.encode("utf-8", "backslashreplace") + b"\n"
         with self._lock:
             first = not self._lost
@@ -76,7 +76,7 @@ class LogFile:
             self._on_trouble(trouble)
 
     def reopen(self) -> None:
-        """Open the path anew, for whoever has moved the file; on failure keep the one there is."""
+        """Open the path again, after the file was moved; on failure keep the one that is open."""
         with self._lock, contextlib.suppress(OSError):
             self._open()
 
@@ -88,7 +88,7 @@ class LogFile:
                 self._descriptor = None
 
     def _open(self) -> None:
-        """Open the path and let the file that was open go. Raise OSError."""
+        """Open the path and close the file that was open. Raise OSError."""
         descriptor = os.open(self.path, _FLAGS, _MODE)
         old, self._descriptor = self._descriptor, descriptor
         if old is not None:
@@ -99,7 +99,7 @@ class LogFile:
         self._begun = _begun(self.path, status, self._clock())
 
     def _follow(self) -> None:
-        """Make sure that the open file is the one the path leads to; note its size. Raise OSError."""
+        """Reopen the path unless it is the open file; set ``_size``. Raise OSError."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
@@ -110,7 +110,7 @@ class LogFile:
         self._size = status.st_size
 
     def _rotate_if_due(self, coming: int) -> None:
-        """Begin a new file if the present one is too big or too old. One that cannot be renamed is written on."""
+        """Begin a new file if the present one is too big or too old; on a failure continue with the present one."""
         now = self._clock()
         if not (self.rotates and self._plain and self._size) or now < self._not_before:
             return
@@ -124,7 +124,7 @@ class LogFile:
         self._open()
 
     def _shift(self) -> None:
-        """Rename the file and its old ones, each by one, and let the oldest go. Raise OSError."""
+        """Rename the file and its old ones, each by one, and drop the oldest. Raise OSError."""
         backups = self._rotation.backups
         if not backups:
             self.path.unlink()
@@ -135,7 +135,7 @@ class LogFile:
         os.replace(self.path, f"{self.path}.1")
 
     def _append(self, record: bytes) -> None:
-        """Write a record, after what must be said about lost ones. Raise OSError."""
+        """Write a record, after a line about lost ones. Raise OSError."""
         before = "\n" if self._torn else ""
         if self._lost:
             before += (
@@ -149,7 +149,7 @@ class LogFile:
 
 
 def _begun(path: Path, status: os.stat_result, now: float) -> float:
-    """Return when a log file was begun: what its first line says, else when it was last changed, in epoch seconds."""
+    """Return when a log file was begun: the time of its first line, else its last change, in epoch seconds."""
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return now
     try:

@@ -262,7 +262,7 @@ async def test_a_committed_document_that_is_gone_is_told_at_opening(make: Make, 
     for task in db._tasks:
         task.cancel()
     await db.insert(7, "demo", entities("a: 7\n"))
-    db._tree._let_go()
+    db._tree._release_lock()
     gone = tmp_path / "db" / "RunHistory" / stored(tmp_path)[0]
     gone.unlink()
     again = make()
@@ -301,7 +301,7 @@ async def test_a_collection_that_is_being_made_is_not_taken_for_one_that_lost_it
         task.cancel()
     await db.insert(7, "demo", entities("a: 7\n"))
     await db.insert(8, "demo", entities("a: 8\n"))
-    db._tree._let_go()
+    db._tree._release_lock()
     redo = tmp_path / "db" / ".archiverd.redo"
     assert not (tmp_path / "db" / "RunHistory" / "index.json").exists()
     runs = await FileSystemReader(f"filesystemdb://{tmp_path}/db").list_runs()

@@ -92,7 +92,7 @@ def there(collection: Path) -> set[str]:
 def test_a_whole_database_is_left_as_it_is(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """With nothing begun, mending does nothing."""
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")}
-    assert keeper.mend() == []
+    assert keeper.repair() == []
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")} == before
 
 
@@ -100,23 +100,23 @@ def test_an_unindexed_document_of_the_intent_is_indexed(keeper: DirectoryRepair,
     """A document that was written and not indexed counts, durably; one of another version stays out."""
     collection = tmp_path / "db" / "RunHistory"
     mine, another = document("7/demo", "boot"), document("8/demo", "boot")
-    keeper.begin(SEVEN)
+    keeper.write_intent(SEVEN)
     put(collection, mine, another, indexed=False)
-    (told,) = keeper.mend()
+    (told,) = keeper.repair()
     assert told == f"{collection}/{mine[0]}.json was stored and not indexed; it is indexed now"
     assert indexed(collection) == there(collection) - {another[0]}
     assert {f"{mine[0]}.json", "index.json", "RunHistory", "db"} <= disk.synced
-    keeper.forget()
-    assert keeper.mend() == []
+    keeper.remove_intent()
+    assert keeper.repair() == []
 
 
 def test_a_document_that_is_cut_short_is_removed(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """Half a document, in no index, of the store that was interrupted: it is stored again."""
     collection = tmp_path / "db" / "RunHistory"
-    keeper.begin(SEVEN)
+    keeper.write_intent(SEVEN)
     oid, text, _ = document("7/demo", "boot")
     (collection / f"{oid}.json").write_bytes(text[: len(text) // 2])
-    assert keeper.mend() == [f"{collection}/{oid}.json was cut short; it is removed and stored again"]
+    assert keeper.repair() == [f"{collection}/{oid}.json was cut short; it is removed and stored again"]
     assert there(collection) == indexed(collection)
 
 
@@ -126,12 +126,12 @@ def test_what_may_be_anothers_is_left_alone(keeper: DirectoryRepair, tmp_path: P
     old = collection / f"{make_oid()}.json"
     old.write_bytes(b"{")
     os.utime(old, (1, 1))
-    keeper.begin(SEVEN)
-    assert keeper.mend() == []
+    keeper.write_intent(SEVEN)
+    assert keeper.repair() == []
     two = sorted(collection / f"{make_oid()}.json" for _ in range(2))
     for path in two:
         path.write_bytes(b"{")
-    assert keeper.mend() == [f"{path} is cut short and in no index; it may not be ours" for path in two]
+    assert keeper.repair() == [f"{path} is cut short and in no index; it may not be ours" for path in two]
     assert old.exists()
     assert all(path.exists() for path in two)
 
@@ -143,7 +143,7 @@ def test_an_index_that_is_cut_short_is_written_anew(keeper: DirectoryRepair, tmp
     put(collection, document("7/demo", "boot"), document("7/demo", "setup"))
     whole = (collection / "index.json").read_bytes()
     (collection / "index.json").write_bytes(whole[: int(len(whole) * share)])
-    (told,) = keeper.mend()
+    (told,) = keeper.repair()
     assert told.startswith(f"{collection}/index.json was damaged; it is written anew")
     assert indexed(collection) == there(collection)
     assert len(there(collection)) == 3
@@ -153,11 +153,11 @@ def test_an_index_that_is_cut_short_is_written_anew(keeper: DirectoryRepair, tmp
 def test_an_index_that_only_looks_whole_is_written_anew(keeper: DirectoryRepair, tmp_path: Path) -> None:
     """An index that was cut behind one of its inner braces is noticed where something was to be stored."""
     collection = tmp_path / "db" / "RunHistory"
-    keeper.begin(SEVEN)
+    keeper.write_intent(SEVEN)
     put(collection, document("7/demo", "boot"))
     whole = (collection / "index.json").read_bytes()
     (collection / "index.json").write_bytes(whole[: whole.rindex(b"}", 0, -1) + 1])
-    assert len(keeper.mend()) == 1
+    assert len(keeper.repair()) == 1
     assert indexed(collection) == there(collection)
 
 
@@ -167,11 +167,11 @@ def test_an_index_that_is_lost_is_not_made_without_its_documents(keeper: Directo
     put(collection, document("7/demo", "boot"), indexed=False)
     for intent in (None, SEVEN, Intent("8/demo", "8/demo", ("New",))):
         if intent is not None:
-            keeper.begin(intent)
+            keeper.write_intent(intent)
         with pytest.raises(ArtdaqDBError, match=f"{collection}/index.json is not there, though documents are"):
-            keeper.mend()
-    keeper.begin(Intent("7/demo", "7/demo", ("New",)))
-    assert len(keeper.mend()) == 1
+            keeper.repair()
+    keeper.write_intent(Intent("7/demo", "7/demo", ("New",)))
+    assert len(keeper.repair()) == 1
     assert indexed(collection) == there(collection)
 
 
@@ -181,7 +181,7 @@ def test_an_index_of_the_description_is_made_empty(keeper: DirectoryRepair, tmp_
     path.parent.mkdir()
     path.touch()
     (path.parent / "d1fb3d1212e64e7f83012784.json").write_text('{"document": {}, "_id": {"$oid": "d1fb"}}')
-    assert len(keeper.mend()) == 1
+    assert len(keeper.repair()) == 1
     assert path.read_text() == EMPTY
 
 
@@ -189,11 +189,11 @@ def test_an_indexed_document_that_a_power_cut_took_is_stored_again(keeper: Direc
     """Names outlived their bytes: such documents of the intent leave the index, others are not looked at."""
     collection = tmp_path / "db" / "RunHistory"
     empty, gone, whole = (document("7/demo", name) for name in ("boot", "setup", "ranks"))
-    keeper.begin(SEVEN)
+    keeper.write_intent(SEVEN)
     put(collection, empty, gone, whole)
     (collection / f"{empty[0]}.json").write_bytes(b"")
     (collection / f"{gone[0]}.json").unlink()
-    assert len(keeper.mend()) == 3
+    assert len(keeper.repair()) == 3
     assert indexed(collection) == there(collection)
     assert whole[0] in there(collection)
     assert not {empty[0], gone[0]} & there(collection)
@@ -203,14 +203,14 @@ def test_an_indexed_document_that_a_power_cut_took_is_stored_again(keeper: Direc
 def test_a_note_that_is_cut_short_is_of_nothing_begun(keeper: DirectoryRepair, tmp_path: Path, text: bytes) -> None:
     """An intent that was not noted to its end came before any storing."""
     (tmp_path / "db" / INTENT).write_bytes(text)
-    assert keeper.mend() == []
+    assert keeper.repair() == []
 
 
 def test_stored_documents_are_settled(keeper: DirectoryRepair, tmp_path: Path, disk: Watched) -> None:
     """What the library wrote is synced: documents, index, and the directories that name them."""
     one = document("7/demo", "boot")
     put(tmp_path / "db" / "RunHistory", one)
-    keeper.settle(SEVEN)
+    keeper.make_durable(SEVEN)
     assert disk.synced >= {f"{one[0]}.json", "index.json", "RunHistory", "db"}
 
 

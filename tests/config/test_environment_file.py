@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.config.environment_file import read_environment, take_in
+from archiverd.config.environment_file import load_environment, read_environment
 from archiverd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -126,5 +126,5 @@ def test_the_file_wins_over_what_was_set_before(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("EXPERIMENT_NAME", "old")
     path = tmp_path / "archiver.env"
     path.write_text("EXPERIMENT_NAME=new\n")
-    assert take_in(path).names == {"EXPERIMENT_NAME"}
+    assert load_environment(path).names == {"EXPERIMENT_NAME"}
     assert os.environ["EXPERIMENT_NAME"] == "new"

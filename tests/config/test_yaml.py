@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archiverd.config.environment_file import take_in
+from archiverd.config.environment_file import load_environment
 from archiverd.config.loader import load
 from archiverd.config.models import Settings
 from archiverd.config.provenance import origins
@@ -70,7 +70,7 @@ def written(tmp_path: Path, text: str, name: str = "config.yaml") -> Path:
 def told_by(path: Path) -> list[tuple[str, str]]:
     """Load a configuration and return what it tells."""
     told: list[tuple[str, str]] = []
-    load(path, tell=lambda level, text: told.append((level, text.removeprefix(f"{path}: "))))
+    load(path, report=lambda level, text: told.append((level, text.removeprefix(f"{path}: "))))
     return told
 
 
@@ -251,7 +251,7 @@ def test_where_a_value_came_from_names_variable_and_environment_file(
     monkeypatch.setenv("ARCHIVERD_APP__BATCH_SIZE", "before")
     env = written(tmp_path, "WORK_DIR=/data/work\nARCHIVERD_APP__BATCH_SIZE=7\n", "archiver.env")
     path = written(tmp_path, TYPICAL)
-    environment = take_in(env)
+    environment = load_environment(env)
     settings = load(path)
     sources = {(o.section, o.key): o.source for o in origins(settings, path, environment)}
     assert settings.app.batch_size == 7

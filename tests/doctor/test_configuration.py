@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.config.environment_file import take_in
+from archiverd.config.environment_file import load_environment
 from archiverd.doctor.checkup import examine_all, holds
 from archiverd.doctor.finding import Status
 from archiverd.doctor.subject import read_subject
@@ -148,7 +148,7 @@ async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.M
     environment.chmod(0o644)
     for name in ("WORK_DIR", "UCONDB_PASSWORD"):
         monkeypatch.setenv(name, "")  # put back afterwards
-    subject = read_subject(str(path), migrating=False, environment=take_in(environment))
+    subject = read_subject(str(path), migrating=False, environment=load_environment(environment))
     found = {one.name: one for one in await examine_all(subject)}
     assert [one for one in found.values() if one.status is Status.FAILED] == []
     assert found["environment variables"].status is Status.OK

@@ -209,7 +209,7 @@ class Detector:
             await artdaqdb.open()
             await self._work(journal, artdaqdb, wakes, until)
         finally:
-            artdaqdb._tree._let_go()  # a dead process holds no lock
+            artdaqdb._tree._release_lock()  # a dead process holds no lock
 
     async def _work(
         self, journal: Journal, artdaqdb: FileSystemDB, wakes: dict[Effect, asyncio.Event], until: float

@@ -1,4 +1,4 @@
-"""Which adapter stands behind the `ArtdaqDB` port, by configuration."""
+"""The adapter of the `ArtdaqDB` port that the configuration chooses."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def chosen(settings: ArtdaqDb) -> str:
 
 
 def refuse_unspoken(settings: ArtdaqDb) -> None:
-    """Raise ConfigurationError for a URI that the configured backend would refuse at the start; nothing is opened.
+    """Raise ConfigurationError for a URI that the configured backend would refuse; nothing is opened.
 
-    A MongoDB's is looked at without the driver, which takes its time to load.
+    The URI of a MongoDB is checked without the driver, which is slow to load.
     """
     if chosen(settings) == "builtin" and settings.database_uri.startswith(MONGODB):
         parse_mongodb_uri(settings.database_uri, os.environ)
@@ -42,7 +42,7 @@ def refuse_unspoken(settings: ArtdaqDb) -> None:
 def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
     """Return the adapter for ``[artdaq_db]``; ``workers`` runs are imported at once.
 
-    Raise ConfigurationError for a URI or backend that we do not speak.
+    Raise ConfigurationError for a URI that the backend does not support.
     """
     backend = chosen(settings)
     if backend == "tools":
@@ -62,7 +62,7 @@ def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
 
 
 def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
-    """Return what reads artdaqDB beside a daemon that writes to it, whichever backend that goes through.
+    """Return a reader of artdaqDB that can be used beside a daemon, whichever backend the daemon uses.
 
     Raise ConfigurationError as ``make_artdaqdb``.
     """
@@ -70,7 +70,7 @@ def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
     if chosen(settings) == "tools" and settings.remote_host:
         return through_tools(settings)
     if uri.startswith(FILES):
-        from archiverd.artdaqdb.filesystem.reader import FileSystemReader  # noqa: PLC0415 - the daemon needs it never
+        from archiverd.artdaqdb.filesystem.reader import FileSystemReader  # noqa: PLC0415 - the daemon does not need it
 
         return FileSystemReader(uri)
     if uri.startswith(MONGODB):

@@ -151,7 +151,7 @@ def _locale() -> str:
 
 
 def _user() -> str:
-    """Return who makes the database, empty if that cannot be told."""
+    """Return the name of the user who creates the database; empty if it is unknown."""
     try:
         return os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):

@@ -114,7 +114,7 @@ def decide_insert(
     """Decide on the insert of ``entities`` as the configuration ``full``, ``<run>/<name>``.
 
     ``found`` is the run as it is archived, ``held`` the exported FHiCL of what ``full`` holds. ``updates``: for a
-    backend that cannot tell versions apart, entities beyond the run's own are taken for those of its updates.
+    backend that cannot distinguish versions, entities beyond the run's own are taken for those of its updates.
 
     Raise FhiclError for an entity that is not FHiCL.
     """

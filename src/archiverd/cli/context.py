@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from archiverd.cli.terminal import STANDARD_ERROR
-from archiverd.config.environment_file import ENVIRONMENT_FILE, take_in
+from archiverd.config.environment_file import ENVIRONMENT_FILE, load_environment
 from archiverd.config.location import find_config, read_work_dir
 from archiverd.config.tables import is_yaml
 
@@ -78,7 +78,7 @@ class GlobalOptions:
             migrating=migrating,
             log_file=self.work_dir_log,
             environment=self.environment,
-            tell=lambda severity, text: notes.append((severity, text)),
+            report=lambda severity, text: notes.append((severity, text)),
         )
 
     def _begin_log(self, level: str, notes: list[tuple[str, str]]) -> None:
@@ -98,10 +98,10 @@ def take_in_environment(named: str | None, config_named: str | None) -> Environm
     That is the file ``named``, else archiver.env beside a YAML configuration. Raise ConfigurationError.
     """
     if named is not None:
-        return take_in(Path(named))
+        return load_environment(Path(named))
     config_file = config_named or os.environ.get("ARCHIVERD_CONFIG")
     if not config_file:
         return None
     path = Path(config_file)
     beside = path.with_name(ENVIRONMENT_FILE)
-    return take_in(beside) if is_yaml(path) and beside.is_file() else None
+    return load_environment(beside) if is_yaml(path) and beside.is_file() else None

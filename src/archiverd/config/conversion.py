@@ -17,12 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from archiverd.config.loader import LOG_FILE_NAME
 from archiverd.config.models import SECRETS, Settings
-from archiverd.config.older_tool import modernised, new_path
+from archiverd.config.older_tool import new_path, to_current_form
 from archiverd.config.section import Section
 from archiverd.config.sources import SettingSources
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.config.unknown_keys import refuse_unknown
-from archiverd.config.validation import validated
+from archiverd.config.validation import validate
 from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand, variables
 from archiverd.runrecord.converters.registry import BY_DEFAULT, NAMES
@@ -49,7 +49,7 @@ _REMARKS = {
     ("ucon_db",): "The server's certificate is verified, which the older tool did not do: verify_tls = true is the "
     "default.\n# A private authority's certificates are named with ca_file.",
 }
-"""What stands as a comment above the keys of a section."""
+"""Comments above the keys of a section."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class ConvertedConfiguration:
     text: str = ""
     """TOML."""
     notes: list[str] = field(default_factory=list)
-    """What somebody should know, a sentence each."""
+    """Sentences on what changed or is worth knowing."""
     variables: tuple[str, ...] = ()
     """The environment variables it refers to."""
 
@@ -72,12 +72,12 @@ def migrate(path: Path) -> ConvertedConfiguration:
             remedy="name the older tool's config.yaml",
         )
     done = ConvertedConfiguration()
-    sections = modernised(read_tables(path), done.notes.append)
+    sections = to_current_form(read_tables(path), done.notes.append)
     refuse_unknown(sections, path)
-    sections = _moved_references(sections)
-    _say_where_the_log_is(sections, done)
-    _tidy_converters(sections, done)
-    _take_out_secrets(sections, done)
+    sections = _move_references(sections)
+    _write_log_file(sections, done)
+    _clean_converters(sections, done)
+    _replace_secrets(sections, done)
     if "verify_tls" not in sections.get("ucon_db", {}):
         done.notes.append(
             "TLS: UconDB's certificate is verified now, which the older tool did not do; a private authority's "
@@ -89,26 +89,23 @@ def migrate(path: Path) -> ConvertedConfiguration:
 
 
 def check(migrated: ConvertedConfiguration, path: Path) -> Settings:
-    """Return the settings that a converted configuration stands for. Raise ConfigurationError if it is not right.
-
-    ``path`` is named in the error.
-    """
-    return validated(expand(tomllib.loads(migrated.text), os.environ), SettingSources(path))
+    """Return the settings of a converted configuration. Raise ConfigurationError, naming ``path``, if it is wrong."""
+    return validate(expand(tomllib.loads(migrated.text), os.environ), SettingSources(path))
 
 
-def _moved_references(value: Any) -> Any:
-    """Let references to keys that stand elsewhere now follow them."""
+def _move_references(value: Any) -> Any:
+    """Return ``value`` with references to keys that have moved changed."""
     if isinstance(value, dict):
-        return {key: _moved_references(inner) for key, inner in value.items()}
+        return {key: _move_references(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_moved_references(inner) for inner in value]
+        return [_move_references(inner) for inner in value]
     if not isinstance(value, str):
         return value
     return _PARAMETER.sub(lambda match: "${" + ".".join(new_path(tuple(match[1].split(".")))), value)
 
 
-def _say_where_the_log_is(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
-    """Write down the log file, which a YAML configuration has without saying so."""
+def _write_log_file(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
+    """Add the log file, which a YAML configuration has by default."""
     app = sections.setdefault("app", {})
     if "log_file" not in app:
         app["log_file"] = f"${{work_dir}}/{LOG_FILE_NAME}"
@@ -119,7 +116,7 @@ def _say_where_the_log_is(sections: dict[str, Any], done: ConvertedConfiguration
         del app["log_file"]
 
 
-def _tidy_converters(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
+def _clean_converters(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
     """Drop the endings in ``fhiclize_generate``; say which converters it leaves out and which names mean nothing."""
     listed = sections.get("fhiclize_generate")
     if not isinstance(listed, list):
@@ -139,8 +136,8 @@ def _tidy_converters(sections: dict[str, Any], done: ConvertedConfiguration) -> 
         )
 
 
-def _take_out_secrets(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
-    """Put references in the place of secrets that stand in the file."""
+def _replace_secrets(sections: dict[str, Any], done: ConvertedConfiguration) -> None:
+    """Replace the secrets in the file by references."""
     for path in SECRETS:
         variable = VARIABLES.get(path, "_".join(path).upper())
         *above, key = path

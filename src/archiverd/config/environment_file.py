@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_FILE = "archiver.env"
 LIMIT = 1 << 20
-"""Bytes such a file may have."""
+"""Most bytes of such a file."""
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _EXPORT = re.compile(r"export(?=\s|$)")
@@ -41,14 +41,14 @@ _EXECUTED = re.compile(r"`|\$[({]")
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentFile:
-    """A file whose variables were put into the environment."""
+    """A file whose variables were added to the environment."""
 
     path: Path
     names: frozenset[str]
 
 
-def take_in(path: Path) -> EnvironmentFile:
-    """Put what the file at ``path`` sets into this process's environment; as when it is sourced, the file wins.
+def load_environment(path: Path) -> EnvironmentFile:
+    """Add the variables of the file at ``path`` to this process's environment; the file wins, as when sourced.
 
     Raise ConfigurationError as ``read_environment``.
     """

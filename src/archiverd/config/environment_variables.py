@@ -1,4 +1,4 @@
-"""What the environment's variables name: keys there are, whole sections and lists as JSON, or nothing of ours."""
+"""Checks of ``ARCHIVERD_`` variables: known keys, and whole sections and lists as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def refuse_unknown_variables(sources: SettingSources) -> None:
     """Raise ConfigurationError for a variable that names a key, or nearly names a section, and is not right.
 
-    What resembles no section is somebody else's, or nobody's: `archiverd check` warns of it.
+    One that resembles no section may be another program's: `archiverd check` warns of it.
     """
     for name, names in variables():
         near = nearest(names[0], tuple(Settings.model_fields))

@@ -1,4 +1,4 @@
-"""Where the configuration is, and where the work directory is by it: all that a quick look at a daemon needs.
+"""Where the configuration and the work directory are, which is all that a quick command beside a daemon needs.
 
 Light to import: nothing is validated here.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from archiverd.config.older_tool import modernised
+from archiverd.config.older_tool import to_current_form
 from archiverd.config.tables import is_yaml, read_tables
 from archiverd.core.errors import ConfigurationError
 from archiverd.expansion import expand
 
 SEARCHED = ("./archiverd.toml", "/etc/archiverd/archiverd.toml")
-"""Where a configuration is looked for when none is named."""
+"""Default paths of the configuration; the first that exists is used."""
 
 _VARIABLE = "ARCHIVERD_APP__WORK_DIR"
 
@@ -41,14 +41,14 @@ def find_config(named: str | None) -> Path:
 
 
 def read_work_dir(path: Path) -> Path | None:
-    """Return ``app.work_dir`` by environment and file; None if that cannot be told so easily: validating tells why."""
+    """Return ``app.work_dir`` by environment and file; None if that takes validating the configuration."""
     given = [value for name, value in os.environ.items() if name.upper() == _VARIABLE]
     if given:
         return Path(given[-1])
     try:
         values = expand(read_tables(path), os.environ)
         if is_yaml(path):
-            values = modernised(values, lambda _: None)
+            values = to_current_form(values, lambda _: None)
         found = values["app"]["work_dir"]
     except (ConfigurationError, LookupError, TypeError):
         return None

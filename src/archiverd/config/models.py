@@ -1,4 +1,4 @@
-"""What can be set, with types, bounds and defaults; the environment and systemd's credentials as sources of it."""
+"""The sections of the configuration with types, bounds and defaults; environment and credentials as sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENVIRONMENT_PREFIX = "ARCHIVERD_"
 
 
 class App(Section):
-    """``[app]``: where archiverd keeps its own things, and how hard it tries."""
+    """``[app]``: archiverd's own files, workers, retries, log."""
 
     work_dir: Path
     import_state_file: Path | None = None
@@ -111,7 +111,7 @@ class AppFuzz(Section):
 
 
 class Validation(Section):
-    """``[validation]``: what must stand in a blob's metadata.fcl."""
+    """``[validation]``: required keys of a blob's metadata.fcl."""
 
     required: tuple[str, ...] = ("components", "config_name")
 

@@ -1,4 +1,4 @@
-"""Where the files of a work directory are, by configuration."""
+"""Paths of the files of a work directory, by configuration."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class StageFiles:
 
 
 def journal_in(work_dir: Path) -> Path:
-    """Return where the journal of a work directory is."""
+    """Return the path of the journal in a work directory."""
     return work_dir / "journal.sqlite"
 
 
 def journal_path(settings: Settings) -> Path:
-    """Return where the journal is."""
+    """Return the path of the journal."""
     return journal_in(settings.app.work_dir)
 
 
 def lock_path(settings: Settings) -> Path:
-    """Return where the lock file is."""
+    """Return the path of the lock file."""
     return settings.app.lock_file or settings.app.work_dir / ".archiver.lock"
 
 
 def last_exit_path(settings: Settings) -> Path:
-    """Return where it is kept how the last process ended."""
+    """Return the path of the record of how the last process ended."""
     return settings.app.work_dir / "last_exit.json"
 
 

@@ -17,7 +17,7 @@ _TELLING = re.compile(r"PASSW|SECRET|TOKEN", re.IGNORECASE)
 
 
 def without_login(text: str, shown: str = f"{HIDDEN}@") -> str:
-    """Return ``text`` with user and password of every URL hidden; ``shown`` stands in their place."""
+    """Return ``text`` with user and password of every URL replaced by ``shown``."""
     return _LOGIN.sub(f"://{shown}", text)
 
 

@@ -40,10 +40,10 @@ class SettingSources:
     references: Mapping[Names, Expanded] = field(default_factory=dict)
     """The values of the file that came out of references."""
     environment: EnvironmentFile | None = None
-    """The file whose variables stand in the process's environment."""
+    """The file whose variables were added to the process's environment."""
 
     def origin(self, names: Names, *, written: bool) -> str:
-        """Tell people where the setting ``names`` came from; ``written``: it stands in the file."""
+        """Return where the setting ``names`` came from, for people; ``written``: it is in the file."""
         set_by = self.variable(names)
         if set_by is not None:
             return self.named(set_by)
@@ -77,8 +77,8 @@ class SettingSources:
     def is_secret(self, names: Names) -> bool:
         """Tell whether the value of ``names`` may be a secret, by its key or by what it came out of."""
         reference = self.references.get(names)
-        told = names in SECRETS or names[-1].endswith(("password", "url", "uri", "token"))
-        return told or (reference is not None and is_secret(reference))
+        secret = names in SECRETS or names[-1].endswith(("password", "url", "uri", "token"))
+        return secret or (reference is not None and is_secret(reference))
 
     def _referred(self, names: Names) -> tuple[str, ...]:
         """Return the environment variables that a value of the file refers to."""

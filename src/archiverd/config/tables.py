@@ -1,4 +1,4 @@
-"""From a configuration file to tables of what it says: TOML, or YAML by its ending; references still stand."""
+"""Reads a configuration file, TOML or by its ending YAML, into tables; references are not expanded."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 1 << 20
-"""Bytes a configuration may have."""
+"""Most bytes of a configuration."""
 
 
 def is_yaml(path: Path) -> bool:
-    """Tell whether a configuration is YAML, by its name."""
+    """Return whether a configuration is YAML, by its name."""
     return path.suffix.lower() in {".yaml", ".yml"}
 
 
 def read_tables(path: Path) -> dict[str, Any]:
-    """Return what the configuration at ``path`` says; of YAML every plain value is text (or None), as it was written.
+    """Return the tables of the configuration at ``path``; plain values of YAML are text as written, or None.
 
     Raise ConfigurationError with file, line and column for text that is not what the file's ending says.
     """

@@ -1,4 +1,4 @@
-"""Are values a configuration: no unknown key, every required one, none impossible; errors name file, key and cause."""
+"""Validates a configuration: no unknown key, every required one, possible values. Errors name file, key, cause."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from archiverd.config.sources import SettingSources
 
 
-def validated(values: Mapping[str, Any], sources: SettingSources, *, migrating: bool = True) -> Settings:
-    """Return the settings that ``values``, expanded, and the environment stand for; errors name the one of ``sources``.
+def validate(values: Mapping[str, Any], sources: SettingSources, *, migrating: bool = True) -> Settings:
+    """Return the settings by ``values``, expanded, and the environment; errors name the one of ``sources``.
 
     ``migrating`` demands what the migration stage needs. Raise ConfigurationError.
     """
@@ -34,7 +34,7 @@ def validated(values: Mapping[str, Any], sources: SettingSources, *, migrating: 
         problems = list(_problems(error, sources))
         places = " and ".join(dict.fromkeys(place for _, place in problems))
         raise ConfigurationError(
-            f"Configuration validation failed: {'; '.join(told for told, _ in problems)}",
+            f"Configuration validation failed: {'; '.join(text for text, _ in problems)}",
             remedy=f"correct {places}; `archiverd config check` tells when it is right",
             context={"file": str(sources.path)},
         ) from None
@@ -118,7 +118,7 @@ def optional_sections(
 
 
 def _refuse_impossible(settings: Settings, sources: SettingSources) -> None:
-    """Raise ConfigurationError for settings that cannot stand together, or that this version cannot follow."""
+    """Raise ConfigurationError for settings that exclude each other, or that this version does not support."""
     work, records = settings.app.work_dir.absolute(), settings.source_files.run_records_dir.absolute()
     if work == records or records in work.parents:
         place = sources.place(("app", "work_dir"))

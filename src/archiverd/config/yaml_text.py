@@ -1,7 +1,7 @@
 """YAML as the older tool's configuration has it: tables, lists and text.
 
-Plain numbers and truth values stay text: the setting's type tells what they are, and a password 0123 stays one. A key
-that stands twice is an error, and so is what is not plain data.
+Plain numbers and truth values stay text: the setting's type decides what they are, and a password 0123 is kept. A
+duplicate key is an error, and so is anything but plain data.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 VALUES_LIMIT = 10_000
-"""Values a file may amount to: aliases of aliases are short to write and fill any memory."""
+"""Most values of a file: a few aliases of aliases would fill any memory."""
 
 
 class YamlTextError(ValueError):
-    """What is wrong with a text, and where."""
+    """A text is not YAML of this kind; ``str()`` says where and why."""
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def parse(data: bytes) -> dict[str, Any]:
     return sections
 
 
-def _kept() -> dict[str, list[tuple[str, Any]]]:
-    """Return how plain text is told to be null or a merge key, and nothing else."""
+def _resolvers() -> dict[str, list[tuple[str, Any]]]:
+    """Return the resolvers that take plain text for null or a merge key, and for nothing else."""
     known = yaml.SafeLoader.yaml_implicit_resolvers
     tags = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
     return {first: [pair for pair in pairs if pair[0] in tags] for first, pairs in known.items()}
@@ -47,10 +47,10 @@ def _kept() -> dict[str, list[tuple[str, Any]]]:
 class _Loader(yaml.SafeLoader):
     """Makes plain data only."""
 
-    yaml_implicit_resolvers = _kept()
+    yaml_implicit_resolvers = _resolvers()
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice; SafeLoader would take the last."""
+        """Refuse a duplicate key; SafeLoader would take the last."""
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):

@@ -13,7 +13,7 @@ from archiverd.artdaqdb.filesystem.lock import LOCK
 from archiverd.artdaqdb.filesystem.redo import Redo
 from archiverd.artdaqdb.filesystem.repair import INTENT
 from archiverd.artdaqdb.filesystem.store import SCHEME, parse_uri
-from archiverd.artdaqdb.filesystem.tree import refuse_lost
+from archiverd.artdaqdb.filesystem.tree import demand_index
 from archiverd.artdaqdb.rules import CONFIGURATION, SCHEMA_FILE, SYSTEM_LAYOUT, SYSTEM_METADATA
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.config.paths import lock_path
@@ -139,7 +139,7 @@ def _indexes(root: Path) -> Finding:
             index = Index.parse(path.read_bytes(), str(path))
         except FileNotFoundError:
             if not (root / INTENT).exists():
-                refuse_lost(collection, Redo(root, RealDisk()))
+                demand_index(collection, Redo(root, RealDisk()))
             continue  # a collection that is just being made
         collections += 1
         if collection.name == SYSTEM_LAYOUT:

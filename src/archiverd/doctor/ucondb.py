@@ -18,7 +18,7 @@ from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, skipped, warning
 from archiverd.status.report import TLS_OFF
 from archiverd.ucondb.client import HttpUconDB
-from archiverd.ucondb.http import system_words, tls_context
+from archiverd.ucondb.http import system_message, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -114,7 +114,7 @@ async def _connect(server: ServerUrl, addresses: list[str]) -> tuple[str | None,
         except TimeoutError:
             said.append(f"Connection timed out (connect timeout={seconds:g}): {address}, port {server.port}")
         except OSError as error:
-            said.append(f"{system_words(error)}: {address}, port {server.port}")
+            said.append(f"{system_message(error)}: {address}, port {server.port}")
         else:
             milliseconds = (time.monotonic() - begun) * 1000
             writer.close()
@@ -147,7 +147,7 @@ async def _proof(server: ServerUrl, address: str, ca_file: Path | None) -> Findi
     try:
         context = await asyncio.to_thread(tls_context, verify=True, ca_file=ca_file)
     except OSError as error:
-        said = f"cannot use {ca_file}: {system_words(error)}"
+        said = f"cannot use {ca_file}: {system_message(error)}"
         return failed(CERTIFICATE, said, "ucon_db.ca_file must be a readable PEM file of certificates")
     try:
         async with asyncio.timeout(STEP_SECONDS):
@@ -160,7 +160,7 @@ async def _proof(server: ServerUrl, address: str, ca_file: Path | None) -> Findi
         return failed(CERTIFICATE, f"no TLS handshake within {STEP_SECONDS:g} s", "ask the UconDB administrators")
     except OSError as error:
         remedy = "does the server speak TLS on that port? if not, correct ucon_db.server_url (http:// or the port)"
-        return failed(CERTIFICATE, system_words(error), remedy)
+        return failed(CERTIFICATE, system_message(error), remedy)
     if found.days < WARNED_DAYS:
         said = f"expires in {found.days:.0f} days: {found.to_json()}"
         return warning(CERTIFICATE, said, "ask the UconDB administrators to renew it")

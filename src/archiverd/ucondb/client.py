@@ -1,10 +1,10 @@
 """The UconDB port over HTTP (ucondb_protocol.md); each method's work is in a module of its own.
 
-HttpUconDB ──▶ storing ──▶ login ──▶ digest        put at most once, prove by reading back
-           ──▶ reading                             blobs in a stream
-           ──▶ lookup ──▶ records                  what is there, what is proven absent
-           ──▶ greeting                            the server's version and time
-                  all over session ──▶ wire (httpx); what goes wrong is worded in failures
+HttpUconDB ──▶ upload ──▶ login ──▶ digest     put at most once, prove by reading back
+           ──▶ readback                        blobs in a stream
+           ──▶ lookup ──▶ records              what is stored, what is proven absent
+           ──▶ server_info                     the server's version and time
+               all through session ──▶ urls, http; errors words what goes wrong
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from archiverd.config.ucondb import demand_usable
 from archiverd.core.errors import Retry, UconDBError
 from archiverd.ucondb import errors, lookup, upload
-from archiverd.ucondb.http import HttpExchange, system_words, tls_context
+from archiverd.ucondb.http import HttpExchange, system_message, tls_context
 from archiverd.ucondb.login import Login
 from archiverd.ucondb.readback import Received, receive
 from archiverd.ucondb.server_info import ServerInfo, read_server_info
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def random_cnonce() -> str:
-    """Return 16 hex digits that nobody can foresee, for a login."""
+    """Return 16 random hex digits, a login's client nonce."""
     return secrets.token_hex(8)
 
 
@@ -67,7 +67,7 @@ class HttpUconDB:
             tls = await asyncio.to_thread(tls_context, verify=settings.verify_tls, ca_file=settings.ca_file)
         except OSError as error:
             raise UconDBError(
-                f"{errors.INITIALIZE.text}: cannot use {settings.ca_file}: {system_words(error)}",
+                f"{errors.INITIALIZE.text}: cannot use {settings.ca_file}: {system_message(error)}",
                 remedy="ucon_db.ca_file must be a readable PEM file of certificates",
             ) from error
         http = HttpExchange(settings.server_url, settings.timeout_seconds, tls)
@@ -92,14 +92,14 @@ class HttpUconDB:
         if reply.status != 200:
             raise errors.refused(purpose, reply)
         if reply.body.strip() != b"OK":  # status 200 even when the database is down (T17)
-            raise errors.nonsense(purpose, f"UconDB's database does not answer: {errors.detail_of(reply)}")
+            raise errors.impossible_reply(purpose, f"UconDB's database does not answer: {errors.detail_of(reply)}")
 
     async def check_login(self) -> None:
         """See ``port.UconDB``."""
         await self._login.check(errors.INITIALIZE)
 
     async def read_server_info(self) -> ServerInfo:
-        """Ask for the server's version and its time. Raise UconDBError if it does not answer."""
+        """Return the server's version and time. Raise UconDBError if it does not answer."""
         return await read_server_info(self._session, self._login)
 
     async def look_up(self, key: str) -> StoredVersion | None:
@@ -109,7 +109,7 @@ class HttpUconDB:
     async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
         """See ``port.UconDB``.
 
-        A UconDBError says that nothing was stored, or that what stands under the key could not be read back now.
+        A UconDBError means that nothing was stored, or that the blob under the key could not be read back now.
         Raise VerificationError if UconDB confirms the put and gives other bytes back all the same.
         """
         return await upload.store(self._session, self._login, key, blob, tag=tag, look_first=look_first)
@@ -135,7 +135,7 @@ class HttpUconDB:
         return await lookup.look_up_all(self._session, keys)
 
     async def _receive(self, key: str, *, keep: bool) -> Received:
-        """Read what is under ``key``, whose size a look-up tells first: patience hangs on it."""
+        """Read the blob under ``key``, after a look-up of its size, which decides the timeout."""
         purpose = errors.reading_back(key)
         found = await lookup.look_up(self._session, key, purpose)
         if found is None:
@@ -146,7 +146,7 @@ class HttpUconDB:
             )
         received = await receive(self._session, key, found.data_size, purpose, keep=keep)
         if not received.intact:
-            raise errors.nonsense(purpose, "the bytes do not fit the checksum UconDB keeps of them")
+            raise errors.impossible_reply(purpose, "the bytes do not fit the checksum UconDB keeps of them")
         return received
 
     @property

@@ -1,4 +1,4 @@
-"""From what went wrong on the wire to an error an operator can act on (ucondb_protocol.md section 9)."""
+"""Failed exchanges as errors an operator can act on (ucondb_protocol.md section 9)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.http import BrokenExchangeError, Reply
 
 DETAIL_LIMIT = 300
-"""Characters kept of a server's page: it echoes host names and a traceback (ucondb_protocol.md section 11, T18)."""
+"""Most characters of a server's page in an error; pages hold host names and a traceback (section 11, T18)."""
 
 _HEADLINE = re.compile(rb"<h3>(.*?)</h3>", re.DOTALL)
 _LOGIN = "check ucon_db.writer_user, writer_password and folder_name; it is tried again by itself"
@@ -31,14 +31,14 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What we were about when something failed: how its errors begin, and the run it is for."""
+    """The purpose of a request: the first words of its errors, and the run it is for."""
 
     text: str
     run: int | None = None
 
 
 INITIALIZE = Purpose("Failed to initialize UConDB client")
-"""Spelled so in the troubleshooting guide."""
+"""The troubleshooting guide spells it so."""
 LIST = Purpose("Failed to list the runs in UconDB")
 
 
@@ -48,7 +48,7 @@ def uploading(key: str) -> Purpose:
 
 
 def looking_up(key: str) -> Purpose:
-    """Return the purpose of looking a run up."""
+    """Return the purpose of a look-up of a run."""
     return Purpose(f"Failed to look up run {key} in UconDB", _run(key))
 
 
@@ -66,9 +66,9 @@ def unreachable(purpose: Purpose, broken: BrokenExchangeError, retry: Retry = Re
 def refused(purpose: Purpose, reply: Reply, retry: Retry = Retry.TRANSIENT) -> UconDBError:
     """Return the error for a reply that is not the one wanted; ``context["status"]`` is its HTTP status.
 
-    A status that blames the request stored nothing and blames a setting, never the run: transient, so that runs wait
-    until somebody has mended it. Any other says only that the server is in trouble: ``retry``, which is UNKNOWN if the
-    request may have stored something all the same. Either way every run would meet it.
+    A status that blames the request means that nothing was stored and a setting is wrong, never the run: transient, so
+    that runs wait until it is corrected. Any other means trouble of the server: ``retry``, which is UNKNOWN if the
+    request may have stored something all the same. In both cases every run would fail so.
     """
     error = _refused(purpose, reply, retry)
     error.blame = Blame.LOGIN if reply.status in (401, 403) else Blame.BACKEND
@@ -79,7 +79,7 @@ def _refused(purpose: Purpose, reply: Reply, retry: Retry) -> UconDBError:
     detail = detail_of(reply)
     text = f"{purpose.text}: {reply.status} {reply.reason}".rstrip()
     context: dict[str, object] = {"status": reply.status, "detail": detail}
-    if settled(reply.status):
+    if blames_request(reply.status):
         if reply.status not in (401, 403) and detail:
             text += f" ({detail})"
         remedy = _FOLDER if _blames_folder(detail) else _REMEDIES.get(reply.status, _ADDRESS)
@@ -94,18 +94,18 @@ def _refused(purpose: Purpose, reply: Reply, retry: Retry) -> UconDBError:
     return UconDBError(text, retry=retry, remedy=remedy, run=purpose.run, context=context)
 
 
-def nonsense(purpose: Purpose, problem: str, retry: Retry = Retry.TRANSIENT) -> UconDBError:
-    """Return the error for a reply with a good status and a content that cannot be."""
+def impossible_reply(purpose: Purpose, problem: str, retry: Retry = Retry.TRANSIENT) -> UconDBError:
+    """Return the error for a reply of status 200 whose content is impossible."""
     return UconDBError(f"{purpose.text}: {problem}", retry=retry, blame=Blame.BACKEND, remedy=_OUTSIDE, run=purpose.run)
 
 
 def _blames_folder(detail: str) -> bool:
-    """Tell whether the folder is unknown: told by 404 on put and listing, by 500 on reads (section 5)."""
+    """Return whether the folder is unknown: a detail of 404 on put and listing, of 500 on reads (section 5)."""
     return detail.startswith("Folder ") or "has no attribute 'getObject'" in detail
 
 
-def settled(status: int) -> bool:
-    """Tell whether a status blames the request, so that the same one would fail again and stored nothing.
+def blames_request(status: int) -> bool:
+    """Return whether a status blames the request: nothing was stored, and the same request would fail again.
 
     408 and 429 do not (a slow line, a busy front end), nor do 200, which was not the reply wanted, and 5xx.
     """
@@ -113,7 +113,7 @@ def settled(status: int) -> bool:
 
 
 def detail_of(reply: Reply) -> str:
-    """Return why, as a reply's body says it: the headline of an error page, else the text; one line, cut."""
+    """Return the reason in a reply's body: an error page's headline, else the text; one line, at most DETAIL_LIMIT."""
     headline = _HEADLINE.search(reply.body)
     body = reply.body if headline is None else headline.group(1)
     text = " ".join(body[: 8 * DETAIL_LIMIT].decode("utf-8", "replace").split())
@@ -122,5 +122,5 @@ def detail_of(reply: Reply) -> str:
 
 
 def _run(key: str) -> int | None:
-    """Return the run number a key stands for, or None for a key that is none."""
+    """Return a key as a run number, or None if it is not one."""
     return int(key) if key.isascii() and key.isdecimal() and len(key) < 19 else None

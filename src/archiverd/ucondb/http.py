@@ -1,4 +1,4 @@
-"""HTTP to the UconDB server: the one module that knows httpx.
+"""HTTP to the UconDB server, through httpx, which only this module imports.
 
 A request has four timeouts of its own (connect, read, write, pool) and is not cancelled by us: httpx can lose a
 connection slot when a request is cancelled while others wait for one. Should its pool stop handing out connections
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECTIONS = 80
-"""More than the largest ``max_concurrent_uploads``: whoever waits for a connection waits for a lost one."""
+"""More than the largest ``max_concurrent_uploads``: a request that waits for a connection waits for a lost one."""
 KEEPALIVE_SECONDS = 2.0
-"""Idle connections are let go before any server does it (Apache: 5 s), so that no put meets a closing one."""
+"""Idle connections are closed before any server closes them (Apache: 5 s), so that no put meets a closing one."""
 REPLY_LIMIT = 1 << 20
-"""Bytes of a reply that is not a blob or a list; what is longer is cut."""
+"""Most bytes read of a reply that is not a blob or a list."""
 
 _log = log.get()
 
 _SLICE = 1 << 18
-"""Bytes of a body given to the socket at a time: 200 MB in one piece stop the event loop for 0.15 s and are copied."""
+"""Bytes given to the socket at a time: 200 MB in one piece block the event loop for 0.15 s and are copied."""
 _HEADERS = {"User-Agent": "archiverd", "Accept": "*/*", "Accept-Encoding": "identity"}
 """Identity: Apache's mod_deflate compresses some replies of clients that allow it (ucondb_protocol.md section 5)."""
 
 
 class BrokenExchangeError(Exception):
-    """An exchange that did not come to its end; ``str()`` says how, in an operator's words."""
+    """An exchange that did not complete; ``str()`` says why, for operators."""
 
     def __init__(self, reason: str, *, sent: bool, timed_out: bool = False) -> None:
-        """``sent``: some of the request may have reached the server. ``timed_out``: patience ended, not the line."""
+        """``sent``: some of the request may have reached the server. ``timed_out``: our time limit ended it."""
         super().__init__(reason)
         self.sent = sent
         self.timed_out = timed_out
@@ -77,7 +77,7 @@ class StreamedReply:
 
 
 class HttpExchange:
-    """Exchanges with one server; ``seconds`` is the patience for connecting and for a free connection."""
+    """Exchanges with one server; ``seconds`` limits connecting and the wait for a free connection."""
 
     def __init__(self, server_url: str, seconds: float, tls: ssl.SSLContext, *, connections: int = CONNECTIONS) -> None:
         self._origin = httpx.URL(server_url).copy_with(raw_path=b"/")
@@ -116,11 +116,11 @@ class HttpExchange:
         body: bytes = b"",
         seconds: float | None = None,
     ) -> AsyncIterator[StreamedReply]:
-        """Send a request; give its answer as soon as the head is there.
+        """Send a request; give its reply once the head has arrived.
 
-        ``target`` goes over the wire as it is; a POST says its Content-Length and is never chunked (ucondb_protocol.md
-        section 11, T1). ``seconds`` is the patience for the next piece to come or go. Raise BrokenExchangeError, also
-        out of the answer's pieces.
+        ``target`` is sent as it is; a POST has a Content-Length and is never chunked (ucondb_protocol.md section 11,
+        T1). ``seconds`` limits the time between two pieces sent or received. Raise BrokenExchangeError, also from the
+        reply's pieces.
         """
         patience = self._seconds if seconds is None else seconds
         timeout = httpx.Timeout(connect=self._seconds, read=patience, write=patience, pool=self._seconds)
@@ -136,7 +136,7 @@ class HttpExchange:
         )
         try:
             async with contextlib.AsyncExitStack() as stack:
-                stack.callback(slices.let_go)
+                stack.callback(slices.release)
                 response = await self._send(request, stack)
                 _log.debug(f"{method} {target} → {response.status_code} {response.reason_phrase}")
                 raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
@@ -148,7 +148,7 @@ class HttpExchange:
             raise broken from error
 
     async def _send(self, request: httpx.Request, stack: contextlib.AsyncExitStack) -> httpx.Response:
-        """Send ``request``, once more through a fresh pool if the present one gives no connection."""
+        """Send ``request``, again through a fresh pool if the present one gives no connection."""
         pool = self._pool
         try:
             return await stack.enter_async_context(pool.exchange(request))
@@ -157,12 +157,12 @@ class HttpExchange:
             return await stack.enter_async_context(self._pool.exchange(request))
 
     def _fresh(self) -> _Pool:
-        """Make a connection pool. The environment's proxies are left alone: the settings say it all."""
+        """Return a connection pool; the environment's proxies are ignored."""
         limits = httpx.Limits(max_connections=self._connections, keepalive_expiry=KEEPALIVE_SECONDS)
         return _Pool(httpx.AsyncClient(limits=limits, verify=self._tls, trust_env=False))
 
     async def _replace(self, stuck: _Pool) -> None:
-        """Put a fresh pool in the place of one that gives no connection, unless somebody did already."""
+        """Replace a pool that gives no connection, unless another request has already."""
         if self._pool is not stuck:
             return
         self._pool = self._fresh()
@@ -171,7 +171,7 @@ class HttpExchange:
 
 
 class _Pool:
-    """A connection pool that can be told to close itself once nobody uses it."""
+    """A connection pool that closes itself after its last exchange, once retired."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -201,7 +201,7 @@ class _Pool:
 
 
 class _Slices:
-    """A body that goes to the socket slice by slice."""
+    """A request's body, given to the socket in slices."""
 
     def __init__(self, body: bytes) -> None:
         self._body = memoryview(body)
@@ -210,13 +210,13 @@ class _Slices:
         for start in range(0, len(self._body), _SLICE):
             yield bytes(self._body[start : start + _SLICE])
 
-    def let_go(self) -> None:
-        """Hold the body no longer: httpx's response and request, which refer to this, wait for the cycle collector."""
+    def release(self) -> None:
+        """Release the body: httpx's response and request refer to this until the cycle collector runs."""
         self._body = memoryview(b"")
 
 
 def tls_context(*, verify: bool, ca_file: Path | None) -> ssl.SSLContext:
-    """Return how to speak TLS; ``ca_file`` (PEM) replaces the system's authorities. Raise OSError (ssl.SSLError)."""
+    """Return a TLS context; ``ca_file`` (PEM) replaces the system's authorities. Raise OSError (ssl.SSLError)."""
     context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     if not verify:
         context.check_hostname = False
@@ -238,11 +238,11 @@ def _broken(error: Exception, seconds: float, patience: float) -> BrokenExchange
         case httpx.WriteTimeout():
             return BrokenExchangeError(f"Write timed out (write timeout={patience:g})", sent=True, timed_out=True)
         case _:
-            return BrokenExchangeError(system_words(error), sent=not isinstance(error, httpx.ConnectError))
+            return BrokenExchangeError(system_message(error), sent=not isinstance(error, httpx.ConnectError))
 
 
-def system_words(error: BaseException) -> str:
-    """Return what lies at the bottom of ``error`` in the operating system's words, e.g. ``Connection refused``."""
+def system_message(error: BaseException) -> str:
+    """Return the operating system's message for the root cause of ``error``, such as ``Connection refused``."""
     found = ""
     pending: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -251,15 +251,15 @@ def system_words(error: BaseException) -> str:
         if link is None or id(link) in seen:
             continue
         seen.add(id(link))
-        found = _own_words(link) or found
+        found = _own_message(link) or found
         pending += [link.__context__, link.__cause__]
         if isinstance(link, BaseExceptionGroup):
             pending += link.exceptions
     return found or str(error) or "the connection broke"
 
 
-def _own_words(error: BaseException) -> str:
-    """Return what TLS, the resolver or the operating system said in ``error`` itself, or nothing."""
+def _own_message(error: BaseException) -> str:
+    """Return the message of TLS, the resolver or the operating system in ``error`` itself; empty if there is none."""
     match error:
         case ssl.SSLCertVerificationError():
             return f"TLS certificate verification failed: {error.verify_message}"

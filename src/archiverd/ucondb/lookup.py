@@ -1,4 +1,4 @@
-"""Asking what UconDB holds, and believing an absence only when it is proven (ucondb_protocol.md T11, T12)."""
+"""Look-ups in UconDB; an absence is reported only when it is proven (ucondb_protocol.md T11, T12)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from archiverd.config.ucondb import is_acceptable
 from archiverd.core.errors import UconDBError
-from archiverd.ucondb.errors import LIST, Purpose, nonsense, refused, settled
+from archiverd.ucondb.errors import LIST, Purpose, blames_request, impossible_reply, refused
 from archiverd.ucondb.records import parse_listing, parse_metadata, parse_sequence
-from archiverd.ucondb.session import persistently
+from archiverd.ucondb.session import retry_broken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from archiverd.ucondb.session import Session
 
 LISTING_LIMIT = 1 << 28
-"""Bytes of a list: a record takes about 216, so this is more than a million versions."""
+"""Most bytes of a list: more than a million versions of about 216 bytes."""
 KEYS_AT_ONCE = 1000
 """Keys in one ``/lookup_versions`` request: 0.18 s of the server's time (ucondb_protocol.md section 6)."""
 LISTING_SECONDS = 60.0
-"""Patience a list takes beyond the usual: 12 000 records took up to 6.7 s (ucondb_protocol.md section 6)."""
+"""Added to the timeout for a list: 12 000 records took up to 6.7 s (ucondb_protocol.md section 6)."""
 
 _ALL_TIMES = "1e12"
-"""Validity time up to which versions are listed; without it those of the future are left out (T13)."""
+"""Validity time up to which versions are listed; without it future ones are left out (T13)."""
 
 
 async def look_up(session: Session, key: str, purpose: Purpose) -> StoredVersion | None:
@@ -37,7 +37,7 @@ async def look_up(session: Session, key: str, purpose: Purpose) -> StoredVersion
     if reply.status == 200:
         found = parse_metadata(reply.body)
         if found is None or found.key != key:
-            raise nonsense(purpose, f"UconDB did not answer with the metadata of key {key}")
+            raise impossible_reply(purpose, f"UconDB did not answer with the metadata of key {key}")
         return found
     if reply.status == 404 and reply.body.strip() == b"Version not found":
         return None
@@ -48,7 +48,7 @@ async def look_up(session: Session, key: str, purpose: Purpose) -> StoredVersion
 
 
 def demand_key(key: str, purpose: Purpose) -> None:
-    """Raise UconDBError (permanent) if the server would not take ``key``, or not give it back as it is."""
+    """Raise UconDBError (permanent) if the server would refuse ``key``, or return it changed."""
     if not is_acceptable(key) or key != key.strip():  # blanks around it are lost in the reply's header
         raise UconDBError(f"{purpose.text}: {key!r} cannot be a key", remedy="keys are run numbers", run=purpose.run)
 
@@ -56,32 +56,32 @@ def demand_key(key: str, purpose: Purpose) -> None:
 async def look_up_all(session: Session, keys: Collection[str]) -> Mapping[str, StoredVersion]:
     """Return the versions under those of ``keys`` that are taken; the absence of the others is proven.
 
-    Asks for many keys at once; each that does not turn up is looked up by itself, because a short answer proves
+    Asks for many keys at once; each that is not in the answer is looked up by itself, because a short answer proves
     nothing. Raise UconDBError.
     """
     found: dict[str, StoredVersion] = {}
     wanted = list(dict.fromkeys(keys))
     for start in range(0, len(wanted), KEYS_AT_ONCE):
         some = wanted[start : start + KEYS_AT_ONCE]
-        told = await _ask_for(session, some)
-        if told is None:
+        answered = await _look_up_some(session, some)
+        if answered is None:
             return {}
         for key in some:
-            version = told.get(key) or await look_up(session, key, LIST)
+            version = answered.get(key) or await look_up(session, key, LIST)
             if version is not None:
                 found[key] = version
     return found
 
 
 async def list_keys(session: Session) -> Mapping[str, StoredVersion]:
-    """Return all versions with a key that ``/versions`` tells of, by key.
+    """Return all versions with a key that ``/versions`` lists, by key.
 
-    A key that is missing may be taken all the same: versions marked deleted are left out (T13). Raise UconDBError,
+    A key that is missing may be taken: versions marked deleted are not listed (T13). Raise UconDBError,
     transient when the list breaks off.
     """
     target = session.targets.listing("versions", tv=_ALL_TIMES)
     seconds = session.settings.timeout_seconds + LISTING_SECONDS
-    reply = await persistently(LIST, lambda: session.http.ask("GET", target, seconds=seconds, limit=LISTING_LIMIT))
+    reply = await retry_broken(LIST, lambda: session.http.ask("GET", target, seconds=seconds, limit=LISTING_LIMIT))
     if _object_absent(reply):
         return {}
     if reply.status != 200:
@@ -90,15 +90,15 @@ async def list_keys(session: Session) -> Mapping[str, StoredVersion]:
         return await asyncio.to_thread(parse_listing, reply.body)
     except (ValueError, RecursionError) as error:
         problem = f"UconDB's list of versions broke off or cannot be read ({len(reply.body)} bytes)"
-        raise nonsense(LIST, problem) from error
+        raise impossible_reply(LIST, problem) from error
 
 
-async def _ask_for(session: Session, keys: Sequence[str]) -> Mapping[str, StoredVersion] | None:
-    """Return those of ``keys`` that ``/lookup_versions`` tells of, or None if the object has no version at all."""
+async def _look_up_some(session: Session, keys: Sequence[str]) -> Mapping[str, StoredVersion] | None:
+    """Return those of ``keys`` that ``/lookup_versions`` finds, or None if the object has no version at all."""
     target = session.targets.listing("lookup_versions")
     body = json.dumps({"keys": keys}).encode()
     seconds = session.settings.timeout_seconds + LISTING_SECONDS
-    reply = await persistently(
+    reply = await retry_broken(
         LIST, lambda: session.http.ask("POST", target, body=body, seconds=seconds, limit=LISTING_LIMIT)
     )
     if _object_absent(reply):
@@ -109,15 +109,15 @@ async def _ask_for(session: Session, keys: Sequence[str]) -> Mapping[str, Stored
 
 
 async def _prove_object_absent(session: Session, failed: Reply, purpose: Purpose) -> None:
-    """Return if the object has no version yet, which is why reading it ``failed``. Raise UconDBError if it has.
+    """Return if the object has no version yet, which explains the reply ``failed``; else raise UconDBError.
 
     Reading an unknown folder fails in the same way; that is a permanent error.
     """
     reply = await session.get(session.targets.listing("versions", tv=_ALL_TIMES), purpose)
     if not _object_absent(reply):
-        raise refused(purpose, reply if settled(reply.status) else failed)
+        raise refused(purpose, reply if blames_request(reply.status) else failed)
 
 
 def _object_absent(reply: Reply) -> bool:
-    """Tell whether a listing's reply says that the object has no version (``Object X not found``)."""
+    """Return whether a listing's reply says that the object has no version (``Object X not found``)."""
     return reply.status == 404 and reply.body.startswith(b"Object ") and reply.body.rstrip().endswith(b" not found")

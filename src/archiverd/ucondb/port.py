@@ -1,4 +1,4 @@
-"""What the rest of archiverd needs of UconDB."""
+"""The port to UconDB, whichever client implements it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Identity of a blob's bytes: length in bytes and SHA-256 in lower-case hex."""
+    """A blob's length in bytes and SHA-256 in lower-case hex."""
 
     length: int
     sha256: str
@@ -30,12 +30,12 @@ class StoredVersion:
 
 
 class StoreOutcome(enum.Enum):
-    """How an attempt to store a blob ended. Only PROVEN may be called verified."""
+    """The result of an attempt to store a blob. Only PROVEN may be called verified."""
 
     PROVEN = "proven"
     """The bytes were read back under the key and are ours."""
     CONFLICT = "conflict"
-    """Other bytes stand under the key; nothing was overwritten."""
+    """The key has other bytes; nothing was overwritten."""
 
 
 class UconDB(Protocol):
@@ -62,17 +62,17 @@ class UconDB(Protocol):
     async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
         """Store ``blob`` under ``key`` at most once and prove it by reading it back.
 
-        With ``look_first`` a look-up comes before the put (needed after any earlier attempt); the unique index of
-        the server makes it safe to leave out on a first one. Never overwrites.
+        With ``look_first`` a look-up precedes the put: needed after any earlier attempt; on a first one the server's
+        unique index makes it safe to omit. Never overwrites.
 
-        Raise UconDBError of the retry class UNKNOWN when a put was sent and nobody knows what became of it: call again
-        later, with ``look_first``.
+        Raise UconDBError of the retry class UNKNOWN when a put was sent and its result is unknown: call again later,
+        with ``look_first``.
         """
 
     async def replace(self, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
-        """Give ``key`` to ``blob``, whatever stands under it now, and prove it; for an operator's decision only.
+        """Store ``blob`` under ``key`` in place of what is there, and prove it; only on an operator's decision.
 
-        Nothing is sent if the key has these bytes already. Raises as ``store`` does; call again to find out.
+        Nothing is sent if the key has these bytes already. Raise as ``store`` does; after UNKNOWN call again.
         """
 
     async def read(self, key: str) -> bytes:
@@ -82,7 +82,7 @@ class UconDB(Protocol):
         """Read the blob under ``key`` back in a stream and return its identity; memory use is constant."""
 
     async def list_keys(self) -> Mapping[str, StoredVersion]:
-        """Return every version that has a key, by key; never a part of them for the whole."""
+        """Return every version that has a key, by key; never only a part of them."""
 
     async def look_up_all(self, keys: Collection[str]) -> Mapping[str, StoredVersion]:
         """Return what is stored under those of ``keys`` that are taken; the absence of every other is proven."""

@@ -1,4 +1,4 @@
-"""Reading a blob back (ucondb_protocol.md section 8, step 4)."""
+"""Reads a blob back (ucondb_protocol.md section 8, step 4)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import UconDBError
-from archiverd.ucondb.errors import nonsense, refused
+from archiverd.ucondb.errors import impossible_reply, refused
 from archiverd.ucondb.http import BrokenExchangeError
 from archiverd.ucondb.port import Fingerprint
-from archiverd.ucondb.session import ATTEMPTS, persistently
+from archiverd.ucondb.session import ATTEMPTS, retry_broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A blob as it arrived: as many bytes as UconDB says it holds."""
+    """A blob as received; it has as many bytes as UconDB announced."""
 
     identity: Fingerprint
     blob: bytes
-    """The bytes, if they were to be kept; else empty."""
+    """The bytes; empty unless read with ``keep``."""
     intact: bool
     """The bytes match the Adler-32 that UconDB keeps of them."""
 
 
 async def receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
-    """Read the blob under ``key``; ``size``, the bytes to expect, decides how long to be patient.
+    """Read the blob under ``key``; ``size``, the expected bytes, decides the timeout.
 
-    Without ``keep`` memory use is constant. A reply that is short (nothing on the wire tells, T2) or does not match
-    its checksum is asked for again at once, at most ATTEMPTS times; the last one that does not match is given as not
+    Without ``keep`` memory use is constant. A reply that is short (HTTP does not show it, T2) or does not match its
+    checksum is requested again at once, at most ATTEMPTS times; the last one that does not match is returned as not
     intact. Raise UconDBError.
     """
-    received = await persistently(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
+    received = await retry_broken(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
     for _ in range(ATTEMPTS - 1):
         if received.intact:
             break
-        received = await persistently(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
+        received = await retry_broken(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
     return received
 
 
 async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
-    """Read the blob under ``key`` once. Raise UconDBError, or BrokenExchangeError if it did not come whole."""
+    """Read the blob under ``key`` once. Raise UconDBError, or BrokenExchangeError if it is incomplete."""
     target = session.targets.data(key=key)
     async with session.http.exchange("GET", target, seconds=session.timeout(size)) as answer:
         if answer.status != 200:
             raise refused(purpose, await answer.whole())
-        stored_size, stored_adler32 = _described(answer.headers, key, purpose)
+        stored_size, stored_adler32 = _parse_headers(answer.headers, key, purpose)
         if keep and stored_size > session.largest_blob:
             raise _too_long(purpose, stored_size, session.largest_blob)
         digest, adler32, length, kept = hashlib.sha256(), 1, 0, bytearray()
         async for piece in answer.pieces:
             length += len(piece)
             if length > stored_size:
-                raise nonsense(purpose, f"UconDB sent more than the {stored_size} bytes it announced")
+                raise impossible_reply(purpose, f"UconDB sent more than the {stored_size} bytes it announced")
             digest.update(piece)
             adler32 = zlib.adler32(piece, adler32)
             if keep:
@@ -70,20 +70,20 @@ async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, k
     return Received(Fingerprint(length, digest.hexdigest()), bytes(kept), intact)
 
 
-def _described(headers: Mapping[str, str], key: str, purpose: Purpose) -> tuple[int, int | None]:
-    """Return size and Adler-32 (None if not told) of the version that is coming. Raise UconDBError if it is another.
+def _parse_headers(headers: Mapping[str, str], key: str, purpose: Purpose) -> tuple[int, int | None]:
+    """Return size and Adler-32 (None if not sent) from a reply's headers. Raise UconDBError for another version.
 
     The checksum may be given as a negative number (ucondb_protocol.md section 5).
     """
-    told = headers.get("x-ucondb-version-key")
-    if told != key:
-        raise nonsense(purpose, f"UconDB answered with version {told!r} instead of {key!r}")
+    answered = headers.get("x-ucondb-version-key")
+    if answered != key:
+        raise impossible_reply(purpose, f"UconDB answered with version {answered!r} instead of {key!r}")
     try:
         size = int(headers["x-ucondb-data-size"])
         adler32 = headers.get("x-ucondb-adler32")
         return size, None if adler32 is None else int(adler32) & 0xFFFFFFFF
     except (KeyError, ValueError):
-        raise nonsense(purpose, "UconDB did not say how many bytes it holds, or not in numbers") from None
+        raise impossible_reply(purpose, "UconDB did not say how many bytes it holds, or not in numbers") from None
 
 
 def _too_long(purpose: Purpose, size: int, limit: int) -> UconDBError:

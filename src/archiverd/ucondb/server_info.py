@@ -23,13 +23,13 @@ class ServerInfo:
 
     version: str
     clock: float | None
-    """Its time in epoch seconds, to the second, when it answered; None if nothing tells."""
+    """Its time in epoch seconds, to the second, when it answered; None if unknown."""
 
 
 async def read_server_info(session: Session, login: Login) -> ServerInfo:
     """Ask a server who it is. Raise UconDBError if it does not answer.
 
-    Its time stands in the header Date, which webpie does not send, and in the nonce of its challenge: base64 of the
+    Its time is in the header Date, which webpie does not send, and in the nonce of its challenge: base64 of the
     epoch second, in Python's ``b'…'``.
     """
     reply = await session.get(session.targets.version(), INITIALIZE)

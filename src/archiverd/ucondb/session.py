@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.urls import RequestTargets
 
 ATTEMPTS = 3
-"""How often a reading request whose reply breaks off is made, at once; longer waits are the caller's business."""
+"""Attempts at a request that changes nothing and whose reply breaks off; longer waits are up to the caller."""
 MEGABYTE = 1_000_000
 LARGEST_BLOB = 255 * MEGABYTE
 """Bytes of the largest blob that is sent; the server fails a little above, near 2^28 (ucondb_protocol.md section 4)."""
@@ -43,13 +43,13 @@ class Session:
 
     async def get(self, target: str, purpose: Purpose) -> Reply:
         """Return the reply to a GET. Raise UconDBError (transient) if there is none."""
-        return await persistently(purpose, lambda: self.http.ask("GET", target))
+        return await retry_broken(purpose, lambda: self.http.ask("GET", target))
 
 
-async def persistently(purpose: Purpose, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Return what ``attempt``, a request that changes nothing, gives; one that breaks off is made again at once.
+async def retry_broken(purpose: Purpose, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Return the result of ``attempt``, a request that changes nothing; one that breaks off is repeated at once.
 
-    A server that cannot be reached or does not answer in time is not asked again: raise UconDBError (transient).
+    A server that cannot be reached or does not answer in time is not tried again: raise UconDBError (transient).
     """
     made = 0
     while True:

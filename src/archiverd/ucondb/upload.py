@@ -1,4 +1,4 @@
-"""Storing a blob at most once, and proving it (ucondb_protocol.md section 8).
+"""Stores a blob at most once, and proves it (ucondb_protocol.md section 8).
 
     look up ──taken──────────────────────────────▶ compare ─▶ PROVEN | CONFLICT
        │free (or not asked: the first attempt)        ▲
@@ -7,10 +7,9 @@
        │                         └ not ours ─▶ VerificationError
        ├──refused, or nothing was sent──▶ UconDBError │
        └──anything else──▶ look up ───────────────────┘
-                              └ not found, or no answer ─▶ UconDBError: nobody knows
+                              └ not found, or no answer ─▶ UconDBError: unknown
 
-A key is never overwritten (but by ``replace``, which an operator asks for), and no reply is taken for a proof: only
-bytes that were read back are.
+A key is never overwritten (except by ``replace``, for an operator), and only bytes that were read back are a proof.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import zlib
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd.core.errors import Retry, UconDBError, VerificationError
-from archiverd.ucondb.errors import nonsense, reading_back, refused, unreachable, uploading
+from archiverd.ucondb.errors import impossible_reply, reading_back, refused, unreachable, uploading
 from archiverd.ucondb.http import BrokenExchangeError
 from archiverd.ucondb.lookup import demand_key, look_up
 from archiverd.ucondb.port import Fingerprint, StoreOutcome
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.session import Session
 
 SMALL = 1 << 18
-"""Bytes of a blob that is summed up on the event loop: a fifth of a millisecond, little more than a thread costs."""
+"""Most bytes of a blob that is hashed on the event loop: 0.2 ms, little more than a thread costs."""
 
 _Result = TypeVar("_Result")
 
@@ -53,7 +52,7 @@ async def store(session: Session, login: Login, key: str, blob: bytes, *, tag: s
     except UconDBError as doubt:
         if doubt.retry is not Retry.UNKNOWN:
             raise
-        return await _settle(session, key, ours, doubt)
+        return await _resolve(session, key, ours, doubt)
     return await _prove(session, key, blob, ours, as_sent=as_sent)
 
 
@@ -77,22 +76,22 @@ async def _accept(session: Session, key: str, blob: bytes, tag: str, purpose: Pu
     demand_key(tag, purpose)
     if len(blob) > session.largest_blob:
         raise _too_long(purpose, len(blob), session.largest_blob)
-    return await _sum_up(_identify, blob)
+    return await _hash(_identify, blob)
 
 
 async def _prove(session: Session, key: str, blob: bytes, ours: Fingerprint, *, as_sent: bool) -> StoreOutcome:
-    """Read back what a put that was confirmed has stored; ``as_sent``: its size and checksum were confirmed too."""
+    """Read back what a confirmed put has stored; ``as_sent``: its size and checksum were confirmed too."""
     if as_sent and (await receive(session, key, len(blob), reading_back(key), keep=False)).identity == ours:
         return StoreOutcome.PROVEN
-    return await _convict(session, key, blob)
+    return await _reread(session, key, blob)
 
 
 async def _put(
     session: Session, login: Login, key: str, blob: bytes, tag: str, purpose: Purpose, *, override: bool = False
 ) -> bool:
-    """Send the blob; return whether UconDB says that it stored exactly this one (else: something else of ours).
+    """Send the blob; return whether UconDB reports its size and checksum as stored.
 
-    Raise UconDBError: of the retry class UNKNOWN if the blob may have been stored, else nothing was.
+    Raise UconDBError: of the retry class UNKNOWN if the blob may have been stored, of another if not.
     """
     parameters = {"full_meta": "yes", "key": key, "tag": tag, **({"override": "yes"} if override else {})}
     reply = await _send(session, login, session.targets.data(**parameters), blob, purpose)
@@ -100,12 +99,12 @@ async def _put(
         raise refused(purpose, reply, Retry.UNKNOWN)
     stored = parse_metadata(reply.body)
     if stored is None or stored.key != key:
-        raise nonsense(purpose, f"UconDB did not answer with the metadata of key {key}", Retry.UNKNOWN)
-    return (stored.data_size, stored.adler32) == (len(blob), await _sum_up(zlib.adler32, blob))
+        raise impossible_reply(purpose, f"UconDB did not answer with the metadata of key {key}", Retry.UNKNOWN)
+    return (stored.data_size, stored.adler32) == (len(blob), await _hash(zlib.adler32, blob))
 
 
 async def _send(session: Session, login: Login, target: str, blob: bytes, purpose: Purpose) -> Reply:
-    """Send the blob with our login, once more if the server wants the login for a new challenge."""
+    """Send the blob with our login, again if the server wants the login for a new challenge."""
     for last in (False, True):
         headers = await login.headers("POST", target, purpose)
         try:
@@ -116,17 +115,17 @@ async def _send(session: Session, login: Login, target: str, blob: bytes, purpos
             raise unreachable(purpose, broken, Retry.UNKNOWN if broken.sent else Retry.TRANSIENT) from broken
         if reply.status != 401:
             break
-        if last or not login.take(reply):
+        if last or not login.learn_from(reply):
             login.forget()
             break
     return reply
 
 
-async def _settle(session: Session, key: str, ours: Fingerprint, doubt: UconDBError) -> StoreOutcome:
-    """Find out what became of a put: a version that stands under the key now is compared.
+async def _resolve(session: Session, key: str, ours: Fingerprint, doubt: UconDBError) -> StoreOutcome:
+    """Find out the result of a put by comparing the version that is under the key now.
 
-    One that does not may still come (a frozen database stores late), and a look-up that fails tells nothing: then
-    ``doubt``, of the retry class UNKNOWN, is raised.
+    Without one raise ``doubt``, of the retry class UNKNOWN: it may still come (a frozen database stores late). So too
+    if the look-up fails.
     """
     try:
         if await look_up(session, key, uploading(key)) is not None:
@@ -137,33 +136,33 @@ async def _settle(session: Session, key: str, ours: Fingerprint, doubt: UconDBEr
 
 
 async def _compare(session: Session, key: str, ours: Fingerprint) -> StoreOutcome:
-    """Compare what stands under the key with our blob, byte for byte by SHA-256."""
+    """Compare the blob under the key with ours, by SHA-256."""
     theirs = await receive(session, key, ours.length, reading_back(key), keep=False)
     return StoreOutcome.PROVEN if theirs.identity == ours else StoreOutcome.CONFLICT
 
 
-async def _convict(session: Session, key: str, blob: bytes) -> StoreOutcome:
-    """Read again what UconDB made of the blob it stored for us; raise VerificationError if it is never the blob."""
+async def _reread(session: Session, key: str, blob: bytes) -> StoreOutcome:
+    """Read again what UconDB stored of our blob; raise VerificationError if it is never the blob."""
     for _ in range(max(1, session.rereads)):
         again = await receive(session, key, len(blob), reading_back(key), keep=True)
         if again.blob == blob:
             return StoreOutcome.PROVEN
-    ours = await _sum_up(_identify, blob)
+    ours = await _hash(_identify, blob)
     raise VerificationError(
         "MD5 mismatch between generated and downloaded blobs",
         retry=Retry.CONFLICT,
         remedy=f"compare both (`archiverd export`); `archiverd release {key} --override` replaces UconDB's version",
         run=reading_back(key).run,
         context={
-            "generated_md5": await _sum_up(_md5, blob),
-            "downloaded_md5": await _sum_up(_md5, again.blob),
+            "generated_md5": await _hash(_md5, blob),
+            "downloaded_md5": await _hash(_md5, again.blob),
             "generated_sha256": ours.sha256,
             "downloaded_sha256": again.identity.sha256,
         },
     )
 
 
-async def _sum_up(work: Callable[[bytes], _Result], blob: bytes) -> _Result:
+async def _hash(work: Callable[[bytes], _Result], blob: bytes) -> _Result:
     """Return ``work(blob)``; a long blob's is done in a thread."""
     return work(blob) if len(blob) <= SMALL else await asyncio.to_thread(work, blob)
 

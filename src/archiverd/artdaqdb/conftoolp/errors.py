@@ -1,4 +1,4 @@
-"""What may go wrong with the experiment's library, in the words of the troubleshooting guide, and what to do then."""
+"""Errors of the experiment's library, in the words of the troubleshooting guide, with their remedies."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 _WHAT = re.compile(r"std::exception::what: (.*)", re.DOTALL)
 _CATEGORY = re.compile(r"-{4} .*? (?:BEGIN|END)")
 _LONGEST = 500
-"""Characters of the library's own words that go into a message."""
+"""Most characters of the library's own text in a message."""
 _PASSING = ("No suitable servers", "Failed to resolve", "socket", "timed out", "timeout")
-"""In the MongoDB driver's words (D.3): the server cannot be reached."""
+"""Texts of the MongoDB driver for a server that cannot be reached (D.3)."""
 NOTHING_THERE = ("No search filters were found", "No results found for", "No documents found")
-"""Failures that only say that there is nothing: composition of a FileSystemDB, of a MongoDB, and load (D.3)."""
+"""Texts of failures that mean an empty result: composition of a FileSystemDB, of a MongoDB, and load (D.3)."""
 
 
 def cannot_start(python: str, error: OSError) -> ArtdaqDBError:
-    """Return the error for an interpreter that does not run."""
+    """Return the error for an interpreter that does not start."""
     return ArtdaqDBError(
         f"Cannot run {python} for conftoolp: {error.strerror}",
         retry=Retry.TRANSIENT,
@@ -49,10 +49,10 @@ def not_importable(raised: str, python: str) -> ArtdaqDBError:
 
 
 def crashed(function: str, code: int, complaint: str) -> ArtdaqDBError:
-    """Return the error for a worker that ended in a call: with ``code`` as `subprocess` counts it."""
+    """Return the error for a worker that ended in a call, with ``code`` as in `subprocess`."""
     how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
     return ArtdaqDBError(
-        f"conftoolp {how} in {function}: {_last_words(complaint)}",
+        f"conftoolp {how} in {function}: {_last_line(complaint)}",
         retry=Retry.TRANSIENT,
         remedy="it is restarted and the run tried again; if one run always ends so, its files are what to look at",
         context={"stderr": complaint[-_LONGEST:]},
@@ -70,7 +70,7 @@ def out_of_memory(function: str, limit: int) -> ArtdaqDBError:
 
 
 def no_answer(function: str, what: str) -> ArtdaqDBError:
-    """Return the error for bytes that are no answer: something wrote into the worker's pipe."""
+    """Return the error for bytes that are not an answer: something else wrote to the worker's pipe."""
     return ArtdaqDBError(
         f"conftoolp gave no answer to {function} but {what}, and was killed",
         retry=Retry.TRANSIENT,
@@ -88,7 +88,7 @@ def hung(function: str, seconds: float) -> ArtdaqDBError:
     )
 
 
-def broken(function: str, raised: str) -> ArtdaqDBError:
+def function_raised(function: str, raised: str) -> ArtdaqDBError:
     """Return the error for a function that raised instead of returning."""
     return ArtdaqDBError(
         f"conftoolp.{function} raised {raised}",
@@ -99,7 +99,7 @@ def broken(function: str, raised: str) -> ArtdaqDBError:
 
 def refused(function: str, text: str, run: int | None) -> ArtdaqDBError:
     """Return the error for a function that returned False with ``text``."""
-    what = said(text)
+    what = message_of(text)
     passing = any(word in what for word in _PASSING)
     corrupt = "SearchIndex is corrupt" in what
     begin = "Failed to store" if function == "write_document" else "Failed to get configurations"
@@ -115,7 +115,7 @@ def refused(function: str, text: str, run: int | None) -> ArtdaqDBError:
 
 
 def wrong_answer(function: str, what: str, run: int | None) -> ArtdaqDBError:
-    """Return the error for an answer that is not to what was asked."""
+    """Return the error for an answer that does not fit the question."""
     return ArtdaqDBError(
         f"conftoolp.{function} answered wrongly: {what}",
         remedy="look at this run with conftool.py; another program may have changed it meanwhile",
@@ -123,7 +123,7 @@ def wrong_answer(function: str, what: str, run: int | None) -> ArtdaqDBError:
     )
 
 
-def not_kept(version: str, why: str, run: int, entities: Collection[str]) -> ArtdaqDBError:
+def not_as_meant(version: str, why: str, run: int, entities: Collection[str]) -> ArtdaqDBError:
     """Return the error for a version that does not hold what was stored in it."""
     return ArtdaqDBError(
         f"What artdaqDB holds of {version} is not what was stored: {why}",
@@ -134,18 +134,18 @@ def not_kept(version: str, why: str, run: int, entities: Collection[str]) -> Art
 
 
 def closing() -> ArtdaqDBError:
-    """Return the error for a call that is not begun because the database is being closed."""
+    """Return the error for a call while the database is being closed."""
     return ArtdaqDBError("artdaqDB is being closed", retry=Retry.TRANSIENT, remedy="it goes on after the next start")
 
 
-def said(text: str) -> str:
-    """Return the message in what the library returned: without stack trace and frame lines, on one line."""
+def message_of(text: str) -> str:
+    """Return the library's message without stack trace and frame lines, on one line."""
     found = _WHAT.search(text)
     words = _CATEGORY.sub(" ", found[1] if found else text)
     return " ".join(words.split())[:_LONGEST]
 
 
-def _last_words(complaint: str) -> str:
+def _last_line(complaint: str) -> str:
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     return lines[-1][:_LONGEST] if lines else "it said nothing"
 

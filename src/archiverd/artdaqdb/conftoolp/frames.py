@@ -1,4 +1,4 @@
-"""Messages to and from a worker: a count of texts, then the length and bytes of each; numbers take four bytes.
+"""Messages to and from a worker: the number of texts, then length and bytes of each; numbers have four bytes.
 
 Texts go as bytes and not in JSON: a document of many megabytes must cost the event loop no more than its copying.
 """
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import asyncio
 
 LONGEST_TEXT = 256 << 20
-"""Bytes beyond which a text is taken for noise on the wrong stream."""
+"""Most bytes of a text; more is taken for other output on the pipe."""
 MOST_TEXTS = 8
-"""So many texts at most make a message."""
+"""Most texts of a message."""
 
 _NUMBER = struct.Struct(">I")
 

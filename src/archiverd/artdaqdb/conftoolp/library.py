@@ -1,6 +1,6 @@
-"""The library's functions with the requests they take and what their answers mean (artdaqdb_format.md section D).
+"""The library's functions, their requests, and the meaning of their answers (artdaqdb_format.md section D).
 
-An answer is believed only as far as it can be checked: asked for a document that is not there, the library's
+Answers are checked: asked for a document that is not there, the library's
 FileSystemDB gives another one (A.6.3), so every document is compared with what was asked for.
 """
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 _SEARCH = re.compile(r'\s*\{\s*"search"\s*:\s*\[\s*')
 _BETWEEN = re.compile(r"\s*(?:,\s*|(?=\]))")
 ORIGINS = ("", "fhicl")
-"""Formats of which a document's export is FHiCL."""
+"""Origin formats of documents that are exported as FHiCL."""
 
 
 class Library:

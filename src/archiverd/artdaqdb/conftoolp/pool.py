@@ -1,4 +1,4 @@
-"""A bounded number of workers: as many calls at once as there are, the others wait in line."""
+"""A bounded number of workers: one call each at a time, the others queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.artdaqdb.conftoolp.errors import closing
-from archiverd.artdaqdb.conftoolp.process import DiedError, Worker, deaths_told
+from archiverd.artdaqdb.conftoolp.process import DiedError, Worker, deaths_raised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _log = log.get("Import")
 
 ATTEMPTS = 3
-"""So many workers may die of a question before that is told."""
+"""Workers that may die in one question before it fails."""
 
 
 class Pool:
@@ -27,9 +27,9 @@ class Pool:
     def __init__(self, workers: int, launch: Launch, seconds: float) -> None:
         """Make room for ``workers``; see `Worker` for the rest."""
         self._workers = [Worker(launch, seconds) for _ in range(workers)]
-        self._idle = self._workers[::-1]  # the last used is taken first: few are started in vain
+        self._idle = self._workers[::-1]  # last used first: fewer are started
         self._free = asyncio.Semaphore(workers)
-        """Gives turns in the order of asking: a run of a hundred documents must not keep out who asks one question."""
+        """Serves callers in their order: a run of a hundred documents must not block a single question."""
         self._closing = False
 
     @property
@@ -38,22 +38,22 @@ class Pool:
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
     async def open(self) -> None:
-        """Start one worker, to see that the library can be used. Raise ArtdaqDBError if not."""
+        """Start one worker. Raise ArtdaqDBError if the library cannot be used."""
         self._closing = False
         async with self._free:
-            with self._taken() as worker, deaths_told():
+            with self._taken() as worker, deaths_raised():
                 await worker.start()
 
     async def call(self, function: str, *arguments: bytes) -> LibraryAnswer:
-        """Have a function called by the next worker that is free; see ``Worker.call``. Raise ArtdaqDBError only.
+        """Call a function in the next free worker; see ``Worker.call``. Raise ArtdaqDBError only.
 
-        If cancelled in mid-call the worker is killed, as at its deadline: see to it that a store is not cancelled.
+        Cancelling a call kills the worker, as its deadline does: callers must not cancel a store.
         """
-        with deaths_told():
+        with deaths_raised():
             return await self._call(function, arguments)
 
     async def ask(self, function: str, *arguments: bytes) -> LibraryAnswer:
-        """Have a function called that changes nothing: if the worker dies in it, the next one is asked again.
+        """Call a function that changes nothing; if the worker dies, call it again in the next one.
 
         Without that a run of a hundred documents would begin anew whenever the library fails at one of them.
         """
@@ -65,11 +65,11 @@ class Pool:
         return await self.call(function, *arguments)
 
     def stop(self) -> None:
-        """Begin no further call; those that were begun go on to their end or deadline."""
+        """Begin no further call; those under way continue to their end or deadline."""
         self._closing = True
 
     async def close(self) -> None:
-        """End every worker; those in a call are killed."""
+        """End every worker; kill those in a call."""
         self._closing = True
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
@@ -86,7 +86,7 @@ class Pool:
 
     @contextmanager
     def _taken(self) -> Iterator[Worker]:
-        """Take a worker that is idle; there is one for whoever has a turn."""
+        """Take an idle worker for the block; the semaphore guarantees that there is one."""
         worker = self._idle.pop()
         try:
             yield worker

@@ -1,4 +1,4 @@
-"""One worker process: started when it is needed, killed at a call's deadline, replaced after any crash.
+"""One worker process: started when needed, killed at a call's deadline, replaced after a crash.
 
 It leads a session of its own, so that it is killed with whatever it started and no terminal's signal reaches it.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.conftoolp.errors import (
-    broken,
     cannot_start,
     crashed,
+    function_raised,
     hung,
     no_answer,
     not_importable,
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("worker.py")
 START_SECONDS = 60.0
-"""So long a worker may take to import the library, which may lie on a slow network file system."""
+"""Time limit for importing the library, which may be on a slow network file system."""
 LEAVE_SECONDS = 5.0
-"""So long an idle worker may take to end once its stdin is closed."""
+"""Time limit for an idle worker to end once its stdin is closed."""
 LAST_WORDS_SECONDS = 0.05
-"""So long a child that is to be killed may take to end by itself."""
+"""Time a child has to end by itself before it is killed."""
 LONGEST_COMPLAINT = 16 << 10
-"""So many of the last bytes of a worker's stderr are kept."""
+"""Most bytes kept of the end of a worker's stderr."""
 OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc")
-"""How Python and the library's C++ say that they got no memory."""
+"""Texts of Python and the library's C++ for want of memory."""
 KINDS = (b"yes", b"no", b"raised")
-"""What an answer may begin with; see `worker`."""
+"""First texts of answers; see `worker`."""
 _PIECE = 1 << 20
 
 
@@ -51,13 +51,13 @@ class Launch:
 
     python: str
     variables: Mapping[str, str] = field(repr=False)
-    """Its whole environment; the URI in it may hold a password, so it is in no argument and no message."""
+    """Its whole environment. The URI in it may hold a password: it must not appear in an argument or message."""
     memory: int
     """Bytes of address space beyond which its calls fail."""
     secrets: tuple[bytes, ...] = field(repr=False)
-    """What is hidden in whatever is not data: complaints, exceptions, refusals."""
+    """Texts hidden in stderr, exceptions and refusals."""
     prepare: Callable[[], Awaitable[Sequence[int]]]
-    """Called before every start, while no child of this place lives; returns the descriptors that the child inherits.
+    """Called before every start, while the worker has no child; returns the descriptors the child inherits.
     Raises ArtdaqDBError if it must not start."""
 
 
@@ -70,22 +70,22 @@ class LibraryAnswer:
 
     @property
     def words(self) -> str:
-        """The text as people are told it."""
+        """The text for messages."""
         return self.text.decode(errors="replace")
 
 
 class DiedError(Exception):
-    """The child ended in a call, by itself or by another's hand; nobody knows what the call did."""
+    """The child ended in a call; what the call did is unknown."""
 
     def __init__(self, error: ArtdaqDBError) -> None:
-        """Keep what is to be told if the call cannot be made again."""
+        """Hold the error to raise if the call cannot be repeated."""
         super().__init__(error.message)
         self.error = error
 
 
 @contextlib.contextmanager
-def deaths_told() -> Iterator[None]:
-    """Raise what is to be told of a child that died, for a call that is not made again."""
+def deaths_raised() -> Iterator[None]:
+    """Raise the error of a child that died, for a call that is not repeated."""
     try:
         yield
     except DiedError as died:
@@ -93,7 +93,7 @@ def deaths_told() -> Iterator[None]:
 
 
 class Worker:
-    """A place for one child process. Calls must come one at a time."""
+    """A worker, with at most one child process. Calls must come one at a time."""
 
     def __init__(self, launch: Launch, seconds: float) -> None:
         """Start children by ``launch``; a call has ``seconds``."""
@@ -107,7 +107,7 @@ class Worker:
         return self._child.process.pid if self._child is not None else None
 
     async def start(self) -> None:
-        """Have a child ready. Raise ArtdaqDBError if it does not start or cannot import the library, or DiedError."""
+        """Start a child if there is none. Raise ArtdaqDBError if it cannot start or import, or DiedError."""
         if self._child is not None and self._child.process.returncode is not None:
             await self._kill()
         if self._child is None:
@@ -121,7 +121,7 @@ class Worker:
     async def call(self, function: str, *arguments: bytes) -> LibraryAnswer:
         """Call a function of the library.
 
-        Raise ArtdaqDBError if it does not return in time, DiedError if the child ends: then nobody knows what it did.
+        Raise ArtdaqDBError if it does not return in time, DiedError if the child ends: what it did is unknown then.
         """
         await self.start()
         kind, text = await self._exchange(encode(function.encode(), *arguments), function, self._seconds)
@@ -129,11 +129,11 @@ class Worker:
             await self._kill()
             raise out_of_memory(function, self._launch.memory)
         if kind == b"raised":
-            raise broken(function, text.decode(errors="replace"))
+            raise function_raised(function, text.decode(errors="replace"))
         return LibraryAnswer(kind == b"yes", text)
 
     async def close(self) -> None:
-        """Let an idle child end by itself, and kill it if it does not."""
+        """Let an idle child end, and kill it if it does not."""
         child = self._child
         if child is not None and child.process.stdin is not None:
             child.process.stdin.close()
@@ -143,7 +143,7 @@ class Worker:
         await self._kill()
 
     async def _exchange(self, request: bytes | None, what: str, seconds: float) -> tuple[bytes, bytes]:
-        """Send a request and return the answer's kind and text; whatever hinders that costs the child its life."""
+        """Send a request; return the answer's kind and text. On any failure the child is killed."""
         child = self._child
         if child is None or child.process.stdin is None or child.process.stdout is None:
             raise RuntimeError("the worker has no child")
@@ -158,7 +158,7 @@ class Worker:
             raise hung(what, seconds) from None
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await self._kill()
-            complaint = self._hidden(child.complaint).decode(errors="replace")
+            complaint = self._without_secrets(child.complaint).decode(errors="replace")
             raise DiedError(crashed(what, code, complaint)) from None
         except ValueError as error:
             await self._kill()
@@ -169,40 +169,40 @@ class Worker:
         return kind, text
 
     async def _answer(self, stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
-        """Return an answer's kind and text. Raise ValueError if what comes is none."""
+        """Return an answer's kind and text. Raise ValueError for other bytes."""
         texts = await receive(stream)
         if len(texts) != 2 or texts[0] not in KINDS:
             raise ValueError(f"a message of {len(texts)} texts")
         kind, text = texts
-        return kind, text if kind == b"yes" else self._hidden(text)
+        return kind, text if kind == b"yes" else self._without_secrets(text)
 
-    def _hidden(self, text: bytes) -> bytes:
+    def _without_secrets(self, text: bytes) -> bytes:
         for secret in self._launch.secrets:
             text = text.replace(secret, b"***")
         return text
 
     async def _kill(self) -> int:
-        """Kill the child with all it started; return how it ended, as `subprocess` counts."""
+        """Kill the child with all it started; return its code as in `subprocess`."""
         child, self._child = self._child, None
         return await child.kill() if child is not None else 0
 
 
 class _Child:
-    """A running process and the last it said on stderr."""
+    """A running process and the end of its stderr."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
-        self._said = b""
+        self._stderr = b""
         self._listening = asyncio.create_task(self._listen(), name="conftoolp-stderr")
 
     @property
     def complaint(self) -> bytes:
-        return self._said.strip()
+        return self._stderr.strip()
 
     async def kill(self) -> int:
-        """Kill the child's whole group; return how the child ended, once it has."""
+        """Kill the child's process group; return its code once it has ended."""
         try:
-            with contextlib.suppress(TimeoutError):  # one that crashed is given the time to say how
+            with contextlib.suppress(TimeoutError):  # one that crashed has time to say why
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await asyncio.shield(self._listening)
         finally:  # also if cancelled meanwhile
@@ -219,7 +219,7 @@ class _Child:
         if self.process.stderr is None:
             return
         while piece := await self.process.stderr.read(_PIECE):
-            self._said = (self._said + piece)[-LONGEST_COMPLAINT:]
+            self._stderr = (self._stderr + piece)[-LONGEST_COMPLAINT:]
 
 
 async def _spawn(launch: Launch, inherited: Sequence[int]) -> _Child:

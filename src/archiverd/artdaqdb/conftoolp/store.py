@@ -1,12 +1,12 @@
 """artdaqDB through the experiment's own library (conftoolp), behind the `ArtdaqDB` port.
 
 The library runs in child processes: it blocks, keeps Python's lock for the whole of a call, and ends its process on
-some errors. It stores documents one by one and never notices a double, so a run is looked up before it is stored, its
+some errors. It stores documents one by one and checks for no duplicates, so a run is looked up before it is stored, its
 documents are read back, and the one in SystemLayout, which alone makes the run count as archived, is stored last.
-Whatever was interrupted is completed by doing it again.
+An interrupted store is completed by repeating it.
 
-A FileSystemDB is written by one child at a time, for the library locks nothing, and it is kept fit for that: what a
-child leaves that is killed amid a store is mended before anything else is asked (`filesystem.keeping`).
+A FileSystemDB is written by one child at a time, because the library locks nothing, and what a killed child left is
+repaired before the next call (`filesystem.external_writer`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import fhicl
-from archiverd.artdaqdb.conftoolp.errors import not_kept, wrong_answer
+from archiverd.artdaqdb.conftoolp.errors import not_as_meant, wrong_answer
 from archiverd.artdaqdb.conftoolp.library import Library
 from archiverd.artdaqdb.conftoolp.pool import Pool
-from archiverd.artdaqdb.conftoolp.process import Launch, Worker, deaths_told
+from archiverd.artdaqdb.conftoolp.process import Launch, Worker, deaths_raised
 from archiverd.artdaqdb.filesystem.external_writer import ExternalWriterFiles
 from archiverd.artdaqdb.filesystem.repair import Intent
 from archiverd.artdaqdb.filesystem.store import SCHEME as FILES
@@ -59,11 +59,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSE_SECONDS = 10.0
-"""So long closing waits for calls of the library that were begun; then their children are killed."""
+"""Longest wait of closing for calls under way; then their children are killed."""
 LEAST_MEMORY = 1 << 30
-"""Bytes a child may have on whatever machine."""
+"""Least memory limit of a child in bytes."""
 _TURNS = 64
-"""Of two runs with the same remainder only one is stored or read at a time."""
+"""Number of locks: runs with the same remainder are stored and read one at a time."""
 
 
 class ConftoolpDB:
@@ -95,7 +95,7 @@ class ConftoolpDB:
             )
         self._files = ExternalWriterFiles(root)
         self.workers = 1 if root else max(1, workers)
-        """So many children at most."""
+        """Most children at once."""
         self._launch = Launch(
             python=settings.conftoolp_python or sys.executable,
             variables=_variables(uri, str(directory)),
@@ -114,10 +114,10 @@ class ConftoolpDB:
         return self._pool.pids
 
     async def check_import(self) -> None:
-        """See that the library can be imported; the database is left alone. Raise ArtdaqDBError if it cannot."""
-        worker = Worker(replace(self._launch, prepare=_inheriting_nothing), CLOSE_SECONDS)
+        """Import the library without touching the database. Raise ArtdaqDBError if that fails."""
+        worker = Worker(replace(self._launch, prepare=_inherit_nothing), CLOSE_SECONDS)
         try:
-            with deaths_told():
+            with deaths_raised():
                 await worker.start()
         finally:
             await worker.close()
@@ -155,8 +155,8 @@ class ConftoolpDB:
     async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
         """See ``ArtdaqDB.insert``.
 
-        A run that was left half-written (documents of it, but none in SystemLayout) is completed if what is there is
-        what was meant, and refused otherwise.
+        A run that was left half-written (documents, but none in SystemLayout) is completed if its documents are as
+        meant, and refused otherwise.
         """
         full = _storable(run, configuration, entities)
         await asyncio.to_thread(_check, entities)
@@ -173,7 +173,7 @@ class ConftoolpDB:
         return await self._in_turn(run, lambda: self._export(run))
 
     async def _in_turn(self, run: int, work: Callable[[], Awaitable[T]]) -> T:
-        """Do ``work`` in the run's turn and to its end; see `_to_its_end`."""
+        """Run ``work`` under the run's lock and to its end; see `_to_its_end`."""
 
         async def in_turn() -> T:
             async with self._turns[run % _TURNS]:
@@ -182,14 +182,14 @@ class ConftoolpDB:
         return await self._to_its_end(in_turn)
 
     async def _to_its_end(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do ``work``, and go on with it if the caller is cancelled: killing the library amid a call may do harm."""
+        """Run ``work`` to its end even if the caller is cancelled: killing the library in a call may do harm."""
         task = asyncio.create_task(work(), name="conftoolp")
         self._begun.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        """Forget a task; what a cancelled caller does not hear is found by its next attempt."""
+        """Forget a task; an error whose caller was cancelled is met again by the next attempt."""
         self._begun.discard(task)
         if not task.cancelled():
             task.exception()
@@ -257,7 +257,7 @@ class ConftoolpDB:
         raise wrong_answer("read_document", f"no version of {full} has its entity {key[1]}", run)
 
     async def _prepare(self) -> Sequence[int]:
-        """Get ready for a new child; return the descriptors that it inherits."""
+        """Prepare for a new child; return the descriptors it inherits."""
         await self._files.prepare()
         return self._files.descriptors
 
@@ -281,11 +281,11 @@ class ConftoolpDB:
             keys = {(one.collection, one.name) for one in some}
             held = await self._held(keys, configuration, version, run)
             if why := await asyncio.to_thread(not_as_stored, held, some):
-                raise not_kept(version, why, run, [one.name for one in some])
+                raise not_as_meant(version, why, run, [one.name for one in some])
 
 
 def memory_limit(workers: int) -> int:
-    """Return how many bytes one of so many children may have: half the machine's memory is for all of them."""
+    """Return the memory limit in bytes of each of ``workers`` children, which share half the machine's memory."""
     return max(LEAST_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // workers)
 
 
@@ -310,7 +310,7 @@ def _archived(configurations: Sequence[str], versions: Collection[str]) -> dict[
 
 
 def _ranked(configurations: Sequence[str]) -> dict[str, str]:
-    """Return configurations, last assigned first, with texts that order them as the times would."""
+    """Return configurations, given last assigned first, each with a text that sorts like its time."""
     return {name: f"{len(configurations) - place:012d}" for place, name in enumerate(configurations)}
 
 
@@ -328,6 +328,6 @@ def _check(entities: Sequence[Entity]) -> None:
         fhicl.to_json(one.fcl, f"{one.name}.fcl", "")
 
 
-async def _inheriting_nothing() -> Sequence[int]:
-    """Start a child that has no business with the database's files."""
+async def _inherit_nothing() -> Sequence[int]:
+    """Prepare a child that does not touch the database: it inherits no descriptors."""
     return ()

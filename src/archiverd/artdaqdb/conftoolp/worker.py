@@ -1,4 +1,4 @@
-"""The child: calls the experiment's library for us, one call at a time, until its stdin closes.
+"""The child process: calls the experiment's library, one call at a time, until its stdin closes.
 
 Run as a script, by whichever Python the library was built for (3.6 or newer), so it uses the standard library only and
 imports nothing of archiverd: ``python worker.py <pid of the parent> <bytes of memory>``. A message is a count of texts,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 """Number of the option in <linux/prctl.h>."""
 FIRST_TO_GO = b"1000"
-"""When memory is short the kernel is to end us and not the daemon (proc_pid_oom_score_adj(5))."""
+"""Makes the kernel end this process first when memory is short, not the daemon (proc_pid_oom_score_adj(5))."""
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         os.dup2(2, 1)
         try:
             library = importlib.import_module("conftoolp")
-        except Exception as error:  # noqa: BLE001  whatever it is, the parent is to tell it
+        except Exception as error:  # noqa: BLE001  the parent reports it
             send(answers, raised(error))
             return
         send(answers, (b"yes", b"ready"))
@@ -50,14 +50,14 @@ def main() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill us when the parent dies: inside a call of the library nobody sees that stdin closed."""
+    """Have the kernel kill us when the parent dies: during a call nothing notices that stdin closed."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before that
         sys.exit(1)
 
 
 def limit_memory(size: int) -> None:
-    """Have calls that want too much memory fail here, before the whole machine goes short of it."""
+    """Limit our memory, so that a call fails here before the whole machine runs short."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -1,6 +1,6 @@
-"""Whether a database is sound, and indexes made anew from its documents (artdaqdb_format.md sections A.4 and A.5).
+"""Checks of a database, and indexes rebuilt from its documents (artdaqdb_format.md sections A.4 and A.5).
 
-For a database nobody writes to. Nothing is changed but by ``rebuild_index``, and that changes no document.
+For a database that nobody writes to. Only ``rebuild_index`` changes anything, and it changes no document.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from archiverd.disk import Disk
 
 LARGEST_DOCUMENT = 512 << 20
-"""Bytes; a larger file is no document."""
+"""Bytes; a larger file is not a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing that is wrong: the file it is about, and what."""
+    """One defect: the file, and what is wrong with it, as a predicate of the file."""
 
     path: Path
     what: str
@@ -37,16 +37,16 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """An index made anew: how many documents stand in it, and those that had to be left out."""
+    """A rebuilt index: how many documents it holds, and those that had to be left out."""
 
     indexed: int
     left_out: list[Defect]
 
 
 def check_database(root: Path) -> Iterator[Defect]:
-    """Read every document of the database in ``root`` and yield whatever is wrong with it or with its index.
+    """Yield every defect of the database in ``root``: of its documents and of its indexes.
 
-    Takes the time to read everything. Raise OSError if ``root`` cannot be read.
+    Reads every document. Raise OSError if ``root`` cannot be read.
     """
     for collection in collections_in(root):
         try:
@@ -62,10 +62,10 @@ def check_database(root: Path) -> Iterator[Defect]:
 
 
 def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
-    """Write ``index.json`` of a collection anew from its documents; return what stands in it.
+    """Write a collection's ``index.json`` again from its documents; return what it holds.
 
-    Keys stand in the order of their first time stamps. Documents of a store that a kill cut short stay out: the next
-    start removes them. Raise OSError if it cannot be written; the old one stays then.
+    Keys are in the order of their first time stamps. Documents of a store that was killed are left out: the next start
+    removes them. Raise OSError if it cannot be written; the old one is unchanged then.
     """
     uncommitted = Redo(collection.parent, disk).read().uncommitted
     left_out: list[Defect] = []
@@ -87,7 +87,7 @@ def rebuild_index(collection: Path, disk: Disk) -> Rebuilt:
 
 
 def _check_collection(collection: Path, index: Index) -> Iterator[Defect]:
-    """Yield what is wrong with one collection."""
+    """Yield the defects of one collection."""
     anew = Index()
     for path in documents_in(collection):
         try:
@@ -112,7 +112,7 @@ def _check_collection(collection: Path, index: Index) -> Iterator[Defect]:
 
 
 def names_of(path: Path) -> Names:
-    """Return what a document is to be indexed under. Raise ArtdaqDBError if it does not say so."""
+    """Return the names that a document is indexed under. Raise ArtdaqDBError if it is damaged, or not a document."""
     if path.stat().st_size > LARGEST_DOCUMENT:
         raise ArtdaqDBError(f"larger than {LARGEST_DOCUMENT} bytes", context={"path": str(path)})
     try:

@@ -1,4 +1,4 @@
-"""What the file system says, in an operator's words."""
+"""Errors of the file system as errors of artdaqDB."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 ACCESS = "Failed to access artdaqDB"
 LISTING = "Failed to get configurations"
-"""Spelled so in the troubleshooting guide."""
+"""First words of a failure to list; the troubleshooting guide spells them so."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PASSING = (*_FULL, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def told(work: Callable[[], T], root: Path, failure: str = ACCESS) -> T:
+def run_on_database(work: Callable[[], T], root: Path, failure: str = ACCESS) -> T:
     """Run ``work`` on the database in ``root``; turn OSError into ArtdaqDBError, its message led by ``failure``."""
     try:
         return work()

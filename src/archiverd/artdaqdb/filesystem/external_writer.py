@@ -1,4 +1,4 @@
-"""A FileSystemDB that another program writes for us: locked for others, made durable, mended after that was killed."""
+"""The files of a database that another program writes for us: locked, made durable, repaired after a kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
-from archiverd.artdaqdb.filesystem.errors import told
+from archiverd.artdaqdb.filesystem.errors import run_on_database
 from archiverd.artdaqdb.filesystem.repair import DirectoryRepair
 from archiverd.core.errors import ArtdaqDBError
 from archiverd.disk import RealDisk
@@ -24,67 +24,67 @@ _log = log.get("Import")
 
 
 class ExternalWriterFiles:
-    """A database's files; nothing at all for a MongoDB. Every method raises ArtdaqDBError, also for OSErrors.
+    """A FileSystemDB's files; for a MongoDB every method does nothing. Every method raises ArtdaqDBError.
 
-    Nothing is written before it is open: without the lock others may be at the files.
+    Nothing is written before ``open``: without the lock another program may be writing.
     """
 
     def __init__(self, root: Path | None) -> None:
-        """Name the directory; None for a database that has no files here."""
+        """Name the directory; None for a database without files on this host."""
         self._root = root or Path()
-        self._keeper = DirectoryRepair(root, RealDisk()) if root is not None else None
+        self._directory = DirectoryRepair(root, RealDisk()) if root is not None else None
         self._storing = asyncio.Lock()
-        """One store's intent is noted at a time."""
-        self._mending = asyncio.Lock()
-        """A store that failed, and another's call that needs a new program, both see to it."""
+        """Held while a store is under way: there is one intent file."""
+        self._repairing = asyncio.Lock()
+        """Held while repairing: a failed store and the start of a new program may both ask for it."""
 
     async def open(self) -> None:
-        """Take the lock. Raise ArtdaqDBError if another archiverd, or a program that it left, has it."""
-        if self._keeper is not None:
-            await self._do(self._keeper.open)
+        """Take the lock. Raise ArtdaqDBError if another archiverd, or a program it left running, has it."""
+        if self._directory is not None:
+            await self._run(self._directory.open)
 
     def close(self) -> None:
-        """Let go of the lock, once no program lives."""
-        if self._keeper is not None:
-            self._keeper.close()
+        """Release the lock; no program may be running."""
+        if self._directory is not None:
+            self._directory.close()
 
     @property
     def descriptors(self) -> Sequence[int]:
-        """What a program must inherit: while it lives the lock is held, even if we are killed."""
-        return () if self._keeper is None else self._keeper.descriptors
+        """Descriptors a program must inherit: they hold the lock while it runs, even if we are killed."""
+        return () if self._directory is None else self._directory.descriptors
 
     async def prepare(self) -> None:
-        """Mend what the last program left, while none stores."""
-        if self._keeper is not None and self._keeper.descriptors:
-            await self._mend(self._keeper)
+        """Repair what the last program left, unless one is storing."""
+        if self._directory is not None and self._directory.descriptors:
+            await self._repair(self._directory)
             if not self._storing.locked():
-                await self._do(self._keeper.forget)
+                await self._run(self._directory.remove_intent)
 
     @asynccontextmanager
     async def storing(self, intent: Intent) -> AsyncIterator[None]:
-        """Note what is stored in the block; it is durable when the block ends.
+        """Record what the block stores; it is durable when the block ends.
 
-        If the block fails, what it left is mended; if it is cancelled, `prepare` does that.
+        What a failed block left is repaired; after a cancelled one `prepare` does that.
         """
-        keeper = self._keeper
-        if keeper is None or not keeper.descriptors:
+        directory = self._directory
+        if directory is None or not directory.descriptors:
             yield
             return
         async with self._storing:
-            await self._do(lambda: keeper.begin(intent))
+            await self._run(lambda: directory.write_intent(intent))
             try:
                 yield
-                await self._do(lambda: keeper.settle(intent))
+                await self._run(lambda: directory.make_durable(intent))
             except ArtdaqDBError:
-                await self._mend(keeper)
-                await self._do(keeper.forget)
+                await self._repair(directory)
+                await self._run(directory.remove_intent)
                 raise
-            await self._do(keeper.forget)
+            await self._run(directory.remove_intent)
 
-    async def _mend(self, keeper: DirectoryRepair) -> None:
-        async with self._mending:
-            for done in await self._do(keeper.mend):
+    async def _repair(self, directory: DirectoryRepair) -> None:
+        async with self._repairing:
+            for done in await self._run(directory.repair):
                 _log.warning(f"artdaqDB: {done}")
 
-    async def _do(self, work: Callable[[], T]) -> T:
-        return await asyncio.to_thread(told, work, self._root)
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.to_thread(run_on_database, work, self._root)

@@ -1,4 +1,4 @@
-"""One collection's index in memory, and the text of its ``index.json`` (artdaqdb_format.md section A.5).
+"""The index of a collection in memory, and the text of its ``index.json`` (artdaqdb_format.md section A.5).
 
 Object ids are packed (`oids`) and equal sets are one object, so an archive of 10 000 runs of 93 entities takes some
 50 MB, and its index.json of 130 MB is written without sorting anything.
@@ -38,12 +38,12 @@ _MEMBER = re.compile(rb'"([^"\\]*)" : \[\n([^\]]*)\n\]')
 """A member of a section in the library's layout: its name, if nothing in it is escaped, and what its array holds."""
 _JOINED = '",\n"'
 _PIECE = 1 << 20
-"""Index text is handed out in pieces of about so many characters."""
+"""Characters in a piece of index text, about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a document is indexed under. Any part may be empty, and foreign documents may have several of each."""
+    """The names a document is indexed under. Any may be empty; other programs' documents may have several of each."""
 
     version: str
     configurations: tuple[str, ...]
@@ -54,7 +54,7 @@ class Names:
     aliases: tuple[str, ...] = ()
 
     def under(self) -> Iterator[tuple[str, str]]:
-        """Yield section and key of every entry; those whose sets of ids are usually equal follow each other."""
+        """Yield section and key of every entry; entries whose sets of ids are usually equal follow each other."""
         if self.version:
             yield VERSION, self.version
         sections = ((CONFIGURATION, self.configurations), (RUN, self.runs), (ENTITY, self.entities))
@@ -64,14 +64,14 @@ class Names:
 
 
 class Index:
-    """What one collection's index.json says. Not thread-safe, but its sets are never changed in place."""
+    """The index of one collection. Not thread-safe, but its sets are never changed in place."""
 
     def __init__(self) -> None:
         """Make the index of an empty collection."""
         self._all = object_ids.by_first_byte(b"")
         self._sections: dict[str, dict[str, bytes]] = {name: {} for name in SECTIONS}
         self._assigned: dict[str, str] = {}
-        """Ascending time stamps of a configuration, joined as they stand in the file."""
+        """Ascending time stamps by configuration, joined as in the file."""
         self._strange: dict[tuple[str, str], frozenset[str]] = {}
         """Ids of documents whose file names are not of the library's form, by section and key."""
         self._versions: dict[str, list[str]] | None = None
@@ -109,7 +109,7 @@ class Index:
                     yield section, key, oid
 
     def versions_of(self, run: int) -> list[str]:
-        """Return the versions ``<run>/…`` in order of first insertion; the cost does not grow with the archive."""
+        """Return the versions ``<run>/…`` in order of first insertion; its cost does not grow with the archive."""
         if self._versions is None:
             self._versions = {}
             for version in self._sections[VERSION]:
@@ -135,10 +135,10 @@ class Index:
                 self._include(section, key, oid)
             before, after = held, keys[key]
         for configuration, stamp in zip(names.configurations, names.assigned, strict=True):
-            self._assigned[configuration] = _both(self._assigned.get(configuration, ""), _escaped(stamp))
+            self._assigned[configuration] = _merge_stamps(self._assigned.get(configuration, ""), _escaped(stamp))
 
     def merge(self, other: Index) -> bool:
-        """Take in whatever ``other`` has and this one has not; tell whether this one has what ``other`` has not."""
+        """Add all that ``other`` has; return whether this one then has more than ``other``."""
         self._all = [object_ids.union(mine, theirs) for mine, theirs in zip(self._all, other._all, strict=True)]
         for section, theirs in other._sections.items():
             mine = self._sections[section]
@@ -147,7 +147,7 @@ class Index:
         for where, strange in other._strange.items():
             self._strange[where] = self._strange.get(where, frozenset()) | strange
         for configuration, stamps in other._assigned.items():
-            self._assigned[configuration] = _both(self._assigned.get(configuration, ""), stamps)
+            self._assigned[configuration] = _merge_stamps(self._assigned.get(configuration, ""), stamps)
         self._versions = None
         return self._size() != other._size()
 
@@ -175,12 +175,12 @@ class Index:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtdaqDBError(
                 f"SearchIndex is corrupt and needs to be rebuilt, path={path}: {type(error).__name__} {error}",
-                remedy=rebuilding(Path(path)),
+                remedy=rebuild_remedy(Path(path)),
                 context={"path": path},
             ) from error
 
     def _size(self) -> tuple[int, int, int, int]:
-        """Return how much is in the index: ids, entries, names, characters of time stamps. Whatever is added shows."""
+        """Return the numbers of ids, entries, names, and characters of time stamps; any addition raises one of them."""
         keys = [ids for section in self._sections.values() for ids in section.values()]
         strange = sum(map(len, self._strange.values()))
         return len(self), sum(map(len, keys)) + strange, len(keys), sum(map(len, self._assigned.values()))
@@ -200,13 +200,13 @@ class Index:
         yield "\n}"
 
     def _inside(self, section: str, key: str) -> str:
-        """Return what stands in the array of a key."""
+        """Return the text inside a key's array."""
         if (section, key) in self._strange:
             return _quoted(self.of(section, key))
         return object_ids.inside(self._sections[section][key])
 
     def _include(self, section: str, key: str, oid: str) -> None:
-        """Note ``oid`` under a key, or among all."""
+        """Add ``oid`` under a key, or to the set of all."""
         if not object_ids.FORM.fullmatch(oid):
             self._strange[section, key] = self._strange.get((section, key), frozenset()) | {oid}
             return
@@ -218,9 +218,9 @@ class Index:
 
     @classmethod
     def _as_written(cls, data: bytes) -> Index | None:
-        """Read the layout that the library and we write without a general JSON reader, at a fifth of its cost.
+        """Read the layout that the library and we write, at a fifth of the cost of a general JSON reader.
 
-        Whether it was understood is proven by writing it again; None if that does not give ``data``.
+        Return None unless writing the result gives ``data`` again.
         """
         starts = [data.find(f'\n"{name}" : {{\n'.encode()) for name in (*SECTIONS, ASSIGNED)]
         if min(starts) < 0 or starts != sorted(starts):
@@ -245,16 +245,16 @@ class Index:
 
     @classmethod
     def _from_json(cls, content: dict[str, Any]) -> Index:
-        """Take over an index as a JSON reader gives it. Raise ValueError, KeyError or TypeError if it is none."""
+        """Return an index from its JSON content. Raise ValueError, KeyError or TypeError if it is not an index."""
         index = cls()
         equal: dict[bytes, bytes] = {}
-        ids, strange = _sorted_out(content[OUID])
+        ids, strange = _split_ids(content[OUID])
         index._all = object_ids.by_first_byte(ids)
         if strange:
             index._strange[OUID, ""] = strange
         for section in SECTIONS:
             for key, listed in content[section].items():
-                ids, strange = _sorted_out(listed)
+                ids, strange = _split_ids(listed)
                 index._sections[section][key] = equal.setdefault(ids, ids)
                 if strange:
                     index._strange[section, key] = strange
@@ -263,29 +263,29 @@ class Index:
         return index
 
 
-def lost(path: Path) -> ArtdaqDBError:
+def missing_index_error(path: Path) -> ArtdaqDBError:
     """Return the error for documents without their index.json at ``path``: a new one would hide them for good.
 
-    It passes by itself where another program is just making the collection.
+    Transient: another program may just be creating the collection.
     """
     return ArtdaqDBError(
         f"{path} is not there, though documents are: without it every one of them is invisible",
         retry=Retry.TRANSIENT,
-        remedy=rebuilding(path),
+        remedy=rebuild_remedy(path),
         context={"path": str(path)},
     )
 
 
-def rebuilding(path: Path) -> str:
-    """Return the remedy for an index.json that is lost or damaged; setting it aside would hide all it stood for."""
+def rebuild_remedy(path: Path) -> str:
+    """Return the remedy for an index.json that is lost or damaged; removing it would hide all its documents."""
     return (
         f"`archiverd drain` if a daemon runs, then `archiverd artdaqdb rebuild-index {path.parent.name}`: it is made "
         "anew from the documents beside it"
     )
 
 
-def _sorted_out(listed: Iterable[object]) -> tuple[bytes, frozenset[str]]:
-    """Return ids packed, and those that cannot be. Raise ValueError for what names no file of a collection."""
+def _split_ids(listed: Iterable[object]) -> tuple[bytes, frozenset[str]]:
+    """Return ids packed, and those of another form. Raise ValueError for what cannot be a file's name."""
     known: set[str] = set()
     strange: set[str] = set()
     for oid in listed:
@@ -296,11 +296,11 @@ def _sorted_out(listed: Iterable[object]) -> tuple[bytes, frozenset[str]]:
 
 
 def _escaped(stamp: str) -> str:
-    """Return a time stamp as it stands between quotes. Raise TypeError if it is no text."""
+    """Return a time stamp as JSON text without its quotes. Raise TypeError if it is not text."""
     return text(stamp)[1:-1]
 
 
-def _both(mine: str, theirs: str) -> str:
+def _merge_stamps(mine: str, theirs: str) -> str:
     """Return two joined lists of time stamps as one."""
     if not mine or mine == theirs:
         return theirs
@@ -315,7 +315,7 @@ def _both(mine: str, theirs: str) -> str:
 
 
 def _quoted(listed: Iterable[str]) -> str:
-    """Return what stands in an array of ids that may be of any form."""
+    """Return the text inside an array of ids of any form."""
     return ",\n".join(map(text, listed))
 
 

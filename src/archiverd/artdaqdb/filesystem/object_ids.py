@@ -1,8 +1,8 @@
 """Object ids, and sets of them, packed: twelve bytes an id, ascending, one ``bytes`` a set.
 
 Only ids of the form the library makes are packed: 24 lower-case hexadecimal digits (artdaqdb_format.md section A.3).
-Sets are never changed in place, so that equal ones can be one object: a run's documents stand in the index under its
-version, its configuration and its number.
+Sets are never changed in place, so that equal ones can be one object: a run's documents are indexed under its version,
+its configuration and its number.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def union(one: bytes, other: bytes) -> bytes:
 
 
 def inside(ids: bytes) -> str:
-    """Return what stands between the brackets of a JSON array in the library's layout (A.7)."""
+    """Return the text between the brackets of a JSON array in the library's layout (A.7)."""
     return '"' + ids.hex(",", SIZE).replace(",", '",\n"') + '"' if ids else ""
 
 

@@ -1,4 +1,4 @@
-"""A FileSystemDB read beside whoever writes to it: no lock is taken, and nothing is written."""
+"""Reads a FileSystemDB while another process writes to it: takes no lock, writes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, told
+from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, run_on_database
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.runs import TreeRuns
 from archiverd.artdaqdb.filesystem.store import parse_uri
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ATTEMPTS = 4
+"""Reads of an index.json that is damaged: the library rewrites it in place, so it may be whole in a moment."""
 PAUSE_SECONDS = 0.25
-"""The library rewrites an index.json in place: one that is damaged now may be whole in a moment."""
 
 
 class FileSystemReader:
@@ -40,7 +40,7 @@ class FileSystemReader:
         self._tree = Tree(self._root, uri, RealDisk(), lambda: datetime.now().astimezone(), make_oid)
         self._runs = TreeRuns(self._tree)
         self.is_there = True
-        """Whether there was a database when it was last listed; the first import makes it."""
+        """Whether the database existed when it was last listed; the first import creates it."""
 
     async def open(self) -> None:
         """See ``ArtdaqDBReader.open``; nothing is held."""
@@ -50,37 +50,37 @@ class FileSystemReader:
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
         """See ``ArtdaqDBReader.list_runs``; none if there is no database yet."""
-        return await self._look(self._runs.archived, LISTING) if await self._find_out() else {}
+        return await self._read(self._runs.archived, LISTING) if await self._probe() else {}
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
         """See ``ArtdaqDBReader.export``. Raise ArtdaqDBError naming a document that is missing or damaged."""
-        if not await self._find_out():
+        if not await self._probe():
             raise no_run_to_export(run)
-        return await self._look(lambda: self._runs.export(run), ACCESS)
+        return await self._read(lambda: self._runs.export(run), ACCESS)
 
-    async def _find_out(self) -> bool:
-        self.is_there = await asyncio.to_thread(told, lambda: _exists(self._root), self._root, LISTING)
+    async def _probe(self) -> bool:
+        self.is_there = await asyncio.to_thread(run_on_database, lambda: _exists(self._root), self._root, LISTING)
         return self.is_there
 
-    async def _look(self, work: Callable[[], T], failure: str) -> T:
-        """Take in what is there, then run ``work``, in another thread."""
+    async def _read(self, work: Callable[[], T], failure: str) -> T:
+        """Reload the indexes, then run ``work``, in another thread."""
 
-        def looked() -> T:
-            self._tree.look()
+        def reload_and_work() -> T:
+            self._tree.reload()
             return work()
 
         for _ in range(ATTEMPTS - 1):
             try:
-                return await asyncio.to_thread(told, looked, self._root, failure)
+                return await asyncio.to_thread(run_on_database, reload_and_work, self._root, failure)
             except ArtdaqDBError as error:
                 if "path" not in error.context:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
-        return await asyncio.to_thread(told, looked, self._root, failure)
+        return await asyncio.to_thread(run_on_database, reload_and_work, self._root, failure)
 
 
 def _exists(root: Path) -> bool:
-    """Tell whether there is anything at ``root``. Raise OSError if that cannot be told."""
+    """Return whether ``root`` exists. Raise OSError if that cannot be found out."""
     try:
         root.stat()
     except FileNotFoundError:

@@ -34,7 +34,7 @@ class Filed:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A store that was begun; ``committed`` once all its documents are durable and count."""
+    """A store that was begun; ``committed`` if all its documents are durable and count."""
 
     documents: tuple[Filed, ...]
     committed: bool
@@ -42,15 +42,15 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a redo file tells."""
+    """The content of a redo file."""
 
     begun: tuple[Begun, ...]
     doubtful: bool
-    """Whether a damaged record stands before a whole one: what looks uncommitted may have been committed."""
+    """Whether a damaged record precedes a whole one: what seems uncommitted may have been committed."""
 
     @property
     def uncommitted(self) -> frozenset[str]:
-        """The documents, by object id, of stores that came to no end: they count for nobody."""
+        """Object ids of the documents of stores that did not end; these documents do not count."""
         return frozenset(one.place.oid for begun in self.begun if not begun.committed for one in begun.documents)
 
 
@@ -64,11 +64,11 @@ class Redo:
         self._number = 0
         self._named = False
         """Whether the file's name is known to be durable."""
-        self._sure: int | None = None
-        """So long the file is without a record that failed and could not be taken back; None if there is none."""
+        self._sound_size: int | None = None
+        """Bytes of the file without a record that failed and could not be removed; None if there is no such record."""
 
     def begin(self, documents: Sequence[Filed]) -> int:
-        """Note durably which documents are going to be written; return the number to commit with."""
+        """Record durably which documents are going to be written; return the number to commit with."""
         self._number += 1
         self._append({"begin": self._number, "documents": [_packed(one) for one in documents]})
         if not self._named:
@@ -77,24 +77,24 @@ class Redo:
         return self._number
 
     def commit(self, number: int) -> None:
-        """Note durably that every document of ``number`` is durable: from now on they count."""
+        """Record durably that every document of ``number`` is durable: from now on they count."""
         self._append({"commit": number})
 
     def settle(self) -> None:
-        """Take back a record that failed, if that could not be done then. Raise OSError if it still cannot."""
-        if self._sure is not None:
+        """Remove a record that failed and could not be removed then. Raise OSError if it still cannot."""
+        if self._sound_size is not None:
             if self.path.exists():
-                self._disk.truncate(self.path, self._sure)
-            self._sure = None
+                self._disk.truncate(self.path, self._sound_size)
+            self._sound_size = None
 
     def clear(self) -> None:
         """Forget everything: the published indexes hold it."""
         if self.path.exists() and self.path.stat().st_size:
             self._disk.truncate(self.path, 0)
-        self._sure = None
+        self._sound_size = None
 
     def read(self) -> Left:
-        """Return what the file tells, in order; durable first, as what a killed process wrote may not be."""
+        """Return the file's content in order, after a sync: what a killed process wrote may not be durable."""
         if self.path.exists():
             self._disk.sync_files([self.path])
         begun: dict[int, Begun] = {}
@@ -108,9 +108,9 @@ class Redo:
         return Left(tuple(begun.values()), doubtful)
 
     def _append(self, record: dict[str, Any]) -> None:
-        """Append a record durably; if that fails take back what of it may be there, and raise OSError.
+        """Append a record durably; if that fails remove what was written of it, and raise OSError.
 
-        If even that fails nobody knows whether the record counts: nothing is appended before it is settled.
+        If even that fails it is unknown whether the record counts, and nothing is appended before it is removed.
         """
         self.settle()
         line = json.dumps(record, separators=(",", ":")).encode()
@@ -118,13 +118,13 @@ class Redo:
         try:
             self._disk.append(self.path, b"\n%08x %s\n" % (zlib.crc32(line), line))
         except BaseException:
-            self._sure = before
+            self._sound_size = before
             with contextlib.suppress(OSError):
                 self.settle()
             raise
 
     def _records(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the whole records, and whether a damaged one stands before a whole one."""
+        """Return the whole records, and whether a damaged one precedes a whole one."""
         records: list[dict[str, Any]] = []
         damaged = doubtful = False
         for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():

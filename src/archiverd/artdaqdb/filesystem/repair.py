@@ -1,9 +1,9 @@
-"""A FileSystemDB that another program writes for us: whatever it leaves when it is killed amid a store is mended.
+"""Repair of a FileSystemDB that another program writes for us, after that was killed during a store.
 
 The library writes a document, then rewrites the collection's whole index.json, without lock, sync or rename
-(artdaqdb_format.md sections A.2 and A.5). Killed in between it leaves a document that is cut short, one that stands in
-no index, or an index that is cut short and hides the collection. So we keep the writer's lock, note durably what is
-going to be stored, and put right what was left before anything else is asked. What is not of that store stays alone.
+(artdaqdb_format.md sections A.2 and A.5). Killed in between it leaves a truncated document, one without an
+index entry, or a truncated index that hides the collection. So we hold the writer's lock, record durably what is going
+to be stored, and repair what was left before the next call. What is not part of that store is left alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.check import collections_in, documents_in, names_of, rebuild_index
-from archiverd.artdaqdb.filesystem.index import INDEX, Index, lost
+from archiverd.artdaqdb.filesystem.index import INDEX, Index, missing_index_error
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.redo import Redo
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from archiverd.disk import Disk
 
 INTENT = ".archiverd.intent"
-"""A plain file beside the collections: any directory would be one."""
+"""Name of the intent file, beside the collections; a directory would be a collection."""
 _END = 64
-"""Bytes at the end of an index.json in which its closing brace must stand."""
+"""Bytes at the end of an index.json that must hold its closing brace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a program is told to store: documents of one version, in these collections."""
+    """What a program is going to store: documents of one version, in these collections."""
 
     configuration: str
     version: str
@@ -46,7 +46,7 @@ class Intent:
 
 
 class DirectoryRepair:
-    """Keeps one database directory fit for the program that writes it. Nothing here is asynchronous."""
+    """Lock, intent and repair of one database directory that a program writes. Nothing here is asynchronous."""
 
     def __init__(self, root: Path, disk: Disk) -> None:
         """Name the directory."""
@@ -56,7 +56,7 @@ class DirectoryRepair:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What the program must inherit: while it lives the lock is held, even if we are killed."""
+        """Descriptors the program must inherit: they hold the lock while it runs, even if we are killed."""
         return () if self._lock is None else (self._lock,)
 
     def open(self) -> None:
@@ -72,18 +72,18 @@ class DirectoryRepair:
         self._lock = take_lock(self._root)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def begin(self, intent: Intent) -> None:
-        """Note durably what is going to be stored."""
+    def write_intent(self, intent: Intent) -> None:
+        """Record durably what is going to be stored."""
         self._disk.write(self._root / INTENT, json.dumps(asdict(intent)).encode())
         self._disk.sync_directory(self._root)
 
-    def settle(self, intent: Intent) -> None:
-        """Make what is there of an intent durable, with all that leads to it. No program may be storing."""
+    def make_durable(self, intent: Intent) -> None:
+        """Sync the documents of an intent, their index and directories. No program may be storing."""
         for collection in intent.collections:
             directory = self._root / collection
             if oids := _index(directory / INDEX).of(VERSION, intent.version):
@@ -91,32 +91,32 @@ class DirectoryRepair:
                 self._disk.sync_directory(directory)
         self._disk.sync_directory(self._root)
 
-    def forget(self) -> None:
-        """Remove the note: what was begun is settled or mended."""
+    def remove_intent(self) -> None:
+        """Remove the intent: what it announced is durable or repaired."""
         self._disk.unlink(self._root / INTENT)
 
-    def mend(self) -> list[str]:
-        """Put right what a killed program left, and settle what of the intent is there; return what was done, in words.
+    def repair(self) -> list[str]:
+        """Repair what a killed program left, and make durable what is there of its intent; return a sentence a repair.
 
-        No program may be storing. What is left alone because it may be another's is told too. Raise OSError as the
-        file system gives it, and ArtdaqDBError if an index.json is lost: the program would make one without the others.
+        What is left alone, because another program may have written it, has a sentence too. No program may be storing.
+        Raise OSError, and ArtdaqDBError if an index.json is lost: the program would make one without the old entries.
         """
         if not self._root.is_dir():
             return []
-        intent = self._intended()
-        self._refuse_lost(intent)
-        told = [self._index_anew(name) for name in self._cut_short()]
+        intent = self._read_intent()
+        self._demand_indexes(intent)
+        done = [self._rebuild_index(name) for name in self._damaged_indexes()]
         if intent is not None:
             began = (self._root / INTENT).stat().st_mtime_ns
             for name in intent.collections:
                 directory = self._root / name
                 if directory.is_dir():
-                    told += self._make_good(directory, intent.version)
-                    told += self._complete(directory, intent, began)
-            self.settle(intent)
-        return told
+                    done += self._drop_damaged(directory, intent.version)
+                    done += self._index_missing(directory, intent, began)
+            self.make_durable(intent)
+        return done
 
-    def _refuse_lost(self, intent: Intent | None) -> None:
+    def _demand_indexes(self, intent: Intent | None) -> None:
         """Raise ArtdaqDBError if a collection without index.json has documents that are not of the intent."""
         for directory in collections_in(self._root):
             if (directory / INDEX).exists():
@@ -125,16 +125,16 @@ class DirectoryRepair:
             for document in documents_in(directory):
                 names = _read(document)
                 if names is not None and names.version != version:
-                    raise lost(directory / INDEX)
+                    raise missing_index_error(directory / INDEX)
 
-    def _cut_short(self) -> list[str]:
-        """Return the collections whose index.json does not end as it must."""
+    def _damaged_indexes(self) -> list[str]:
+        """Return the collections whose index.json is truncated."""
         with os.scandir(self._root) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
         return [name for name in names if _is_cut_short(self._root / name / INDEX)]
 
-    def _index_anew(self, name: str) -> str:
-        """Write the index.json of a collection from its documents; return what was done."""
+    def _rebuild_index(self, name: str) -> str:
+        """Write a collection's index.json from its documents; return a sentence about it."""
         path = self._root / name / INDEX
         if name == SYSTEM_METADATA:  # its document is not one of runs: its index is always empty
             self._disk.publish(path, Index().chunks())
@@ -142,32 +142,32 @@ class DirectoryRepair:
             rebuild_index(path.parent, self._disk)
         return f"{path} was damaged; it is written anew from the documents beside it"
 
-    def _intended(self) -> Intent | None:
-        """Return what was begun and not settled; a note that is cut short is of something that was not begun."""
+    def _read_intent(self) -> Intent | None:
+        """Return the intent; None without one, and for a truncated one: then nothing was stored yet."""
         try:
             noted = json.loads((self._root / INTENT).read_bytes())
             return Intent(noted["configuration"], noted["version"], tuple(noted["collections"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def _make_good(self, directory: Path, version: str) -> list[str]:
-        """Have an index that can be read, and in it no document of ``version`` that a power cut took."""
+    def _drop_damaged(self, directory: Path, version: str) -> list[str]:
+        """Rebuild an index that is damaged, or has damaged documents of ``version``; these are removed."""
         path = directory / INDEX
         try:
             index = _index(path)
         except ArtdaqDBError:
-            return [self._index_anew(directory.name)]
+            return [self._rebuild_index(directory.name)]
         listed = (directory / f"{oid}.json" for oid in index.of(VERSION, version))
         damaged = [document for document in listed if _read(document) is None]
         if not damaged:
             return []
         for document in damaged:
             self._disk.unlink(document)
-        told = [f"{document} was cut short; it is removed and stored again" for document in damaged]
-        return [*told, self._index_anew(directory.name)]
+        done = [f"{document} was cut short; it is removed and stored again" for document in damaged]
+        return [*done, self._rebuild_index(directory.name)]
 
-    def _complete(self, directory: Path, intent: Intent, began: int) -> list[str]:
-        """Index the intended documents that are in no index, and remove one that is cut short."""
+    def _index_missing(self, directory: Path, intent: Intent, began: int) -> list[str]:
+        """Index the intended documents that have no entry, and remove a truncated one."""
         index = _index(directory / INDEX)
         added: list[str] = []
         damaged: list[Path] = []
@@ -192,12 +192,12 @@ class DirectoryRepair:
 
 
 def _index(path: Path) -> Index:
-    """Return what an index.json holds, nothing if it is not there. Raise ArtdaqDBError if it is damaged."""
+    """Return the index at ``path``, empty if there is none. Raise ArtdaqDBError if it is damaged."""
     return Index.parse(path.read_bytes(), str(path)) if path.exists() else Index()
 
 
 def _read(document: Path) -> Names | None:
-    """Return what a document is to be indexed under, None if it is not whole or not there."""
+    """Return the names a document is indexed under, None if it is damaged or missing."""
     try:
         return names_of(document)
     except (ArtdaqDBError, FileNotFoundError):

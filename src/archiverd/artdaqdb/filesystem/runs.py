@@ -41,7 +41,7 @@ class TreeRuns:
     """The runs of an open tree. One thread may store; any thread may export."""
 
     def __init__(self, tree: Tree) -> None:
-        """Look at ``tree``."""
+        """Read and write through ``tree``."""
         self._tree = tree
 
     def archived(self) -> dict[int, ArchivedRun]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
-from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, told
+from archiverd.artdaqdb.filesystem.errors import ACCESS, LISTING, run_on_database
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.runs import TreeRuns
 from archiverd.artdaqdb.filesystem.tree import Tree
@@ -35,8 +35,9 @@ _log = log.get("Import")
 
 SCHEME = "filesystemdb://"
 SHORTEST_PUBLISH_SECONDS = 1.0
+"""Least pause between two publishes."""
 PUBLISH_SHARE = 20
-"""Between two publishes at least so many times the last one's duration passes."""
+"""Least pause between two publishes, as a multiple of the last one's duration."""
 
 
 class FileSystemDB:
@@ -63,8 +64,8 @@ class FileSystemDB:
         for path in await self._write(self._tree.open, LISTING):
             _log.error(f"artdaqDB: {path} was stored and is gone; restore it from a backup")
         self._tasks = [
-            asyncio.create_task(self._publish_now_and_then(), name="artdaqdb-publish"),
-            asyncio.create_task(self._tell_unindexed(), name="artdaqdb-unindexed"),
+            asyncio.create_task(self._publish_periodically(), name="artdaqdb-publish"),
+            asyncio.create_task(self._log_unindexed(), name="artdaqdb-unindexed"),
         ]
 
     async def close(self) -> None:
@@ -84,25 +85,25 @@ class FileSystemDB:
         return await self._write(lambda: self._runs.find(run), LISTING)
 
     async def half_written(self) -> Sequence[int]:
-        """Return runs that have documents but none in SystemLayout, so that they do not count as archived.
+        """Return runs that have documents but none in SystemLayout, and so do not count as archived.
 
-        Another program was interrupted at them, or is at it; ours is all or nothing. ``insert`` completes them.
+        Another program stores them or was interrupted; our own stores are all or nothing. ``insert`` completes them.
         """
         return await self._write(self._runs.half_written, LISTING)
 
     async def unindexed(self) -> Sequence[Path]:
-        """Return documents that stand in no index and so count for nobody; they are left alone.
+        """Return documents without an index entry, which therefore do not count; they are left alone.
 
         Reads every collection's directory: a second for a million documents.
         """
-        suspects = await asyncio.to_thread(self._told, self._tree.unindexed)
+        suspects = await asyncio.to_thread(self._run, self._tree.unindexed)
         return await self._write(lambda: self._tree.still_unindexed(suspects))
 
     async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
         """See ``ArtdaqDB.insert``.
 
-        A run that someone else left half-written (documents of it, but none in SystemLayout) is completed if what is
-        there is what was meant, and refused otherwise.
+        A run that another program left half-written (documents, but none in SystemLayout) is completed if its documents
+        are as meant, and refused otherwise.
         """
         return await self._write(lambda: self._runs.insert(run, configuration, entities))
 
@@ -112,19 +113,19 @@ class FileSystemDB:
 
     async def export(self, run: int) -> Sequence[ExportedEntity]:
         """See ``ArtdaqDB.export``. Raise ArtdaqDBError naming the path of a document that is missing or damaged."""
-        return await asyncio.to_thread(self._told, lambda: self._runs.export(run))
+        return await asyncio.to_thread(self._run, lambda: self._runs.export(run))
 
     async def _write(self, work: Callable[[], T], failure: str = ACCESS) -> T:
-        """Run ``work`` in the one writing thread; have whatever it changed published."""
+        """Run ``work`` in the writing thread, and have what it changed published."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._writer, self._told, work, failure)
+            return await loop.run_in_executor(self._writer, self._run, work, failure)
         finally:
             if self._tree.dirty:
                 self._changed.set()
 
-    async def _publish_now_and_then(self) -> None:
-        """Publish changed indexes at a bounded share of time, for ever."""
+    async def _publish_periodically(self) -> None:
+        """Publish changed indexes at a bounded share of time, until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -136,16 +137,16 @@ class FileSystemDB:
             took = time.monotonic() - began
             await asyncio.sleep(max(SHORTEST_PUBLISH_SECONDS, PUBLISH_SHARE * took))
 
-    async def _tell_unindexed(self) -> None:
-        """Name in the log what stands in no index, once; opening does not wait for it."""
+    async def _log_unindexed(self) -> None:
+        """Log once the documents without an index entry; opening does not wait for it."""
         try:
             for path in await self.unindexed():
                 _log.warning(f"artdaqDB: {path} stands in no index; it is not ours and left alone")
         except ArtdaqDBError as error:
             log.failure(_log, error)
 
-    def _told(self, work: Callable[[], T], failure: str = ACCESS) -> T:
-        return told(work, self._root, failure)
+    def _run(self, work: Callable[[], T], failure: str = ACCESS) -> T:
+        return run_on_database(work, self._root, failure)
 
 
 def parse_uri(uri: str) -> Path:

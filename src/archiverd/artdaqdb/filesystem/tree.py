@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.documents import DocumentPlace, stored, system_metadata, timestamp
-from archiverd.artdaqdb.filesystem.index import INDEX, Index, Names, lost
+from archiverd.artdaqdb.filesystem.index import INDEX, Index, Names, missing_index_error
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.rules import SYSTEM_LAYOUT, SYSTEM_METADATA
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from archiverd.disk import Disk
 
 WRITERS = 4
-"""So many documents are converted, written and synced at a time; syncs of one moment share the disk's effort."""
+"""Documents converted, written and synced at a time; simultaneous syncs share the disk's effort."""
 
 _ATTEMPTS = 3
-"""So many times an index is written again at once because another program wrote to it meanwhile."""
+"""Attempts to publish an index that another program writes at the same time."""
 
 Signature = tuple[int, int, int]
-"""Inode, size, modification time in nanoseconds: what tells one version of a file from another."""
+"""Inode, size, modification time in nanoseconds: they distinguish the versions of a file."""
 
 
 class Tree:
-    """An open database directory. One thread writes; readers may look at the indexes under ``lock``."""
+    """An open database directory. One thread writes; other threads read the indexes under ``lock``."""
 
     def __init__(
         self, root: Path, uri: str, disk: Disk, clock: Callable[[], datetime], new_oid: Callable[[], str]
@@ -58,9 +58,9 @@ class Tree:
         self._redo = Redo(root, disk)
         self._signatures: dict[str, Signature | None] = {}
         self._dirty: set[str] = set()
-        self._unsettled: list[Filed] = []
-        """Documents of failed stores that may still be there, or may come back after a power cut."""
-        self._held: int | None = None
+        self._failed: list[Filed] = []
+        """Documents of failed stores that may still exist, or come back after a power cut."""
+        self._lock_descriptor: int | None = None
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="artdaqdb-write")
 
     def open(self) -> list[Path]:
@@ -70,34 +70,34 @@ class Tree:
         an index is damaged; OSError as the file system gives it.
         """
         self._disk.make_directory(self.root)
-        self._held = take_lock(self.root)
+        self._lock_descriptor = take_lock(self.root)
         try:
             if not (self.root / SYSTEM_METADATA).is_dir():
-                self._describe()
+                self._write_description()
             self.refresh()
             return self._recover()
         except BaseException:
-            self._let_go()
+            self._release_lock()
             raise
 
-    def look(self) -> None:
-        """Take in indexes and redo file as they are now, for a reader beside a writer: nothing is locked or written.
+    def reload(self) -> None:
+        """Read indexes and redo file as they are now, for a reader beside a writer: locks and writes nothing.
 
         Raise as ``refresh``.
         """
-        begun = self._redo.read().begun  # before the indexes: what is published meanwhile stands in those
+        begun = self._redo.read().begun  # before the indexes: these hold what is published meanwhile
         self.refresh()
         for one in begun:
             if one.committed:
                 self._index([filed for filed in one.documents if self._path(filed).exists()])
 
     def close(self) -> None:
-        """Publish what is to be published and let go of the lock."""
+        """Publish changed indexes and release the lock."""
         try:
             self.publish()
         finally:
             self._writers.shutdown()
-            self._let_go()
+            self._release_lock()
 
     @property
     def dirty(self) -> bool:
@@ -105,11 +105,11 @@ class Tree:
         return bool(self._dirty)
 
     def refresh(self) -> None:
-        """Take in what another program wrote to an index.json since we last read or wrote it.
+        """Merge what another program wrote to an index.json since we last read or wrote it.
 
-        What its version lacks of ours stays in memory and is put back at the next publish. Raise ArtdaqDBError if it
-        cannot be understood: it is never written over then; while the other program is still at it, it can be later. So
-        too if a collection that is new to us has documents and no index.json.
+        Entries of ours that it lacks stay in memory and are written at the next publish. Raise ArtdaqDBError if it is
+        damaged, in which case it is never overwritten (transient while the other program may be writing it), and if a
+        collection that is new to us has documents and no index.json.
         """
         for name in self._collections():
             path = self.root / name / INDEX
@@ -117,19 +117,19 @@ class Tree:
             if name in self.indexes and signature == self._signatures.get(name):
                 continue
             if signature is None and name not in self.indexes:
-                refuse_lost(self.root / name, self._redo)
+                demand_index(self.root / name, self._redo)
             found = Index() if signature is None else self._read(path, again=name in self.indexes)
             self._signatures[name] = signature
-            self._take_in(name, found)
+            self._merge(name, found)
 
     def store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> None:
         """Store ``entities`` as documents of ``version``, all or none, durable on return.
 
         Raise FhiclError if one is not FHiCL and OSError as the file system gives it; then nothing of it counts.
         """
-        self._settle()
+        self._undo_failed()
         stamp = timestamp(self._clock())
-        filed = [self._file(entity, configuration, version, run, stamp) for entity in entities]
+        filed = [self._assign_place(entity, configuration, version, run, stamp) for entity in entities]
         for collection in dict.fromkeys(entity.collection for entity in entities):
             self._disk.make_directory(self.root / collection)
         number = self._redo.begin(filed)
@@ -139,9 +139,9 @@ class Tree:
                 self._disk.sync_directory(self.root / collection)
             self._redo.commit(number)
         except BaseException:
-            self._unsettled += filed
+            self._failed += filed
             with contextlib.suppress(OSError):  # then before anything else is stored
-                self._settle()
+                self._undo_failed()
             raise
         self._index(filed)
 
@@ -152,14 +152,14 @@ class Tree:
             for name in sorted(self._dirty, key=lambda name: (name == SYSTEM_LAYOUT, name)):
                 self._publish(name)
             if not self._dirty:
-                self._settle()
+                self._undo_failed()
                 self._redo.clear()
                 return
 
     def unindexed(self) -> list[Path]:
-        """Return documents that stand in a collection and in no index; may be called from any thread.
+        """Return the documents without an index entry; may be called from any thread.
 
-        A store that is under way shows too: ask again with ``still_unindexed``.
+        Includes those of a store under way: check again with ``still_unindexed``.
         """
         found = []
         for name, index in list(self.indexes.items()):
@@ -169,11 +169,11 @@ class Tree:
         return sorted(found)
 
     def still_unindexed(self, paths: Iterable[Path]) -> list[Path]:
-        """Return those of ``paths`` that are there and in no index; for the writing thread."""
+        """Return those of ``paths`` that exist without an index entry; for the writing thread."""
         return [path for path in paths if path.exists() and path.stem not in self.indexes[path.parent.name]]
 
     def _publish(self, name: str) -> None:
-        """Replace one index.json, and take in what another program wrote to the old one meanwhile."""
+        """Replace one index.json, and merge what another program wrote to the old one meanwhile."""
         path = self.root / name / INDEX
         with contextlib.ExitStack() as stack:
             old = stack.enter_context(path.open("rb")) if path.exists() else None
@@ -181,11 +181,11 @@ class Tree:
             known, self._signatures[name] = self._signatures.get(name), _signature(path)
             self._dirty.discard(name)
             if old is not None and _signature_of(os.fstat(old.fileno())) != known:
-                self._take_in(name, Index.parse(old.read(), str(path)))
+                self._merge(name, Index.parse(old.read(), str(path)))
                 self._dirty.add(name)
 
     def _read(self, path: Path, *, again: bool) -> Index:
-        """Read an index.json; one that was sound before is expected to be so again soon."""
+        """Read an index.json; damage is transient if it was sound before."""
         try:
             return Index.parse(path.read_bytes(), str(path))
         except ArtdaqDBError as error:
@@ -193,7 +193,7 @@ class Tree:
                 error.retry = Retry.TRANSIENT
             raise
 
-    def _take_in(self, name: str, found: Index) -> None:
+    def _merge(self, name: str, found: Index) -> None:
         """Merge an index that was found on disk into ours."""
         with self.lock:
             if name not in self.indexes:
@@ -201,8 +201,8 @@ class Tree:
             elif self.indexes[name].merge(found):
                 self._dirty.add(name)
 
-    def _file(self, entity: Entity, configuration: str, version: str, run: int, stamp: str) -> Filed:
-        """Give an entity its place, under an id that is free."""
+    def _assign_place(self, entity: Entity, configuration: str, version: str, run: int, stamp: str) -> Filed:
+        """Return an entity's place, under an unused object id."""
         while True:
             filed = Filed(
                 entity.name, DocumentPlace(self._new_oid(), entity.collection, configuration, version, run, stamp)
@@ -224,7 +224,7 @@ class Tree:
         return self.root / filed.place.collection / f"{filed.place.oid}.json"
 
     def _index(self, filed: Iterable[Filed]) -> None:
-        """Make documents count in memory."""
+        """Add documents to the indexes in memory, where they count from now on."""
         with self.lock:
             for one in filed:
                 place = one.place
@@ -232,15 +232,15 @@ class Tree:
                 self.indexes.setdefault(place.collection, Index()).add(place.oid, names)
                 self._dirty.add(place.collection)
 
-    def _settle(self) -> None:
-        """Take back what failed stores left; until that is durable the redo file must know of it.
+    def _undo_failed(self) -> None:
+        """Remove durably what failed stores left; until then the redo file must list it.
 
-        Raise OSError while the disk does not let us.
+        Raise OSError while that is not possible.
         """
-        if self._unsettled:
+        if self._failed:
             self._redo.settle()
-            self._remove(self._unsettled)
-            self._unsettled.clear()
+            self._remove(self._failed)
+            self._failed.clear()
 
     def _remove(self, filed: Sequence[Filed]) -> None:
         """Remove documents that do not count, durably."""
@@ -251,7 +251,7 @@ class Tree:
                 self._disk.sync_directory(self.root / collection)
 
     def _recover(self) -> list[Path]:
-        """Finish or undo what an earlier process left; afterwards the indexes on disk hold all that counts."""
+        """Finish or undo what an earlier process left, then publish; return committed documents that are missing."""
         left = self._redo.read()
         lost: list[Path] = []
         for begun in left.begun:
@@ -267,7 +267,7 @@ class Tree:
         self.publish()
         return lost
 
-    def _describe(self) -> None:
+    def _write_description(self) -> None:
         """Write the document that describes a new database (A.3)."""
         oid = self._new_oid()
         self._disk.make_directory(self.root / SYSTEM_METADATA)
@@ -279,15 +279,15 @@ class Tree:
         with os.scandir(self.root) as entries:
             return sorted(e.name for e in entries if e.is_dir() and e.name != SYSTEM_METADATA)
 
-    def _let_go(self) -> None:
+    def _release_lock(self) -> None:
         """Release the writer's lock."""
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
 
 
-def refuse_lost(collection: Path, redo: Redo) -> None:
-    """Raise ArtdaqDBError if a collection without index.json has a document that no store of ours is at."""
+def demand_index(collection: Path, redo: Redo) -> None:
+    """Raise ArtdaqDBError if a collection without index.json has a document that is not of a store of ours."""
     with os.scandir(collection) as entries:
         documents = (entry.name.removesuffix(".json") for entry in entries if is_document(entry.name))
         first = next(documents, None)
@@ -295,11 +295,11 @@ def refuse_lost(collection: Path, redo: Redo) -> None:
             return
         ours = {filed.place.oid for begun in redo.read().begun for filed in begun.documents}
         if not all(oid in ours for oid in itertools.chain([first], documents)):
-            raise lost(collection / INDEX)
+            raise missing_index_error(collection / INDEX)
 
 
 def is_document(name: str) -> bool:
-    """Tell whether a file of a collection is a document by its name."""
+    """Return whether a file of a collection is a document, by its name."""
     return name.endswith(".json") and name != INDEX and not name.startswith(".")
 
 

@@ -1,4 +1,4 @@
-"""The one module that knows Motor: a connection, its reads and writes, and their errors in our words.
+"""A connection through Motor, which only this module imports: reads, writes, and errors as ours.
 
 Motor is past its feature life; pymongo's own asyncio client takes its place by changing this file alone
 (docs/decisions, "MongoDB through Motor").
@@ -20,7 +20,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
-from archiverd.artdaqdb.mongo.errors import INDEXED_OTHERWISE, UNAUTHORIZED, codes, only_duplicates, told
+from archiverd.artdaqdb.mongo.errors import INDEXED_OTHERWISE, UNAUTHORIZED, codes, only_duplicates, to_archiver_error
 from archiverd.detached import run_detached
 
 if TYPE_CHECKING:
@@ -29,21 +29,20 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.mongo.uri import Address
 
 SELECTION_SECONDS = 30.0
-"""How long is waited for a server before a call is sent, unless the URI (serverSelectionTimeoutMS) says otherwise."""
+"""Longest wait for a server before a call, unless the URI sets serverSelectionTimeoutMS."""
 CLOSE_SECONDS = 3.0
-"""How long a server may take to hear that our sessions end; it forgets them by itself."""
+"""Longest wait for a server to confirm that our sessions end; otherwise it expires them."""
 BATCH_BYTES = 32 * 1024 * 1024
-"""Bytes of documents in one insert: the server takes 48,000,000 a message."""
+"""Most bytes of documents in one insert; a message may have 48,000,000."""
 
 _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 
 
 class Connection:
-    """A database of a MongoDB server. Every method raises ``ArtdaqDBError``, with the purpose its first words.
+    """A database of a MongoDB server. Every method raises ``ArtdaqDBError``, whose message begins with the purpose.
 
-    Each command has ``seconds`` to be done with. Before it a server that is not there, or does not answer, is waited
-    for no longer than SELECTION_SECONDS. Reads go to the primary; writes are acknowledged by a majority and its
-    journals unless the URI says otherwise.
+    Each command is limited to ``seconds``, and the wait for a server before it to SELECTION_SECONDS. Reads go to the
+    primary; writes are acknowledged by a majority and its journals unless the URI says otherwise.
     """
 
     def __init__(self, address: Address, seconds: float) -> None:
@@ -59,50 +58,50 @@ class Connection:
 
     async def open(self) -> None:
         """Make the client. Raise ConfigurationError for a URI that the driver cannot take; no server is asked yet."""
-        with self._telling("Failed to open artdaqDB", None):
+        with self._translated("Failed to open artdaqDB", None):
             # in a thread: certificates are read from files, and mongodb+srv:// asks a name server
             try:
-                self._client = await asyncio.to_thread(self._made, asyncio.get_running_loop())
+                self._client = await asyncio.to_thread(self._make_client, asyncio.get_running_loop())
             except (ValueError, OSError) as error:  # an option's value, a file with certificates
                 raise InvalidURI(str(error)) from error
 
     async def close(self) -> None:
-        """Close every socket; tells the server that our sessions end."""
+        """End our sessions on the server and close every socket."""
         client, self._client = self._client, None
         if client is not None:
             with suppress(TimeoutError):
                 await run_detached(client.close, CLOSE_SECONDS)
 
     async def ping(self) -> None:
-        """Ask the server whether it is there."""
-        with self._telling("Failed to get configurations", None):
+        """Return if the server answers."""
+        with self._translated("Failed to get configurations", None):
             await self._ping()
 
     async def may_write(self) -> bool | None:
-        """Tell whether our login may insert documents; None where the server does not tell, or asks for no login."""
-        with self._telling("Failed to reach artdaqDB", None):
+        """Return whether our login may insert documents; None if the server does not say, or asks for no login."""
+        with self._translated("Failed to reach artdaqDB", None):
             try:
-                status = await (await self._served()).command("connectionStatus", showPrivileges=True)
+                status = await (await self._writable_database()).command("connectionStatus", showPrivileges=True)
             except OperationFailure:  # not every server that speaks MongoDB's protocol knows the command
                 return None
-        told_of = status.get("authInfo", {})
-        if not told_of.get("authenticatedUsers"):
+        login = status.get("authInfo", {})
+        if not login.get("authenticatedUsers"):
             return None
         return any(
             "insert" in one["actions"] and one["resource"].get("db") in ("", self._address.database)
-            for one in told_of.get("authenticatedUserPrivileges", ())
+            for one in login.get("authenticatedUserPrivileges", ())
         )
 
     async def collections(self, purpose: str) -> list[str]:
         """Return the names of the collections that we may see, sorted; the server's own are left out."""
-        with self._telling(purpose, None):
-            names = await (await self._served()).list_collection_names(authorizedCollections=True)
+        with self._translated(purpose, None):
+            names = await (await self._writable_database()).list_collection_names(authorizedCollections=True)
         return sorted(name for name in names if not name.startswith("system."))
 
     async def find(self, collection: str, wanted: Mapping[str, object], purpose: str, run: int | None) -> list[bytes]:
         """Return the matching documents as BSON, in no particular order."""
-        with self._telling(purpose, run):
-            database = await self._served()
+        with self._translated(purpose, run):
+            database = await self._writable_database()
             cursor = database.get_collection(collection, codec_options=_RAW).find(wanted)
             return [bytes(one.raw) async for one in cursor]  # a large one is a view
 
@@ -110,8 +109,8 @@ class Connection:
         self, collection: str, wanted: Mapping[str, object], fields: Sequence[str], purpose: str, run: int | None = None
     ) -> list[dict[str, Any]]:
         """Return of each matching document only these fields."""
-        with self._telling(purpose, run):
-            database = await self._served()
+        with self._translated(purpose, run):
+            database = await self._writable_database()
             cursor = database.get_collection(collection).find(wanted, {"_id": 0, **dict.fromkeys(fields, 1)})
             return [one async for one in cursor]
 
@@ -120,8 +119,8 @@ class Connection:
         stored = 0
         for batch in _batches(documents):
             stored += len(batch)
-            with self._telling(purpose, run):
-                target = (await self._served()).get_collection(collection, codec_options=_RAW)
+            with self._translated(purpose, run):
+                target = (await self._writable_database()).get_collection(collection, codec_options=_RAW)
                 try:
                     await target.insert_many([RawBSONDocument(one) for one in batch], ordered=False)
                 except BulkWriteError as error:
@@ -132,8 +131,8 @@ class Connection:
 
     async def index(self, collection: str, field: str) -> bool:
         """Make an index on a field if there is none, however it is called; return False if we are not allowed to."""
-        with self._telling("Failed to index artdaqDB", None):
-            database = await self._served()
+        with self._translated("Failed to index artdaqDB", None):
+            database = await self._writable_database()
             try:
                 await database.get_collection(collection).create_index([(field, 1)])
             except OperationFailure as error:
@@ -154,26 +153,23 @@ class Connection:
             self._address.database, read_preference=ReadPreference.PRIMARY, write_concern=self._concern()
         )
 
-    async def _served(self) -> Any:
-        """Return the database once there is a server that takes writes, as far as the driver knows."""
+    async def _writable_database(self) -> Any:
+        """Return the database once the driver knows a server that takes writes."""
         if not self._opened.topology_description.has_writable_server():
             await self._ping()
         return self._database
 
     async def _ping(self) -> None:
-        """Ask a server whether it is there, with a limit of its own.
-
-        For a command the driver would wait as long as ``timeoutMS`` says: beside that it ignores what else limits it.
-        """
+        """Ping a server, with a time limit of its own: for a command the driver heeds only ``timeoutMS``."""
         options = self._opened.options
         with pymongo.timeout(min(options.server_selection_timeout, options.timeout or float("inf"))):
             await self._database.command("ping")
 
     def _concern(self) -> WriteConcern | None:
-        """Return what a write waits for, None where the URI says it."""
+        """Return the write concern, None if the URI sets it."""
         return None if self._address.options & {"w", "journal", "wtimeoutms"} else WriteConcern("majority", j=True)
 
-    def _made(self, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Any]:
+    def _make_client(self, loop: asyncio.AbstractEventLoop) -> AsyncIOMotorClient[Any]:
         limits = {
             "timeoutMS": self._seconds,
             "serverSelectionTimeoutMS": min(self._seconds, SELECTION_SECONDS),
@@ -186,12 +182,12 @@ class Connection:
         return AsyncIOMotorClient(self._address.uri, io_loop=loop, appname="archiverd", **added)
 
     @contextmanager
-    def _telling(self, purpose: str, run: int | None) -> Iterator[None]:
-        """Turn what the driver and the server say into our errors."""
+    def _translated(self, purpose: str, run: int | None) -> Iterator[None]:
+        """Raise errors of the driver and the server as ours."""
         try:
             yield
         except (PyMongoError, BSONError) as error:
-            raise told(error, purpose, self._address, run) from error
+            raise to_archiver_error(error, purpose, self._address, run) from error
 
 
 def _batches(documents: Sequence[bytes]) -> Iterator[list[bytes]]:

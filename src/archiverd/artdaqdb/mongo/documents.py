@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SIZE_LIMIT = 16 * 1024 * 1024
-"""Bytes of one document that MongoDB holds."""
+"""Most bytes of a document in MongoDB."""
 DEPTH_LIMIT = 180
-"""Objects and arrays inside each other that MongoDB stores; an entity's descriptors need two for each FHiCL table."""
+"""Most levels of objects and arrays in MongoDB; an entity's descriptors need two for each FHiCL table."""
 
 _DOUBLE, _STRING, _OBJECT, _ARRAY, _OBJECT_ID, _BOOLEAN, _NULL, _INT32, _INT64 = 1, 2, 3, 4, 7, 8, 10, 16, 18
 _SIZES = {_DOUBLE: 8, _OBJECT_ID: 12, _BOOLEAN: 1, _NULL: 0, _INT32: 4, _INT64: 8}
@@ -32,7 +32,7 @@ _INT32_END, _INT64_END = 1 << 31, 1 << 63
 
 
 _Encoded: TypeAlias = tuple[int, int, bytes]
-"""An encoded object or object id: its type, how many objects and arrays stand inside each other, its bytes."""
+"""An encoded object or object id: BSON type, levels of nested objects and arrays, bytes."""
 
 
 def to_bson(document: bytes, what: str) -> bytes:
@@ -96,7 +96,7 @@ def _framed(kind: int, pairs: Iterable[tuple[str, object]]) -> _Encoded:
 
 
 def _value(value: object) -> _Encoded:
-    """Return type, depth and bytes of what is no string."""
+    """Return type, depth and bytes of a value other than a string."""
     match value:
         case tuple():
             return value
@@ -120,7 +120,7 @@ def _length(document: bytes, start: int) -> int:
 
 
 def _json_members(document: bytes, start: int, *, named: bool) -> str:
-    """Return the JSON text of the object, or of the array, whose keys do not count, at ``start``."""
+    """Return the JSON text of the object at ``start``; of an array, which has no keys, unless ``named``."""
     end = start + _length(document, start) - 1
     position = start + 4
     members = []

@@ -1,4 +1,4 @@
-"""From what the driver or the server says to an error an operator can act on."""
+"""Errors of the driver or the server as errors that an operator can act on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.mongo.uri import Address
 
 DUPLICATE_KEY = 11000
-"""A document with this ``_id`` is there already."""
+"""Error code: a document with this ``_id`` exists."""
 UNAUTHORIZED = 13
 INDEXED_OTHERWISE = (85, 86)
-"""There is such an index under another name, or with other options."""
+"""Error codes: such an index exists under another name, or with other options."""
 _LOGIN = {UNAUTHORIZED, 18, 33, 334, 8000}
-"""Not allowed, authentication failed, or its way is not known to the server."""
+"""Error codes: not allowed, authentication failed, or its mechanism is unknown."""
 _FULL = 14031
 _PASSING = {
     *(6, 7, 89, 9001),  # host unreachable or not found, network timeout, socket exception
@@ -29,7 +29,7 @@ _PASSING = {
     *(64, 79, 100),  # the write concern was not met in time or cannot be met now
     *(133, 134, 246, _FULL),  # no server fits, no majority snapshot, disk full
 }
-"""Codes of the server for what passes by itself (error_codes.yml of MongoDB)."""
+"""Error codes of temporary conditions (error_codes.yml of MongoDB)."""
 _DETAIL_LIMIT = 500
 _LOGIN_REMEDY = (
     "check user, password, authSource and roles (readWrite) of artdaq_db.database_uri; it is tried again by itself"
@@ -40,15 +40,17 @@ _UNREACHABLE = (
 )
 
 
-def told(error: errors.PyMongoError | BSONError, purpose: str, address: Address, run: int | None) -> ArchiverError:
-    """Return what an operator is told: ``purpose`` says what failed, as in ``Failed to get configurations``."""
+def to_archiver_error(
+    error: errors.PyMongoError | BSONError, purpose: str, address: Address, run: int | None
+) -> ArchiverError:
+    """Return the error for an operator; ``purpose`` says what failed, such as ``Failed to get configurations``."""
     detail = without_secrets(_detail(error), address.secrets)
     if isinstance(error, errors.ConfigurationError):
         return ConfigurationError(
             f"Configuration validation failed: artdaq_db.database_uri: {detail}",
             remedy=f"correct the URI or its options: {address.shown}",
         )
-    retry, blame, remedy = _judged(error)
+    retry, blame, remedy = _classify(error)
     return ArtdaqDBError(
         f"{purpose}: {detail}",
         retry=retry,
@@ -69,12 +71,12 @@ def codes(error: BaseException) -> set[int]:
 
 
 def only_duplicates(error: BaseException) -> bool:
-    """Tell whether the one thing a write met is that its documents were there already."""
+    """Return whether a write failed only because its documents exist already."""
     return codes(error) == {DUPLICATE_KEY}
 
 
-def _judged(error: errors.PyMongoError | BSONError) -> tuple[Retry, Blame, str]:
-    """Return how a failure may be retried, whose it is, and its remedy."""
+def _classify(error: errors.PyMongoError | BSONError) -> tuple[Retry, Blame, str]:
+    """Return retry class, blame and remedy of a failure."""
     found = codes(error)
     if found & _LOGIN:
         return Retry.TRANSIENT, Blame.LOGIN, _LOGIN_REMEDY
@@ -89,13 +91,13 @@ def _judged(error: errors.PyMongoError | BSONError) -> tuple[Retry, Blame, str]:
 
 
 def _detail(error: BaseException) -> str:
-    """Return what went wrong in a line; a bulk write's error hides it in its details."""
+    """Return the error's message in one line; that of a bulk write is in its details."""
     text = str(error)
     if isinstance(error, errors.BulkWriteError):
         details = error.details or {}
-        told_ = [
+        messages = [
             one.get("errmsg", "") for kind in ("writeErrors", "writeConcernErrors") for one in details.get(kind, ())
         ]
-        text = "; ".join(dict.fromkeys(told_)) or text
+        text = "; ".join(dict.fromkeys(messages)) or text
     text = " ".join(text.split(", Timeout:")[0].split(", full error:")[0].split())
     return text if len(text) <= _DETAIL_LIMIT else f"{text[:_DETAIL_LIMIT]}…"

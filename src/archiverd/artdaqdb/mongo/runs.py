@@ -1,4 +1,4 @@
-"""Runs in MongoDB: which are archived, and what each holds."""
+"""Runs in MongoDB: which are archived, and the documents of each."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _PURPOSE = "Failed to get configurations"
 
 
 class MongoRuns:
-    """What an open connection's database says of runs."""
+    """The runs in an open connection's database."""
 
     def __init__(self, connection: Connection) -> None:
-        """Ask through ``connection``."""
+        """Read through ``connection``."""
         self._connection = connection
 
     async def archived(self) -> dict[int, ArchivedRun]:
@@ -63,7 +63,7 @@ class MongoRuns:
     async def newest(self, run: int, configuration: str) -> tuple[int, str, bool]:
         """Return number and version of the newest update, and whether SystemLayout has it; number 0 without any.
 
-        Those count too that stand in no SystemLayout: somebody was interrupted at them, or they changed no schema.
+        Includes updates without a document in SystemLayout: interrupted ones, and those that changed no schema.
         """
         found: dict[str, set[str]] = defaultdict(set)
         configurations = set()
@@ -80,7 +80,7 @@ class MongoRuns:
     ) -> list[fhicl.Document]:
         """Read every document of a configuration, each proven to be what was asked for, by object id.
 
-        ``collections`` are those to look in, None all of them.
+        ``collections`` are those to search, None for all.
         """
         purpose = f"Failed to read run {run} from artdaqDB"
         found = []
@@ -125,7 +125,7 @@ def _archived(rows: Iterable[Mapping[str, Any]]) -> dict[int, ArchivedRun]:
 
 
 def _assigned(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the configurations of a row with the times they were assigned; what is of another form is left out."""
+    """Return the configurations of a row with the times they were assigned; entries of another form are left out."""
     entries = row.get("configurations")
     entries = entries if isinstance(entries, list) else []
     return [(str(one.get("name", "")), str(one.get("assigned", ""))) for one in entries if isinstance(one, dict)]

@@ -85,7 +85,7 @@ class MongoDB:
         await self._connection.close()
 
     async def ping(self) -> None:
-        """Ask the server whether it is there. Raise ArtdaqDBError if not."""
+        """Return if the server answers. Raise ArtdaqDBError if not."""
         await self._connection.ping()
 
     async def list_runs(self) -> Mapping[int, ArchivedRun]:
@@ -99,7 +99,7 @@ class MongoDB:
     async def half_written(self) -> Sequence[int]:
         """Return runs that have documents but none in SystemLayout, so that they do not count as archived.
 
-        Somebody was interrupted at them, or is at it. ``insert`` completes them.
+        Another process stores them or was interrupted. ``insert`` completes them.
         """
         return await self._runs.half_written()
 
@@ -145,7 +145,7 @@ class MongoDB:
     async def _store(self, entities: Sequence[Entity], configuration: str, version: str, run: int) -> bool:
         """Store a version's entities and read them back, those of SystemLayout after all others.
 
-        Return whether it was we who completed it: of several at once that is one.
+        Return whether this call completed the version; of several at once one does.
         """
         stored = 0
         stamp = timestamp(self._clock())
@@ -165,7 +165,7 @@ class MongoDB:
     async def _compare(
         self, entities: Sequence[Entity], configuration: str, version: str, run: int, collections: Collection[str]
     ) -> None:
-        """Raise ArtdaqDBError unless a version holds these entities as they were meant."""
+        """Raise ArtdaqDBError unless a version holds these entities as meant."""
         held = await self._held(configuration, version, run, collections)
         if why := await asyncio.to_thread(not_as_stored, held, entities):
             raise ArtdaqDBError(
@@ -184,7 +184,7 @@ class MongoDB:
             await self._connection.insert(SYSTEM_METADATA, [to_bson(document, SYSTEM_METADATA)], purpose, None)
 
     async def _index(self, collections: Collection[str]) -> None:
-        """Make what runs are looked for by fast, where we are allowed to."""
+        """Make indexes on the fields that runs are searched by, where our login may."""
         for collection in sorted(collections):
             for field in (CONFIGURATION, VERSION):
                 if not await self._connection.index(collection, field):

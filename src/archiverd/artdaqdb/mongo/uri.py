@@ -17,7 +17,7 @@ SCHEMES = ("mongodb://", "mongodb+srv://")
 CLIENT_CERT = "ARTDAQ_DATABASE_CLIENT_CERT"
 """Environment: file with the client's certificate and key; logs in with them, as the library does."""
 CA_CERT = "ARTDAQ_DATABASE_CA_CERT"
-"""Environment: file with the certificates of who may vouch for the server; counts only beside CLIENT_CERT."""
+"""Environment: file with the server's authorities; used only together with CLIENT_CERT."""
 
 _FORM = re.compile(r"(mongodb(?:\+srv)?://)(?:([^@/?]*)@)?([^@/?]+)(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
 _DATABASE = re.compile(r"[^\x00-\x20/\\.\"$*<>:|?\x7f]{1,63}")
@@ -36,7 +36,7 @@ class Address:
     options: frozenset[str]
     """Names of the options that the URI sets, in lower case."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What must be in no message, as it stands in the URI and decoded."""
+    """Passwords and the like, as written in the URI and decoded: they must not appear in a message."""
 
 
 def parse_uri(uri: str, environment: Mapping[str, str]) -> Address:

@@ -1,4 +1,4 @@
-"""One program as a child process: its arguments as a list, its own process group, a time limit, what it said.
+"""One program as a child process: arguments as a list, its own process group, a time limit, its output.
 
 The group is killed as a whole at the time limit and when the caller is cancelled; no child outlives the call.
 """
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LONGEST_OUTPUT = 256 << 20
-"""Bytes of standard output beyond which a program is taken to run wild."""
+"""Most bytes of standard output; a program that writes more is killed."""
 LONGEST_COMPLAINT = 64 << 10
-"""So many of the last bytes of standard error are kept; the programs' verdict is their last line."""
+"""Most bytes kept of the end of standard error; the programs' result is its last line."""
 LEAVE_SECONDS = 5.0
-"""So long a killed program's last output is waited for."""
+"""Longest wait for a killed program's last output."""
 LOADER, DOWNLOADER = "bulkloader", "bulkdownloader"
 _PIECE = 1 << 16
-_KEPT_AWAY = re.compile(
+_WITHHELD = re.compile(
     rf"^ARCHIVERD_|^CREDENTIALS_DIRECTORY|^({CLIENT_CERT}|{CA_CERT})$|PASSW|SECRET|TOKEN", re.IGNORECASE
 )
-"""Variables called so may hold or lead to our secrets (archiver.env's too), or stand in the URI already."""
+"""Names of variables that may hold or lead to our secrets (archiver.env's too), or are part of the URI."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramResult:
-    """How a program ended: exit code (128 + signal number if one killed it, as a shell has it), and what it said."""
+    """How a program ended: exit code (128 + signal number if one killed it, as a shell has it), and its output."""
 
     code: int
     stdout: bytes
@@ -45,17 +45,17 @@ class ProgramResult:
 
 
 def environment(inherited: Mapping[str, str], added: Mapping[str, str], library: str) -> dict[str, str]:
-    """Return a program's environment: what is inherited but our secrets, ``added``, and its library directory first."""
-    kept = {name: value for name, value in inherited.items() if not _KEPT_AWAY.search(name)}
+    """Return a program's environment: inherited without our secrets, ``added``, and its library directory first."""
+    kept = {name: value for name, value in inherited.items() if not _WITHHELD.search(name)}
     paths = [path for path in (library, kept.get("LD_LIBRARY_PATH", "")) if path]
     return {**kept, **added, **({"LD_LIBRARY_PATH": ":".join(paths)} if paths else {})}
 
 
 def complete(uri: str) -> tuple[str, tuple[str, ...]]:
-    """Return a URI as programs here are to get it, and what of it must be in no message.
+    """Return a URI as programs on this host get it, and its secrets.
 
     The library would append a client's certificate with ``&`` to any URI of a MongoDB, also to one without options
-    (B.1); so it stands in it. Raise ConfigurationError, without the password, if it names no database.
+    (B.1); so it is added here. Raise ConfigurationError, without the password, if it names no database.
     """
     if not uri.startswith(MONGODB):
         return uri, ()
@@ -73,9 +73,9 @@ async def run_command(
 ) -> ProgramResult:
     """Run a program to its end. ``stdin`` is written and the pipe then kept open until the program ends.
 
-    ``secrets`` are hidden in what it says on standard error; ``inherited`` are descriptors that it keeps open.
+    ``secrets`` are hidden in its standard error; ``inherited`` are descriptors that it keeps open.
 
-    Raise ArtdaqDBError if it cannot be started, takes longer than ``seconds``, or says more than anybody would read.
+    Raise ArtdaqDBError if it cannot be started, takes longer than ``seconds``, or writes more than LONGEST_OUTPUT.
     """
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
@@ -97,38 +97,38 @@ async def run_command(
         ) from error
     try:
         async with asyncio.timeout(seconds):
-            outcome = await _attend(process, stdin)
+            outcome = await _communicate(process, stdin)
             return replace(outcome, stderr=without_secrets(outcome.stderr, secrets))
     except BaseException as error:
         kill_group(process)
         if isinstance(error, TimeoutError):
-            raise _too_slow(words[0], seconds) from None
+            raise _timed_out(words[0], seconds) from None
         raise
     finally:
-        await _take_leave(process)
+        await _reap(process)
 
 
 def kill_group(process: asyncio.subprocess.Process) -> None:
-    """Kill a program that leads its session, with all it started; also what it left behind when it has ended.
+    """Kill a program that leads its session, with all it started, also after it ended itself.
 
-    Once it was waited for its number may be another's, but not while anybody of its group is alive: so if a process has
-    the number again, nobody of ours is left.
+    After ``wait`` its process id may be reused, but not while a member of its group lives: if a process has the id
+    again, none of the group is left.
     """
     if process.returncode is None or not Path(f"/proc/{process.pid}").exists():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> ProgramResult:
+async def _communicate(process: asyncio.subprocess.Process, stdin: bytes | None) -> ProgramResult:
     """Feed the program, read both its outputs to their ends, and wait for it."""
     if process.stdout is None or process.stderr is None:
         raise RuntimeError("the program's outputs are not pipes")
     try:
         async with asyncio.TaskGroup() as group:
-            stdout = group.create_task(_all(process.stdout))
-            stderr = group.create_task(_tail(process.stderr))
+            stdout = group.create_task(_read_all(process.stdout))
+            stderr = group.create_task(_read_tail(process.stderr))
             if process.stdin is not None and stdin is not None:
-                with contextlib.suppress(ConnectionError):  # it ended before it had read everything: its code tells
+                with contextlib.suppress(ConnectionError):  # it ended before it had read everything: see its exit code
                     process.stdin.write(stdin)
                     await process.stdin.drain()
     except* ArtdaqDBError as errors:
@@ -137,8 +137,8 @@ async def _attend(process: asyncio.subprocess.Process, stdin: bytes | None) -> P
     return ProgramResult(code if code >= 0 else 128 - code, stdout.result(), stderr.result())
 
 
-async def _all(stream: asyncio.StreamReader) -> bytes:
-    """Return everything that comes. Raise ArtdaqDBError if it is too much."""
+async def _read_all(stream: asyncio.StreamReader) -> bytes:
+    """Return all output. Raise ArtdaqDBError if it is longer than LONGEST_OUTPUT."""
     pieces, size = [], 0
     while piece := await stream.read(_PIECE):
         size += len(piece)
@@ -148,15 +148,15 @@ async def _all(stream: asyncio.StreamReader) -> bytes:
     return b"".join(pieces)
 
 
-async def _tail(stream: asyncio.StreamReader) -> str:
-    """Return the last that comes."""
+async def _read_tail(stream: asyncio.StreamReader) -> str:
+    """Return the end of the output."""
     kept = b""
     while piece := await stream.read(_PIECE):
         kept = (kept + piece)[-LONGEST_COMPLAINT:]
     return kept.decode(errors="replace")
 
 
-async def _take_leave(process: asyncio.subprocess.Process) -> None:
+async def _reap(process: asyncio.subprocess.Process) -> None:
     """Wait for a program that ended or was killed; a grandchild that keeps its pipes open is not waited for."""
     if process.stdin is not None:
         process.stdin.close()
@@ -166,7 +166,7 @@ async def _take_leave(process: asyncio.subprocess.Process) -> None:
             await asyncio.gather(process.wait(), *rest)
 
 
-def _too_slow(program: str, seconds: float) -> ArtdaqDBError:
+def _timed_out(program: str, seconds: float) -> ArtdaqDBError:
     return ArtdaqDBError(
         f"{program} did not end within {seconds:g} s and was killed",
         retry=Retry.TRANSIENT,

@@ -1,7 +1,7 @@
-"""Which runs are archived, for the tools: they cannot tell.
+"""The archived runs, which the tools cannot list.
 
-bulkloader stores and bulkdownloader fetches a configuration whose name is known; neither lists. A FileSystemDB's own
-index tells (artdaqdb_format.md section A.5), wherever the tools run; for MongoDB another backend has to be asked.
+bulkloader stores and bulkdownloader fetches a configuration by name. For a FileSystemDB the runs are read from its own
+index (artdaqdb_format.md section A.5), wherever the tools run; for a MongoDB another backend lists them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Listing(Protocol):
 
 
 class IndexListing:
-    """Reads the index of SystemLayout anew at every call: whoever else writes is seen too."""
+    """Reads the index of SystemLayout again at every call, so that other writers' runs are listed."""
 
     def __init__(self, host: Host, database: Path) -> None:
         """Name the directory of a FileSystemDB as ``host`` knows it."""
@@ -46,7 +46,7 @@ class IndexListing:
         self._path = database / SYSTEM_LAYOUT / INDEX
 
     async def open(self) -> None:
-        """See ``ArtdaqDB.open``: read it once, so that what hinders is told now."""
+        """See ``ArtdaqDB.open``: read it once, to raise errors now."""
         await self.list_runs()
 
     async def close(self) -> None:

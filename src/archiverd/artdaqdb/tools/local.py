@@ -32,7 +32,7 @@ class LocalHost:
     ) -> None:
         """Look for the tools in ``directory``, else on PATH; ``variables`` are added to their environment.
 
-        ``secrets`` are hidden in what they say on standard error. They hold the lock of ``database`` while they run.
+        ``secrets`` are hidden in their standard error. The tools hold the lock of ``database`` while they run.
         """
         self._directory = directory
         self._variables = environment(os.environ, variables, _libraries(directory))
@@ -67,7 +67,7 @@ class LocalHost:
         return await run_command(command, self._variables, self._seconds, secrets=self._secrets, inherited=inherited)
 
     def _program(self, tool: str) -> str:
-        """Return where a tool is. Raise ArtdaqDBError if it is nowhere."""
+        """Return the path of a tool. Raise ArtdaqDBError if it is not found."""
         beside = self._directory / tool if self._directory is not None else None
         if beside is not None and os.access(beside, os.X_OK) and beside.is_file():
             return str(beside)
@@ -83,7 +83,7 @@ class LocalHost:
 
 
 def _libraries(directory: Path | None) -> str:
-    """Return where the tools' libraries are: in ``directory``, or beside tools of PATH if any are there."""
+    """Return the directory of the tools' libraries: ``directory``, or the tools' on PATH if it has any; or ""."""
     if directory is not None:
         return str(directory)
     loader = shutil.which(LOADER)
@@ -93,7 +93,7 @@ def _libraries(directory: Path | None) -> str:
 
 @asynccontextmanager
 async def _directory() -> AsyncIterator[Path]:
-    """Give an empty directory for the time of the block. Raise ArtdaqDBError if the disk does not let us."""
+    """Give an empty directory for the block. Raise ArtdaqDBError for an OSError."""
     directory = Path(tempfile.mkdtemp(prefix="archiverd-"))  # at once: cancelled meanwhile, it would stay behind
     try:
         yield directory

@@ -1,7 +1,7 @@
 """The tools on another host, over ssh: files go and come as tar streams, nothing stays there.
 
-ssh hands its words to a shell over there, so every word is quoted. What the tools need of us goes in the stream and
-not into the command: a ``database_uri`` may hold a password, and commands are there for every user to see.
+ssh hands its arguments to a shell on the host, so each is quoted. The tools' environment goes in the stream and not
+into the command: a ``database_uri`` may hold a password, and every user can see commands.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OPTIONS = {
     "ClearAllForwardings": "yes",
     "LogLevel": "ERROR",
 }
-"""No question is ever asked, no unknown host is trusted, and a dead connection is noticed within a minute."""
+"""ssh asks no question, trusts no unknown host, and notices a dead connection within a minute."""
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:%\[\]-]{0,254}")
 
@@ -84,7 +84,7 @@ class RemoteHost:
     ) -> None:
         """Name the host as ssh knows it and the tools' directory on it (None: on its PATH).
 
-        ``ssh`` is the client and its first options, ``secrets`` are hidden in what is said on standard error. Raise
+        ``ssh`` is the client and its first options, ``secrets`` are hidden in standard error. Raise
         ConfigurationError if ``host`` could be taken for an option.
         """
         if not _HOST.fullmatch(host):
@@ -103,21 +103,21 @@ class RemoteHost:
         """See ``Host.check``."""
         outcome = await self._run(CHECK, [self._program(tool) for tool in (LOADER, DOWNLOADER)])
         if outcome.code:
-            raise self._broken(outcome)
+            raise self._unusable(outcome)
 
     async def load(self, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
         """See ``Host.load``."""
-        return self._answered(await self._run_with(LOAD, words, files))
+        return self._of_tool(await self._run_with(LOAD, words, files))
 
     async def download(self, words: Sequence[str]) -> tuple[ProgramResult, Mapping[str, bytes]]:
         """See ``Host.download``."""
-        outcome = self._answered(await self._run_with(DOWNLOAD, words, {}))
+        outcome = self._of_tool(await self._run_with(DOWNLOAD, words, {}))
         if outcome.code:
             return outcome, {}
         try:
             members = await asyncio.to_thread(_unpack, outcome.stdout)
         except tarfile.TarError as error:
-            raise self._broken(outcome) from error
+            raise self._unusable(outcome) from error
         files = {name.removeprefix("files/"): data for name, data in members.items() if name.startswith("files/")}
         return ProgramResult(0, members.get("said", b""), outcome.stderr), files
 
@@ -127,7 +127,7 @@ class RemoteHost:
         if outcome.code == NO_FILE:
             return None
         if outcome.code:
-            raise self._broken(outcome)
+            raise self._unusable(outcome)
         return outcome.stdout
 
     async def _run_with(self, script: str, words: Sequence[str], files: Mapping[str, bytes]) -> ProgramResult:
@@ -138,7 +138,7 @@ class RemoteHost:
         return await self._run(script, [str(len(stream)), self._program(words[0]), *words[1:]], stream)
 
     async def _run(self, script: str, arguments: Sequence[str], stdin: bytes | None = None) -> ProgramResult:
-        """Run a script of ours with ``sh`` over there, whatever the login shell is."""
+        """Run a script of ours with ``sh`` on the host, whatever the login shell is."""
         remote = shlex.join(["sh", "-c", script, "archiverd", *arguments])
         command = [*self._ssh, "-T", "--", self._host, remote]
         return await run_command(command, environment(os.environ, {}, ""), self._seconds, stdin, self._secrets)
@@ -146,23 +146,23 @@ class RemoteHost:
     def _program(self, tool: str) -> str:
         return str(self._directory / tool) if self._directory else tool
 
-    def _answered(self, outcome: ProgramResult) -> ProgramResult:
+    def _of_tool(self, outcome: ProgramResult) -> ProgramResult:
         """Return ``outcome`` if it is the tool's own. Raise ArtdaqDBError if ssh failed or there is no such program."""
         if outcome.code in (SSH_FAILED, NO_PROGRAM):
-            raise self._broken(outcome)
+            raise self._unusable(outcome)
         return outcome
 
-    def _broken(self, outcome: ProgramResult) -> ArtdaqDBError:
-        """Return the error for what went wrong on the way."""
+    def _unusable(self, outcome: ProgramResult) -> ArtdaqDBError:
+        """Return the error for a host that cannot be used."""
         lines = outcome.stderr.strip().splitlines()
-        said = lines[-1] if lines else f"exit code {outcome.code}"
+        message = lines[-1] if lines else f"exit code {outcome.code}"
         remedy = f"try `ssh -o BatchMode=yes {self._host} true` as the user archiverd runs as"
         if outcome.code == NO_PROGRAM:
             remedy = f"artdaq_db.conftoolp_dir must be the tools' directory on {self._host}"
         elif "Host key verification failed" in outcome.stderr:
             remedy = f"compare the key of {self._host} with its administrator's, then put it into ~/.ssh/known_hosts"
         return ArtdaqDBError(
-            f"artdaqDB's tools on {self._host} cannot be used: {said}",
+            f"artdaqDB's tools on {self._host} cannot be used: {message}",
             retry=Retry.TRANSIENT,
             blame=Blame.BACKEND,
             remedy=remedy,

@@ -1,6 +1,6 @@
 """artdaqDB through bulkloader and bulkdownloader (artdaqdb_format.md sections E.3 and E.4), behind the `ArtdaqDB` port.
 
-What the tools can do sets the limits. bulkloader knows two collections, ``SystemLayout`` for the schema and
+bulkloader knows two collections, ``SystemLayout`` for the schema and
 ``RunHistory`` for everything else, and one version: ``<run>/<name>``. So an update can add entities, and an entity
 that is stored already cannot be replaced; both are refused in words before anything is changed. It checks for no
 duplicates and may end well though it failed: what is there is downloaded first, only what is missing is loaded, and
@@ -59,9 +59,9 @@ class ToolsDB:
     ) -> None:
         """Name the database as ``host`` knows it.
 
-        ``listing`` tells which runs are archived; it may be left out for a FileSystemDB, whose index tells. ``files``
-        are the database's, if it is a FileSystemDB on this host. Raise ConfigurationError if a listing is needed, or
-        for a URI that the library would read otherwise.
+        ``listing`` returns the archived runs; without it a FileSystemDB's index is read. ``files`` are those of a
+        FileSystemDB on this host. Raise ConfigurationError if a listing is needed, or for a URI that the library would
+        read otherwise.
         """
         on_files = uri.startswith(SCHEME)
         if listing is None:
@@ -79,7 +79,7 @@ class ToolsDB:
         """On files the library locks nothing, so one call at a time; elsewhere a check and its load stay together."""
 
     async def check_tools(self) -> None:
-        """See that both tools are where they should be; the database is left alone. Raise ArtdaqDBError if not."""
+        """Check that both tools are there, without touching the database. Raise ArtdaqDBError if not."""
         await self._host.check()
 
     async def open(self) -> None:
@@ -111,7 +111,7 @@ class ToolsDB:
     async def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
         """See ``ArtdaqDB.insert``.
 
-        Whatever entities an archived run has beyond ``entities`` are taken for its updates': they look the same.
+        Entities that an archived run has beyond ``entities`` are taken for those of its updates: they look the same.
         """
         full = _storable(run, configuration, entities)
         await asyncio.to_thread(_exported, entities)
@@ -148,7 +148,7 @@ class ToolsDB:
     async def export(self, run: int) -> Sequence[ExportedEntity]:
         """See ``ArtdaqDB.export``.
 
-        The tools tell neither an entity's version nor its collection: the version given is the configuration, and
+        The tools give neither an entity's version nor its collection: the version returned is the configuration, and
         the collection ``RunHistory`` for all but the schema. Raise ArtdaqDBError for a run with more than nine
         updates, of which they would give the wrong one.
         """
@@ -167,7 +167,7 @@ class ToolsDB:
 
     @asynccontextmanager
     async def _ready(self) -> AsyncIterator[None]:
-        """Wait for our turn; what a tool left that was killed meanwhile is mended first."""
+        """Wait for our turn, and repair what a killed tool left."""
         async with self._turn:
             await self._files.prepare()
             yield

@@ -1,7 +1,7 @@
-"""What bulkloader and bulkdownloader mean by what they say (artdaqdb_format.md sections E.3 and E.4).
+"""Whether bulkloader and bulkdownloader succeeded, by their output (artdaqdb_format.md sections E.3 and E.4).
 
-Their exit codes are no verdict: bulkdownloader ends with 0 though documents failed, and counts what failed as done;
-without a single file bulkloader divides by zero. So the verdict is taken from their texts, and later from the data.
+Their exit codes do not say: bulkdownloader ends with 0 though documents failed, and counts those as done; without a
+single file bulkloader divides by zero. So their texts are read, and later the data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.tools.command import ProgramResult
 
 DIVIDED_BY_ZERO = 128 + 8
-"""SIGFPE, as a shell tells it."""
+"""Exit code of SIGFPE, as a shell reports it."""
 
 _LOADED = re.compile(rb"^Loaded ([0-9]+) files with ", re.MULTILINE)
 _DOWNLOADED = re.compile(rb"^Downloaded ([0-9]+) files with ", re.MULTILINE)
@@ -30,8 +30,8 @@ _REASON = re.compile(
 
 def check_loaded(outcome: ProgramResult, count: int, run: int) -> None:
     """Raise ArtdaqDBError unless bulkloader says that it stored all ``count`` files."""
-    said = _LOADED.search(outcome.stdout)
-    if outcome.code or _FAILED.search(outcome.stderr) or said is None or int(said[1]) != count:
+    reported = _LOADED.search(outcome.stdout)
+    if outcome.code or _FAILED.search(outcome.stderr) or reported is None or int(reported[1]) != count:
         raise _failed("bulkloader", outcome, run)
 
 
@@ -42,8 +42,8 @@ def check_downloaded(outcome: ProgramResult, count: int, run: int) -> bool:
     """
     if outcome.code and not count and any(text in outcome.stderr for text in _NOTHING_THERE):
         return False
-    said = _DOWNLOADED.search(outcome.stdout)
-    if outcome.code or _FAILED.search(outcome.stderr) or said is None or int(said[1]) != count:
+    reported = _DOWNLOADED.search(outcome.stdout)
+    if outcome.code or _FAILED.search(outcome.stderr) or reported is None or int(reported[1]) != count:
         raise _failed("bulkdownloader", outcome, run)
     return True
 

@@ -9,7 +9,7 @@ import click
 
 from archiverd.artdaqdb import backends
 from archiverd.core.errors import ConfigurationError
-from archiverd.ucondb.http import system_words, tls_context
+from archiverd.ucondb.http import system_message, tls_context
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
@@ -41,6 +41,6 @@ def _refuse_unworkable(settings: Settings) -> None:
         tls_context(verify=True, ca_file=ca_file)
     except OSError as error:
         raise ConfigurationError(
-            f"Configuration validation failed: ucon_db.ca_file: cannot use {ca_file}: {system_words(error)}",
+            f"Configuration validation failed: ucon_db.ca_file: cannot use {ca_file}: {system_message(error)}",
             remedy="ucon_db.ca_file must be a readable PEM file of certificates",
         ) from error

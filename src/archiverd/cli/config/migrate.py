@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.config import conversion
-from archiverd.config.environment_file import ENVIRONMENT_FILE, take_in
+from archiverd.config.environment_file import ENVIRONMENT_FILE, load_environment
 from archiverd.core.errors import ArchiverError, ConfigurationError
 from archiverd.disk import RealDisk
 
@@ -29,7 +29,7 @@ def migrate(options: GlobalOptions, old: Path, output: Path | None) -> None:
     the result is checked.
     """
     beside = old.with_name(ENVIRONMENT_FILE)
-    environment = options.environment or (take_in(beside) if beside.is_file() else None)
+    environment = options.environment or (load_environment(beside) if beside.is_file() else None)
     done = conversion.migrate(old)
     if output is None:
         click.echo(done.text, nl=False)
