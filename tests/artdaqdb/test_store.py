@@ -298,8 +298,8 @@ async def crash_at(make: Make, tmp_path: Path, effect: int, seed: int) -> bool:
         crashed = True
         for task in db._tasks:
             task.cancel()
-        if db._tree._held is not None:
-            os.close(db._tree._held)  # a dead process holds no lock
+        if db._tree._lock_descriptor is not None:
+            os.close(db._tree._lock_descriptor)  # a dead process holds no lock
     again = make()
     await again.open()
     runs = await again.list_runs()

@@ -219,7 +219,8 @@ async def test_a_daemon_killed_while_the_library_stores_leaves_nothing_to_a_huma
     async with asyncio.timeout(60):
         while (faults / "write_document.once").exists() or documents(tmp_path) < 1:
             await asyncio.sleep(0.01)
-        while (tmp_path / "db" / "RunHistory" / "index.json").read_bytes().endswith(b"}"):
+        index = tmp_path / "db" / "RunHistory" / "index.json"
+        while not index.exists() or index.read_bytes().endswith(b"}"):
             await asyncio.sleep(0.01)
         daemon.kill()
         await daemon.wait()
