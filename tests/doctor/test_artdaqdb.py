@@ -43,11 +43,11 @@ async def test_a_schema_that_is_not_there(house: House) -> None:
     directory = house.root / "conf"
     house.change("artdaq_db", fcl_conf_dir=str(directory))
     line = (await house.look())["schema.fcl"]
-    assert (line.status, line.said) == (Status.FAILED, f"FCL confdir '{directory}' is not a directory")
+    assert (line.status, line.message) == (Status.FAILED, f"FCL confdir '{directory}' is not a directory")
     assert "artdaq_db.fcl_conf_dir" in line.remedy
     directory.mkdir()
     line = (await house.look())["schema.fcl"]
-    assert (line.status, line.said) == (Status.FAILED, f"Schema not found at {directory}/schema.fcl")
+    assert (line.status, line.message) == (Status.FAILED, f"Schema not found at {directory}/schema.fcl")
     (directory / "schema.fcl").write_bytes(b"main: {\n")
     assert (await house.look())["schema.fcl"].status is Status.FAILED
     shutil.copy(SCHEMA, directory)
@@ -74,8 +74,8 @@ def test_a_database_directory_without_permission(house: House) -> None:
         place.chmod(0o400)
         line = house.look_unprivileged()["artdaqDB directory"]
         assert line.status is Status.FAILED
-        assert line.said.startswith("Failed to get configurations: ")
-        assert "Permission denied" in line.said
+        assert line.message.startswith("Failed to get configurations: ")
+        assert "Permission denied" in line.message
         assert f"chmod -R u+rwX {house.database}" in line.remedy
         subprocess.run(["chmod", "-R", "u+rwX", str(house.database)], check=True)
     assert house.look_unprivileged()["artdaqDB directory"].status is Status.OK
@@ -95,7 +95,7 @@ async def test_another_writer(house: House) -> None:
     other = take_lock(house.database)
     line = (await house.look())["artdaqDB writer"]
     assert line.status is Status.FAILED
-    assert f"(process {os.getpid()}: " in line.said
+    assert f"(process {os.getpid()}: " in line.message
     assert "one writer at a time" in line.remedy
     ours = LockFile(house.work / ".archiver.lock")
     ours.acquire()
@@ -122,7 +122,7 @@ async def test_a_damaged_index(house: House, left: int | None, words: str) -> No
     """The library's own words, or that it is lost, the collection, and the command that makes its index anew."""
     await store_run(house)
     found = (await house.look())["artdaqDB indexes"]
-    assert (found.status, found.said.split(";")[0]) == (Status.OK, "2 collections, 1 configurations")
+    assert (found.status, found.message.split(";")[0]) == (Status.OK, "2 collections, 1 configurations")
     index = house.database / "RunHistory" / "index.json"
     if left is None:
         index.unlink()
@@ -130,7 +130,7 @@ async def test_a_damaged_index(house: House, left: int | None, words: str) -> No
         index.write_bytes(index.read_bytes()[:left])
     line = (await house.look())["artdaqDB indexes"]
     assert line.status is Status.FAILED
-    assert words in line.said
+    assert words in line.message
     assert "archiverd artdaqdb rebuild-index RunHistory" in line.remedy
     assert house.run("artdaqdb", "rebuild-index", "RunHistory").returncode == 0
     assert (await house.look())["artdaqDB indexes"].status is Status.OK
@@ -150,13 +150,13 @@ async def test_conftoolp_that_is_not_there(house: House, monkeypatch: pytest.Mon
     directory = make_bundle(house)
     found = await house.look()
     assert found["conftoolp bundle"].status is Status.FAILED
-    assert "No module named 'conftoolp'" in found["conftoolp bundle"].said
+    assert "No module named 'conftoolp'" in found["conftoolp bundle"].message
     assert "artdaq_db.conftoolp_dir" in found["conftoolp bundle"].remedy
     assert found["conftoolp import"].status is Status.SKIPPED
     shutil.copy(CONFTOOLP, directory)
     found = await house.look()
     assert found["conftoolp bundle"].status is Status.WARNING
-    assert "_conftoolp.so" in found["conftoolp bundle"].said
+    assert "_conftoolp.so" in found["conftoolp bundle"].message
     assert found["conftoolp import"].status is found["artdaqDB directory"].status is Status.OK
     assert not house.database.exists(), "a check made a database"
 
@@ -167,8 +167,8 @@ async def test_conftoolp_for_another_python(house: House) -> None:
     (directory / "conftoolp.py").write_text("raise ImportError('undefined symbol: _Py_x')\n")
     line = (await house.look())["conftoolp import"]
     assert line.status is Status.FAILED
-    assert "Failed to import 'conftoolp'. Ensure artdaq_database env is set up." in line.said
-    assert "undefined symbol" in line.said
+    assert "Failed to import 'conftoolp'. Ensure artdaq_database env is set up." in line.message
+    assert "undefined symbol" in line.message
     house.change("artdaq_db", conftoolp_python=str(house.root / "nopython"))
     line = (await house.look())["conftoolp import"]
     assert line.status is Status.FAILED
@@ -193,7 +193,7 @@ async def test_a_shared_library_that_is_missing(house: House) -> None:
     needed.rename(directory / "elsewhere")
     line = (await house.look())["conftoolp libraries"]
     assert line.status is Status.FAILED
-    assert "libartdaq-database_ConfigurationDB.so: cannot open shared object file" in line.said
+    assert "libartdaq-database_ConfigurationDB.so: cannot open shared object file" in line.message
     assert str(directory) in line.remedy
     (directory / "elsewhere").rename(needed)
     assert (await house.look())["conftoolp libraries"].status is Status.OK
@@ -207,7 +207,7 @@ async def test_tools_that_are_not_there(house: House) -> None:
     house.change("artdaq_db", use_tools=True, conftoolp_dir=str(bundle))
     line = (await house.look())["artdaqDB tools"]
     assert line.status is Status.FAILED
-    assert "bulkloader" in line.said
+    assert "bulkloader" in line.message
     assert "artdaq_db.conftoolp_dir" in line.remedy
     standin.install(bundle)
     assert (await house.look())["artdaqDB tools"].status is Status.OK
@@ -220,7 +220,7 @@ async def test_a_remote_host_that_cannot_be_reached(house: House) -> None:
     found = await house.look()
     line = found["artdaqDB tools"]
     assert line.status is Status.FAILED
-    assert "nowhere.invalid" in line.said
+    assert "nowhere.invalid" in line.message
     assert "ssh -o BatchMode=yes nowhere.invalid true" in line.remedy
     assert "artdaqDB directory" not in found, "that directory is on the other host"
 
@@ -255,7 +255,7 @@ async def test_mongodb_without_a_server(house: House) -> None:
     found = await house.look()
     line = found["artdaqDB server"]
     assert line.status is Status.FAILED
-    assert "Connection refused" in line.said
+    assert "Connection refused" in line.message
     assert "artdaq_db.database_uri" in line.remedy
     assert "pl4nted" not in repr(found)
     assert found["artdaqDB login"].status is Status.SKIPPED
@@ -282,7 +282,7 @@ async def test_what_a_login_may_do_in_mongodb(
     assert found["artdaqDB server"].status is Status.OK
     line = found["artdaqDB login"]
     assert line.status is status
-    assert words in line.said
+    assert words in line.message
     assert not any("insert" in asked or "createIndexes" in asked for asked in mongo.asked), "a check wrote"
 
 
@@ -292,6 +292,6 @@ async def test_a_login_that_mongodb_refuses(house: House, mongo: Scripted) -> No
     house.change("artdaq_db", database_uri=mongo.uri)
     found = await house.look()
     assert found["artdaqDB server"].status is Status.FAILED
-    assert "Authentication failed" in found["artdaqDB server"].said
+    assert "Authentication failed" in found["artdaqDB server"].message
     assert "database_uri" in found["artdaqDB server"].remedy
     assert "pl4nted" not in repr(found)

@@ -27,7 +27,7 @@ async def test_a_sound_installation_has_no_failed_line(house: House) -> None:
     """With everything in place nothing fails, every line has a reason, and only what is not right has a remedy."""
     found = await house.look()
     assert [one for one in found.values() if one.status is Status.FAILED] == []
-    assert all(one.said for one in found.values())
+    assert all(one.message for one in found.values())
     assert all(bool(one.remedy) == (one.status in (Status.FAILED, Status.WARNING)) for one in found.values())
 
 
@@ -36,8 +36,8 @@ async def test_text_that_is_no_configuration(house: House) -> None:
     house.path.write_text("[app]\nwork_dir = \n")
     found = await house.look()
     assert found["config syntax"].status is Status.FAILED
-    assert "line 2" in found["config syntax"].said
-    assert found["config values"].said == "only when config syntax is right"
+    assert "line 2" in found["config syntax"].message
+    assert found["config values"].message == "only when config syntax is right"
     assert found["artdaqDB"].status is found["disk space"].status is Status.SKIPPED
     assert found["python"].status is found["packages"].status is Status.OK
     house.change("app")
@@ -56,7 +56,7 @@ async def test_a_missing_required_key(house: House) -> None:
     """The runbook's words name the key; setting it is the remedy."""
     house.change("app", work_dir=None)
     line = (await house.look())["config values"]
-    assert line.said == "Configuration validation failed: work_dir is required"
+    assert line.message == "Configuration validation failed: work_dir is required"
     assert str(house.path) in line.remedy
     house.change("app", work_dir=str(house.work))
     assert (await house.look())["config values"].status is Status.OK
@@ -66,7 +66,7 @@ async def test_without_the_way_to_ucondb_the_rest_is_looked_at(house: House) -> 
     """Missing keys of [ucon_db] fail, and hide neither directories nor artdaqDB."""
     found = await house.look(migrating=True)
     assert found["config values"].status is found["UconDB URL"].status is Status.FAILED
-    assert found["UconDB URL"].said == "server_url is required"
+    assert found["UconDB URL"].message == "server_url is required"
     assert found["work_dir"].status is found["artdaqDB directory"].status is Status.OK
 
 
@@ -74,10 +74,10 @@ async def test_a_password_that_only_the_unit_has(full_house: House) -> None:
     """The line says how a command gets the credential; the server is asked as far as that goes without it."""
     full_house.change("ucon_db", writer_password=None)
     found = await full_house.look(migrating=True)
-    assert "writer_password is required" in found["config values"].said
+    assert "writer_password is required" in found["config values"].message
     assert "systemd-run" in found["config values"].remedy
     assert found["UconDB answer"].status is Status.OK
-    assert found["UconDB login"].said == "writer_password is required"
+    assert found["UconDB login"].message == "writer_password is required"
 
 
 async def test_a_variable_that_is_not_set(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,15 +85,15 @@ async def test_a_variable_that_is_not_set(house: House, monkeypatch: pytest.Monk
     house.change("source_files", run_records_dir="${WORK_DIR}/run_records")
     line = (await house.look())["environment variables"]
     assert line.status is Status.FAILED
-    assert line.said == "unset or empty: WORK_DIR (in source_files.run_records_dir)"
+    assert line.message == "unset or empty: WORK_DIR (in source_files.run_records_dir)"
     monkeypatch.setenv("WORK_DIR", str(house.root))
     found = await house.look()
-    assert found["environment variables"].said == "set: WORK_DIR"
+    assert found["environment variables"].message == "set: WORK_DIR"
     assert found["run_records_dir"].status is Status.OK
     house.change("ucon_db", folder_name="${FOLDER:-x}")
     house.change("carbon", metric_prefix="${UCONDB_URL}")
     line = (await house.look())["environment variables"]
-    assert (line.status, line.said) == (Status.WARNING, "unset or empty: UCONDB_URL (in carbon.metric_prefix)")
+    assert (line.status, line.message) == (Status.WARNING, "unset or empty: UCONDB_URL (in carbon.metric_prefix)")
 
 
 async def test_a_variable_that_no_section_takes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ async def test_a_variable_that_no_section_takes(house: House, monkeypatch: pytes
     monkeypatch.setenv("ARCHIVERD_UCONDB__WRITER_USER", "x")
     line = (await house.look())["ARCHIVERD_ variables"]
     assert line.status is Status.WARNING
-    assert "ARCHIVERD_UCONDB__WRITER_USER" in line.said
+    assert "ARCHIVERD_UCONDB__WRITER_USER" in line.message
     assert "UCON_DB" in line.remedy
     monkeypatch.delenv("ARCHIVERD_UCONDB__WRITER_USER")
     monkeypatch.setenv("ARCHIVERD_UCON_DB__WRITER_USER", "x")
@@ -114,8 +114,8 @@ async def test_a_password_that_everybody_may_read(house: House, monkeypatch: pyt
     house.path.chmod(0o644)
     line = (await house.look())["config secrets"]
     assert line.status is Status.WARNING
-    assert "ucon_db.writer_password" in line.said
-    assert "hunter-two" not in line.said + line.remedy
+    assert "ucon_db.writer_password" in line.message
+    assert "hunter-two" not in line.message + line.remedy
     house.path.chmod(0o640)
     assert (await house.look())["config secrets"].status is Status.OK
     monkeypatch.setenv("WORK_DIR", "hunter-two")
@@ -143,7 +143,7 @@ async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.M
     monkeypatch.delenv("UCONDB_PASSWORD", raising=False)
     found = {one.name: one for one in await examine_all(read_subject(str(path), migrating=False))}
     assert found["environment variables"].status is Status.FAILED
-    assert "WORK_DIR (in app.work_dir)" in found["environment variables"].said
+    assert "WORK_DIR (in app.work_dir)" in found["environment variables"].message
     environment.write_text(f"WORK_DIR={house.root}\nexport UCONDB_PASSWORD=hunter-two\n")
     environment.chmod(0o644)
     for name in ("WORK_DIR", "UCONDB_PASSWORD"):
@@ -152,10 +152,10 @@ async def test_the_older_tools_configuration(house: House, monkeypatch: pytest.M
     found = {one.name: one for one in await examine_all(subject)}
     assert [one for one in found.values() if one.status is Status.FAILED] == []
     assert found["environment variables"].status is Status.OK
-    assert found["log rotation"].said.startswith("0 files")
+    assert found["log rotation"].message.startswith("0 files")
     assert found["config secrets"].status is Status.WARNING
-    assert found["config secrets"].said.startswith(f"{environment} holds UCONDB_PASSWORD")
+    assert found["config secrets"].message.startswith(f"{environment} holds UCONDB_PASSWORD")
     assert "hunter-two" not in repr(found)
     environment.chmod(0o600)
     found = {one.name: one for one in await examine_all(subject)}
-    assert found["config secrets"].said == f"UCONDB_PASSWORD in {environment} (-rw-------)"
+    assert found["config secrets"].message == f"UCONDB_PASSWORD in {environment} (-rw-------)"

@@ -45,9 +45,9 @@ async def test_a_check_that_raises_is_a_failed_line(fault: Exception, said: str,
     """What was found before stands, the next name fails with the cause, the rest is skipped because of it."""
     found = await examine([Examination(("first", "second", "third"), first_then(fault))])
     assert lines(found) == [("first", "ok"), ("second", "failed"), ("third", "skipped")]
-    assert found[1].said == said
+    assert found[1].message == said
     assert found[1].remedy.startswith(remedy)
-    assert found[2].said == "only when second is right"
+    assert found[2].message == "only when second is right"
 
 
 async def test_one_that_fails_hides_no_other_and_the_order_is_kept() -> None:
@@ -81,7 +81,7 @@ async def test_what_hangs_costs_its_time_and_nothing_else() -> None:
     begun = time.monotonic()
     found = await examine([Examination(("before", "stuck"), hangs, 0.2), Examination(("quick",), quick)])
     assert lines(found) == [("before", "ok"), ("stuck", "failed"), ("quick", "ok")]
-    assert found[1].said == "no answer within 0.2 s"
+    assert found[1].message == "no answer within 0.2 s"
     assert time.monotonic() - begun < 20
     assert [thread.daemon for thread in threading.enumerate() if thread.name == "detached"] == [True]
     release.set()

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def assert_denied(line: Finding, path: Path, remedy: str) -> None:
     """The line fails, names the path and why, and says what to do."""
     assert line.status is Status.FAILED
-    assert "Permission denied" in line.said
-    assert str(path) in line.said
+    assert "Permission denied" in line.message
+    assert str(path) in line.message
     assert remedy in line.remedy
 
 
@@ -39,7 +39,7 @@ async def test_a_work_directory_of_somebody_else(house: House) -> None:
     assert line.status is Status.WARNING
     assert "sudo -u" in line.remedy
     os.chown(house.work, 0, 0)
-    assert "root" in (await house.look())["user"].said
+    assert "root" in (await house.look())["user"].message
 
 
 def test_a_configuration_that_cannot_be_read(house: House) -> None:
@@ -96,7 +96,7 @@ async def test_a_work_directory_yet_to_be_made(house: House) -> None:
     house.work.rmdir()
     assert (await house.look())["work_dir"].status is Status.OK
     house.work.write_text("")
-    assert (await house.look())["work_dir"].said == f"{house.work} is not a directory"
+    assert (await house.look())["work_dir"].message == f"{house.work} is not a directory"
     house.change("app", work_dir=str(house.work / "deeper"))
     assert (await house.look())["work_dir"].status is Status.FAILED
 
@@ -105,7 +105,7 @@ def test_run_records_that_cannot_be_listed(house: House) -> None:
     """The runbook's words, the path, and the group as the remedy; then readable again."""
     house.records.chmod(0o000)
     line = house.look_unprivileged()["run_records_dir"]
-    assert line.said.startswith("Cannot read run records directory: [Errno 13] Permission denied")
+    assert line.message.startswith("Cannot read run records directory: [Errno 13] Permission denied")
     assert_denied(line, house.records, "usermod -aG")
     house.records.chmod(0o755)
     assert house.look_unprivileged()["run_records_dir"].status is Status.OK
@@ -115,9 +115,9 @@ async def test_run_records_that_are_not_there(house: House) -> None:
     """A directory that is missing is told with the key, and the line after it is skipped because of it."""
     house.change("source_files", run_records_dir=str(house.root / "nowhere"))
     found = await house.look()
-    assert found["run_records_dir"].said.startswith("Cannot read run records directory: [Errno 2]")
+    assert found["run_records_dir"].message.startswith("Cannot read run records directory: [Errno 2]")
     assert "source_files.run_records_dir" in found["run_records_dir"].remedy
-    assert found["newest run records"].said == "only when run_records_dir is right"
+    assert found["newest run records"].message == "only when run_records_dir is right"
 
 
 def test_a_run_record_that_cannot_be_read(house: House) -> None:
@@ -144,7 +144,7 @@ async def test_lock_and_journal_on_a_network_file_system(house: House, monkeypat
     house.change("app", lock_file=str(shared / "lock"))
     line = (await house.look())["work_dir file system"]
     assert line.status is Status.FAILED
-    assert "nfs4" in line.said
+    assert "nfs4" in line.message
     assert "app.lock_file" in line.remedy
     house.change("app", lock_file=None)
     assert (await house.look())["work_dir file system"].status is Status.OK
@@ -161,7 +161,7 @@ async def test_watching_a_network_file_system(
     house.change("watch", mode=mode)
     line = (await house.look())["run_records_dir watch"]
     assert line.status is status
-    assert ("listed every 5 s" in line.said) == (status is Status.OK)
+    assert ("listed every 5 s" in line.message) == (status is Status.OK)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ async def test_a_disk_with_no_room(house: House, small_disk: Path) -> None:
     found = await house.look()
     line = found["disk space of work_dir"]
     assert line.status is Status.FAILED
-    assert "No space left on device" in line.said
-    assert str(small_disk) in line.said
+    assert "No space left on device" in line.message
+    assert str(small_disk) in line.message
     assert found["inodes of work_dir"].status is Status.FAILED
     house.change("app", work_dir=str(house.work))
     assert (await house.look())["inodes of work_dir"].status is not Status.FAILED
@@ -216,7 +216,7 @@ def test_how_much_room_is_enough(free: int, flag: int, status: Status, words: st
     found = SimpleNamespace(f_bavail=free, f_frsize=1, f_flag=flag)
     line = _bytes_left("space", PLACE, Path("/x"), found)  # type: ignore[arg-type]
     assert line.status is status
-    assert words in line.said
+    assert words in line.message
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ async def test_a_log_that_may_outgrow_its_disk(house: House) -> None:
     house.change("app", log_max_bytes=1_000_000)
     (house.work / "archiver.log").write_text("x" * 5000)
     line = (await house.look())["log rotation"]
-    assert (line.status, line.said) == (Status.OK, "1 file, 5 kB; at most 6 MB, rotated after 14 days")
+    assert (line.status, line.message) == (Status.OK, "1 file, 5 kB; at most 6 MB, rotated after 14 days")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.doctor import kernel_processes, machine
+from archiverd.doctor import machine
 from archiverd.doctor.finding import Status
+from archiverd.doctor.process_state import command_line
 from archiverd.process import memory
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ async def test_a_package_that_is_missing_or_too_old(house: House, monkeypatch: p
     monkeypatch.setattr(machine, "requirements", lambda: iter(wanted))
     line = (await house.look())["packages"]
     assert line.status is Status.FAILED
-    assert "click is " in line.said
-    assert "not >=99" in line.said
-    assert "no-such-package is missing" in line.said
-    assert "httpx" not in line.said
+    assert "click is " in line.message
+    assert "not >=99" in line.message
+    assert "no-such-package is missing" in line.message
+    assert "httpx" not in line.message
     assert f"{sys.executable} -m pip install" in line.remedy
 
 
@@ -56,7 +57,7 @@ async def test_a_time_zone_that_is_none(house: House, monkeypatch: pytest.Monkey
     """A misspelt TZ counts as UTC in silence; the line says so."""
     monkeypatch.setenv("TZ", "America/Chicagoo")
     line = (await house.look())["time zone"]
-    assert (line.status, "America/Chicagoo" in line.said) == (Status.WARNING, True)
+    assert (line.status, "America/Chicagoo" in line.message) == (Status.WARNING, True)
     monkeypatch.setenv("TZ", "UTC")
     assert (await house.look())["time zone"].status is Status.OK
 
@@ -102,15 +103,15 @@ def test_a_process_is_seen_from_outside() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()  # it has begun
-        told = kernel_processes.command_line(child.pid)
+        told = command_line(child.pid)
         assert told is not None
         assert told.endswith(" run")
         assert memory.resident_bytes(child.pid) > 0
-        count, limit = kernel_processes.open_files(child.pid)
+        count, limit = machine.open_files(child.pid)
         assert count
         assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    assert kernel_processes.command_line(child.pid) is None
-    assert kernel_processes.open_files(child.pid) == (None, None)
+    assert command_line(child.pid) is None
+    assert machine.open_files(child.pid) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_process_is_seen_from_outside() -> None:
 )
 def test_open_files(monkeypatch: pytest.MonkeyPatch, limit: int, count: int, status: Status) -> None:
     """Too low a limit, or one nearly reached, is told with LimitNOFILE as the remedy."""
-    monkeypatch.setattr(kernel_processes, "open_files", lambda _: (count, limit))
+    monkeypatch.setattr(machine, "open_files", lambda _: (count, limit))
     line = machine._open_files(1)
     assert line.status is status
     if status is not Status.OK:

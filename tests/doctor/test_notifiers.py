@@ -43,7 +43,7 @@ def enable(house: House, kind: str, port: int) -> None:
 async def test_what_is_not_enabled_is_not_tried(house: House) -> None:
     """By default nothing is enabled, which is fine."""
     found = await house.look()
-    assert {found[f"notify {kind}"].said for kind in NAMES} == {"not enabled"}
+    assert {found[f"notify {kind}"].message for kind in NAMES} == {"not enabled"}
 
 
 @pytest.mark.parametrize("kind", ["email", "carbon"])
@@ -54,7 +54,7 @@ async def test_a_server_that_is_away(house: House, kind: str) -> None:
     enable(house, kind, port)
     line = (await house.look())[f"notify {kind}"]
     assert line.status is Status.WARNING
-    assert "refused" in line.said.lower()
+    assert "refused" in line.message.lower()
     assert line.remedy
     async with listening(smtp) as port:
         enable(house, kind, port)
@@ -71,4 +71,4 @@ async def test_a_server_that_says_nothing(house: House, monkeypatch: pytest.Monk
     async with listening(silent) as port:
         enable(house, "email", port)
         line = (await house.look())["notify email"]
-    assert (line.status, line.said) == (Status.WARNING, "no answer within 0.3 s")
+    assert (line.status, line.message) == (Status.WARNING, "no answer within 0.3 s")

@@ -59,7 +59,7 @@ async def line(house: House, name: str) -> Finding:
 async def test_nobody_works_here(house: House) -> None:
     """Before the first start all is free, and nothing is made by looking."""
     found = await house.look()
-    assert found["lock"].said == f"free: there is no {house.work / '.archiver.lock'}"
+    assert found["lock"].message == f"free: there is no {house.work / '.archiver.lock'}"
     assert found["daemon"].status is found["journal"].status is found["last exit"].status is Status.OK
     assert list(house.work.iterdir()) == []
 
@@ -67,10 +67,10 @@ async def test_nobody_works_here(house: House) -> None:
 async def test_a_running_daemon(full_house: House, daemon: subprocess.Popen[bytes]) -> None:
     """The holder is named, alive and what it is; paused is a warning that resume mends."""
     found = await full_house.look()
-    assert f"held by process {daemon.pid}, alive: " in found["lock"].said
-    assert found["lock"].said.split("; ")[0].endswith("run")
-    assert found["daemon"].said == f"process {daemon.pid} answers, running"
-    assert f"process {daemon.pid} uses" in found["memory"].said
+    assert f"held by process {daemon.pid}, alive: " in found["lock"].message
+    assert found["lock"].message.split("; ")[0].endswith("run")
+    assert found["daemon"].message == f"process {daemon.pid} answers, running"
+    assert f"process {daemon.pid} uses" in found["memory"].message
     assert full_house.run("pause").returncode == 0
     paused = await line(full_house, "daemon")
     assert (paused.status, paused.remedy) == (Status.WARNING, "archiverd resume")
@@ -83,7 +83,7 @@ async def test_a_daemon_that_does_not_answer(full_house: House, daemon: subproce
     daemon.send_signal(signal.SIGSTOP)
     found = await full_house.look()
     assert found["daemon"].status is Status.FAILED
-    assert "did not answer" in found["daemon"].said
+    assert "did not answer" in found["daemon"].message
     assert found["lock"].status is Status.OK
     daemon.send_signal(signal.SIGCONT)
     assert (await line(full_house, "daemon")).status is Status.OK
@@ -99,8 +99,8 @@ async def test_a_daemon_whose_socket_is_gone(full_house: House, daemon: subproce
     assert daemon.wait(60) == 130
     assert (await line(full_house, "daemon")).status is Status.OK
     last = await line(full_house, "last exit")
-    assert last.said.startswith("archiverd run ended with 130 at ")
-    assert last.said.endswith("it was interrupted")
+    assert last.message.startswith("archiverd run ended with 130 at ")
+    assert last.message.endswith("it was interrupted")
 
 
 async def test_a_daemon_that_was_killed(full_house: House, daemon: subprocess.Popen[bytes]) -> None:
@@ -109,12 +109,12 @@ async def test_a_daemon_that_was_killed(full_house: House, daemon: subprocess.Po
     daemon.wait()
     found = await full_house.look()
     assert found["lock"].status is Status.OK
-    assert f"was left by process {daemon.pid}, which was killed; it is harmless" in found["lock"].said
+    assert f"was left by process {daemon.pid}, which was killed; it is harmless" in found["lock"].message
     assert (found["last exit"].status, found["daemon"].status) == (Status.WARNING, Status.OK)
     assert "nothing is lost" in found["last exit"].remedy
     assert full_house.run("once", "--import-only").returncode == 0
     last = await line(full_house, "last exit")
-    assert (last.status, last.said.split(" at ")[0]) == (Status.OK, "archiverd once ended with 0")
+    assert (last.status, last.message.split(" at ")[0]) == (Status.OK, "archiverd once ended with 0")
 
 
 def test_who_holds_the_lock_where_the_kernel_does_not_list_it(tmp_path: Path) -> None:
@@ -145,37 +145,37 @@ async def test_an_unexpected_end(house: House, monkeypatch: pytest.MonkeyPatch) 
     )
     last = await line(house, "last exit")
     assert last.status is Status.WARNING
-    assert "KeyError: 1" in last.said
+    assert "KeyError: 1" in last.message
     assert "UNEXPECTED ERROR SUMMARY" in last.remedy
     held = LockFile(house.work / ".archiver.lock")
     held.acquire()
     refused = house.run("once", "--import-only")
     held.release()
     assert (refused.returncode, "LockExistsError" in refused.stderr) == (1, True)
-    assert (await line(house, "last exit")).said == last.said
+    assert (await line(house, "last exit")).message == last.message
 
 
 async def test_a_known_error_is_recorded(house: House) -> None:
     """What ended a pass stands in the record, by name; the next good pass replaces it."""
     house.change("artdaq_db", fcl_conf_dir=str(house.root / "nowhere"))
     assert house.run("once", "--import-only").returncode == 1
-    assert "ended with 1" in (await line(house, "last exit")).said
-    assert "FclPreperationError: FCL confdir" in (await line(house, "last exit")).said
+    assert "ended with 1" in (await line(house, "last exit")).message
+    assert "FclPreperationError: FCL confdir" in (await line(house, "last exit")).message
     house.change("artdaq_db", fcl_conf_dir=None)
     assert house.run("once", "--import-only").returncode == 0
-    assert "ended with 0" in (await line(house, "last exit")).said
+    assert "ended with 0" in (await line(house, "last exit")).message
 
 
 async def test_a_damaged_journal(house: House) -> None:
     """Damage fails; the next start sets it aside and makes a new one, as the remedy says."""
     assert house.run("once", "--import-only").returncode == 0
     found = await house.look()
-    assert found["journal"].said.startswith("sound, schema version ")
+    assert found["journal"].message.startswith("sound, schema version ")
     journal = house.work / "journal.sqlite"
     journal.write_bytes(journal.read_bytes()[:4096] + b"\x5a" * 30_000)
     found = await house.look()
     assert found["journal"].status is Status.FAILED
-    assert "is damaged" in found["journal"].said
+    assert "is damaged" in found["journal"].message
     assert found["backends left alone"].status is not Status.FAILED, "told once"
     assert house.run("once", "--import-only").returncode == 0
     assert (await line(house, "journal")).status is Status.OK
@@ -188,7 +188,7 @@ def test_a_journal_of_somebody_else(house: House) -> None:
     journal.chmod(0o000)
     found = house.look_unprivileged()
     assert found["journal"].status is Status.FAILED
-    assert found["journal"].said.startswith(f"{journal} may not be opened: unable to open database file (----------")
+    assert found["journal"].message.startswith(f"{journal} may not be opened: unable to open database file (----------")
     assert found["journal"].remedy.startswith("chown -R ")
     for command in ("status", "runs"):
         told = house.run(command, wrapped=unprivileged())
@@ -206,7 +206,7 @@ async def test_a_journal_of_a_newer_archiverd(house: House) -> None:
     db.close()
     told = await line(house, "journal")
     assert told.status is Status.FAILED
-    assert "schema version 999" in told.said
+    assert "schema version 999" in told.message
     assert "newer" in told.remedy
 
 
@@ -216,12 +216,12 @@ async def test_failure_logs(house: House) -> None:
     log.write_text("7\n12\n")
     told = await line(house, "import failures")
     assert told.status is Status.WARNING
-    assert "lists 2 runs: 7, 12" in told.said
+    assert "lists 2 runs: 7, 12" in told.message
     assert told.remedy.endswith("archiverd retry import")
     log.write_text("7\nseven\n")
     told = await line(house, "import failures")
     assert told.status is Status.FAILED
-    assert told.said.startswith(f"Failed to parse run records file {log}: invalid literal")
+    assert told.message.startswith(f"Failed to parse run records file {log}: invalid literal")
     assert house.run("once", "--import-only").returncode == 0
     assert (await line(house, "import failures")).status is Status.OK
     assert (house.work / "import_failures.log.corrupted").exists()
@@ -230,12 +230,12 @@ async def test_failure_logs(house: House) -> None:
 async def test_state_files(house: House) -> None:
     """A state file that cannot be understood is a warning; recover, as it says, makes it anew."""
     state = house.work / "importer_state.json"
-    assert "normal before the first start" in (await line(house, "state files")).said
+    assert "normal before the first start" in (await line(house, "state files")).message
     assert house.run("once", "--import-only").returncode == 0
     state.write_text("{")
     told = await line(house, "state files")
     assert told.status is Status.WARNING
-    assert f"Failed to parse state file {state}" in told.said
+    assert f"Failed to parse state file {state}" in told.message
     assert told.remedy.startswith("archiverd recover import")
     assert house.run("recover", "import").returncode == 0
     assert (await line(house, "state files")).status is Status.OK
@@ -249,14 +249,14 @@ async def test_a_backend_that_is_left_alone(full_house: House) -> None:
     db.close()
     told = await line(full_house, "backends left alone")
     assert (told.status, told.remedy) == (Status.WARNING, "wait")
-    assert told.said.endswith("minutes: Connection refused")
+    assert told.message.endswith("minutes: Connection refused")
 
 
 async def test_pace(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `status` advises about speed and memory is a warning here, with the setting to change."""
     assert (await line(house, "pace and memory")).status is Status.OK
     slow = "Slow: 90 runs wait for import, 2.0 s a run: raise app.parallel_workers (2; this machine has 8 CPUs)"
-    monkeypatch.setattr(report, "tune", lambda _: iter([slow]))
+    monkeypatch.setattr(report, "advise_on_tuning", lambda _: iter([slow]))
     told = await line(house, "pace and memory")
-    assert (told.status, told.said) == (Status.WARNING, slow)
+    assert (told.status, told.message) == (Status.WARNING, slow)
     assert "app.parallel_workers" in told.remedy

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.config.secrecy import HIDDEN
-from archiverd.doctor.redaction import SHORTEST, Redactor, gather, is_secret
+from archiverd.doctor.redaction import SHORTEST, Redactor, is_secret, make_redactor
 from archiverd.doctor.subject import read_subject
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_uris_give_nothing_away_whatever_was_gathered(text: str, left: str) -> N
 )
 def test_lines_of_a_configuration(line: str, left: str) -> None:
     """What stands behind the name of a secret goes, in comments too; a mere reference tells nothing and stays."""
-    assert Redactor([]).file(line) == left + "\n"
+    assert Redactor([]).redact_file(line) == left + "\n"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_everything_is_gathered(house: House, monkeypatch: pytest.MonkeyPatch) -
     house.change("reporting", email={"smtp_password": "from-file"})
     subject = read_subject(str(house.path), migrating=False)
     assert subject.settings is not None, subject.error
-    redact = gather(subject.path, subject.settings, environment)
+    redact = make_redactor(subject.path, subject.settings, environment)
     for secret in ("credential", "variable", "url", "reference", "uri", "file"):
         assert redact(f"<from-{secret}>") == f"<{HIDDEN}>"
     assert redact(str(directory)) == str(directory)
@@ -105,6 +105,6 @@ def test_a_configuration_that_cannot_be_read_gives_nothing_away(house: House) ->
     """Without settings the lines themselves are gone through."""
     house.path.write_text('[ucon_db\nwriter_password = "from-file"\nserver_url = "https://u:from-url@h/app"\n')
     subject = read_subject(str(house.path), migrating=False)
-    text = gather(subject.path, subject.settings, {}).file(house.path.read_text())
+    text = make_redactor(subject.path, subject.settings, {}).redact_file(house.path.read_text())
     assert "from-" not in text
     assert "@h/app" in text

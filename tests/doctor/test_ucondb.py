@@ -52,7 +52,7 @@ async def assert_fails_at(house: House, step: str, words: str, remedy: str) -> L
     place = STEPS.index(step)
     assert all(found[name].status is not Status.FAILED for name in STEPS[:place])
     assert found[step].status is Status.FAILED
-    assert words in found[step].said
+    assert words in found[step].message
     assert remedy in found[step].remedy
     assert all(found[name].status is Status.SKIPPED for name in STEPS[place + 1 :])
     assert PASSWORD not in repr(found)
@@ -137,12 +137,12 @@ async def test_a_certificate_of_a_private_authority(full_house: House, server: S
         found = await assert_fails_at(
             full_house, "UconDB certificate", "TLS certificate verification failed", "ucon_db.ca_file"
         )
-        assert "localhost" in found["UconDB certificate"].said
-        assert "issued by Test Authority, valid until 2119-01-01" in found["UconDB certificate"].said
+        assert "localhost" in found["UconDB certificate"].message
+        assert "issued by Test Authority, valid until 2119-01-01" in found["UconDB certificate"].message
         full_house.change("ucon_db", ca_file=str(PEMS / "authority.pem"))
         found = await full_house.look(migrating=True)
         assert outcome(found) == ["ok"] * 7
-        assert "more days" in found["UconDB certificate"].said
+        assert "more days" in found["UconDB certificate"].message
         full_house.change("ucon_db", ca_file=None, verify_tls=False)
         found = await full_house.look(migrating=True)
         assert (found["UconDB certificate"].status, found["UconDB login"].status) == (Status.WARNING, Status.OK)
@@ -274,8 +274,8 @@ async def test_a_clock_that_is_wrong(full_house: House, skew: float, status: Sta
         full_house.change("ucon_db", server_url=f"http://127.0.0.1:{port}/inst/app")
         found = await full_house.look(migrating=True)
     assert found["clock"].status is status
-    assert words in found["clock"].said
-    assert "UconDB 3.9.7" in found["clock"].said
+    assert words in found["clock"].message
+    assert "UconDB 3.9.7" in found["clock"].message
     assert found["UconDB login"].status is Status.OK
 
 

@@ -73,7 +73,7 @@ def _print_finding(finding: Finding) -> None:
     word = click.style(
         f"{WORDS[finding.status]:<8}", fg=COLOURS[finding.status], bold=True if finding.status == "failed" else None
     )
-    _echo(f"{word} {finding.name:<{NAME_WIDTH}} {' '.join(finding.said.split())}")
+    _echo(f"{word} {finding.name:<{NAME_WIDTH}} {' '.join(finding.message.split())}")
     if finding.remedy:
         _echo(f"{'':<9}{'→ ' + finding.remedy}")
 

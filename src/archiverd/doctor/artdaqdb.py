@@ -19,10 +19,11 @@ from archiverd.artdaqdb.schema import load_schema
 from archiverd.config.paths import lock_path
 from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
-from archiverd.doctor import experiment_programs, kernel_processes
+from archiverd.doctor import experiment_programs
 from archiverd.doctor.examination import LONGEST_SECONDS, USUAL_SECONDS, Examination
 from archiverd.doctor.files import can_be_made, nearest, obstacle, permissions
 from archiverd.doctor.finding import Finding, Status, failed, ok, warning
+from archiverd.doctor.process_state import command_line
 from archiverd.doctor.subject import user_name
 from archiverd.process import lock
 
@@ -38,26 +39,26 @@ WRITER = "artdaqDB writer"
 SERVER, LOGIN = "artdaqDB server", "artdaqDB login"
 
 SERVER_SECONDS = 4.0
-"""So long one command to a MongoDB server may take."""
+"""Longest time of one command to a MongoDB server."""
 LARGEST_INDEX = 64_000_000
-"""Bytes of an index.json that is read here; a larger one (many thousand runs) takes seconds."""
+"""Largest index.json in bytes that is read here; a larger one (many thousand runs) takes seconds."""
 
 
 def examinations(settings: Settings) -> list[Examination]:
-    """Return what there is to look at."""
+    """Return the examinations of this module, in the order of the report."""
     database, backend = settings.artdaq_db, chosen(settings.artdaq_db)
     found = [Examination((SCHEMA_FILE,), lambda: _schema(database)), _database(database, backend)]
     if database.database_uri.startswith(SCHEME) and backend != "tools":
         found.append(Examination((WRITER,), lambda: _writer(settings)))
     if backend == "conftoolp":
-        found += experiment_programs.conftoolp(database, USUAL_SECONDS)
+        found += experiment_programs.conftoolp_examinations(database, USUAL_SECONDS)
     if backend == "tools":
-        found += experiment_programs.tools(database)
+        found += experiment_programs.tools_examinations(database)
     return found
 
 
 def _database(database: ArtdaqDb, backend: str) -> Examination:
-    """Return the look at the database itself, as far as we reach it without the experiment's programs."""
+    """Return the examination of the database itself, where it can be reached without the experiment's programs."""
     on_files, on_another_host = database.database_uri.startswith(SCHEME), backend == "tools" and database.remote_host
     names: tuple[str, ...] = ()
     further: Callable[[ArtdaqDb], AsyncGenerator[Finding]] | None = None
@@ -66,22 +67,22 @@ def _database(database: ArtdaqDb, backend: str) -> Examination:
     elif not on_files and backend != "conftoolp":
         names, further = (SERVER, LOGIN), _server
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         make_artdaqdb(database, workers=1)
         yield ok(URI, f"{database.database_uri.partition('://')[0]}, through {backend}")
         if further is not None:
-            async with contextlib.aclosing(further(database)) as looking:
-                async for finding in looking:
+            async with contextlib.aclosing(further(database)) as findings:
+                async for finding in findings:
                     yield finding
 
-    return Examination((URI, *names), look, LONGEST_SECONDS)
+    return Examination((URI, *names), run, LONGEST_SECONDS)
 
 
 async def _files(database: ArtdaqDb) -> AsyncGenerator[Finding]:
-    """Look at a FileSystemDB's directory until something is wrong."""
+    """Check a FileSystemDB's directory until something is wrong."""
     root = parse_uri(database.database_uri)
-    for look in (_directory, _indexes, _group):
-        finding = await run_detached(lambda look=look: look(root))  # type: ignore[misc]
+    for check in (_directory, _indexes, _group):
+        finding = await run_detached(lambda check=check: check(root))  # type: ignore[misc]
         yield finding
         if finding.status is Status.FAILED:
             return
@@ -119,8 +120,8 @@ def _directory(root: Path) -> Finding:
     ]
     for path, mode in wanted:
         if os.path.lexists(path) and not os.access(path, mode, effective_ids=True):
-            said = f"Failed to get configurations: Permission denied: {path}{obstacle(path)}"
-            return failed(DIRECTORY, said, remedy)
+            message = f"Failed to get configurations: Permission denied: {path}{obstacle(path)}"
+            return failed(DIRECTORY, message, remedy)
     return ok(DIRECTORY, f"{root} ({permissions(root)})")
 
 
@@ -166,18 +167,18 @@ def _group(root: Path) -> Finding:
 
 
 async def _writer(settings: Settings) -> AsyncGenerator[Finding]:
-    """See whether another archiverd, of another work directory, writes to the same database."""
+    """Check that no other archiverd, of another work directory, writes to the same database."""
     root = parse_uri(settings.artdaq_db.database_uri)
-    holding, ours = await run_detached(lambda: (lock.find_holder(root / LOCK), lock.find_holder(lock_path(settings))))
-    if holding is None or not holding.held:
+    holder, ours = await run_detached(lambda: (lock.find_holder(root / LOCK), lock.find_holder(lock_path(settings))))
+    if holder is None or not holder.held:
         yield ok(WRITER, "nobody writes to it now")
-    elif ours is not None and ours.held and ours.pid == holding.pid:
-        yield ok(WRITER, f"process {holding.pid}, which works on {settings.app.work_dir}")
+    elif ours is not None and ours.held and ours.pid == holder.pid:
+        yield ok(WRITER, f"process {holder.pid}, which works on {settings.app.work_dir}")
     else:
-        running = None if holding.pid is None else kernel_processes.command_line(holding.pid)
+        running = None if holder.pid is None else command_line(holder.pid)
         yield failed(
             WRITER,
-            f"Another archiverd (process {holding.pid or 'unknown'}: {running or 'not seen here'}) writes to {root}",
+            f"Another archiverd (process {holder.pid or 'unknown'}: {running or 'not seen here'}) writes to {root}",
             "one writer at a time: stop the other, or point one of them at another database_uri",
         )
 

@@ -1,4 +1,4 @@
-"""A server's TLS certificate: is it proven, and if not, what does it say of itself?"""
+"""A server's TLS certificate: whether it is proven, and what it says."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Certificate:
 
 async def proven(address: str, port: int, host: str, context: ssl.SSLContext) -> Certificate:
     """Return the certificate of the server, proven to be ``host``'s. Raise ssl.SSLError, or OSError, if it is not."""
-    told, _ = await _shake_hands(address, port, host, context)
-    return _read(told)
+    fields, _ = await _shake_hands(address, port, host, context)
+    return _read(fields)
 
 
 async def shown(address: str, port: int, host: str) -> Certificate | None:
     """Return what the server shows, whoever vouches for it; None if it cannot be read.
 
-    Python tells what a certificate says only of one that is proven: so it is fetched, and proven by itself.
+    Python parses only a certificate that is proven, so it is fetched first and then proven by itself.
     """
     unproven = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unproven.check_hostname, unproven.verify_mode = False, ssl.CERT_NONE
@@ -61,8 +61,8 @@ async def shown(address: str, port: int, host: str) -> Certificate | None:
         by_itself.check_hostname = False
         by_itself.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
         by_itself.load_verify_locations(cadata=binary)
-        told, _ = await _shake_hands(address, port, host, by_itself)
-        return _read(told)
+        fields, _ = await _shake_hands(address, port, host, by_itself)
+        return _read(fields)
     except (OSError, ValueError):
         return None
 
@@ -73,24 +73,24 @@ async def _shake_hands(
     """Shake hands and hang up; return what the peer's certificate says, nothing if it is not proven, and its bytes."""
     _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
     peer = cast("ssl.SSLObject", writer.get_extra_info("ssl_object"))
-    told, binary = peer.getpeercert() or {}, peer.getpeercert(binary_form=True) or b""
+    fields, binary = peer.getpeercert() or {}, peer.getpeercert(binary_form=True) or b""
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    return cast("Mapping[str, object]", told), binary
+    return cast("Mapping[str, object]", fields), binary
 
 
-def _read(told: Mapping[str, object]) -> Certificate:
-    """Return what `ssl.SSLSocket.getpeercert` tells. Raise ValueError if that is nothing."""
-    if "notAfter" not in told:
+def _read(fields: Mapping[str, object]) -> Certificate:
+    """Return the certificate that `ssl.SSLSocket.getpeercert` gave. Raise ValueError if it gave none."""
+    if "notAfter" not in fields:
         raise ValueError("no certificate")
-    names = cast("tuple[tuple[str, str], ...]", told.get("subjectAltName", ()))
+    names = cast("tuple[tuple[str, str], ...]", fields.get("subjectAltName", ()))
     return Certificate(
-        _name(cast("Names", told.get("subject", ()))),
-        _name(cast("Names", told.get("issuer", ()))),
+        _name(cast("Names", fields.get("subject", ()))),
+        _name(cast("Names", fields.get("issuer", ()))),
         tuple(value for kind, value in names if kind in ("DNS", "IP Address")),
-        ssl.cert_time_to_seconds(str(told["notBefore"])),
-        ssl.cert_time_to_seconds(str(told["notAfter"])),
+        ssl.cert_time_to_seconds(str(fields["notBefore"])),
+        ssl.cert_time_to_seconds(str(fields["notAfter"])),
     )
 
 

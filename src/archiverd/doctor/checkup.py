@@ -1,4 +1,4 @@
-"""The whole examination: which lines there are for a configuration, and that they are all made."""
+"""The whole checkup: all examinations of a configuration, and their report."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ NEED_SETTINGS = (
     "UconDB",
     "notifiers",
 )
-"""What cannot be looked at without a configuration."""
+"""What cannot be checked without a configuration."""
 
 
 async def examine_all(subject: Subject, on_finding: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
-    """Look at everything, within 15 seconds; see ``examining.examine``."""
+    """Run every examination, within 15 seconds; see ``examination.examine``."""
     return await examine(_all(subject), on_finding)
 
 
 def holds(findings: Sequence[Finding]) -> bool:
-    """Tell whether all is as it should be; warnings and what was skipped do not count against it."""
+    """Return whether no line failed; warnings and skipped lines do not count."""
     return not any(finding.status is Status.FAILED for finding in findings)
 
 
@@ -60,7 +60,7 @@ def _all(subject: Subject) -> list[Examination]:
 
 
 def _left_out(name: str, why: str) -> Examination:
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         yield skipped(name, why)
 
-    return Examination((name,), look)
+    return Examination((name,), run)

@@ -42,9 +42,9 @@ UNDER_SYSTEMD = (
 
 
 def examinations(subject: Subject) -> list[Examination]:
-    """Return what there is to look at."""
+    """Return the examinations of this module, in the order of the report."""
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         path = subject.path
         if path is None:
             yield failed(SYNTAX, str(subject.error), "" if subject.error is None else subject.error.remedy)
@@ -56,7 +56,7 @@ def examinations(subject: Subject) -> list[Examination]:
         yield _names()
         yield await run_detached(lambda: _secrecy(subject, path))
 
-    return [Examination((SYNTAX, VALUES, VARIABLES, NAMES, SECRECY), look)]
+    return [Examination((SYNTAX, VALUES, VARIABLES, NAMES, SECRECY), run)]
 
 
 def _values(subject: Subject) -> Finding:
@@ -82,12 +82,12 @@ def _variables(written: Mapping[str, object]) -> Finding:
     if not missing:
         listed = ", ".join(sorted(referred))
         return ok(VARIABLES, f"set: {listed}" if listed else "the configuration refers to none")
-    said = "unset or empty: " + ", ".join(f"{variable} (in {key})" for variable, key in sorted(missing.items()))
+    message = "unset or empty: " + ", ".join(f"{variable} (in {key})" for variable, key in sorted(missing.items()))
     remedy = (
         "set it where archiverd is started (systemd: Environment= or EnvironmentFile=) or in a file that --env-file "
         "names, or write ${NAME:-default}"
     )
-    return (failed if REQUIRED & set(missing.values()) else warning)(VARIABLES, said, remedy)
+    return (failed if REQUIRED & set(missing.values()) else warning)(VARIABLES, message, remedy)
 
 
 def _texts(above: tuple[str, ...], written: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -103,7 +103,7 @@ def _texts(above: tuple[str, ...], written: Mapping[str, object]) -> Iterator[tu
 
 
 def _names() -> Finding:
-    """See whether every ARCHIVERD_SECTION__KEY names a section: one that does not is taken by nobody, in silence."""
+    """Check that every ARCHIVERD_SECTION__KEY names a section; one that does not is ignored in silence."""
     sections = {name.upper() for name in Settings.model_fields}
     given = [name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX) and "__" in name]
     astray = [
@@ -126,7 +126,7 @@ def _secrecy(subject: Subject, path: Path) -> Finding:
     places = {path: kept}
     if subject.environment is not None:
         places[subject.environment.path] = sorted(filter(is_secret, subject.environment.names))
-    said = []
+    messages = []
     for place, names in places.items():
         mode = place.stat().st_mode
         if names and mode & stat.S_IROTH:
@@ -135,8 +135,8 @@ def _secrecy(subject: Subject, path: Path) -> Finding:
                 f"{place} holds {', '.join(names)} and may be read by everybody ({stat.filemode(mode)})",
                 f"chmod o-r {place}, or keep it in a systemd credential or ARCHIVERD_SECTION__KEY",
             )
-        said += [f"{', '.join(names)} in {place} ({stat.filemode(mode)})"] if names else []
-    return ok(SECRECY, "; ".join(said) or "none stands in a file")
+        messages += [f"{', '.join(names)} in {place} ({stat.filemode(mode)})"] if names else []
+    return ok(SECRECY, "; ".join(messages) or "none stands in a file")
 
 
 def _kept_in_file(settings: Settings, path: Path) -> Iterator[str]:

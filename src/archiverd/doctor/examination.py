@@ -1,4 +1,4 @@
-"""Examinations side by side: each has its time, none hides another, and one that crashes is a line too."""
+"""Examinations run side by side: each has its time limit, and one that crashes is a failed line."""
 
 from __future__ import annotations
 
@@ -15,61 +15,61 @@ if TYPE_CHECKING:
 
 USUAL_SECONDS = 6.0
 LONGEST_SECONDS = 14.0
-"""No examination may take longer, so that the whole report is there within 15 seconds."""
+"""Longest time of an examination, so that the whole report is there within 15 seconds."""
 
 REPORT_IT = "report it, with what `archiverd check --bundle FILE` writes"
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Something to look at that makes lines with these names, in this order.
+    """A check that makes lines with these names, in this order.
 
-    ``look`` yields them one by one; when it ends early, the lines that are left are skipped because of the last one.
+    ``run`` yields the lines one by one. When it ends early, the other lines are skipped because of the last one.
     """
 
     names: tuple[str, ...]
-    look: Callable[[], AsyncGenerator[Finding]]
+    run: Callable[[], AsyncGenerator[Finding]]
     seconds: float = USUAL_SECONDS
 
 
 async def examine(
     examinations: Sequence[Examination], on_finding: Callable[[Finding], None] = lambda _: None
 ) -> list[Finding]:
-    """Make every line; ``on_finding`` gets each in order, as soon as it and all before it are known."""
+    """Return every line; ``on_finding`` gets each in order, as soon as it and all before it are known."""
     async with asyncio.TaskGroup() as group:
-        conducting = [group.create_task(_conduct(one), name=one.names[0]) for one in examinations]
+        running = [group.create_task(_run(one), name=one.names[0]) for one in examinations]
         findings = []
-        for task in conducting:
+        for task in running:
             for finding in await task:
                 on_finding(finding)
                 findings.append(finding)
     return findings
 
 
-async def _conduct(examination: Examination) -> list[Finding]:
+async def _run(examination: Examination) -> list[Finding]:
     """Return a line for every name, whatever happens."""
     found: list[Finding] = []
-    said = remedy = ""
+    message = remedy = ""
     seconds = min(examination.seconds, LONGEST_SECONDS)
     try:
-        async with asyncio.timeout(seconds) as limit, contextlib.aclosing(examination.look()) as looking:
-            async for finding in looking:
+        async with asyncio.timeout(seconds) as limit, contextlib.aclosing(examination.run()) as findings:
+            async for finding in findings:
                 found.append(finding)  # noqa: PERF401 - what was found before a failure counts
     except ArchiverError as error:
-        said, remedy = str(error), error.remedy
+        message, remedy = str(error), error.remedy
     except OSError as error:  # TimeoutError is one
         if limit.expired():
-            said, remedy = (
+            message, remedy = (
                 f"no answer within {seconds:g} s",
                 "see what hangs: a network file system, a server, the disk",
             )
         else:
-            said, remedy = f"{type(error).__name__}: {error}", "see what the operating system complains of"
+            message, remedy = f"{type(error).__name__}: {error}", "see what the operating system complains of"
     except Exception as error:  # noqa: BLE001 - a check that crashes is a failed line
-        said, remedy = f"the check itself crashed: {type(error).__name__}: {error}", REPORT_IT
+        message, remedy = f"the check itself crashed: {type(error).__name__}: {error}", REPORT_IT
     left = [name for name in examination.names if name not in {finding.name for finding in found}]
-    if left and said:
-        found.append(failed(left.pop(0), said, remedy or "look at what it names"))
+    if left and message:
+        found.append(failed(left.pop(0), message, remedy or "look at what it names"))
     return found + [skipped(name, _because(found)) for name in left]
 
 
@@ -78,4 +78,4 @@ def _because(found: Sequence[Finding]) -> str:
     causes = [finding.name for finding in found if finding.status is Status.FAILED]
     if causes:
         return f"only when {causes[-1]} is right"
-    return f"does not apply: {found[-1].said}" if found else "does not apply"
+    return f"does not apply: {found[-1].message}" if found else "does not apply"

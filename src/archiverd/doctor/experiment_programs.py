@@ -30,14 +30,14 @@ _BUNDLE_REMEDY = (
 )
 
 
-def conftoolp(database: ArtdaqDb, seconds: float) -> list[Examination]:
-    """Return what there is to look at where conftoolp is the backend; one of its calls may take ``seconds``.
+def conftoolp_examinations(database: ArtdaqDb, seconds: float) -> list[Examination]:
+    """Return the examinations where conftoolp is the backend; one of its calls may take ``seconds``.
 
     A FileSystemDB is not asked through the library: that would take the writer's lock.
     """
     on_files = database.database_uri.startswith(SCHEME)
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         directory = database.conftoolp_dir
         if directory is None:
             yield failed(BUNDLE, "conftoolp_dir is required", _BUNDLE_REMEDY)
@@ -62,18 +62,18 @@ def conftoolp(database: ArtdaqDb, seconds: float) -> list[Examination]:
                 await library.close()
 
     names = (BUNDLE, LIBRARIES, IMPORT) if on_files else (BUNDLE, LIBRARIES, IMPORT, ANSWERS)
-    return [Examination(names, look, LONGEST_SECONDS)]
+    return [Examination(names, run, LONGEST_SECONDS)]
 
 
-def tools(database: ArtdaqDb) -> list[Examination]:
-    """Return what there is to look at where bulkloader and bulkdownloader are the backend."""
+def tools_examinations(database: ArtdaqDb) -> list[Examination]:
+    """Return the examinations where bulkloader and bulkdownloader are the backend."""
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         await through_tools(database).check_tools()
         where = f"on {database.remote_host}, over ssh" if database.remote_host else "on this host"
         yield ok(TOOLS, f"bulkloader and bulkdownloader are there, {where}")
 
-    return [Examination((TOOLS,), look, LONGEST_SECONDS)]
+    return [Examination((TOOLS,), run, LONGEST_SECONDS)]
 
 
 def _bundle(directory: Path) -> Finding:
@@ -100,8 +100,8 @@ async def _libraries(directory: Path) -> Finding:
     extension, ldd = await run_detached(lambda: _extension(directory)), shutil.which("ldd")
     if extension is None or ldd is None:
         return skipped(LIBRARIES, "there is no _conftoolp.so" if extension is None else "there is no ldd on PATH")
-    told = await run_command([ldd, str(extension)], environment(os.environ, {}, str(directory)), 5.0)
-    text = told.stdout.decode(errors="replace")
+    output = await run_command([ldd, str(extension)], environment(os.environ, {}, str(directory)), 5.0)
+    text = output.stdout.decode(errors="replace")
     missing = sorted(set(_MISSING.findall(text)))
     if missing:
         return failed(
@@ -110,6 +110,8 @@ async def _libraries(directory: Path) -> Finding:
             + (f" (nor {', '.join(missing[1:])})" if missing[1:] else ""),
             f"put it into {directory}, or into LD_LIBRARY_PATH where archiverd is started",
         )
-    if told.code:
-        return failed(LIBRARIES, f"{extension}: {(told.stderr or text).strip()}", "copy the bundle anew: it is damaged")
+    if output.code:
+        return failed(
+            LIBRARIES, f"{extension}: {(output.stderr or text).strip()}", "copy the bundle anew: it is damaged"
+        )
     return ok(LIBRARIES, f"all {text.count('=>')} that {extension.name} needs are found")

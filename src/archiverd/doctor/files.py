@@ -28,21 +28,21 @@ WORK_DIR, WORK_FILES, LOCK_PLACE = "work_dir", "work_dir files", "work_dir file 
 RECORDS, NEWEST, WATCHING = "run_records_dir", "newest run records", "run_records_dir watch"
 
 NEWEST_RUNS = 5
-"""So many of the newest run directories are read."""
+"""Newest run directories whose files are tried."""
 
 
 def examinations(settings: Settings) -> list[Examination]:
-    """Return what there is to look at."""
+    """Return the examinations of this module, in the order of the report."""
 
-    def each(*looks: Callable[[Settings], Finding]) -> Callable[[], AsyncGenerator[Finding]]:
-        async def look() -> AsyncGenerator[Finding]:
-            for one in looks:
-                finding = await run_detached(lambda look_at=one: look_at(settings))  # type: ignore[misc]
+    def each(*checks: Callable[[Settings], Finding]) -> Callable[[], AsyncGenerator[Finding]]:
+        async def run() -> AsyncGenerator[Finding]:
+            for one in checks:
+                finding = await run_detached(lambda check=one: check(settings))  # type: ignore[misc]
                 yield finding
                 if finding.status is Status.FAILED:
                     return
 
-        return look
+        return run
 
     return [
         Examination((USER,), each(_user)),
@@ -256,7 +256,7 @@ def permissions(path: Path) -> str:
 
 
 def obstacle(path: Path) -> str:
-    """Return in parentheses whose permissions stop us on the way to ``path``; empty if that cannot be told."""
+    """Return in parentheses whose permissions stop us on the way to ``path``; empty if unknown."""
     for one in (*reversed(path.absolute().parents), path):
         try:
             shown = permissions(one)

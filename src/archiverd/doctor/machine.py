@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from archiverd import __version__
 from archiverd.config.paths import lock_path
 from archiverd.detached import run_detached
-from archiverd.doctor import kernel_processes
 from archiverd.doctor.examination import Examination
 from archiverd.doctor.finding import Finding, failed, ok, skipped, warning
 from archiverd.doctor.space import size
 from archiverd.process import lock, memory
+from archiverd.process.memory import PROC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -39,14 +39,14 @@ _BOUND = re.compile(r"(>=|<=|==|!=|~=|<|>)\s*([0-9][0-9.]*)")
 
 
 def examinations(settings: Settings | None) -> list[Examination]:
-    """Return what there is to look at; without ``settings`` the machine only."""
+    """Return the examinations of this module, in the order of the report; without ``settings`` of this process."""
     pid = os.getpid() if settings is None else _daemon(settings)
 
-    def each(name: str, look_at: Callable[[], Finding]) -> Examination:
-        async def look() -> AsyncGenerator[Finding]:
-            yield await run_detached(look_at)
+    def each(name: str, check: Callable[[], Finding]) -> Examination:
+        async def run() -> AsyncGenerator[Finding]:
+            yield await run_detached(check)
 
-        return Examination((name,), look)
+        return Examination((name,), run)
 
     return [
         each(SYNCHRONISED, _synchronised),
@@ -61,14 +61,14 @@ def examinations(settings: Settings | None) -> list[Examination]:
 def _daemon(settings: Settings) -> int:
     """Return the process that works on the work directory, or our own."""
     try:
-        holding = lock.find_holder(lock_path(settings))
+        holder = lock.find_holder(lock_path(settings))
     except OSError:
-        holding = None
-    return holding.pid if holding is not None and holding.held and holding.pid else os.getpid()
+        holder = None
+    return holder.pid if holder is not None and holder.held and holder.pid else os.getpid()
 
 
 def _synchronised() -> Finding:
-    """See whether the kernel's clock follows a time server."""
+    """Check that the kernel's clock follows a time server."""
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes 0: nothing is set
     libc = ctypes.CDLL(None, use_errno=True)
     if ctypes.sizeof(ctypes.c_long) != 8 or not hasattr(libc, "adjtimex") or libc.adjtimex(buffer) < 0:
@@ -103,33 +103,47 @@ def _memory(pid: int) -> Finding:
     who = "this check" if pid == os.getpid() else f"process {pid}"
     if not used:
         return skipped(MEMORY, f"the kernel does not tell what {who} uses")
-    said = f"{who} uses {size(used)} of {size(limit)} it may; {size(free)} are free on the machine"
+    message = f"{who} uses {size(used)} of {size(limit)} it may; {size(free)} are free on the machine"
     remedy = "lower app.parallel_workers and app.batch_size, or raise MemoryMax in the unit (systemctl edit archiverd)"
     if limit and used > MEMORY_NEEDED * limit:
-        return failed(MEMORY, said, remedy)
+        return failed(MEMORY, message, remedy)
     if limit and used > MEMORY_WARNED * limit:
-        return warning(MEMORY, said, remedy)
+        return warning(MEMORY, message, remedy)
     if 0 < free < FREE_WARNED:
-        return warning(MEMORY, said, "see with `top -o %MEM` what uses it")
-    return ok(MEMORY, said)
+        return warning(MEMORY, message, "see with `top -o %MEM` what uses it")
+    return ok(MEMORY, message)
+
+
+def open_files(pid: int) -> tuple[int | None, int | None]:
+    """Return how many files a process has open and how many it may have (proc(5)); None for what is unknown."""
+    try:
+        count = len(os.listdir(PROC / str(pid) / "fd"))
+    except OSError:
+        count = None
+    try:
+        text = (PROC / str(pid) / "limits").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return count, None
+    found = re.search(r"^Max open files\s+(\d+)", text, re.MULTILINE)
+    return count, int(found[1]) if found else None
 
 
 def _open_files(pid: int) -> Finding:
     """May enough files and connections be open at once?"""
-    count, limit = kernel_processes.open_files(pid)
+    count, limit = open_files(pid)
     if limit is None:
         return skipped(OPEN_FILES, "the kernel does not tell the limit")
-    said = f"at most {limit}" + (f", {count} are open" if count is not None and pid != os.getpid() else "")
+    message = f"at most {limit}" + (f", {count} are open" if count is not None and pid != os.getpid() else "")
     remedy = "raise LimitNOFILE= in the unit, or `ulimit -n` in the shell that starts archiverd"
     if limit < FILES_NEEDED or (count is not None and count >= limit - 8):
-        return failed(OPEN_FILES, said, remedy)
+        return failed(OPEN_FILES, message, remedy)
     if limit < FILES_WANTED or (count is not None and count > FILES_WARNED * limit):
-        return warning(OPEN_FILES, said, remedy)
-    return ok(OPEN_FILES, said)
+        return warning(OPEN_FILES, message, remedy)
+    return ok(OPEN_FILES, message)
 
 
 def _python() -> Finding:
-    """Tell what runs us."""
+    """Which Python and archiverd run this check?"""
     return ok(PYTHON, f"{sys.version.split()[0]} ({sys.executable}), archiverd {__version__}")
 
 
@@ -166,7 +180,7 @@ def requirements() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _holds(found: str, sign: str, bound: str) -> bool:
-    """Tell whether a version is within a bound, by its numbers; ``~=`` and ``!=`` are pip's business."""
+    """Return whether a version is within a bound, by its numbers; ``~=`` and ``!=`` are left to pip."""
     ours, theirs = _numbers(found), _numbers(bound)
     length = max(len(ours), len(theirs))
     left, right = ours + (0,) * (length - len(ours)), theirs + (0,) * (length - len(theirs))

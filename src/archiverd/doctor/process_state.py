@@ -1,9 +1,10 @@
-"""What runs, or ran last: lock, daemon, journal, state files, failure logs, the last exit. Nothing is changed."""
+"""What runs or ran last: lock, daemon, journal, state files, failure logs, the last exit. Nothing is changed."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
 from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
-from archiverd.doctor import kernel_processes
 from archiverd.doctor.examination import LONGEST_SECONDS, Examination
 from archiverd.doctor.files import give, obstacle
 from archiverd.doctor.finding import Finding, failed, ok, skipped, warning
@@ -25,6 +25,7 @@ from archiverd.journal.reader import reading_if_there
 from archiverd.journal.schema import VERSION, connect, select_damage, select_version
 from archiverd.journal.state_files import LOG_LIMIT, parse_failures
 from archiverd.process import last_exit, lock
+from archiverd.process.memory import PROC
 from archiverd.status import report
 
 if TYPE_CHECKING:
@@ -38,23 +39,25 @@ LOCK, DAEMON, LAST_EXIT = "lock", "daemon", "last exit"
 JOURNAL, HOLDS, PACE, STATES = "journal", "backends left alone", "pace and memory", "state files"
 FAILURES = {Stage.IMPORT: "import failures", Stage.MIGRATE: "migrate failures"}
 
+COMMAND_LENGTH = 100
+"""Longest command line in characters that is shown of a process."""
 DAEMON_SECONDS = 3.0
 JOURNAL_SECONDS = 8.0
-"""A journal of 100 000 runs is checked in less than that."""
+"""Longest check of the journal; one of 100 000 runs takes less."""
 _STEPS = 100_000
-"""So many steps of SQLite between two looks at the time."""
+"""Steps of SQLite between checks of the time."""
 
 
 def examinations(settings: Settings) -> list[Examination]:
-    """Return what there is to look at."""
+    """Return the examinations of this module, in the order of the report."""
 
-    def each(name: str, look_at: Callable[[Settings], Finding], seconds: float = 6.0) -> Examination:
-        async def look() -> AsyncGenerator[Finding]:
-            yield await run_detached(lambda: look_at(settings))
+    def each(name: str, check: Callable[[Settings], Finding], seconds: float = 6.0) -> Examination:
+        async def run() -> AsyncGenerator[Finding]:
+            yield await run_detached(lambda: check(settings))
 
-        return Examination((name,), look, seconds)
+        return Examination((name,), run, seconds)
 
-    async def look_at_failures() -> AsyncGenerator[Finding]:
+    async def check_failures() -> AsyncGenerator[Finding]:
         for stage in FAILURES:
             yield await run_detached(lambda stage=stage: _failures(settings, stage))  # type: ignore[misc]
 
@@ -66,7 +69,7 @@ def examinations(settings: Settings) -> list[Examination]:
         each(HOLDS, _holds),
         each(PACE, _pace),
         each(STATES, _states),
-        Examination(tuple(FAILURES.values()), look_at_failures),
+        Examination(tuple(FAILURES.values()), check_failures),
     ]
 
 
@@ -74,22 +77,22 @@ def _lock(settings: Settings) -> Finding:
     """Who has the work directory?"""
     path = lock_path(settings)
     try:
-        holding = lock.find_holder(path)
+        holder = lock.find_holder(path)
     except PermissionError as error:
         return failed(
             LOCK, f"{path}: {error.strerror}", "give it to the user archiverd runs as, or run this as that user"
         )
-    if holding is None:
+    if holder is None:
         return ok(LOCK, f"free: there is no {path}")
-    if not holding.held:
-        left_by = f"process {holding.pid}" if holding.pid else "a process"
+    if not holder.held:
+        left_by = f"process {holder.pid}" if holder.pid else "a process"
         return ok(
             LOCK,
             f"free: {path} was left by {left_by}, which was killed; it is harmless and need not be removed: only the "
             "kernel's lock on it counts, and that ended with the process",
         )
-    running = None if holding.pid is None else kernel_processes.command_line(holding.pid)
-    who = f"process {holding.pid}" if holding.pid else "a process"
+    running = None if holder.pid is None else command_line(holder.pid)
+    who = f"process {holder.pid}" if holder.pid else "a process"
     what = f", alive: {running}" if running else ", which this host does not show (another container or host?)"
     return ok(LOCK, f"held by {who}{what}; `archiverd drain` lets a daemon finish and end")
 
@@ -97,7 +100,7 @@ def _lock(settings: Settings) -> Finding:
 async def _daemon(settings: Settings) -> AsyncGenerator[Finding]:
     """Ask the daemon at its control socket."""
     try:
-        told = await client.ask(settings.app.work_dir, "status", {}, seconds=DAEMON_SECONDS)
+        reply = await client.ask(settings.app.work_dir, "status", {}, seconds=DAEMON_SECONDS)
     except client.NobodyListensError as error:
         silence = str(error)
         yield await run_detached(lambda: _nobody(settings, silence))
@@ -105,7 +108,7 @@ async def _daemon(settings: Settings) -> AsyncGenerator[Finding]:
     except ArchiverError as error:
         yield failed(DAEMON, str(error), error.remedy)
         return
-    facts = told if isinstance(told, dict) else {}
+    facts = reply if isinstance(reply, dict) else {}
     pid = facts.get("pid")
     if facts.get("paused"):
         yield warning(DAEMON, f"process {pid} is paused: it takes up no run", "archiverd resume")
@@ -114,40 +117,48 @@ async def _daemon(settings: Settings) -> AsyncGenerator[Finding]:
 
 
 def _nobody(settings: Settings, silence: str) -> Finding:
-    """Tell a daemon that does not listen from none at all."""
+    """Distinguish a daemon that does not listen from none at all."""
     with contextlib.suppress(OSError):
-        holding = lock.find_holder(lock_path(settings))
-        running = (
-            kernel_processes.command_line(holding.pid) if holding is not None and holding.held and holding.pid else None
-        )
-        if running is not None and running.endswith(" run") and holding is not None:
+        holder = lock.find_holder(lock_path(settings))
+        running = command_line(holder.pid) if holder is not None and holder.held and holder.pid else None
+        if running is not None and running.endswith(" run") and holder is not None:
             return failed(
                 DAEMON,
-                f"process {holding.pid} runs, and does not answer: {silence}",
-                f"see its log; `kill -INT {holding.pid}` lets it finish and end, `kill -KILL` loses nothing either",
+                f"process {holder.pid} runs, and does not answer: {silence}",
+                f"see its log; `kill -INT {holder.pid}` lets it finish and end, `kill -KILL` loses nothing either",
             )
     return ok(DAEMON, "none runs: start it with `systemctl start archiverd` or `archiverd run`; `once` needs none")
+
+
+def command_line(pid: int) -> str | None:
+    """Return the words a process was started with, paths cut to names; None if there is no such process (proc(5))."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    text = " ".join(os.path.basename(word.decode(errors="replace")) for word in words if word)
+    return text[:COMMAND_LENGTH] or "a process that is ending"
 
 
 def _last_exit(settings: Settings) -> Finding:
     """How did the last process end?"""
     last = last_exit.read(last_exit_path(settings))
-    holding = lock.find_holder(lock_path(settings))
-    if holding is not None and not holding.held and (last is None or last.pid != holding.pid):
+    holder = lock.find_holder(lock_path(settings))
+    if holder is not None and not holder.held and (last is None or last.pid != holder.pid):
         return warning(
             LAST_EXIT,
-            f"process {holding.pid} ended without a word: killed, or left at once after three interrupts",
+            f"process {holder.pid} ended without a word: killed, or left at once after three interrupts",
             "nothing is lost: the next start goes on; was memory short? `journalctl -k | grep -i oom`",
         )
     if last is None:
         return ok(LAST_EXIT, "none yet")
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(last.at))
-    said = f"archiverd {last.command} ended with {last.exit_code} at {when}: {last.reason}"
+    message = f"archiverd {last.command} ended with {last.exit_code} at {when}: {last.reason}"
     if last.exit_code == 2:
         return warning(
-            LAST_EXIT, said, "report it: the log has UNEXPECTED ERROR SUMMARY; `archiverd check --bundle FILE`"
+            LAST_EXIT, message, "report it: the log has UNEXPECTED ERROR SUMMARY; `archiverd check --bundle FILE`"
         )
-    return ok(LAST_EXIT, said)
+    return ok(LAST_EXIT, message)
 
 
 def _journal(settings: Settings) -> Finding:
@@ -185,15 +196,15 @@ def _journal(settings: Settings) -> Finding:
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> Finding:
-    """Say why a journal that may well be sound cannot be read: most often it is somebody else's."""
+    """Say why a journal that may well be sound cannot be read: most often it belongs to another user."""
     if is_denied(error):
         return failed(JOURNAL, f"{path} may not be opened: {error}{obstacle(path)}", give(path.parent))
-    told = journal_error(error)
-    return failed(JOURNAL, f"{path}: {told}", told.remedy)
+    problem = journal_error(error)
+    return failed(JOURNAL, f"{path}: {problem}", problem.remedy)
 
 
 def _holds(settings: Settings) -> Finding:
-    """See whether archiverd leaves a database alone for now."""
+    """Check whether archiverd leaves a database alone for now."""
     path = journal_path(settings)
     if not path.exists():
         return ok(HOLDS, "none")
@@ -205,15 +216,15 @@ def _holds(settings: Settings) -> Finding:
     if not holds:
         return ok(HOLDS, "none")
     minutes = (time.time() - holds[0].since) / 60
-    said = f"{holds[0].backend} for {minutes:.0f} minutes: {holds[0].cause}"
-    return warning(HOLDS, said, holds[0].remedy or "it is probed, and taken up again by itself")
+    message = f"{holds[0].backend} for {minutes:.0f} minutes: {holds[0].cause}"
+    return warning(HOLDS, message, holds[0].remedy or "it is probed, and taken up again by itself")
 
 
-def stand(settings: Settings) -> StatusReport:
-    """Return how we stand, as `status` tells. Raise ArchiverError if the journal cannot be read."""
+def make_status_report(settings: Settings) -> StatusReport:
+    """Return the report of `status`. Raise ArchiverError if the journal cannot be read."""
     try:
-        told = client.ask_now(settings.app.work_dir, "status", {}, DAEMON_SECONDS)
-        daemon = told if isinstance(told, dict) else None
+        reply = client.ask_now(settings.app.work_dir, "status", {}, DAEMON_SECONDS)
+        daemon = reply if isinstance(reply, dict) else None
     except client.NobodyListensError:
         daemon = None
     except ArchiverError as error:
@@ -223,9 +234,9 @@ def stand(settings: Settings) -> StatusReport:
 
 
 def _pace(settings: Settings) -> Finding:
-    """See whether archiving keeps up, and with how much memory; `status` tells more."""
+    """Check that archiving keeps up, and with how much memory; `status` shows more."""
     try:
-        found = stand(settings)
+        found = make_status_report(settings)
     except ArchiverError:
         return skipped(PACE, f"only when {JOURNAL} is right")
     if found.tuning:
@@ -237,20 +248,20 @@ def _pace(settings: Settings) -> Finding:
 
 def _states(settings: Settings) -> Finding:
     """Can the state files be understood? They are output only, written anew from the journal."""
-    said = []
+    messages = []
     for files in stage_files(settings):
         try:
-            told = json.loads(files.state.read_bytes())
-            said.append(f"{files.state.name} {int(told['last_contiguous_run'])}")
+            fields = json.loads(files.state.read_bytes())
+            messages.append(f"{files.state.name} {int(fields['last_contiguous_run'])}")
         except FileNotFoundError:
-            said.append(f"{files.state.name} is not there: normal before the first start")
+            messages.append(f"{files.state.name} is not there: normal before the first start")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             return warning(
                 STATES,
                 f"Failed to parse state file {files.state}: {error}",
                 f"archiverd recover {files.stage}; a running daemon writes it anew by itself",
             )
-    return ok(STATES, "; ".join(said))
+    return ok(STATES, "; ".join(messages))
 
 
 def _failures(settings: Settings, stage: Stage) -> Finding:
@@ -269,6 +280,6 @@ def _failures(settings: Settings, stage: Stage) -> Finding:
             "start archiverd: it keeps the file as .corrupted and writes it anew from the journal; nothing is lost",
         )
     if runs:
-        said = f"{path} lists {pluralise(len(runs), 'run')}: {runset.show(runs)}"
-        return warning(name, said, f"`archiverd why {max(runs)}` tells the cause; then archiverd retry {stage}")
+        message = f"{path} lists {pluralise(len(runs), 'run')}: {runset.show(runs)}"
+        return warning(name, message, f"`archiverd why {max(runs)}` tells the cause; then archiverd retry {stage}")
     return ok(name, f"{path} is empty")

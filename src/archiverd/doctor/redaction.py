@@ -1,8 +1,8 @@
-"""What must not leave the house: every secret in configuration, environment and credentials, and how it is taken out.
+"""Removal of secrets (of configuration, environment and credentials) from texts that others get to see.
 
-Secrets are gathered by value and taken out wherever they stand, as they are, percent-encoded or decoded, or as JSON
-and Python spell them. Beside that, whatever stands behind the name of a secret or before the @ of a URI goes, so that
-nothing depends on the gathering alone. A value shorter than four characters is only taken out where its name stands.
+Secrets are collected by value and removed wherever they occur: verbatim, percent-encoded or decoded, or as JSON and
+Python spell them. In addition, whatever follows the name of a secret or precedes the @ of a URI is removed, so that
+nothing depends on the collection alone. A value shorter than four characters is only removed after its name.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _OPTION = re.compile(rf"([?&;](?:\w*(?:{_WORDS}|{_SHORT}|authmechanismproperties
 
 
 class Redactor:
-    """Takes secrets out of texts."""
+    """Removes secrets from texts."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Name the secrets; each is known in every spelling it may be met in."""
@@ -56,59 +56,59 @@ class Redactor:
         text = _LOGIN.sub(rf"\1{HIDDEN}@", text)
         return _OPTION.sub(rf"\1{HIDDEN}", text)
 
-    def file(self, text: str) -> str:
+    def redact_file(self, text: str) -> str:
         """Return the text of a configuration file without secrets, those of its comments included."""
         return self("\n".join(_NAMED.sub(rf"\1{HIDDEN}", line) for line in text.splitlines()) + "\n")
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a setting or variable of this name holds a secret."""
+    """Return whether a setting or variable of this name holds a secret."""
     return _NAME.search(name) is not None
 
 
-def gather(path: Path | None, settings: Settings | None, *environments: Mapping[str, str]) -> Redactor:
-    """Return what takes out every secret that configuration, credentials and environments hold."""
+def make_redactor(path: Path | None, settings: Settings | None, *environments: Mapping[str, str]) -> Redactor:
+    """Return a redactor for every secret of configuration, credentials and environments."""
     found: list[str] = []
     if settings is not None:
-        found += _of_settings(settings)
+        found += _settings_secrets(settings)
     if path is not None:
         for read in (read_written, read_file):
             try:
-                found += _of_values(read(path))
-            except ArchiverError:  # what cannot be read gives nothing away but by its lines: see ``file``
+                found += _values_secrets(read(path))
+            except ArchiverError:  # what cannot be read gives nothing away but by its lines: see ``redact_file``
                 continue
     for environment in environments:
-        found += _of_environment(environment)
+        found += _environment_secrets(environment)
     return Redactor(found)
 
 
-def _of_settings(section: Section | Settings) -> Iterator[str]:
+def _settings_secrets(section: Section | Settings) -> Iterator[str]:
     for _, value in section:
         if isinstance(value, Section):
-            yield from _of_settings(value)
+            yield from _settings_secrets(value)
         elif isinstance(value, SecretStr):
             yield value.get_secret_value()
         else:
-            yield from _within(str(value))
+            yield from _uri_secrets(str(value))
 
 
-def _of_values(values: Mapping[str, object]) -> Iterator[str]:
+def _values_secrets(values: Mapping[str, object]) -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _of_values(value)
+            yield from _values_secrets(value)
             continue
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str):
                 if is_secret(key) and not _REFERENCE.fullmatch(text):
                     yield text
-                yield from _within(text)
+                yield from _uri_secrets(text)
 
 
-def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
+def _environment_secrets(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         if is_secret(name) and not os.path.isdir(value):  # $CREDENTIALS_DIRECTORY is none
             yield value
-        yield from _within(value)
+        yield from _uri_secrets(value)
     directory = environment.get("CREDENTIALS_DIRECTORY", "")
     if directory:
         try:
@@ -121,7 +121,7 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
             return
 
 
-def _within(text: str) -> Iterator[str]:
+def _uri_secrets(text: str) -> Iterator[str]:
     """Yield the secrets inside a URI: its password, and options that hold one."""
     yield from (match[1] for match in _PASSWORD.finditer(text))
     yield from (match[2] for match in _OPTION.finditer(text))

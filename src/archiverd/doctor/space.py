@@ -36,7 +36,7 @@ class Storage:
 
 
 def examinations(settings: Settings) -> list[Examination]:
-    """Return what there is to look at."""
+    """Return the examinations of this module, in the order of the report."""
     places = [Storage("work_dir", settings.app.work_dir, 100 * MEGABYTE, 1_000 * MEGABYTE)]
     if settings.artdaq_db.database_uri.startswith(FILES) and not settings.artdaq_db.remote_host:
         root = Path(settings.artdaq_db.database_uri.removeprefix(FILES))
@@ -46,47 +46,47 @@ def examinations(settings: Settings) -> list[Examination]:
 
 
 def _examination(place: Storage) -> Examination:
-    """Return the look at one place: its bytes and its inodes."""
+    """Return the examination of one place: its bytes and its inodes."""
     bytes_name, inodes_name = f"disk space of {place.name}", f"inodes of {place.name}"
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         path = nearest(place.path)
         found = await run_detached(lambda: os.statvfs(path))
         yield _bytes_left(bytes_name, place, path, found)
         yield _inodes_left(inodes_name, path, found)
 
-    return Examination((bytes_name, inodes_name), look)
+    return Examination((bytes_name, inodes_name), run)
 
 
 def _bytes_left(name: str, place: Storage, path: Path, found: os.statvfs_result) -> Finding:
     """Is there room, and may it be used?"""
     free = found.f_bavail * found.f_frsize
-    said = f"{size(free)} free on {path}"
+    message = f"{size(free)} free on {path}"
     if found.f_flag & os.ST_RDONLY:
         return failed(name, f"{path} is mounted read-only", "mount it read-write; if the kernel did that, see `dmesg`")
     if free < place.needed:
-        said += f": No space left on device soon, or now (at least {size(place.needed)} are needed)"
+        message += f": No space left on device soon, or now (at least {size(place.needed)} are needed)"
         return failed(
-            name, said, f"free space there, or move {place.name}; runs that failed are tried again by themselves"
+            name, message, f"free space there, or move {place.name}; runs that failed are tried again by themselves"
         )
     if free < place.wanted:
-        return warning(name, f"{said}, less than {size(place.wanted)}", f"free space there, or move {place.name}")
-    return ok(name, said)
+        return warning(name, f"{message}, less than {size(place.wanted)}", f"free space there, or move {place.name}")
+    return ok(name, message)
 
 
 def _inodes_left(name: str, path: Path, found: os.statvfs_result) -> Finding:
     """May more files be made? Some file systems make inodes as they go and count none."""
     if not found.f_files:
         return ok(name, "made as they are needed")
-    said = f"{found.f_favail} free on {path}"
+    message = f"{found.f_favail} free on {path}"
     remedy = "remove small files there, or use a file system made with more inodes (`df -i` counts them)"
     if found.f_favail < INODES_NEEDED:
-        return failed(name, said, remedy)
-    return warning(name, said, remedy) if found.f_favail < INODES_WARNED else ok(name, said)
+        return failed(name, message, remedy)
+    return warning(name, message, remedy) if found.f_favail < INODES_WARNED else ok(name, message)
 
 
 def _logs(settings: Settings) -> Examination:
-    """Return the look at the log file: is there room for all that rotation keeps?"""
+    """Return the examination of the log file: is there room for all that rotation keeps?"""
     name, app = "log rotation", settings.app
 
     def measured(path: Path) -> Finding:
@@ -94,24 +94,24 @@ def _logs(settings: Settings) -> Examination:
         taken = sum(one.stat().st_size for one in kept)
         most = app.log_max_bytes * (app.log_backup_count + 1)
         files = f"{pluralise(len(kept), 'file')}, {size(taken)}"
-        said = f"{files}; at most {size(most)}, rotated after {app.log_max_age_days:g} days"
+        message = f"{files}; at most {size(most)}, rotated after {app.log_max_age_days:g} days"
         found = os.statvfs(nearest(path.parent))
         if most - taken > found.f_bavail * found.f_frsize:
             return warning(
                 name,
-                f"{said}: more than is free on {path.parent}",
+                f"{message}: more than is free on {path.parent}",
                 "lower app.log_max_bytes or app.log_backup_count, or remove old logs there",
             )
-        return ok(name, said)
+        return ok(name, message)
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         path = app.log_file
         if path is None:
             yield ok(name, "app.log_file is not set: the systemd journal keeps the log and bounds it")
         else:
             yield await run_detached(lambda: measured(path))
 
-    return Examination((name,), look)
+    return Examination((name,), run)
 
 
 def size(count: float) -> str:

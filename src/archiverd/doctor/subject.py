@@ -1,4 +1,4 @@
-"""What is examined: the configuration, as far as it can be read."""
+"""The configuration that is examined, as much of it as can be read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Subject:
     path: Path | None
     """None if no configuration was found."""
     settings: Settings | None
-    """None if nothing can be told from it; incomplete where ``error`` is about the way to UconDB only."""
+    """None if nothing of it is usable; incomplete where ``error`` is only about the settings of UconDB."""
     migrating: bool
     """Whether runs are to go to UconDB."""
     error: ArchiverError | None

@@ -19,66 +19,35 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiverd import __version__, expansion
+from archiverd import __version__
 from archiverd.artdaqdb.tools.command import run_command
-from archiverd.config.paths import journal_path, last_exit_path, lock_path
+from archiverd.config.paths import journal_path, last_exit_path
 from archiverd.config.provenance import origins
 from archiverd.config.secrecy import HIDDEN
 from archiverd.core.errors import ArchiverError
 from archiverd.detached import run_detached
 from archiverd.disk import RealDisk
 from archiverd.doctor import redaction
+from archiverd.doctor.bundle_environment import describe_environment, read_daemon_environment
 from archiverd.doctor.checkup import to_json
 from archiverd.doctor.files import permissions
 from archiverd.doctor.machine import requirements
-from archiverd.doctor.process_state import stand
+from archiverd.doctor.process_state import make_status_report
 from archiverd.journal.queries import select_counts, select_holds
 from archiverd.journal.schema import connect, select_version
-from archiverd.process import lock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from archiverd.config.models import Settings
     from archiverd.doctor.finding import Finding
     from archiverd.doctor.subject import Subject
 
 LINES = 100
-"""So many of the log's last lines are taken."""
+"""Last lines of the log that are taken."""
 PART_SECONDS = 10.0
+"""Longest time that a part may take."""
 LOG_BYTES = 2 << 20
-"""Bytes at the end of a log file in which its last lines are looked for."""
-
-VARIABLES = frozenset(
-    [
-        "PATH",
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "LD_LIBRARY_PATH",
-        "LD_PRELOAD",
-        "LANG",
-        "TZ",
-        "TMPDIR",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "CREDENTIALS_DIRECTORY",
-        "RUNTIME_DIRECTORY",
-        "STATE_DIRECTORY",
-        "NOTIFY_SOCKET",
-        "JOURNAL_STREAM",
-        "INVOCATION_ID",
-        "VIRTUAL_ENV",
-    ]
-)
-"""Environment variables that may explain something; others are nobody's business."""
-PREFIXES = ("ARCHIVERD_", "ARTDAQ_", "LC_")
+"""Bytes at the end of a log file that are searched for its last lines."""
 
 README = """What `archiverd check --bundle` wrote on {when}, with archiverd {version}.
 
@@ -109,7 +78,7 @@ class Material:
 
 
 def refuse_if_there(path: Path) -> None:
-    """Raise ArchiverError if ``path`` is taken, or in a directory that is not there: said before all the work."""
+    """Raise ArchiverError if ``path`` is taken, or in a directory that is not there; called before all the work."""
     if os.path.lexists(path):
         raise ArchiverError(f"{path} is there already and is not overwritten", remedy="name another file, or remove it")
     if not path.absolute().parent.is_dir():
@@ -121,39 +90,39 @@ async def write_bundle(path: Path, subject: Subject, findings: Sequence[Finding]
 
     A part that cannot be made says why. Raise ArchiverError if ``path`` is there already.
     """
-    daemon = await run_detached(lambda: _daemon_environment(subject.settings))
-    redact = await run_detached(lambda: redaction.gather(subject.path, subject.settings, os.environ, daemon))
+    daemon = await run_detached(lambda: read_daemon_environment(subject.settings))
+    redact = await run_detached(lambda: redaction.make_redactor(subject.path, subject.settings, os.environ, daemon))
     material = Material(subject, findings, daemon, redact)
-    parts = _parts(material)
-    texts = await asyncio.gather(*(_made(make) for make in parts.values()))
+    parts = _plan_parts(material)
+    texts = await asyncio.gather(*(_make_part(make) for make in parts.values()))
     when = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     name = "config.*" if subject.path is None else _file_name(subject.path)
     readme = README.format(when=when, version=__version__, name=name, lines=LINES, hidden=HIDDEN)
     contents = {"README.txt": readme} | {part: redact(text) for part, text in zip(parts, texts, strict=True)}
     try:
-        await run_detached(lambda: RealDisk().create(path, _packed(contents), mode=0o600))
+        await run_detached(lambda: RealDisk().create(path, _pack(contents), mode=0o600))
     except FileExistsError:
         refuse_if_there(path)
         raise
     return list(contents)
 
 
-def _parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
-    """Return what makes each part, by its name."""
+def _plan_parts(material: Material) -> dict[str, Callable[[], Awaitable[str]]]:
+    """Return the functions that make the parts, by the names of the parts."""
     subject, settings = material.subject, material.subject.settings
     parts: dict[str, Callable[[], Awaitable[str]]] = {
         "check.txt": _threaded(lambda: _report(material.findings)),
         "check.json": _threaded(lambda: json.dumps(to_json(material.findings), indent=1)),
         "versions.txt": _threaded(_versions),
-        "environment.txt": _threaded(lambda: _environment(material)),
+        "environment.txt": _threaded(lambda: describe_environment(subject.path, material.daemon)),
         "config.txt": _threaded(lambda: _config(subject)),
     }
     if subject.path is not None:
         path = subject.path
-        parts[_file_name(path)] = _threaded(lambda: material.redact.file(path.read_text(errors="replace")))
+        parts[_file_name(path)] = _threaded(lambda: material.redact.redact_file(path.read_text(errors="replace")))
     if settings is not None:
         parts |= {
-            "status.json": _threaded(lambda: json.dumps(stand(settings).to_json(), indent=1)),
+            "status.json": _threaded(lambda: json.dumps(make_status_report(settings).to_json(), indent=1)),
             "journal.json": _threaded(lambda: _journal(journal_path(settings))),
             "last_exit.json": _threaded(lambda: last_exit_path(settings).read_text(errors="replace")),
             "work_dir.txt": _threaded(lambda: _listing(settings.app.work_dir)),
@@ -167,12 +136,12 @@ def _threaded(work: Callable[[], str]) -> Callable[[], Awaitable[str]]:
     return lambda: run_detached(work)
 
 
-async def _made(make: Callable[[], Awaitable[str]]) -> str:
+async def _make_part(make: Callable[[], Awaitable[str]]) -> str:
     """Return a part, or why it could not be made: a maintainer learns from that too."""
     try:
         async with asyncio.timeout(PART_SECONDS):
             return await make()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - whatever it is, the part says so
         return f"could not be made: {type(error).__name__}: {error}\n"
 
 
@@ -183,7 +152,7 @@ def _file_name(path: Path) -> str:
 def _report(findings: Sequence[Finding]) -> str:
     lines = []
     for one in findings:
-        lines.append(f"{one.status:<8} {one.name}: {one.said}")
+        lines.append(f"{one.status:<8} {one.name}: {one.message}")
         lines += [f"         remedy: {one.remedy}"] if one.remedy else []
     return "\n".join(lines) + "\n"
 
@@ -203,43 +172,6 @@ def _versions() -> str:
         with contextlib.suppress(metadata.PackageNotFoundError):
             facts[name] = metadata.version(name)
     return "".join(f"{name}: {value}\n" for name, value in facts.items())
-
-
-def _environment(material: Material) -> str:
-    text = "of this command:\n" + _selected(os.environ)
-    if material.daemon:
-        text += "\nof the running daemon:\n" + _selected(material.daemon)
-    path = material.subject.path
-    if path is not None:
-        with contextlib.suppress(OSError):
-            written = path.read_text(encoding="utf-8", errors="replace")
-            named = sorted({variable for variable, _ in expansion.variables(written)})
-            text += "\nnamed in the configuration file:\n"
-            text += "".join(f"{name} is {'set' if os.environ.get(name) else 'unset or empty'}\n" for name in named)
-    return text
-
-
-def _selected(environment: Mapping[str, str]) -> str:
-    lines = []
-    for name, value in sorted(environment.items()):
-        if name.upper() in VARIABLES or name.startswith(PREFIXES):
-            hidden = redaction.is_secret(name) and name != "CREDENTIALS_DIRECTORY"
-            lines.append(f"{name}={HIDDEN if hidden else value}\n")
-    return "".join(lines)
-
-
-def _daemon_environment(settings: Settings | None) -> dict[str, str]:
-    """Return the environment of the process that holds the lock, as it was when it started; empty if we may not."""
-    if settings is None:
-        return {}
-    try:
-        holding = lock.find_holder(lock_path(settings))
-        if holding is None or not holding.held or holding.pid is None:
-            return {}
-        words = Path(f"/proc/{holding.pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def _config(subject: Subject) -> str:
@@ -301,12 +233,12 @@ async def _systemd_log() -> str:
     if program is None:
         return "app.log_file is not set, and there is no journalctl\n"
     words = [program, "--no-pager", "--quiet", f"--lines={LINES}", "--output=short-iso", "--identifier=archiverd"]
-    told = await run_command(words, os.environ, PART_SECONDS)
-    text = told.stdout.decode(errors="replace")
-    return f"{' '.join(words)}\n{text or 'no lines: '}{told.stderr}"
+    output = await run_command(words, os.environ, PART_SECONDS)
+    text = output.stdout.decode(errors="replace")
+    return f"{' '.join(words)}\n{text or 'no lines: '}{output.stderr}"
 
 
-def _packed(contents: Mapping[str, str]) -> bytes:
+def _pack(contents: Mapping[str, str]) -> bytes:
     """Return a .tar.gz with one directory of these texts."""
     now = time.time()
     top = time.strftime("archiverd-%Y%m%d-%H%M%S", time.localtime(now))

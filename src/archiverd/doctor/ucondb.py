@@ -36,21 +36,21 @@ ANSWER, FOLDER, LOGIN, PENDING, CLOCK = (
 )
 
 STEP_SECONDS = 4.0
-"""So long one step may take: a firewall that swallows packets says nothing at all."""
+"""Longest time of one step: a firewall that swallows packets never answers."""
 WARNED_DAYS = 21.0
-"""A certificate that expires sooner is to be renewed."""
+"""Days before its end from which a certificate is to be renewed."""
 SKEW_WARNED, SKEW_FAILED = 5.0, 120.0
-"""Seconds between our clock and UconDB's, whose time is told to the second."""
+"""Seconds between our clock and UconDB's, which is given to the second."""
 FREE_KEY = "0"
 """No run has this number."""
 
 
 def examinations(settings: Settings, *, migrating: bool) -> list[Examination]:
-    """Return what there is to look at."""
+    """Return the examinations of this module, in the order of the report."""
     pending = (PENDING,) if settings.ucon_db.pending_folder_name else ()
     names = (URL, NAME, PORT, CERTIFICATE, ANSWER, CLOCK, FOLDER, LOGIN, *pending) if migrating else (URL,)
 
-    async def look() -> AsyncGenerator[Finding]:
+    async def run() -> AsyncGenerator[Finding]:
         if not migrating:
             yield skipped(URL, "UconDB is not looked at with --import-only")
             return
@@ -67,7 +67,7 @@ def examinations(settings: Settings, *, migrating: bool) -> list[Examination]:
             async for finding in asking:
                 yield finding
 
-    return [Examination(names, look, LONGEST_SECONDS)]
+    return [Examination(names, run, LONGEST_SECONDS)]
 
 
 def _url(url: str) -> tuple[ServerUrl | None, Finding]:
@@ -104,7 +104,7 @@ async def _reach(settings: Settings, server: ServerUrl) -> AsyncGenerator[Findin
 
 async def _connect(server: ServerUrl, addresses: list[str]) -> tuple[str | None, Finding]:
     """Return the address that takes connections, and the line about it."""
-    said: list[str] = []
+    messages: list[str] = []
     seconds = STEP_SECONDS / len(addresses)
     for address in addresses:
         begun = time.monotonic()
@@ -112,9 +112,9 @@ async def _connect(server: ServerUrl, addresses: list[str]) -> tuple[str | None,
             async with asyncio.timeout(seconds):
                 _, writer = await asyncio.open_connection(address, server.port)
         except TimeoutError:
-            said.append(f"Connection timed out (connect timeout={seconds:g}): {address}, port {server.port}")
+            messages.append(f"Connection timed out (connect timeout={seconds:g}): {address}, port {server.port}")
         except OSError as error:
-            said.append(f"{system_message(error)}: {address}, port {server.port}")
+            messages.append(f"{system_message(error)}: {address}, port {server.port}")
         else:
             milliseconds = (time.monotonic() - begun) * 1000
             writer.close()
@@ -123,10 +123,10 @@ async def _connect(server: ServerUrl, addresses: list[str]) -> tuple[str | None,
             return address, ok(PORT, f"{address}, port {server.port}: connected in {milliseconds:.0f} ms")
     remedy = (
         "is the UconDB server up, and the port of ucon_db.server_url right? ask its administrators"
-        if all("refused" in one for one in said)
+        if all("refused" in one for one in messages)
         else "a firewall or a route is in the way: ask for access to that port from this host"
     )
-    return None, failed(PORT, "; ".join(said), remedy)
+    return None, failed(PORT, "; ".join(messages), remedy)
 
 
 async def _certificate(settings: Settings, server: ServerUrl, address: str) -> Finding:
@@ -135,35 +135,39 @@ async def _certificate(settings: Settings, server: ServerUrl, address: str) -> F
     if server.scheme == "http":
         if ipaddress.ip_address(address).is_loopback:
             return ok(CERTIFICATE, "http:// on this host: there is none")
-        said = "http:// encrypts nothing and proves nothing: nobody knows which server gets the runs"
-        return warning(CERTIFICATE, said, "use https:// in ucon_db.server_url, if the server offers it")
+        message = "http:// encrypts nothing and proves nothing: nobody knows which server gets the runs"
+        return warning(CERTIFICATE, message, "use https:// in ucon_db.server_url, if the server offers it")
     if not u.verify_tls:
         return await _unverified(server, address)
     return await _proof(server, address, u.ca_file)
 
 
 async def _proof(server: ServerUrl, address: str, ca_file: Path | None) -> Finding:
-    """Shake hands as uploads will; if the certificate is not proven, tell what it says of itself."""
+    """Shake hands as uploads will; if the certificate is not proven, say what it contains."""
     try:
         context = await asyncio.to_thread(tls_context, verify=True, ca_file=ca_file)
     except OSError as error:
-        said = f"cannot use {ca_file}: {system_message(error)}"
-        return failed(CERTIFICATE, said, "ucon_db.ca_file must be a readable PEM file of certificates")
+        message = f"cannot use {ca_file}: {system_message(error)}"
+        return failed(CERTIFICATE, message, "ucon_db.ca_file must be a readable PEM file of certificates")
     try:
         async with asyncio.timeout(STEP_SECONDS):
             found = await certificate.proven(address, server.port, server.host, context)
     except ssl.SSLCertVerificationError as error:
         seen = await _shown(server, address)
-        said = f"TLS certificate verification failed: {error.verify_message}"
-        return failed(CERTIFICATE, said + (f"; {seen.to_json()}" if seen else ""), _mend(error, server, seen, ca_file))
+        message = f"TLS certificate verification failed: {error.verify_message}"
+        return failed(
+            CERTIFICATE,
+            message + (f"; {seen.to_json()}" if seen else ""),
+            _certificate_remedy(error, server, seen, ca_file),
+        )
     except TimeoutError:
         return failed(CERTIFICATE, f"no TLS handshake within {STEP_SECONDS:g} s", "ask the UconDB administrators")
     except OSError as error:
         remedy = "does the server speak TLS on that port? if not, correct ucon_db.server_url (http:// or the port)"
         return failed(CERTIFICATE, system_message(error), remedy)
     if found.days < WARNED_DAYS:
-        said = f"expires in {found.days:.0f} days: {found.to_json()}"
-        return warning(CERTIFICATE, said, "ask the UconDB administrators to renew it")
+        message = f"expires in {found.days:.0f} days: {found.to_json()}"
+        return warning(CERTIFICATE, message, "ask the UconDB administrators to renew it")
     return ok(CERTIFICATE, f"proven for {found.days:.0f} more days: {found.to_json()}")
 
 
@@ -181,10 +185,10 @@ async def _shown(server: ServerUrl, address: str) -> certificate.Certificate | N
         return None
 
 
-def _mend(
+def _certificate_remedy(
     error: ssl.SSLCertVerificationError, server: ServerUrl, seen: certificate.Certificate | None, ca_file: Path | None
 ) -> str:
-    """Return what to do about a certificate that is not proven: never to look away, as `curl -k` does."""
+    """Return the remedy for a certificate that is not proven: never to ignore that, as `curl -k` does."""
     words = error.verify_message.lower()
     if "mismatch" in words or "not valid for" in words:
         names = " or ".join(seen.hosts) if seen and seen.hosts else "the name in the certificate"
@@ -214,7 +218,7 @@ async def _ask(settings: Settings) -> AsyncGenerator[Finding]:
 
 
 async def _login(settings: Settings, ucondb: HttpUconDB, missing: list[str]) -> Finding:
-    """See whether our user may write, by a request that can store nothing (ucondb_protocol.md section 7)."""
+    """Check that our user may write, by a request that can store nothing (ucondb_protocol.md section 7)."""
     if missing:
         return skipped(LOGIN, f"{missing[0]} is required")
     user, folder = settings.ucon_db.writer_user, settings.ucon_db.folder_name
@@ -236,7 +240,7 @@ def _login_remedy(error: UconDBError, user: str, folder: str) -> str:
 
 
 async def _pending(settings: Settings, missing: list[str]) -> Finding:
-    """See whether the pending folder is there and takes our login."""
+    """Check that the pending folder is there and takes our login."""
     folder = settings.ucon_db.pending_folder_name
     if missing:
         return skipped(PENDING, f"{missing[0]} is required")
@@ -258,9 +262,9 @@ async def _clock(ucondb: HttpUconDB) -> Finding:
     here = f"{time.strftime('%Y-%m-%d %H:%M:%S %Z')}, UconDB {greeting.version}"
     if abs(skew) < SKEW_WARNED:
         return ok(CLOCK, f"agrees with UconDB's: {here}")
-    said = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} UconDB's: {here}"
+    message = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} UconDB's: {here}"
     remedy = "see whether chronyd or ntpd runs (timedatectl); if it is right here, tell the UconDB administrators"
-    return (failed if abs(skew) > SKEW_FAILED else warning)(CLOCK, said, remedy)
+    return (failed if abs(skew) > SKEW_FAILED else warning)(CLOCK, message, remedy)
 
 
 @contextlib.asynccontextmanager
