@@ -11,6 +11,9 @@ from typing import ClassVar, Protocol
 from archiverd.control.fields import choice, each, fields_of, flag, run_number, text
 from archiverd.core.machine import Stage
 
+_REQUEST = "the request"
+"""How errors name the JSON object."""
+
 
 class Request(Protocol):
     """A request that the daemon answers."""
@@ -27,7 +30,7 @@ class OnceRequest:
     """Archive every run that has ended."""
 
     COMMAND: ClassVar[str] = "pass"
-    """Not ``once``: a daemon of before 2026-12 takes that and ignores every field but ``incremental``."""
+    """Not ``once``: an older daemon takes that for a pass through both stages, and ignores what it does not know."""
 
     importing: bool = True
     migrating: bool = True
@@ -54,7 +57,7 @@ class OnceRequest:
     @staticmethod
     def from_json(value: object) -> OnceRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return OnceRequest(
                 fields.take("importing", flag),
                 fields.take("migrating", flag),
@@ -79,7 +82,7 @@ class RetryRequest:
     @staticmethod
     def from_json(value: object) -> RetryRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return RetryRequest(fields.take("stage", choice(Stage)), frozenset(fields.take("runs", each(run_number))))
 
 
@@ -98,7 +101,7 @@ class RecoverRequest:
     @staticmethod
     def from_json(value: object) -> RecoverRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return RecoverRequest(fields.take("stage", choice(Stage)))
 
 
@@ -117,7 +120,7 @@ class ReconcileRequest:
     @staticmethod
     def from_json(value: object) -> ReconcileRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return ReconcileRequest(fields.take("deep", flag))
 
 
@@ -137,7 +140,7 @@ class WaiveRequest:
     @staticmethod
     def from_json(value: object) -> WaiveRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return WaiveRequest(fields.take("run", run_number), fields.take("reason", text))
 
 
@@ -157,7 +160,7 @@ class ReleaseRequest:
     @staticmethod
     def from_json(value: object) -> ReleaseRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return ReleaseRequest(fields.take("run", run_number), fields.take("override", flag))
 
 
@@ -179,8 +182,5 @@ class StatusRequest:
     @staticmethod
     def from_json(value: object) -> StatusRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, COMMAND_ARGUMENTS) as fields:
+        with fields_of(value, _REQUEST) as fields:
             return StatusRequest(fields.take("probing", flag), fields.take("comparing", flag))
-
-
-COMMAND_ARGUMENTS = "the request"
