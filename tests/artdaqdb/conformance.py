@@ -44,7 +44,7 @@ ODD = {
     "names of operators": (b'a: "$set" dollar: "x.$y" b: { _id: 1 }\n', None),
     "much": (b"".join(b"key_%d: [%d, 'a text']\n" % (n, n) for n in range(5000)), None),
 }
-"""FHiCL that tells backends apart, and how artdaqDB exports it (None: as the engine does)."""
+"""FHiCL that distinguishes backends, and how artdaqDB exports it (None: as the engine does)."""
 
 
 @dataclass(frozen=True, slots=True)

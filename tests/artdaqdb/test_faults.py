@@ -141,7 +141,7 @@ async def test_what_is_written_while_an_index_is_replaced_is_taken_in(make: Make
 async def test_what_another_program_lost_is_put_back_without_a_store(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Noticing a rewrite is enough to have it mended; no run needs to come."""
+    """A rewrite that is noticed is repaired; no run needs to come."""
     monkeypatch.setattr(store, "SHORTEST_PUBLISH_SECONDS", 0.001)
     monkeypatch.setattr(store, "PUBLISH_SHARE", 0)
     index = tmp_path / "db" / "SystemLayout" / "index.json"
@@ -182,7 +182,7 @@ async def test_an_index_damaged_while_we_run_is_never_written_over(make: Make, t
 
 
 async def test_half_written_runs_are_listed_until_they_are_completed(make: Make) -> None:
-    """A run with documents but none in SystemLayout is not archived; it is told, and an insert completes it."""
+    """A run with documents but none in SystemLayout is not archived; it is listed, and an insert completes it."""
     db = make()
     await db.open()
     await db._write(lambda: db._tree.store(entities("a: 1\n", schema=False), "7/demo", "7/demo", 7))

@@ -99,7 +99,7 @@ def test_an_index_survives_its_file_in_any_layout(documents: list[tuple[str, Nam
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_merging_is_indexing_both(mine: list[tuple[str, Names]], theirs: list[tuple[str, Names]]) -> None:
-    """A merged index says all that either said, and tells whether the other lacked something."""
+    """A merged index holds all that either held, and merge says whether the other lacked something."""
     index = indexed(mine)
     lacking = index.merge(indexed(theirs))
     assert content(index) == plainly([*mine, *theirs])

@@ -97,7 +97,7 @@ async def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) ->
 
 
 async def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
-    """Another process is told who writes; the lock of a killed one is free."""
+    """Another process's error names the writer; the lock of a killed one is free."""
     root = tmp_path / "db"
     command = [sys.executable, "-c", STORING, str(root), "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

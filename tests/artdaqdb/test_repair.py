@@ -1,4 +1,4 @@
-"""What is left when a program is killed amid storing into a FileSystemDB is mended, and nothing else is touched."""
+"""What a program leaves when it is killed storing into a FileSystemDB is repaired, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_an_index_of_the_description_is_made_empty(keeper: DirectoryRepair, tmp_
 
 
 def test_an_indexed_document_that_a_power_cut_took_is_stored_again(keeper: DirectoryRepair, tmp_path: Path) -> None:
-    """Names outlived their bytes: such documents of the intent leave the index, others are not looked at."""
+    """Names outlived their bytes: such documents of the intent leave the index, others are not read."""
     collection = tmp_path / "db" / "RunHistory"
     empty, gone, whole = (document("7/demo", name) for name in ("boot", "setup", "ranks"))
     keeper.write_intent(SEVEN)

@@ -65,7 +65,7 @@ def test_any_other_expression_is_refused(expression: str) -> None:
     ],
 )
 def test_a_wrong_rule_is_named(rule: str, message: str) -> None:
-    """A rule that cannot work is told with file, section and number."""
+    """A rule that cannot work is an error with file, section and number."""
     with pytest.raises(FclPreperationError, match=f"s: rule 1 of run_history.*{message}"):
         parse_schema(schema(rule), "s")
 

@@ -124,7 +124,7 @@ async def test_text_that_is_not_fhicl_leaves_nothing_behind(make: Make, tmp_path
 
 
 async def test_a_second_writer_is_refused(make: Make) -> None:
-    """The index has one writer: a second is told who has it."""
+    """The index has one writer: the error of a second names it."""
     db = make()
     await db.open()
     with pytest.raises(ArtdaqDBError, match=f"process {os.getpid()}") as caught:
@@ -333,7 +333,7 @@ async def test_the_power_may_go_at_every_single_effect(make: Make, tmp_path: Pat
 
 
 class FullDisk(RealDisk):
-    """Has no room for the n-th document and whatever comes after it, until told."""
+    """Has no room for the n-th document and all after it, until `room` is raised."""
 
     def __init__(self, room: int) -> None:
         self.room = room

@@ -68,7 +68,7 @@ def test_a_missing_required_key_is_named_in_the_runbooks_words(tmp_path: Path, k
 
 
 def test_a_missing_section_names_its_required_key(tmp_path: Path) -> None:
-    """Leaving a whole section out is told as its missing key, not as a missing section."""
+    """A section left out is reported as its missing key, not as a missing section."""
     with pytest.raises(ConfigurationError, match="run_records_dir is required"):
         load(written(tmp_path, GOOD.replace('[source_files]\nrun_records_dir = "/daq/run_records"\n', "")))
 
@@ -101,7 +101,7 @@ def test_an_unknown_key_names_the_nearest_known(tmp_path: Path, wrong: str, near
     ],
 )
 def test_an_impossible_value_is_named_with_what_was_given(tmp_path: Path, line: str, message: str) -> None:
-    """A wrong value is told with its key and what is allowed."""
+    """The error of a wrong value names its key and what is allowed."""
     with pytest.raises(ConfigurationError, match=message):
         load(written(tmp_path, GOOD.replace("[app]", f"[app]\n{line}")))
 
@@ -168,7 +168,7 @@ def test_what_is_enabled_has_what_it_needs(tmp_path: Path, section: str, key: st
     ],
 )
 def test_a_mail_that_could_not_be_sent_is_refused_beforehand(tmp_path: Path, line: str, message: str) -> None:
-    """What no mail server would take is told at the start, not at the first failure."""
+    """An address that no mail server would take is an error at the start, not at the first failure."""
     known = {**TELLING["reporting.email"], "enabled": True}
     known.pop(line.partition(" = ")[0], None)
     lines = [f"{name} = {str(value).lower() if value is True else repr(value)}" for name, value in known.items()]
@@ -244,7 +244,7 @@ def test_references_expand(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_references_nest(text: str, meant: str) -> None:
-    """In defaults as well; a key is looked for where the string stands, then in the section around it."""
+    """In defaults as well; a key is searched in the string's section, then in the one around it."""
     table = {"one": 1, "two": "outer", "three": "3", "flag": True, "none": None, "t": {"two": "inner", "it": text}}
     assert expand({"s": table}, {"HOME": "/h", "EMPTY": ""})["s"]["t"]["it"] == meant
 
@@ -291,7 +291,7 @@ def test_text_without_references_is_left_alone(section: dict[str, str]) -> None:
 
 
 def test_a_configuration_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A missing file is an error that names it; without a name it says where it looked."""
+    """A missing file is an error that names it; without a name it lists the places searched."""
     with pytest.raises(ConfigurationError, match=r"/nope\.toml does not exist"):
         find_config("/nope.toml")
     monkeypatch.chdir(tmp_path)

@@ -87,7 +87,7 @@ def test_the_result_means_the_same(tmp_path: Path, text: str) -> None:
 
 
 def test_no_secret_is_written_and_each_is_named(tmp_path: Path) -> None:
-    """Passwords, tokens, a password inside a URI, and secrets in defaults give way to references; notes tell which."""
+    """Passwords, tokens, a password inside a URI, and secrets in defaults give way to references; notes name them."""
     done = migrate(written(tmp_path, SECRETIVE))
     assert "hunter" not in done.text + "".join(done.notes)
     values = tomllib.loads(done.text)

@@ -91,7 +91,7 @@ def test_what_needs_a_shell_is_refused_with_its_line(tmp_path: Path, line: str, 
 
 
 def test_a_secret_in_a_refused_line_is_not_shown(tmp_path: Path) -> None:
-    """The error about a password's line does not tell the password."""
+    """The error about a password's line does not show the password."""
     path = tmp_path / "archiver.env"
     path.write_text("UCONDB_PASSWORD=hunter2;x\n")
     with pytest.raises(ConfigurationError) as caught:

@@ -68,7 +68,7 @@ def written(tmp_path: Path, text: str, name: str = "config.yaml") -> Path:
 
 
 def told_by(path: Path) -> list[tuple[str, str]]:
-    """Load a configuration and return what it tells."""
+    """Load a configuration and return its notes."""
     told: list[tuple[str, str]] = []
     load(path, report=lambda level, text: told.append((level, text.removeprefix(f"{path}: "))))
     return told
@@ -245,7 +245,7 @@ def test_what_references_became_is_told_at_debug_without_secrets(
 def test_where_a_value_came_from_names_variable_and_environment_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`config show --origin` tells the YAML file, the variables behind its references, and archiver.env."""
+    """`config show --origin` shows the YAML file, the variables behind its references, and archiver.env."""
     monkeypatch.setenv("WORK_DIR", "before")
     monkeypatch.setenv("UCONDB_USER", "somebody")
     monkeypatch.setenv("ARCHIVERD_APP__BATCH_SIZE", "before")

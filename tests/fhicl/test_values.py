@@ -1,4 +1,4 @@
-"""FHiCL as plain Python values, and what an operator is told about text that is none."""
+"""FHiCL as plain Python values, and the errors of text that is not FHiCL."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_no_entries() -> None:
     ],
 )
 def test_messages(text: bytes, message: str) -> None:
-    """An operator is told where and what is wrong, in a permanent error of the file."""
+    """A permanent error of the file says where and what is wrong."""
     with pytest.raises(FhiclError) as caught:
         fhicl.check(text, "boot.fcl")
     assert str(caught.value) == f"boot.fcl:{message}"

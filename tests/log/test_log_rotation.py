@@ -25,16 +25,16 @@ NEVER = Rotation(max_bytes=1 << 40, max_age_seconds=1e12, backups=5)
 
 @dataclass
 class Desk:
-    """A log file, the trouble it told, and a clock that can be moved."""
+    """A log file, the trouble it reported, and a clock that can be moved."""
 
     path: Path
     now: float = field(default_factory=time.time)
-    told: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
     opened: list[LogFile] = field(default_factory=list)
 
     def open(self, rotation: Rotation = NEVER, *, rotates: bool = True) -> LogFile:
         """Open the file as another process would."""
-        file = LogFile(self.path, rotation, self.told.append, lambda: self.now)
+        file = LogFile(self.path, rotation, self.troubles.append, lambda: self.now)
         file.rotates = rotates
         self.opened.append(file)
         return file
@@ -153,17 +153,17 @@ def test_records_of_several_processes_stay_whole(desk: Desk) -> None:
 
 
 def test_a_full_disk_costs_lines_and_says_so_once(desk: Desk) -> None:
-    """Nothing raises; the trouble is told once."""
+    """Nothing raises; the trouble is reported once."""
     desk.path.symlink_to("/dev/full")
     file = desk.open()
     for number in range(3):
         file.write(desk.line(f"line {number}"))
-    assert len(desk.told) == 1
-    assert "No space left on device" in desk.told[0]
+    assert len(desk.troubles) == 1
+    assert "No space left on device" in desk.troubles[0]
 
 
 def test_what_was_lost_is_counted_where_it_is_missing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record that was cut short does not run into the next one, and the log tells how many are missing."""
+    """A record that was cut short does not run into the next one, and the log says how many are missing."""
     file = desk.open()
     file.write(desk.line("first"))
     room = [10]
@@ -187,7 +187,7 @@ def test_what_was_lost_is_counted_where_it_is_missing(desk: Desk, monkeypatch: p
         f"{stamp} WARNING 2 log lines were lost",
         desk.line("after"),
     ]
-    assert len(desk.told) == 1
+    assert len(desk.troubles) == 1
 
 
 def test_a_rotation_that_fails_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_a_rotation_that_fails_loses_nothing(desk: Desk, monkeypatch: pytest.Mon
         patched.setattr(log_rotation.os, "replace", refused)
         for number in range(6):
             file.write(desk.line(f"line {number}"))
-    assert (len(desk.texts()), desk.told) == (6, [])
+    assert (len(desk.texts()), desk.troubles) == (6, [])
     desk.now += log_rotation.AGAIN_SECONDS + 1
     file.write(desk.line("later"))
     assert (desk.texts(), len(desk.texts(1))) == (["later"], 6)

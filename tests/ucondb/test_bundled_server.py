@@ -129,7 +129,7 @@ async def test_odd_names_and_keys_survive(url: str) -> None:
 
 
 async def test_a_wrong_password_stores_nothing(url: str) -> None:
-    """A refused login is told by check and by store, and the key stays free."""
+    """A refused login is an error of check and of store, and the key stays free."""
     async with client(url, object_name="locked", writer_password="wrong-pw") as ucondb:
         with pytest.raises(UconDBError, match=r"^Failed to initialize UConDB client: 401 Unauthorized"):
             await ucondb.check()

@@ -65,7 +65,7 @@ async def test_any_bytes_are_read_as_they_are() -> None:
 
 
 async def test_reading_nothing_is_an_error() -> None:
-    """An absent key is told as such."""
+    """An absent key is reported as such."""
     async with playing(play("d_get_key_missing_meta")) as (ucondb, _):
         with pytest.raises(UconDBError, match=r"^Failed to read run 1001 back from UconDB: "):
             await ucondb.read("1001")
@@ -202,7 +202,7 @@ async def test_a_body_is_let_go_with_its_exchange() -> None:
 
 
 async def test_an_early_refusal_of_a_large_body_is_understood() -> None:
-    """A server that answers 404 with the body unread and resets: the reply or, where it was lost, a look-up tells."""
+    """A server that answers 404 with the body unread and resets: the reply or, where it was lost, a look-up decides."""
     blob = bytes(20_000_000)
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -291,7 +291,7 @@ async def test_tls_is_verified_unless_told_otherwise() -> None:
 
 
 async def test_tls_to_a_server_without_it_sent_nothing() -> None:
-    """A failed handshake is told as TLS, and a put through it is not unknown."""
+    """A failed handshake is reported as TLS, and a put through it is not unknown."""
 
     async def speak_plainly(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(recorded("raw/21_overload_503"))
@@ -309,7 +309,7 @@ async def test_tls_to_a_server_without_it_sent_nothing() -> None:
 
 
 async def test_a_ca_file_that_is_none_is_told_when_opening() -> None:
-    """A missing file, and one without certificates, are told by name."""
+    """The error of a missing file, and of one without certificates, names it."""
     for path in (DATA / "nosuch.pem", DATA / "exchanges.md"):
         ucondb = HttpUconDB(settings("https://127.0.0.1:1/i/app", ca_file=path), rereads=2)
         with pytest.raises(UconDBError, match=f"^Failed to initialize UConDB client: .*{path.name}"):
@@ -317,7 +317,7 @@ async def test_a_ca_file_that_is_none_is_told_when_opening() -> None:
 
 
 async def test_a_name_that_does_not_resolve_is_told() -> None:
-    """A host that the resolver refuses is told as such, and nothing was sent."""
+    """A host that the resolver refuses is reported as such, and nothing was sent."""
     async with client(f"http://{'x' * 70}.invalid/i/app") as ucondb:
         with pytest.raises(UconDBError, match=r"the server's name cannot be resolved") as caught:
             await ucondb.look_up("1001")
@@ -396,7 +396,7 @@ async def test_closing_closes_replaced_pools_too() -> None:
 
 
 async def test_a_client_that_is_not_open_says_so() -> None:
-    """Using the client before open or after close is our own mistake, told as such; closing twice is harmless."""
+    """Using the client before open or after close is our own mistake, reported as such; closing twice is harmless."""
     ucondb = HttpUconDB(settings("http://127.0.0.1:1/i/app"), rereads=2)
     with pytest.raises(UconDBError, match="not open") as caught:
         await ucondb.look_up("1")

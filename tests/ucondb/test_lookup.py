@@ -46,7 +46,7 @@ async def test_an_object_that_has_versions_after_all_is_not_absence() -> None:
 
 
 async def test_an_unknown_folder_names_the_setting() -> None:
-    """Reading from a folder that does not exist is told as such, not as an absent run."""
+    """Reading from a folder that does not exist is reported as such, not as an absent run."""
     async with playing(play("d_get_folder_missing"), play("a_versions_missing_folder")) as (ucondb, _):
         with pytest.raises(UconDBError, match="Folder nosuch not found") as caught:
             await ucondb.look_up("1001")
@@ -113,7 +113,7 @@ async def test_a_reading_request_that_breaks_off_is_made_again_at_once() -> None
 
 
 async def test_a_reading_request_is_not_made_for_ever() -> None:
-    """After three resets the caller is told, in the operating system's words."""
+    """After three resets the caller gets an error, in the operating system's words."""
     async with playing(reset(), reset(), reset()) as (ucondb, _):
         with pytest.raises(UconDBError, match=r"Connection reset by peer|disconnected") as caught:
             await ucondb.look_up("1001")
@@ -121,7 +121,7 @@ async def test_a_reading_request_is_not_made_for_ever() -> None:
 
 
 async def test_a_frozen_server_is_asked_once() -> None:
-    """A timeout is told with its number, as the runbook quotes it, and not repeated."""
+    """A timeout is reported with its number, as the runbook quotes it, and not repeated."""
     async with playing(freeze(), timeout_seconds=0.5) as (ucondb, _):
         with pytest.raises(UconDBError, match=r"Read timed out \(read timeout=0\.5\)$"):
             await ucondb.look_up("1001")

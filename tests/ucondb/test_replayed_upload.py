@@ -235,7 +235,7 @@ async def test_read_back_always_cut(playback: Playback, store: Callable[..., Any
 
 
 async def test_frozen_read_back(playback: Playback, store: Callable[..., Any]) -> None:
-    """A server that does not answer in time is told in the runbook's words, and not asked again."""
+    """A server that does not answer in time is reported in the runbook's words, and not tried again."""
     playback.plays(LOGIN, STORED, (READ, freeze()))
     with pytest.raises(UconDBError, match=r"Read timed out \(read timeout=0\.5\)$"):
         await store()

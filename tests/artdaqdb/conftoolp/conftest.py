@@ -38,7 +38,7 @@ def library_settings(uri: str, directory: Path, seconds: float = 60.0) -> Artdaq
 
 @pytest.fixture
 def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the directory whose files tell the stand-in what to do wrong."""
+    """Return the directory whose files make the stand-in fail."""
     directory = tmp_path / "faults"
     directory.mkdir()
     monkeypatch.setenv("CONFTOOLP_FAULTS", str(directory))

@@ -25,7 +25,7 @@ def reader(data: bytes) -> asyncio.StreamReader:
 
 @given(st.lists(MESSAGES, max_size=4))
 def test_messages_come_through_whole_and_in_order(messages: list[list[bytes]]) -> None:
-    """Whatever texts they hold, messages that follow each other are told apart, here and by the worker."""
+    """Messages that follow each other are separated, whatever texts they hold, here and by the worker."""
     data = b"".join(encode(*texts) for texts in messages)
 
     async def received() -> list[list[bytes]]:
@@ -64,6 +64,6 @@ def test_a_message_that_breaks_off_is_no_message(message: list[bytes], data: st.
 
 @pytest.mark.parametrize("data", [b"noise on the wrong stream", b"\0\0\0\2noise", b"\0\0\0\1\x7f\xff\xff\xff"])
 async def test_noise_is_no_message(data: bytes) -> None:
-    """Bytes that are no message are told so, at once and without reading what they seem to announce."""
+    """Bytes that are not a message are an error at once, without reading what they seem to announce."""
     with pytest.raises(ValueError, match=r"a (message|text) of \d+"):
         await receive(reader(data))

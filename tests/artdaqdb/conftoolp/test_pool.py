@@ -73,7 +73,7 @@ async def test_a_stopped_pool_finishes_what_it_began(tmp_path: Path) -> None:
 
 
 async def test_turns_are_given_in_the_order_of_asking(tmp_path: Path) -> None:
-    """Who makes one call after the other does not keep out another who asks once."""
+    """A caller with one call after the other does not block another with a single one."""
     (tmp_path / "conftoolp.py").write_text("def echo(text):\n    return True, text\n")
     pool = Pool(1, launch({**os.environ, "PYTHONPATH": str(tmp_path)}), 30)
     await pool.open()

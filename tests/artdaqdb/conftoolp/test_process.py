@@ -195,7 +195,7 @@ async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
 
 @pytest.mark.parametrize("call", ["devour", "bad_alloc"])
 async def test_a_call_that_wants_too_much_memory_costs_one_child(tmp_path: Path, call: str) -> None:
-    """A call that takes memory without end fails at the limit, whoever notices it, and the next has a new child."""
+    """A call that takes memory without end fails at the limit, in Python or the library; the next has a new child."""
     async with library(tmp_path, memory=512 << 20) as worker:
         await worker.start()
         pid = worker.pid
@@ -209,7 +209,7 @@ async def test_a_call_that_wants_too_much_memory_costs_one_child(tmp_path: Path,
 
 
 async def test_a_child_is_the_first_to_go_when_memory_is_short(tmp_path: Path) -> None:
-    """The kernel is told to end the child and not the daemon."""
+    """The kernel is to end the child first, not the daemon."""
     async with library(tmp_path) as worker:
         assert (await worker.call("score")).text == b"1000"
     assert Path("/proc/self/oom_score_adj").read_text().strip() != "1000"
@@ -217,7 +217,7 @@ async def test_a_child_is_the_first_to_go_when_memory_is_short(tmp_path: Path) -
 
 @pytest.mark.parametrize("where", ["stderr", "exception", "answer"])
 async def test_no_message_holds_a_secret(tmp_path: Path, where: str) -> None:
-    """What the library says of its URI is told without the password, and no argument of the child holds one."""
+    """The library's messages about its URI are shown without the password, and no argument of the child holds one."""
     async with library(tmp_path) as worker:
         await worker.start()
         arguments = Path(f"/proc/{worker.pid}/cmdline").read_bytes()
@@ -341,7 +341,7 @@ ENSURE = "ImportError: Failed to import 'conftoolp'. Ensure artdaq_database env 
     ],
 )
 async def test_a_library_that_cannot_be_imported(tmp_path: Path, text: str | None, told: str, remedy: str) -> None:
-    """What Python says of a missing module or library is told in the guide's words, with what to do."""
+    """A missing module or library is reported in the guide's words, with a remedy."""
     async with library(tmp_path, text or "") as worker:
         if text is None:
             (tmp_path / "conftoolp.py").unlink()
@@ -354,7 +354,7 @@ async def test_a_library_that_cannot_be_imported(tmp_path: Path, text: str | Non
 
 
 async def test_a_library_that_is_missing_for_the_loader(tmp_path: Path) -> None:
-    """A shared library that the dynamic loader really does not find is told in its words, which the guide has."""
+    """A shared library that the dynamic loader does not find is reported in its words, which the guide has."""
     text = "import ctypes\ntry:\n    ctypes.CDLL('libartdaq-database_ConfigurationDB.so')\n"
     async with library(tmp_path, text + "except OSError as error:\n    raise ImportError(str(error))\n") as worker:
         with pytest.raises(ArtdaqDBError) as caught:
@@ -364,7 +364,7 @@ async def test_a_library_that_is_missing_for_the_loader(tmp_path: Path) -> None:
 
 
 async def test_a_library_that_ends_its_process_when_imported(tmp_path: Path) -> None:
-    """An abort during the import is told as one."""
+    """An abort during the import is reported as one."""
     async with library(tmp_path, "import os; os.abort()") as worker:
         with pytest.raises(DiedError, match="conftoolp was ended by SIGABRT in import conftoolp"):
             await worker.start()

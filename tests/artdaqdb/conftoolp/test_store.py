@@ -98,7 +98,7 @@ async def test_a_crash_in_a_question_is_not_even_noticed(
 
 
 async def test_a_question_that_always_kills_is_given_up(database: ConftoolpDB, faults: Path) -> None:
-    """After three workers died of the same question it is told, to be tried again later."""
+    """After three workers died of the same question it fails, to be tried again later."""
     (faults / "find_configurations.always").write_text("kill")
     with pytest.raises(ArtdaqDBError, match="conftoolp was ended by SIGKILL in find_configurations") as caught:
         await database.find(7)
@@ -144,7 +144,7 @@ async def test_a_library_killed_while_it_writes_leaves_nothing_behind(
 async def test_a_crash_in_a_search_harms_no_store_that_is_under_way(
     database: ConftoolpDB, tmp_path: Path, faults: Path
 ) -> None:
-    """While one run is being stored, the library dies for another's search and then amid the store: both come right."""
+    """While one run is being stored, the library dies in another's search and then in the store: both succeed."""
     (faults / "write_document.always").write_text("sleep: 0.05")
     storing = asyncio.create_task(database.insert(7, "demo", record(*(b"a: %d\n" % n for n in range(8)))))
     async with asyncio.timeout(30):
@@ -212,7 +212,7 @@ asyncio.run(main())
 async def test_a_daemon_killed_while_the_library_stores_leaves_nothing_to_a_human(
     make_database: Callable[..., ConftoolpDB], tmp_path: Path, faults: Path
 ) -> None:
-    """SIGKILL with half an index written and the library hung: the next start mends it, and the run is stored once."""
+    """Killed with half an index written and the library hung: the next start repairs it, and the run is stored once."""
     (faults / "write_document.once").write_text("hang-amid-index")
     command = [sys.executable, "-c", STORING, f"filesystemdb://{tmp_path}/db"]
     daemon = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
@@ -256,7 +256,7 @@ async def test_a_second_archiverd_is_refused(database: ConftoolpDB, tmp_path: Pa
 async def test_a_directory_that_cannot_be_written_is_told(
     make_database: Callable[..., ConftoolpDB], tmp_path: Path
 ) -> None:
-    """A database whose directory cannot be made is told with the file system's words."""
+    """The error of a database whose directory cannot be made has the file system's words."""
     (tmp_path / "db").write_text("a file")
     with pytest.raises(ArtdaqDBError, match=r"Failed to access artdaqDB: .*File exists") as caught:
         await make_database().open()
@@ -289,7 +289,7 @@ async def test_a_half_written_update_is_completed(database: ConftoolpDB, tmp_pat
 
 
 async def test_a_store_that_is_cancelled_goes_on(database: ConftoolpDB, tmp_path: Path) -> None:
-    """A cancelled caller leaves at once, the library is not killed amid its work, and closing waits for it."""
+    """A cancelled caller leaves at once, the library is not killed in its work, and closing waits for it."""
     task = asyncio.create_task(database.insert(7, "demo", RUN))
     pids = database.pids
     async with asyncio.timeout(10):
@@ -429,7 +429,7 @@ async def test_a_mongodbs_words_for_nothing_are_understood(database: ConftoolpDB
 
 
 async def test_a_missing_bundle_fails_the_opening(tmp_path: Path) -> None:
-    """A directory without conftoolp is told in the guide's words when the database is opened, and no child stays."""
+    """Opening a database without conftoolp is an error in the guide's words, and no child stays."""
     database = ConftoolpDB(library_settings(f"filesystemdb://{tmp_path}/db", tmp_path, seconds=30), 1)
     with pytest.raises(ArtdaqDBError, match="ModuleNotFoundError: No module named 'conftoolp'") as caught:
         await database.open()

@@ -71,7 +71,7 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture
 async def scripted() -> AsyncIterator[Scripted]:
-    """Give a server that keeps every byte and fails as it is told."""
+    """Give a server that keeps every byte and fails as scripted."""
     server = Scripted()
     listening = await asyncio.start_server(server, "127.0.0.1", 0)
     server.uri = f"mongodb://127.0.0.1:{listening.sockets[0].getsockname()[1]}/runs_db"

@@ -1,4 +1,4 @@
-"""A server of the MongoDB protocol that keeps every byte, and fails as it is told (OP_MSG, MongoDB wire protocol)."""
+"""A server of the MongoDB protocol that keeps every byte, and fails as scripted (OP_MSG, MongoDB wire protocol)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def server(scripted: Scripted) -> Scripted:
-    """Give a server that keeps every byte and fails as it is told."""
+    """Give a server that keeps every byte and fails as scripted."""
     return scripted
 
 
@@ -143,7 +143,7 @@ async def test_a_server_that_alters_documents_is_found_out(
 async def test_what_a_server_answers_decides_on_the_retry(
     server: Scripted, uri: str, connect: Callable[..., Any], reply: dict[str, Any], retry: Retry, blame: Blame
 ) -> None:
-    """What passes is tried again, who may not write is told so, what is refused for good waits for somebody."""
+    """A temporary error is retried, a refused login names its setting, a permanent refusal waits for an operator."""
     db = await connect(uri)
     server.replies["insert"] = reply
     with pytest.raises(ArtdaqDBError, match="Failed to store run 7 in artdaqDB: told") as caught:
@@ -168,7 +168,7 @@ async def test_without_leave_to_make_indexes_it_works_and_says_so(
 async def test_an_index_of_somebody_elses_serves_as_well(
     server: Scripted, uri: str, connect: Callable[..., Any], code: int, opens: bool
 ) -> None:
-    """An index that an administrator made under another name or with other options is no failure; others are told."""
+    """An index that an administrator made under another name or with other options is no failure; other errors are."""
     server.replies["createIndexes"] = failed(code)
     if opens:
         await connect(uri)
@@ -260,7 +260,7 @@ async def test_a_call_is_not_sent_after_a_server_that_has_gone(
 async def test_options_the_driver_cannot_take_are_a_configuration_error(
     connect: Callable[..., Any], option: str
 ) -> None:
-    """An impossible option is told as such, without the password even where the driver repeats it."""
+    """An impossible option is an error that names it, without the password even where the driver repeats it."""
     with pytest.raises(
         ConfigurationError, match=r"Configuration validation failed: artdaq_db\.database_uri: "
     ) as caught:

@@ -32,7 +32,7 @@ async def test_it_logs_in_and_stores_no_password(ferret_uri: str, connect: Calla
 
 @pytest.mark.parametrize("login", ["archiverd:wr0ng", "n0body:p"])
 async def test_a_wrong_login_is_told_as_such(ferret: Server, connect: Callable[..., Any], login: str) -> None:
-    """Who is refused is told which setting to look at; it is tried again, and no secret is repeated."""
+    """A refused login names the setting to check and is retried, and no secret is repeated."""
     with pytest.raises(ArtdaqDBError, match="Failed to get configurations: ") as caught:
         await connect(f"mongodb://{login}@127.0.0.1:{ferret.port}/runs_db")
     error = caught.value

@@ -236,7 +236,7 @@ async def test_a_foreign_or_damaged_document_is_never_exported(
 async def test_what_is_made_first_describes_the_database_without_a_password(
     uri: str, connect: Callable[..., Any], raw: Any
 ) -> None:
-    """SystemMetadata is stored once, and indexes are made for what runs are looked for by."""
+    """SystemMetadata is stored once, and the fields that runs are searched by have indexes."""
     for _ in range(2):
         db = await connect(uri)
     await db.ping()

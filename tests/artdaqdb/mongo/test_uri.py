@@ -60,7 +60,7 @@ def test_what_is_no_uri_of_a_database_is_refused_without_repeating_it(uri: str, 
 
 @given(st.text(min_size=1, max_size=30))
 def test_no_password_is_ever_shown(password: str) -> None:
-    """Whatever a password is made of, showing or printing an address does not tell it."""
+    """Whatever a password is made of, a printed address does not show it."""
     marked = f"S3cr{password}t"
     address = parse_uri(f"mongodb://u:{quote(marked, safe='')}@h/d", {})
     assert "S3cr" not in repr(address) + address.shown

@@ -51,7 +51,7 @@ def needed() -> str:
 
 @contextlib.asynccontextmanager
 async def sshd(root: Path) -> AsyncIterator[Sshd]:
-    """Run a server below ``root`` that lets in whoever runs the tests."""
+    """Run a server below ``root`` that lets in the user who runs the tests."""
     server = needed()
     root.mkdir()
     (root / "scratch").mkdir()

@@ -68,7 +68,7 @@ def calls(directory: Path) -> list[dict[str, str]]:
 
 
 def main(work: Callable[[dict[str, str], str], int]) -> None:
-    """Be the program: note the call, go wrong if told to, else work."""
+    """Be the program: record the call, fail as the faults say, else work."""
     tree_room.take_lock = lambda _root: os.open(os.devnull, os.O_RDONLY)  # the real ones know of no lock
     own = Path(sys.argv[0]).parent
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
@@ -145,7 +145,7 @@ def _store(options: dict[str, str], entities: list[Entity]) -> list[str]:
 
 
 def _die(options: dict[str, str], entity: Entity, fault: str) -> None:
-    """Die amid storing the first entity: its index is not written, or half of it is, or half of the document."""
+    """Die storing the first entity: its index is not written, or half of it is, or half of the document."""
     collection = Path(os.environ["ARTDAQ_DATABASE_URI"].removeprefix("filesystemdb://")) / entity.collection
     index = collection / "index.json"
     before = {path: path.read_bytes() for path in collection.glob("*.json")}

@@ -1,4 +1,4 @@
-"""The tools pass the conformance suite, as far as they can do what it asks."""
+"""The tools pass the parts of the conformance suite that they can do."""
 
 from __future__ import annotations
 

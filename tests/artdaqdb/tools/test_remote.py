@@ -60,7 +60,7 @@ def make_database(server: Sshd, bundle: Path, tmp_path: Path) -> Callable[[], To
 async def test_every_word_arrives_as_it_was_meant(
     make_database: Callable[[], ToolsDB], bundle: Path, tmp_path: Path
 ) -> None:
-    """No shell over there makes anything of a name, and the environment is the tools' own."""
+    """No shell on the host interprets a name, and the environment is the tools' own."""
     name = 'it\'s $HOME `id` $(id) "q" ;&|\\ 7'
     there = make_database()
     await there.insert(7, name, PAIR)
@@ -98,7 +98,7 @@ async def test_a_host_whose_key_is_not_known_gets_nothing(
 
 
 async def test_missing_tools_over_there_are_told_at_opening(server: Sshd, tmp_path: Path) -> None:
-    """A directory without the programs is named, with the setting to mend."""
+    """A directory without the programs is named, with the setting to correct."""
     there = ToolsDB(f"filesystemdb://{tmp_path}/db", RemoteHost(ALIAS, tmp_path / "none", {}, 60, ssh=server.ssh))
     with pytest.raises(ArtdaqDBError, match="none/bulkloader") as caught:
         await there.open()
@@ -108,7 +108,7 @@ async def test_missing_tools_over_there_are_told_at_opening(server: Sshd, tmp_pa
 async def test_a_cancelled_call_ends_the_tool_over_there(
     make_database: Callable[[], ToolsDB], server: Sshd, bundle: Path
 ) -> None:
-    """When our end is gone the tool over there is killed with what it started, and its directory removed."""
+    """When our end is gone the tool on the host is killed with what it started, and its directory removed."""
     (bundle / "fault").write_text("bulkloader:hang")
     os.mkfifo(bundle / "child")
     task = asyncio.create_task(make_database().insert(7, "demo", PAIR))

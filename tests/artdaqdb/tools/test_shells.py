@@ -1,4 +1,4 @@
-"""The scripts that run the tools over there, under each shell that may be ``sh`` on a host."""
+"""The scripts that run the tools on a host, under each shell that may be ``sh`` on a host."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def variables(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 async def test_a_run_goes_there_and_back(variables: dict[str, str], bundle: Path, tmp_path: Path) -> None:
-    """Stored, listed and exported, a failure told as one, and nothing left behind."""
+    """Stored, listed and exported, a failure reported as one, and nothing left behind."""
     client = tmp_path / "client"
     client.write_text(
         f"#!{sys.executable}\nimport os, sys\nos.environ.update({variables!r})\n"

@@ -1,4 +1,4 @@
-"""What the tools are known to do wrong, and what they cannot do: told, and never taken for success."""
+"""What the tools are known to do wrong, and what they cannot do, is an error and never taken for success."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ async def test_what_is_said_last_on_standard_error_is_kept() -> None:
 
 
 async def test_missing_tools_are_told_at_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the programs nothing is begun, and the setting to mend is named."""
+    """Without the programs nothing is begun, and the setting to correct is named."""
     monkeypatch.setenv("PATH", str(tmp_path))
     database = through_tools(
         ArtdaqDb(database_uri=f"filesystemdb://{tmp_path}/db", conftoolp_dir=tmp_path, call_timeout_seconds=60)

@@ -90,7 +90,7 @@ class RemoteHost:
         if not _HOST.fullmatch(host):
             raise ConfigurationError(
                 f"Configuration validation failed: artdaq_db.remote_host is not the name of a host: {host!r}",
-                remedy="write host or user@host, as ssh takes it; port and key belong into ~/.ssh/config",
+                remedy="write host or user@host, as ssh takes it; port and key belong in ~/.ssh/config",
             )
         self._host = host
         self._directory = directory

@@ -48,7 +48,7 @@ told_fault = ""
 
 @dataclass(frozen=True)
 class Row:
-    """What an index tells of one document."""
+    """What an index holds of one document."""
 
     oid: str
     version: str
