@@ -18,6 +18,7 @@ from archiverd.artdaqdb.filesystem.redo import Filed, Redo
 from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Retry
 from archiverd.disk import RealDisk
+from tests.waiting import DEADLINE_SECONDS
 
 from .conftest import entities
 
@@ -155,7 +156,7 @@ async def test_what_another_program_lost_is_put_back_without_a_store(
         del lacking[section]["7/demo"]
     index.write_text(json.dumps(lacking))
     assert sorted(await db.list_runs()) == [7, 8]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while "7/demo" not in index.read_text():
             await asyncio.sleep(0.01)
     await db.close()

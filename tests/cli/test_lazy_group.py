@@ -14,6 +14,7 @@ from archiverd.cli.config import config
 from archiverd.cli.lazy_group import LazyGroup
 from archiverd.cli.main import cli
 from archiverd.cli.shell_completion import VARIABLE
+from tests.waiting import DEADLINE_SECONDS
 
 WIDE = 200
 """More characters than any short help has, so that click cuts none."""
@@ -35,7 +36,9 @@ def modules_after(*arguments: str, environment: dict[str, str] | None = None) ->
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
     )
     command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
     return set(done.stderr.split())
 
 

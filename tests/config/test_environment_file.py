@@ -13,6 +13,7 @@ import pytest
 
 from archiverd.config.environment_file import load_environment, read_environment
 from archiverd.core.errors import ConfigurationError
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,9 @@ def test_assignments_mean_what_they_mean_to_a_shell(tmp_path: Path, text: str) -
     given = {"HOME": "/home/daq", "PATH": os.environ["PATH"]}
     shown = f"{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
     command = ["bash", "-c", f'set -a; source "$0"; {shown}', str(path)]
-    sourced = json.loads(subprocess.run(command, env=given, capture_output=True, check=True, timeout=60).stdout)
+    sourced = json.loads(
+        subprocess.run(command, env=given, capture_output=True, check=True, timeout=DEADLINE_SECONDS).stdout
+    )
     ours = {**given, **read_environment(path, given)}
     assert {name: ours.get(name) for name in "AB"} == {name: sourced.get(name) for name in "AB"}
 

@@ -22,11 +22,12 @@ from archiverd.control.fields import fields_of, integer
 from archiverd.control.protocol import LONGEST_PATH, LONGEST_REPLY, LONGEST_REQUEST, choose_path, find_path
 from archiverd.control.server import Limits, Progress, serving
 from archiverd.core.errors import ArchiverError, FhiclError, Retry, UconDBError, error_stage
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SECONDS = 20.0
+SECONDS = DEADLINE_SECONDS
 
 KILLED = """
 import asyncio, os, signal, sys

@@ -6,11 +6,11 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 from archiverd.detached import connect_tcp, run_detached
+from tests.waiting import DEADLINE_SECONDS
 
 
 async def test_results_and_errors_come_back() -> None:
@@ -30,7 +30,7 @@ async def test_a_result_that_comes_too_late_is_undone() -> None:
     with pytest.raises(TimeoutError):
         await run_detached(lambda: go.wait(30), 0.01, lambda _: loop.call_soon(undone.set))
     go.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await undone.wait()
 
 
@@ -41,15 +41,15 @@ import asyncio, threading
 from archiverd.detached import run_detached
 async def main():
     try:
-        await run_detached(lambda: threading.Event().wait(600), 0.1)
+        await run_detached(lambda: threading.Event().wait(3600), 0.1)
     except TimeoutError:
         print("gave up")
 asyncio.run(main())
 """
-    begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
     assert done.stdout == "gave up\n"
-    assert time.monotonic() - begun < 60
 
 
 async def test_what_is_no_host_name_is_an_error_of_the_system() -> None:

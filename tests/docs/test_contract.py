@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from archiverd.config.models import Settings
 from archiverd.config.section import Section
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,9 @@ def test_the_contract_has_every_global_option() -> None:
 def test_the_contract_has_the_launchers_flags() -> None:
     """`run_archiver.sh --help` names the flags of the contract, and no other."""
     (line,) = re.findall(r"the older tool's launcher: `(.*?)`", CONTRACT)
-    done = subprocess.run([ROOT / "run_archiver.sh", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [ROOT / "run_archiver.sh", "--help"], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
     assert set(re.findall(r"--[a-z-]+", line)) == set(re.findall(r"--[a-z-]+", done.stdout))
 
 

@@ -17,6 +17,7 @@ from archiverd.config.section import Section
 from archiverd.core.machine import State
 from tests.e2e.conftest import Site, bare_site, site
 from tests.e2e.test_older_tool import LAUNCHER, settle
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,7 +36,13 @@ def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
     for block in blocks:
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
@@ -52,9 +59,11 @@ def test_the_how_to_works_as_written(site: Site) -> None:
     environment = {**os.environ, "PATH": path, "ARCHIVERD_CONFIG": str(site.root / "archiverd.toml")}
     for block in blocks:
         command = ["bash", "-euo", "pipefail", "-c", block]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-    assert daemon.wait(60) == 0
+    assert daemon.wait(DEADLINE_SECONDS) == 0
 
 
 def test_coming_from_the_older_tool_works_as_written(site: Site) -> None:
@@ -69,7 +78,13 @@ def test_coming_from_the_older_tool_works_as_written(site: Site) -> None:
     for block in blocks:
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(
-            command, cwd=site.root, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=site.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
     assert site.rows()[7].state is State.VERIFIED
@@ -116,7 +131,9 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
     path.write_text(block)
     command = [sys.executable, "-m", "archiverd", "--config", str(path), "config", "check"]
     environment = {**os.environ, "ARCHIVERD_UCON_DB__WRITER_PASSWORD": "x"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

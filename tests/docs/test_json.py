@@ -15,6 +15,7 @@ from archiverd.cli import main
 from archiverd.core.machine import State
 from tests.e2e.conftest import PASSWORD, bare_site, site
 from tests.e2e.test_operations import DEMO, THREE_RUNS, unstop
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,5 +193,5 @@ def _beside_a_daemon(record: Recorder) -> None:
     record("status")
     daemon.send_signal(signal.SIGCONT)
     record("drain")
-    assert daemon.wait(60) == 0
+    assert daemon.wait(DEADLINE_SECONDS) == 0
     assert PASSWORD not in site.log

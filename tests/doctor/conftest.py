@@ -21,6 +21,7 @@ from archiverd.doctor.checkup import examine_all
 from archiverd.doctor.finding import Finding, Status
 from archiverd.doctor.subject import read_subject
 from tests.e2e.conftest import PASSWORD, Site
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -78,7 +79,7 @@ class House:
     def run(self, *command: str, wrapped: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run an archiverd command to its end."""
         argv = [*wrapped, sys.executable, "-m", "archiverd", "--config", str(self.path), *command]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
     def look_unprivileged(self) -> Lines:
         """Examine it as a user whom permissions stop; root is deprived of what lets it pass by them."""

@@ -16,6 +16,7 @@ from archiverd.doctor.finding import Status
 from archiverd.process import last_exit, lock
 from archiverd.process.lock import LockFile
 from archiverd.status import report
+from tests.waiting import DEADLINE_SECONDS
 
 from .conftest import unprivileged
 
@@ -45,7 +46,7 @@ def daemon(full_house: House) -> Iterator[subprocess.Popen[bytes]]:
 
 async def until_up(house: House, process: subprocess.Popen[bytes]) -> None:
     """Wait until the daemon answers."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not (house.work / "archiverd.sock").exists():
             assert process.poll() is None, (house.root / "daemon.log").read_text()
             await asyncio.sleep(0.05)
@@ -96,7 +97,7 @@ async def test_a_daemon_whose_socket_is_gone(full_house: House, daemon: subproce
     assert told.status is Status.FAILED
     assert f"`kill -INT {daemon.pid}`" in told.remedy
     daemon.send_signal(signal.SIGINT)
-    assert daemon.wait(60) == 130
+    assert daemon.wait(DEADLINE_SECONDS) == 130
     assert (await line(full_house, "daemon")).status is Status.OK
     last = await line(full_house, "last exit")
     assert last.message.startswith("archiverd run ended with 130 at ")

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ import pytest
 from archiverd.core.machine import State
 from archiverd.journal.queries import select_holds, select_states
 from archiverd.journal.reader import is_there, reading
+from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import Hold, RunRow
 
 MAKER = Path(__file__).parents[1] / "tools" / "make_run_records.py"
+WITH_CONSTANTS = Path(__file__).with_name("with_constants.py")
 PASSWORD = "e2e-secret-pw"
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Site:
     password: str = PASSWORD
     settings: str = ""
     served: bool = False
+    constants: dict[str, object] = field(default_factory=dict)
+    """Constants of archiverd that processes started from now on have other values of."""
     children: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -59,14 +61,16 @@ class Site:
         return (self.root / "daemon.log").read_text()
 
     def configure(self, **app: object) -> None:
-        """Write the configuration; ``app`` adds keys to [app]."""
-        extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in app.items())
+        """Write the configuration; ``app`` adds keys to [app]. No limit is reached unless a test sets it."""
+        keys = {"retry_delay_seconds": 0.2, "drain_timeout_seconds": NEVER_SECONDS, **app}
+        extra = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        timeout = "" if "timeout_seconds" in self.settings else f"timeout_seconds = {NEVER_SECONDS}\n"
         self.config.write_text(
-            f'[app]\nwork_dir = "{self.work}"\nretry_delay_seconds = 0.2\n{extra}'
+            f'[app]\nwork_dir = "{self.work}"\n{extra}'
             f'[source_files]\nrun_records_dir = "{self.records}"\n'
             f'[artdaq_db]\ndatabase_uri = "filesystemdb://{self.root}/artdaqdb"\n'
             f'[ucon_db]\nserver_url = "{self.url}"\nfolder_name = "test01"\nobject_name = "configuration"\n'
-            f'writer_user = "writer"\nwriter_password = "{self.password}"\n{self.settings}'
+            f'writer_user = "writer"\nwriter_password = "{self.password}"\n{timeout}{self.settings}'
         )
 
     def serve(self, *options: str) -> subprocess.Popen[str]:
@@ -89,7 +93,7 @@ class Site:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run an archiverd command to its end."""
         argv = [sys.executable, "-m", "archiverd", "--config", str(self.config), *command]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
     def make(self, *arguments: str, live: bool = False) -> subprocess.Popen[str]:
         """Write run records with the tests' maker; in batch mode waits for its end."""
@@ -97,7 +101,7 @@ class Site:
         maker = subprocess.Popen(argv, text=True)
         self.children.append(maker)
         if not live:
-            assert maker.wait(PATIENCE_SECONDS) == 0
+            assert maker.wait(DEADLINE_SECONDS) == 0
         return maker
 
     def planned(self) -> dict[int, dict[str, object]]:
@@ -118,27 +122,44 @@ class Site:
         with reading(self.work / "journal.sqlite") as db:
             return select_holds(db)
 
-    def wait(self, done: Callable[[dict[int, RunRow]], bool], seconds: float = PATIENCE_SECONDS) -> dict[int, RunRow]:
-        """Wait until the journal shows what ``done`` wants to see."""
-        end = time.monotonic() + seconds
-        while not done(rows := self.rows()):
-            assert time.monotonic() < end, {run: (row.state, row.error) for run, row in rows.items()}
-            time.sleep(0.05)
+    def wait(self, done: Callable[[dict[int, RunRow]], bool]) -> dict[int, RunRow]:
+        """Wait until the journal's rows satisfy ``done``; return them."""
+        rows: dict[int, RunRow] = {}
+
+        def is_done() -> bool:
+            rows.clear()
+            rows.update(self.rows())
+            return done(rows)
+
+        wait_until(is_done, lambda: {run: (row.state, row.error) for run, row in rows.items()})
         return rows
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until a process of this site has logged ``text``."""
+        wait_until(lambda: text in self.log, lambda: self.log)
+
+    def freeze(self) -> None:
+        """Stop the server: it takes connections and requests, and answers nothing."""
+        self.children[0].send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self.children[0].send_signal(signal.SIGCONT)
+
+    def wait_for_unanswered_request(self) -> None:
+        """Wait until a frozen server has a request that it does not answer: who sent it waits for the server now."""
+        wait_until(lambda: unread_bytes(urlsplit(self.url).port or 0), lambda: self.log)
 
     def stop(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> int:
         """Send a signal, once the process has its handlers, and return the exit code."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while process.poll() is None and not catches(process.pid, signal.SIGTERM):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: process.poll() is not None or catches(process.pid, signal.SIGTERM))
         process.send_signal(number)
-        return process.wait(PATIENCE_SECONDS)
+        return process.wait(DEADLINE_SECONDS)
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask the server without our own client: status and body."""
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=30)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=DEADLINE_SECONDS)
         connection.request("GET", parts.path + path)
         answer = connection.getresponse()
         body = answer.read()
@@ -185,7 +206,8 @@ class Site:
 
     def _start(self, *command: str, stdout: int | None = None) -> subprocess.Popen[str]:
         with (self.root / "daemon.log").open("a") as log:
-            argv = [sys.executable, "-m", "archiverd", *command]
+            program = [str(WITH_CONSTANTS), json.dumps(self.constants)] if self.constants else ["-m", "archiverd"]
+            argv = [sys.executable, *program, *command]
             process = subprocess.Popen(argv, stdout=stdout or log, stderr=log, stdin=subprocess.DEVNULL, text=True)
         self.children.append(process)
         return process
@@ -199,6 +221,16 @@ def catches(pid: int, number: signal.Signals) -> bool:
         return False
     (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(mask >> (number - 1) & 1)
+
+
+def unread_bytes(port: int) -> int:
+    """Return how many bytes on connections to a local port its listener has not read (proc_net_tcp(5))."""
+    total = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if int(words[1].rpartition(":")[2], 16) == port and words[3] == "01":  # established
+            total += int(words[4].partition(":")[2], 16)
+    return total
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from archiverd.core.machine import State
 from tests.artdaqdb.mongo.servers import Server, bson_server, missing, mongod
 from tests.artdaqdb.tools import standin
 from tests.e2e.test_operations import DEMO, ONE_RUN, THREE_RUNS
+from tests.waiting import NEVER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,16 +67,15 @@ def test_a_mongodb_that_freezes_does_not_hold_up_the_end(site: Site, mongodb: Se
     """A call that will not be answered is left in its thread: a drain ends in time, and the next start goes on."""
     site.configure(drain_timeout_seconds=1)
     uri = f"mongodb://127.0.0.1:{mongodb.port}/runs_db"
-    site.config.write_text(site.config.read_text().replace(f"filesystemdb://{site.root}/artdaqdb", uri))
+    text = site.config.read_text().replace(f"filesystemdb://{site.root}/artdaqdb", uri)
+    site.config.write_text(text.replace("[artdaq_db]", f"[artdaq_db]\ncall_timeout_seconds = {NEVER_SECONDS}"))
     site.make(*ONE_RUN)
     daemon = site.start("run")
     site.wait(lambda rows: 7 in rows and rows[7].state is State.VERIFIED)
     mongodb.signal(signal.SIGSTOP)
     site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
     site.wait(lambda rows: 20 in rows and rows[20].state is State.IMPORTING)
-    begun = time.monotonic()
-    assert site.stop(daemon) == 130
-    assert time.monotonic() - begun < 20, "the call's own limit is 300 s"
+    assert site.stop(daemon) == 130, "the call itself would wait for ever"
     assert json.loads((site.work / "last_exit.json").read_text())["exit_code"] == 130
     mongodb.signal(signal.SIGCONT)
     assert site.run("once").returncode == 0

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.waiting import DEADLINE_SECONDS
+
 from .conftest import PASSWORD
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def on_terminal(site: Site, **environment: str) -> bytes:
                 break
             written += piece
         os.close(leader)
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE_SECONDS) == 0
     return bytes(written)
 
 

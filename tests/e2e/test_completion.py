@@ -17,6 +17,7 @@ from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.transitions import Transition
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -57,7 +58,9 @@ def complete(site: Site, *words: str) -> list[str]:
         '_archiverd_completion archiverd "${COMP_WORDS[COMP_CWORD]}"; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     command = ["bash", "--norc", "-c", script, "bash", "archiverd", "-c", str(site.root / "archiverd.toml"), *words]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -114,18 +117,20 @@ def test_the_help_says_where_each_script_goes() -> None:
 def test_the_scripts_of_the_shells(shell: str) -> None:
     """Each shell gets its own script, which that shell (where there is one) can read, and asks archiverd at a Tab."""
     done = subprocess.run(
-        [BIN / "archiverd", "completion", shell], capture_output=True, text=True, check=True, timeout=60
+        [BIN / "archiverd", "completion", shell], capture_output=True, text=True, check=True, timeout=DEADLINE_SECONDS
     )
     assert done.stderr == ""
     assert f"_ARCHIVERD_COMPLETE={shell}_complete" in done.stdout
     if shutil.which(shell):
         check = subprocess.run(
-            [shell, "-n"], input=done.stdout, capture_output=True, text=True, timeout=60, check=False
+            [shell, "-n"], input=done.stdout, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
         )
         assert (check.returncode, check.stderr) == (0, "")
     word = "stat" if shell == "fish" else "1"  # fish tells the word, the others its place
     asked = environment(_ARCHIVERD_COMPLETE=f"{shell}_complete", COMP_WORDS="archiverd stat", COMP_CWORD=word)
-    answer = subprocess.run([BIN / "archiverd"], env=asked, capture_output=True, text=True, timeout=60, check=True)
+    answer = subprocess.run(
+        [BIN / "archiverd"], env=asked, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
     assert "status" in answer.stdout
 
 
@@ -165,7 +170,9 @@ def test_without_a_configuration_it_is_said_what_to_do(tmp_path: Path) -> None:
     """Where it was looked for, and how to name one."""
     variables = {name: value for name, value in os.environ.items() if name != "ARCHIVERD_CONFIG"}
     command = [sys.executable, "-m", "archiverd", "status"]
-    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
     assert done.returncode == 1
     assert "ConfigurationError: No configuration file: looked for ./archiverd.toml and" in done.stderr
     assert "Remedy: name one with --config FILE or $ARCHIVERD_CONFIG; archiverd.toml.example is a start" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import stat
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 from archiverd.core.machine import State
 from tests.e2e.conftest import PASSWORD
 from tests.e2e.test_operations import DEMO, ONE_RUN, THREE_RUNS, broken, mend, numbers, stop, unstop
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from archiverd.journal.rows import RunRow
@@ -38,7 +38,7 @@ def test_drain_finishes_and_leaves_with_0(site: Site) -> None:
     assert stat.S_IMODE(socket.stat().st_mode) == 0o660
     asked = site.run("drain")
     assert (asked.returncode, "draining" in asked.stderr) == (0, True)
-    assert daemon.wait(60) == 0
+    assert daemon.wait(DEADLINE_SECONDS) == 0
     assert not socket.exists()
     assert not (site.work / ".archiver.lock").exists()
     refused = site.run("drain")
@@ -124,20 +124,19 @@ def test_once_beside_a_daemon_waits_for_the_retries_it_asks_for(site: Site) -> N
 
 def test_whoever_waits_for_a_daemon_that_stops_is_told_so(site: Site) -> None:
     """Nobody is told that all is well with a run that is left to the next start."""
-    site.settings = "timeout_seconds = 60\n"
     site.configure(drain_timeout_seconds=1)
     site.make(*ONE_RUN)
     daemon = site.start("-v", "run")
     site.wait(verified(7))  # type: ignore[arg-type]
-    site.children[0].send_signal(signal.SIGSTOP)
+    site.freeze()
     site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
     site.wait(lambda rows: 20 in rows and rows[20].state is State.UPLOADING)
     asking = site.start("retry", "migrate", "20")
-    site.wait(lambda _: "a client asks: retry" in site.log)
+    site.wait_for_log("a client asks: retry")
     assert site.stop(daemon) == 130
-    assert asking.wait(30) == 1
+    assert asking.wait(DEADLINE_SECONDS) == 1
     assert "The daemon stops: runs wait that it does not take up any more (1)" in site.log
-    site.children[0].send_signal(signal.SIGCONT)
+    site.thaw()
 
 
 def test_an_operator_needs_no_password_for_what_the_daemon_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

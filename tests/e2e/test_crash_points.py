@@ -18,6 +18,7 @@ import pytest
 
 from archiverd.core.machine import State
 from tests.e2e.test_operations import stop, unstop
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +106,7 @@ def crash(site: Site, point: int, counted: Path) -> int:
         str(site.root / "archiverd.toml"),
         "once",
     ]
-    return subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode
+    return subprocess.run(argv, capture_output=True, timeout=DEADLINE_SECONDS, check=False).returncode
 
 
 @pytest.mark.parametrize("prepare", SCENARIOS, ids=lambda prepare: prepare.__name__)
@@ -172,7 +173,7 @@ def test_killed_at_random_moments_of_a_live_load(site: Site) -> None:
         time.sleep(0.3 + chance.uniform(0.0, 0.8))  # the moment of the kill is the test's input, not a wait
         daemon.kill()
         daemon.wait()
-    assert maker.wait(120) == 0
+    assert maker.wait(DEADLINE_SECONDS) == 0
     daemon = site.start("run")
     rows = site.wait(lambda rows: len(rows) == runs and all(row.state is State.VERIFIED for row in rows.values()))
     assert site.stop(daemon) == 130

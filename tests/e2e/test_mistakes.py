@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
-from tests.e2e.conftest import PATIENCE_SECONDS
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -23,7 +23,7 @@ def test_a_statement_the_journal_does_not_understand_ends_the_daemon_as_a_bug(si
     with closing(sqlite3.connect(site.work / "journal.sqlite")) as db:
         db.execute("ALTER TABLE runs RENAME COLUMN seen_at TO first_seen_at")
     site.make(*ONE_RUN, "--first", "8")
-    assert daemon.wait(PATIENCE_SECONDS) == 2
+    assert daemon.wait(DEADLINE_SECONDS) == 2
     assert "UNEXPECTED ERROR SUMMARY" in site.log
     assert "no column named seen_at" in site.log
     assert "check app.work_dir" not in site.log

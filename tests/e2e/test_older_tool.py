@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.machine import State
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,13 +71,15 @@ def settle(site: Site) -> Path:
 def launch(config: Path, *flags: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run the launcher to its end, ``under`` another command if one is given."""
     command = [*under, str(LAUNCHER), str(config), *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
 
 def grep(site: Site, *arguments: str) -> list[str]:
     """Return what grep finds in archiver.log."""
     command = ["grep", *arguments, str(site.work / "archiver.log")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    ).stdout.splitlines()
 
 
 def bounded_by_permissions() -> list[str]:
@@ -249,7 +252,13 @@ def test_commands_for_people_take_archiver_env_beside_a_yaml_configuration(site:
     def archiverd(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "archiverd", *words]
         return subprocess.run(
-            command, env={**env, **more}, capture_output=True, text=True, timeout=60, check=False, cwd=site.root
+            command,
+            env={**env, **more},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+            cwd=site.root,
         )
 
     checked = archiverd("-c", str(config), "config", "check")

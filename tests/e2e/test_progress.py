@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.machine import State
-from tests.e2e.conftest import PATIENCE_SECONDS
 from tests.e2e.test_operations import DEMO, THREE_RUNS
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Terminal:
 
     def read(self, until: Callable[[str], bool] = lambda _: False) -> None:
         """Read until the text is as wanted, or the command has ended."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + DEADLINE_SECONDS
         while not until(self.text):
             assert time.monotonic() < end, self.text
             if select.select([self.master], [], [], 0.2)[0]:
@@ -68,7 +68,7 @@ class Terminal:
     def wait(self) -> int:
         """Read to the end; return the exit code."""
         self.read()
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_no_color_and_quiet_are_honoured(site: Site, on_terminal: Callable[..., 
 
 def test_a_daemons_progress_is_shown_too(site: Site, on_terminal: Callable[..., Terminal]) -> None:
     """The command waits for the daemon; interrupted, it says that the daemon goes on, and leaves with 130."""
-    slow_down(site, 1.0)  # the daemon has the runs at once, the command tells how far they are once it has looked
+    slow_down(site, 1.0)
     daemon = site.start("run")
     site.wait(lambda _: (site.work / "archiverd.sock").exists())
     site.make(*TWELVE_RUNS)
@@ -156,9 +156,13 @@ def test_a_daemons_progress_is_shown_too(site: Site, on_terminal: Callable[..., 
     waiting.process.send_signal(signal.SIGINT)
     assert waiting.wait() == 130
     assert "the daemon goes on with `once`; `archiverd status` tells how far it is" in waiting.text
+    site.freeze()
     shown = on_terminal("once")
+    progress = re.compile(r"once [^\n]*\d+/\d+ [^\n]*\d+ (queued|import|upload)")
+    shown.read(lambda text: progress.search(text) is not None)
+    site.thaw()
     assert shown.wait() == 0
-    assert re.search(r"once [^\n]*\d+/\d+ [^\n]*\d+ (queued|import|upload)", shown.text), shown.text
+    assert progress.search(shown.text), shown.text
     assert {row.state for row in site.rows().values()} == {State.VERIFIED}
     assert set(site.versions()) == set(range(7, 19))
     assert site.stop(daemon) == 130
@@ -190,7 +194,10 @@ def test_an_interrupt_in_the_middle_drains(site: Site, on_terminal: Callable[...
     site.make(*TWELVE_RUNS)
     shown = on_terminal("once")
     shown.read(lambda text: "uploading" in text)
+    site.freeze()
     shown.process.send_signal(signal.SIGINT)
+    shown.read(lambda text: "interrupt: finishing" in text)
+    site.thaw()
     assert shown.wait() == 130
     assert "interrupt: finishing what is in flight and in the queues, then leaving" in shown.text
     states = {row.state for row in site.rows().values()}

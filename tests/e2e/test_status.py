@@ -18,6 +18,7 @@ from archiverd.journal.rows import Hold
 from archiverd.journal.transitions import Transition
 from tests.e2e.conftest import PASSWORD
 from tests.e2e.test_operations import DEMO, THREE_RUNS, broken
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -283,7 +284,7 @@ def test_a_journal_removed_under_the_daemon_is_not_called_synchronized(bare_site
     assert "1. Restart the daemon (`archiverd drain`, then start it): the journal is not at its place" in screen
     assert "synchronized" not in screen
     assert bare_site.run("drain").returncode == 0
-    assert daemon.wait(60) == 0
+    assert daemon.wait(DEADLINE_SECONDS) == 0
     assert "synchronized" not in bare_site.run("status").stdout
     daemon = bare_site.start("run")
     bare_site.wait(lambda rows: len(rows) == 3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.filesystem.lock import take_lock
 from archiverd.core.machine import State
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from .conftest import Site
@@ -22,7 +23,7 @@ def test_live_runs_are_verified_and_a_crashed_one_is_archived_once_proven_dead(s
     maker = site.make(
         *LIVE, "--runs", "8", "--live", "240", "--crash", "0.3", "--seed", "3", "--first", "500", live=True
     )
-    assert maker.wait(60) == 0
+    assert maker.wait(DEADLINE_SECONDS) == 0
     planned = site.planned()
     last = max(planned)
     stopped = {run for run, facts in planned.items() if facts["stop"] is not None}
@@ -78,7 +79,7 @@ def test_removing_the_lock_file_drains_with_the_runbooks_banner(site: Site) -> N
     lock = site.work / ".archiver.lock"
     site.wait(lambda _: lock.exists() and "watches" in site.log)
     lock.unlink()
-    assert daemon.wait(60) == 1
+    assert daemon.wait(DEADLINE_SECONDS) == 1
     assert "LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN" in site.log
     assert f"Lock file: {lock}" in site.log
 

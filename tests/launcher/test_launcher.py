@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import DEADLINE_SECONDS
+
 LAUNCHER = Path(__file__).parents[2] / "run_archiver.sh"
 RECORDER = '#!/bin/sh\nprintf "%s\\n" "$@" > "$(dirname "$0")/called"\necho "$PATH" > "$(dirname "$0")/path"\nexit 42\n'
 FLAGS = (
@@ -33,7 +35,7 @@ class Desk:
             env={"PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE_SECONDS,
             check=False,
         )
 
@@ -156,7 +158,10 @@ def test_archiverd_is_found_beside_the_launcher_or_on_path(desk: Desk, tmp_path:
     """.venv beside it, bin beside it (an installed environment), then PATH; a link to the launcher is followed."""
     link = tmp_path / "link.sh"
     link.symlink_to(desk.home / LAUNCHER.name)
-    assert subprocess.run([str(link)], env={"PATH": "/usr/bin:/bin"}, check=False, timeout=60).returncode == 42
+    assert (
+        subprocess.run([str(link)], env={"PATH": "/usr/bin:/bin"}, check=False, timeout=DEADLINE_SECONDS).returncode
+        == 42
+    )
     (desk.home / ".venv" / "bin").rename(desk.home / "bin")
     assert desk.run().returncode == 42
     (desk.home / "bin").rename(tmp_path / "elsewhere")
@@ -164,7 +169,7 @@ def test_archiverd_is_found_beside_the_launcher_or_on_path(desk: Desk, tmp_path:
     assert (done.returncode, "archiverd is neither in" in done.stderr) == (1, True)
     path = f"{tmp_path / 'elsewhere'}:/usr/bin:/bin"
     command = [str(desk.home / LAUNCHER.name)]
-    assert subprocess.run(command, env={"PATH": path}, check=False, timeout=60).returncode == 42
+    assert subprocess.run(command, env={"PATH": path}, check=False, timeout=DEADLINE_SECONDS).returncode == 42
 
 
 def test_tools_of_a_bundle_beside_it_are_found(desk: Desk) -> None:
@@ -177,5 +182,7 @@ def test_tools_of_a_bundle_beside_it_are_found(desk: Desk) -> None:
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_say() -> None:
     """The launcher is clean shell."""
-    done = subprocess.run(["shellcheck", str(LAUNCHER)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["shellcheck", str(LAUNCHER)], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
     assert done.stdout == ""

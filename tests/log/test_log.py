@@ -15,6 +15,7 @@ import structlog
 from archiverd import log
 from archiverd.core.errors import ArtdaqDBError, Retry
 from archiverd.log_rotation import Rotation
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +145,7 @@ def test_the_journal_gets_native_fields(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(log, "JOURNAL_SOCKET", address)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(address)
-        journal.settimeout(5)
+        journal.settimeout(DEADLINE_SECONDS)
         log.configure("INFO", "journal", io.StringIO())
         log.failure(log.get("Import"), ArtdaqDBError("bad", context={"a": 1}), 12345)
         sent = journal.recv(65536)

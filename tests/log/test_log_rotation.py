@@ -14,6 +14,7 @@ import pytest
 
 from archiverd import log_rotation
 from archiverd.log_rotation import STAMP, LogFile, Rotation
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ def test_records_of_several_processes_stay_whole(desk: Desk) -> None:
         "for n in range(200): file.write(f'{sys.argv[2]} {n} ' + sys.argv[2] * 9000)\n"
     )
     writers = [subprocess.Popen([sys.executable, "-c", script, str(desk.path), str(n)]) for n in range(4)]
-    assert [writer.wait(120) for writer in writers] == [0, 0, 0, 0]
+    assert [writer.wait(DEADLINE_SECONDS) for writer in writers] == [0, 0, 0, 0]
     lines = [line for path in desk.path.parent.iterdir() for line in path.read_text().splitlines()]
     assert sorted(lines) == sorted(f"{who} {n} {str(who) * 9000}" for who in range(4) for n in range(200))
     assert len(list(desk.path.parent.iterdir())) > 5

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import EmailMessage
@@ -135,7 +137,7 @@ class Mailbox:
         ready, stop = threading.Event(), threading.Event()
         thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready, stop)))
         thread.start()
-        ready.wait(30)
+        ready.wait(DEADLINE_SECONDS)
         try:
             yield self
         finally:
@@ -205,7 +207,7 @@ class SlackApi:
     def _answer(self, handler: BaseHTTPRequestHandler, body: str) -> None:
         self.calls.append((handler.path.removeprefix("/api/"), json.loads(body) if body.startswith("{") else {}))
         if self.frozen is not None:
-            self.frozen.wait(60)
+            self.frozen.wait(NEVER_SECONDS)
         status, headers, answer = 200, {}, {"ok": True}
         if self.answers:
             status, headers, answer = self.answers.pop(0)

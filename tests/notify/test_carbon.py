@@ -14,6 +14,7 @@ from archiverd.config.reporting import Carbon
 from archiverd.core.errors import ReportingError
 from archiverd.notify import carbon
 from archiverd.notify.carbon import CarbonSender
+from tests.waiting import DEADLINE_SECONDS
 
 from .servers import Graphite, free_port
 
@@ -38,7 +39,7 @@ def sender(port: int, prefix: str = "daq.archiver", limit: int = 100) -> CarbonS
 async def running(one: CarbonSender) -> AsyncIterator[None]:
     """Run the sender while the block runs, then end it in order."""
     closing = asyncio.Event()
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(one.run(closing))
         yield
         closing.set()
@@ -46,7 +47,7 @@ async def running(one: CarbonSender) -> AsyncIterator[None]:
 
 async def until(server: Graphite, count: int) -> None:
     """Wait until the server has that many lines."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(server.lines) < count:
             await asyncio.sleep(0.005)
 

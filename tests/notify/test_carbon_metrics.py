@@ -15,6 +15,7 @@ from archiverd.journal.transitions import Transition
 from archiverd.notify.carbon import CarbonSender
 from archiverd.notify.carbon_metrics import send_metrics
 from tests.notify.servers import Graphite, free_port
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ async def test_the_migration_is_counted_to_the_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite", clock=time.time)
     await journal.open()
     closing = asyncio.Event()
-    async with Graphite().serving() as server, asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with Graphite().serving() as server, asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(send_metrics(journal, sender(server.port), closing))
         await asyncio.sleep(0)
         await journal.known()  # the count's own first look is before this in the journal's queue
@@ -61,6 +62,6 @@ async def test_a_carbon_that_is_away_does_not_hold_up_the_end(tmp_path: Path) ->
     carbon.put("a", 1)
     closing = asyncio.Event()
     closing.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await send_metrics(journal, carbon, closing)
     await journal.close()

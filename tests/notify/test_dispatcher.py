@@ -24,6 +24,7 @@ from archiverd.notify.dispatcher import Dispatcher
 from archiverd.notify.message import Topic
 from archiverd.notify.notifications import Notifications
 from archiverd.process.shutdown import Shutdown, ShutdownReason
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -216,7 +217,7 @@ async def test_a_waived_run_is_forgotten_in_silence(bench: Bench) -> None:
 async def test_a_daemon_that_ends_reports_what_is_left(bench: Bench) -> None:
     """A failure just before the end is reported before it, not after the next start."""
     await bench.fail(7)
-    async with asyncio.timeout(60), Notifications((bench.dispatcher,), None).of_daemon():
+    async with asyncio.timeout(DEADLINE_SECONDS), Notifications((bench.dispatcher,), None).of_daemon():
         pass
     assert bench.sent == [(Topic.FAILED, "Import", [7])]
 
@@ -226,7 +227,7 @@ async def test_a_pass_reports_once_at_its_end(bench: Bench, monkeypatch: pytest.
     monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
     bench.notifier.problem = DOWN
     shutdown = Shutdown(time.monotonic)
-    async with asyncio.timeout(60), Notifications((bench.dispatcher,), None).of_pass(shutdown):
+    async with asyncio.timeout(DEADLINE_SECONDS), Notifications((bench.dispatcher,), None).of_pass(shutdown):
         await bench.fail(7)
         await bench.fail(8)
         assert bench.notifier.tries == 0
@@ -247,7 +248,7 @@ async def test_a_frozen_server_delays_the_end_by_no_more_than_the_last_word(
     shutdown = Shutdown(time.monotonic)
     if interrupted:
         shutdown.ask(ShutdownReason.INTERRUPTED)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         async with Notifications((bench.dispatcher,), None).of_pass(shutdown):
             pass
         async with Notifications((bench.started(),), None).of_daemon():
@@ -263,7 +264,7 @@ async def test_what_goes_wrong_beside_does_not_reach_the_work(bench: Bench) -> N
         raise RuntimeError("surprise")
 
     async def work() -> None:
-        async with asyncio.timeout(60), Notifications((), broken).of_daemon():
+        async with asyncio.timeout(DEADLINE_SECONDS), Notifications((), broken).of_daemon():
             await asyncio.sleep(0)
             raise DOWN
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import DEADLINE_SECONDS
+
 SETUP = Path(__file__).parents[2] / "scripts" / "setup"
 
 FITTING = """\
@@ -53,7 +55,9 @@ class Checkout:
         """Run the set-up."""
         known = {"PATH": str(self.bin), "CALLS": str(self.calls), "FAIL_PIP": str(self.root / "offline")}
         command = [str(self.root / "scripts" / "setup")]
-        return subprocess.run(command, env=known | environment, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(
+            command, env=known | environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        )
 
     def steps(self) -> list[str]:
         """Return which steps were done since last asked."""

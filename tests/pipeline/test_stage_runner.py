@@ -16,6 +16,7 @@ from archiverd.journal.journal import Journal
 from archiverd.journal.transitions import Transition
 from archiverd.pipeline.stage_runner import StageRunner
 from archiverd.process.shutdown import Shutdown, ShutdownReason
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -78,7 +79,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 async def test_every_waiting_run_is_worked_on_once(bench: Bench) -> None:
     """Whatever waits is done, each run exactly once, and the pass ends when nothing is left."""
     await bench.queue_up(*range(1, 41))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await bench.runner(bench.import_it, workers=4, until_idle=True).run()
     assert sorted(bench.worked) == list(range(1, 41))
 
@@ -86,7 +87,7 @@ async def test_every_waiting_run_is_worked_on_once(bench: Bench) -> None:
 async def test_a_run_that_comes_while_idle_wakes_the_stage(bench: Bench) -> None:
     """An idle stage takes up a new run at once, without polling."""
     runner = asyncio.create_task(bench.runner(bench.import_it).run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await bench.queue_up(7)
         while not bench.worked:
             await asyncio.sleep(0)
@@ -105,7 +106,7 @@ async def test_a_drain_finishes_the_queue_and_leaves_the_rest_to_the_journal(ben
 
     await bench.queue_up(*range(1, 21))
     runner = bench.runner(gated, workers=1, capacity=3)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         running = asyncio.create_task(runner.run())
         while len(runner.in_hand) < 4:
             await asyncio.sleep(0)
@@ -128,7 +129,7 @@ async def test_no_more_runs_are_in_hand_than_queue_and_workers_hold(bench: Bench
 
     await bench.queue_up(*range(1, 31))
     runner = bench.runner(gated, workers=2, capacity=3, until_idle=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         running = asyncio.create_task(runner.run())
         while len(runner.in_hand) < 5:
             await asyncio.sleep(0)
@@ -145,7 +146,7 @@ async def test_one_pass_does_not_wait_for_a_retry_of_the_other_stage(bench: Benc
     for event in (Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS):
         await bench.journal.record(Transition(1, event))
     await bench.journal.record(Transition(1, Event.UPLOAD_UNCLEAR, changes={"due": 0.0}))
-    await asyncio.wait_for(bench.runner(bench.import_it, until_idle=True).run(), 30)
+    await asyncio.wait_for(bench.runner(bench.import_it, until_idle=True).run(), DEADLINE_SECONDS)
     assert bench.worked == [2]
 
 
@@ -163,7 +164,7 @@ async def test_a_run_that_fails_for_now_is_tried_again_when_due(bench: Bench) ->
             bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
 
     await bench.queue_up(5)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await bench.runner(flaky).run()
     assert tries == [5, 5, 5]
 
@@ -185,7 +186,7 @@ async def test_a_journal_that_cannot_be_written_does_not_kill_the_stage(
         bench.shutdown.ask(ShutdownReason.DRAIN_ASKED)
 
     await bench.queue_up(5)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await bench.runner(failing_once).run()
     assert (calls, bench.worked) == (2, [5])
 

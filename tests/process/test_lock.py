@@ -13,6 +13,7 @@ import pytest
 
 from archiverd.core.errors import LockExistsError
 from archiverd.process.lock import LockFile, LockHolder, find_holder, holding
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +134,6 @@ async def test_removal_is_noticed_by_inode(path: Path, how: str) -> None:
         path.unlink()
         if how == "replaced":
             path.write_text("someone else")
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, DEADLINE_SECONDS)
     lock.release()
     assert path.exists() == (how == "replaced")

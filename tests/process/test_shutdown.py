@@ -16,6 +16,7 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError, exit_code
 from archiverd.process import shutdown as stops
 from archiverd.process.shutdown import Shutdown, ShutdownReason, abandon_on_shutdown, drain_limit, startup_step
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +105,7 @@ def test_a_process_leaves_though_something_hangs_for_good(tmp_path: Path, what: 
         f'[artdaq_db]\ndatabase_uri = "filesystemdb://{tmp_path}/db"\n'
     )
     argv = [sys.executable, "-c", HANGS, str(config), what]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
     assert done.returncode == 130, done.stderr
     assert "leaving without the rest: something does not answer and cannot be interrupted" in done.stderr
     recorded = json.loads((tmp_path / "work" / "last_exit.json").read_text())

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from archiverd.core.machine import State
-from tests.e2e.conftest import PATIENCE_SECONDS, Site
+from tests.e2e.conftest import Site
 from tests.runbook.front import Front
+from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Desk(Site):
         """Change keys of a section of config.yaml, as with an editor; None takes one out."""
         self.changes.setdefault(section, {}).update(keys)
         sections: dict[str, Any] = {
-            "app": {"work_dir": str(self.work), "retry_delay_seconds": 0.2},
+            "app": {"work_dir": str(self.work), "retry_delay_seconds": 0.2, "drain_timeout_seconds": NEVER_SECONDS},
             "source_files": {"run_records_dir": str(self.records)},
             "watch": {"settle_seconds": 0.1},
             "artdaq_db": {"database_uri": f"filesystemdb://{self.root}/artdaqdb"},
@@ -64,6 +65,7 @@ class Desk(Site):
                 "object_name": "configuration",
                 "writer_user": "writer",
                 "writer_password": self.password,
+                "timeout_seconds": NEVER_SECONDS,
             },
         }
         for name, changed in self.changes.items():
@@ -148,7 +150,7 @@ class Desk(Site):
             env=full,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=DEADLINE_SECONDS,
             check=False,
         )
 

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tests.waiting import DEADLINE_SECONDS
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
@@ -35,7 +37,7 @@ class Front(ThreadingHTTPServer):
         self.corrupts = False
         """Changes one byte of every blob on its way back."""
         self.storing_seconds = 0.0
-        """So long the answer to what stores a blob is held back."""
+        """Seconds before a request that stores a blob is passed on."""
         self.scheme = "http"
         if tls is not None:
             self.scheme = "https"
@@ -85,7 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes) -> None:
         """Ask the server behind, and answer as it does."""
-        behind = http.client.HTTPConnection(self.server.parts.hostname or "", self.server.parts.port or 0, timeout=30)
+        behind = http.client.HTTPConnection(
+            self.server.parts.hostname or "", self.server.parts.port or 0, timeout=DEADLINE_SECONDS
+        )
         headers = {name: value for name, value in self.headers.items() if name.lower() not in OWN}
         behind.request(self.command, self.path, body=body or None, headers=headers)
         reply = behind.getresponse()

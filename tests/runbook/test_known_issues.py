@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archiverd.core.machine import State
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from tests.runbook.conftest import Desk
@@ -32,7 +33,9 @@ def on_nfs(desk: Desk, path: Path, *command: str) -> subprocess.CompletedProcess
     table.write_text(Path("/proc/self/mountinfo").read_text() + f"9999 1 0:99 / {path} rw - nfs4 server:/export rw\n")
     archiverd = [sys.executable, "-m", "archiverd", "--config", str(desk.config), *command]
     namespace = ["unshare", "--mount", "bash", "-c", PRETEND, "bash", str(table)]
-    return subprocess.run([*namespace, *archiverd], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [*namespace, *archiverd], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
 
 
 def test_none_of_the_workarounds_is_needed(desk: Desk) -> None:
@@ -67,13 +70,13 @@ def test_two_instances_at_once(desk: Desk) -> None:
 def test_a_large_run_has_more_time(desk: Desk, front: Front) -> None:
     """One second a megabyte is added by itself: an upload that takes longer than timeout_seconds goes through."""
     desk.one_run()
-    large = "".join(f"key{number}: {number:060d}\n" for number in range(30_000))
+    large = "".join(f"key{number}: {number:060d}\n" for number in range(100_000))
     (desk.records / "7" / "large01.fcl").write_text(large)
-    desk.edit("ucon_db", timeout_seconds=1)
-    front.storing_seconds = 1.8
+    desk.edit("ucon_db", timeout_seconds=3)
+    front.storing_seconds = 3.5
     assert desk.archiver().returncode == 0
     desk.prove(7)
-    assert len(desk.blob(7)) > 2 << 20
+    assert len(desk.blob(7)) > 6 << 20
     assert desk.versions() == {7: 1}
 
 

@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     import subprocess
@@ -41,7 +42,7 @@ def test_a_lock_file_that_another_process_holds(desk: Desk) -> None:
     assert f"process {daemon.pid} holds it" in said.stderr
     assert daemon.poll() is None
     assert desk.run("drain").returncode == 0
-    assert daemon.wait(60) == 0
+    assert daemon.wait(DEADLINE_SECONDS) == 0
     again = desk.start("run")
     desk.one_run(20)
     desk.wait(lambda rows: 20 in rows and rows[20].state is State.VERIFIED)
@@ -53,7 +54,7 @@ def test_a_lock_file_that_is_removed(desk: Desk) -> None:
     daemon = running(desk)
     lock = desk.work / ".archiver.lock"
     lock.unlink()
-    assert daemon.wait(60) == 1
+    assert daemon.wait(DEADLINE_SECONDS) == 1
     messages = [line.split(None, 3)[3].strip() for line in desk.log.splitlines() if " WARNING " in line]
     start = messages.index("LOCK FILE REMOVED - INITIATING GRACEFUL SHUTDOWN") - 1
     assert messages[start : start + 5] == [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.machine import State
 from tests.runbook.front import Front
+from tests.waiting import NEVER_SECONDS
 
 if TYPE_CHECKING:
     from tests.runbook.conftest import Desk
@@ -58,13 +59,13 @@ def test_a_server_that_answers_too_late(desk: Desk, front: Front) -> None:
     """Told with the seconds that were waited; with a longer `ucon_db.timeout_seconds` the run goes through."""
     desk.one_run()
     desk.edit("app", run_process_retries=0)
-    desk.edit("ucon_db", timeout_seconds=2)
-    front.storing_seconds = 4.0
+    desk.edit("ucon_db", timeout_seconds=4)
+    front.storing_seconds = 8.0
     said = desk.archiver()
     assert said.returncode == 1
-    assert re.search(r"\[Migration\] \[Run 7\] UconDBError: .*Read timed out \(read timeout=2\)", said.stderr)
+    assert re.search(r"\[Migration\] \[Run 7\] UconDBError: .*Read timed out \(read timeout=4\)", said.stderr)
     assert "ucon_db.timeout_seconds" in said.stderr
-    desk.edit("ucon_db", timeout_seconds=30)
+    desk.edit("ucon_db", timeout_seconds=NEVER_SECONDS)
     assert desk.archiver().returncode == 0
     desk.prove(7)
     assert desk.versions() == {7: 1}

@@ -195,7 +195,7 @@ def test_what_is_held_on_purpose_is_not_called_slow(changed: dict[str, object]) 
 
 def test_timeouts_name_their_setting() -> None:
     """Uploads that time out, e.g. of runs above 100 MB, call for more patience."""
-    error = "UconDBError: Failed to upload blob for run N: Read timed out (read timeout=30)"
+    error = "UconDBError: Failed to upload blob for run N: Read timed out (read timeout=DEADLINE_SECONDS)"
     told = advise(replace(WELL, causes=[cause(State.UPLOAD_UNKNOWN, error, 7, stage=Stage.MIGRATE)]))
     assert told[-1].startswith("Raise ucon_db.timeout_seconds: run 7 is waiting after `UconDBError: Failed to upload")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd.config.models import UconDb
 from archiverd.ucondb.client import HttpUconDB
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     import ssl
@@ -165,7 +166,7 @@ class Playback:
         finally:
             self._ended.set()
             server.close()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 while server._active_count:  # `wait_closed` waits for them only from Python 3.12 on
                     await asyncio.sleep(0.01)
         assert not self._problems

@@ -18,6 +18,7 @@ import archiverd
 from archiverd.core.errors import Retry, UconDBError
 from archiverd.ucondb.port import Fingerprint, StoreOutcome
 from tests.ucondb.playback import INSTANCE, PASSWORD, USER, client
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def launcher(data: Path) -> Iterator[Callable[..., str]]:
         for process in started:
             process.terminate()
         for process in started:
-            process.communicate(timeout=30)
+            process.communicate(timeout=DEADLINE_SECONDS)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import archiverd
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,7 +87,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """Open a connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS)
 
     def raw(self, data: bytes, method: str = "GET") -> Reply:
         """Send ``data`` on a connection of its own and read one reply."""
@@ -98,7 +99,7 @@ class Server:
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
         """Send one request below the base on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
         with contextlib.closing(connection):
             connection.request(method, self.base + target, body, dict(headers or {}))
             response = connection.getresponse()
@@ -121,7 +122,7 @@ class Server:
         """Signal the process, wait for its end, and return its exit code and all it still said."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=30)
+        output, errors = self.process.communicate(timeout=DEADLINE_SECONDS)
         return self.process.returncode, output + errors
 
 

@@ -127,7 +127,7 @@ def test_half_of_the_frozen_puts_are_carried_out(launch: Callable[..., Server], 
     connections = []
     for key in range(12):
         target = f"/data/test01/o?key={key}"
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.02)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.1)
         connection.request("POST", server.base + target, b"frozen", server.login("POST", target))
         with pytest.raises(TimeoutError):
             connection.getresponse()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ucondb_server.conftest import PASSWORD, defaults, spawn
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ def refused(data: Path, **changes: Any) -> str:
     """Start a server that must refuse, and return its one line on stderr."""
     process = spawn(**defaults(data, **changes))
     try:
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=DEADLINE_SECONDS)
     finally:
         process.kill()
     assert (process.returncode, output) == (1, "")

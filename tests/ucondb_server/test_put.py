@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.waiting import DEADLINE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -176,7 +178,7 @@ def test_what_was_acknowledged_survives_a_kill(launch: Callable[..., Server], tm
 
     with ThreadPoolExecutor(4) as clients:
         running = [clients.submit(put_until_killed, client) for client in range(4)]
-        assert enough.wait(60)
+        assert enough.wait(DEADLINE_SECONDS)
         server.process.kill()
         for client in running:
             client.result()
@@ -196,7 +198,7 @@ def test_a_folder_dropped_during_a_download_breaks_it_off(launch: Callable[..., 
     server = launch(tmp_path / "data")
     blob = noise(40_000_000)
     assert server.put("/data/test01/o?key=1", blob).status == 200
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     connection.request("GET", server.base + "/data/test01/o?key=1")
     reply = connection.getresponse()
     start = reply.read(100_000)

@@ -23,6 +23,7 @@ from archiverd.pipeline import first_phase, importer
 from archiverd.process.progress import silent
 from archiverd.status import probe
 from archiverd.watch import late_stops
+from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -46,7 +47,7 @@ class Frozen:
     def __call__(self, *_: object) -> None:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.asked.set)
-        self._over.wait(60)
+        self._over.wait(NEVER_SECONDS)
         raise OSError("stale file handle")
 
     def thaw(self) -> None:
@@ -125,7 +126,7 @@ async def test_a_look_at_frozen_run_records_takes_none_of_the_loops_threads(
 ) -> None:
     """Other work goes on meanwhile, and the process, which waits for the loop's threads, can end."""
     looking_at = asyncio.create_task(look(frozen, monkeypatch))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await frozen.asked.wait()
         assert await asyncio.to_thread(lambda: 7) == 7
     looking_at.cancel()
@@ -138,5 +139,5 @@ async def test_the_journal_closes_though_all_of_the_loops_threads_hang(frozen: F
     asyncio.get_running_loop().run_in_executor(None, frozen).add_done_callback(lambda hung: hung.exception())
     await frozen.asked.wait()
     writer = Writer(sqlite3.connect(":memory:", check_same_thread=False))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await writer.close()

@@ -25,6 +25,7 @@ from archiverd.runrecord.snapshot import take_snapshot
 from archiverd.watch import watcher as module
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 from archiverd.watch.watcher import Watcher
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -479,7 +480,7 @@ async def watching(watcher: Watcher, site: Site) -> AsyncIterator[None]:
     watcher._uses_inotify = lambda: False  # type: ignore[method-assign]
     task = asyncio.create_task(watcher.run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             yield
     finally:
         site.shutdown.ask(ShutdownReason.DRAIN_ASKED)
@@ -513,5 +514,5 @@ async def test_a_command_that_waits_for_the_watch_ends_with_the_daemon(site: Sit
         await watcher.find_all()
         async with watching(watcher, site):
             site.shutdown.ask(ShutdownReason.DRAIN_ASKED)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await watcher.find_now(settling=True)

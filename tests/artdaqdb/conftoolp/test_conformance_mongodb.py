@@ -12,6 +12,7 @@ from archiverd.core.errors import ConfigurationError
 from tests.artdaqdb.conformance import *  # noqa: F403
 from tests.artdaqdb.conformance import held, record
 from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ async def test_runs_are_stored_by_several_children_at_once(database: ConftoolpDB
     async with asyncio.TaskGroup() as group:
         for run in range(1, 5):
             group.create_task(database.insert(run, "demo", record(b"run: %d\n" % run)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while len(database.pids) < 3:
                 await asyncio.sleep(0.01)
     assert len(database.pids) == 3

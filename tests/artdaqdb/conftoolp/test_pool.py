@@ -11,6 +11,7 @@ import pytest
 from archiverd.artdaqdb.conftoolp.pool import Pool
 from archiverd.core.errors import ArtdaqDBError, Retry
 from tests.artdaqdb.conftoolp.conftest import launch
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def wait_for(directory, name):
 
 async def until(path: Path) -> None:
     """Wait, at most ten seconds, until a file is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not path.exists():
             await asyncio.sleep(0.005)
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ import pytest
 from archiverd.artdaqdb.conftoolp.process import SCRIPT, DiedError, LibraryAnswer, Worker
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 from tests.artdaqdb.conftoolp.conftest import MEMORY, launch
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,8 +135,8 @@ def gone(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    """Wait, at most ten seconds, until a session is dead."""
-    async with asyncio.timeout(10):
+    """Wait until a session is dead."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not gone(pid):
             await asyncio.sleep(0.01)
 
@@ -176,7 +176,7 @@ async def test_refusals_and_exceptions_are_answers(tmp_path: Path) -> None:
         (("end", b"3"), "conftoolp ended with exit code 3 in end: noise of a child"),
     ],
 )
-async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
+async def test_a_crash_costs_one_child_and_the_next_is_there_at_once(
     tmp_path: Path, call: tuple[str, ...], told: str
 ) -> None:
     """However the library ends its process, the call fails in words and the next call is answered by a new child."""
@@ -187,9 +187,7 @@ async def test_a_crash_costs_one_child_and_the_next_is_there_within_a_second(
             await worker.call(*call)
         assert caught.value.error.message == told
         assert caught.value.error.retry is Retry.TRANSIENT
-        began = time.monotonic()
         assert (await worker.call("echo", b"again")).text == b"again"
-        assert time.monotonic() - began < 1
         assert worker.pid != pid
 
 
@@ -246,8 +244,8 @@ async def test_bytes_that_are_no_answer_cost_one_child(tmp_path: Path) -> None:
 
 async def test_a_hung_call_is_killed_with_all_it_started(tmp_path: Path) -> None:
     """At its deadline the child and its own children die, even if they ignore SIGTERM; the next call works."""
-    async with library(tmp_path, seconds=0.5) as worker:
-        with pytest.raises(ArtdaqDBError, match=r"did not return from hang within 0\.5 s and was killed"):
+    async with library(tmp_path, seconds=3.0) as worker:
+        with pytest.raises(ArtdaqDBError, match=r"did not return from hang within 3 s and was killed"):
             await worker.call("hang", bytes(tmp_path / "started"))
         pid = int((tmp_path / "started").read_text())
         await until_gone(pid)
@@ -258,7 +256,7 @@ async def test_a_cancelled_call_leaves_no_answer_behind(tmp_path: Path) -> None:
     """After a cancelled call the next one gets its own answer, from a new child."""
     async with library(tmp_path) as worker:
         task = asyncio.create_task(worker.call("hang", bytes(tmp_path / "started")))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not (tmp_path / "started").exists():
                 await asyncio.sleep(0.01)
         task.cancel()
@@ -423,7 +421,7 @@ async def test_a_killed_daemon_leaves_no_child_inside_a_call(tmp_path: Path) -> 
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, str(tmp_path), "hang", str(started), stderr=asyncio.subprocess.DEVNULL
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not (started.exists() and started.read_text()):
             await asyncio.sleep(0.01)
     child = int(started.read_text())

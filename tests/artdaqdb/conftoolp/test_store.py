@@ -18,6 +18,7 @@ from archiverd.artdaqdb.port import Entity
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, FhiclError, Retry
 from tests.artdaqdb.conformance import SCHEMA, record, spelled
 from tests.artdaqdb.conftoolp.conftest import STANDIN, library_settings
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -147,7 +148,7 @@ async def test_a_crash_in_a_search_harms_no_store_that_is_under_way(
     """While one run is being stored, the library dies in another's search and then in the store: both succeed."""
     (faults / "write_document.always").write_text("sleep: 0.05")
     storing = asyncio.create_task(database.insert(7, "demo", record(*(b"a: %d\n" % n for n in range(8)))))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while documents(tmp_path) < 2:
             await asyncio.sleep(0.005)
         (faults / "find_configurations.once").write_text("kill")
@@ -216,7 +217,7 @@ async def test_a_daemon_killed_while_the_library_stores_leaves_nothing_to_a_huma
     (faults / "write_document.once").write_text("hang-amid-index")
     command = [sys.executable, "-c", STORING, f"filesystemdb://{tmp_path}/db"]
     daemon = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while (faults / "write_document.once").exists() or documents(tmp_path) < 1:
             await asyncio.sleep(0.01)
         index = tmp_path / "db" / "RunHistory" / "index.json"
@@ -292,7 +293,7 @@ async def test_a_store_that_is_cancelled_goes_on(database: ConftoolpDB, tmp_path
     """A cancelled caller leaves at once, the library is not killed in its work, and closing waits for it."""
     task = asyncio.create_task(database.insert(7, "demo", RUN))
     pids = database.pids
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while documents(tmp_path) < 1:
             await asyncio.sleep(0)
     task.cancel()
@@ -310,7 +311,7 @@ async def test_closing_does_not_wait_for_a_hung_library(
     monkeypatch.setattr("archiverd.artdaqdb.conftoolp.store.CLOSE_SECONDS", 0.2)
     (faults / "find_configurations.once").write_text("hang")
     task = asyncio.create_task(database.find(7))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while (faults / "find_configurations.once").exists():
             await asyncio.sleep(0.01)
         await database.close()

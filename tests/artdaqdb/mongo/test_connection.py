@@ -20,6 +20,7 @@ from archiverd.artdaqdb.mongo.uri import CA_CERT, CLIENT_CERT
 from archiverd.config.models import ArtdaqDb
 from archiverd.core.errors import ArtdaqDBError, Blame, ConfigurationError, Retry
 from tests.artdaqdb.conftest import entities
+from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS
 
 from .scripted import Scripted
 
@@ -179,20 +180,19 @@ async def test_an_index_of_somebody_elses_serves_as_well(
 
 async def test_a_silent_server_is_left_in_time(server: Scripted, uri: str, connect: Callable[..., Any]) -> None:
     """A call ends at its limit, with an error that is tried again."""
-    db = await connect(uri, call_timeout_seconds=0.4)
+    db = await connect(uri, call_timeout_seconds=2.0)
     server.hanging.add("insert")
-    began = time.monotonic()
     with pytest.raises(ArtdaqDBError, match="Failed to store run 7 in artdaqDB: ") as caught:
-        await db.insert(7, "demo", entities("a: 1\n"))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await db.insert(7, "demo", entities("a: 1\n"))
     assert caught.value.retry is Retry.TRANSIENT
-    assert time.monotonic() - began < 5
 
 
 async def test_cancelled_in_a_call_it_closes_and_can_be_done_again(
     server: Scripted, uri: str, connect: Callable[..., Any]
 ) -> None:
     """Cancelling a call that waits for the server ends it at once, and the same call later succeeds."""
-    db = await connect(uri, call_timeout_seconds=1.0)
+    db = await connect(uri, call_timeout_seconds=60.0)
     server.hanging.add("insert")
     calling = asyncio.create_task(db.insert(7, "demo", entities("a: 1\n")))
     await server.hung.wait()
@@ -208,7 +208,7 @@ async def test_a_server_that_is_not_there_is_told_within_the_limit(
 ) -> None:
     """Opening without a server is an error that is tried again, and nothing stays open."""
     with pytest.raises(ArtdaqDBError, match=r"Failed to get configurations: .*refused") as caught:
-        await connect(f"mongodb://u:secret@127.0.0.1:{unused_port}/runs_db", call_timeout_seconds=0.3)
+        await connect(f"mongodb://u:secret@127.0.0.1:{unused_port}/runs_db", call_timeout_seconds=1.5)
     assert (caught.value.retry, caught.value.blame) == (Retry.TRANSIENT, Blame.BACKEND)
     assert "secret" not in f"{caught.value} {caught.value.context} {caught.value.remedy}"
 
@@ -221,11 +221,10 @@ async def test_a_server_is_waited_for_no_longer_than_its_own_limit(
     monkeypatch.setattr(connection, "SELECTION_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as frozen:
         port = unused_port if how == "refused" else frozen.getsockname()[1]
-        began = time.monotonic()
         with pytest.raises(ArtdaqDBError, match="Failed to get configurations: ") as caught:
-            await connect(f"mongodb://127.0.0.1:{port}/runs_db", call_timeout_seconds=30.0)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await connect(f"mongodb://127.0.0.1:{port}/runs_db", call_timeout_seconds=NEVER_SECONDS)
     assert (caught.value.retry, caught.value.blame) == (Retry.TRANSIENT, Blame.BACKEND)
-    assert time.monotonic() - began < 15
 
 
 async def test_a_server_that_hangs_after_its_greeting_is_left_as_soon(
@@ -233,10 +232,9 @@ async def test_a_server_that_hangs_after_its_greeting_is_left_as_soon(
 ) -> None:
     """Greeted, and then met with silence, opening ends in time too; here by the limit that the URI sets."""
     server.hanging.add("ping")
-    began = time.monotonic()
     with pytest.raises(ArtdaqDBError, match="Failed to get configurations: "):
-        await connect(f"{uri}?serverSelectionTimeoutMS=300", call_timeout_seconds=30.0)
-    assert time.monotonic() - began < 15
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await connect(f"{uri}?serverSelectionTimeoutMS=300", call_timeout_seconds=NEVER_SECONDS)
 
 
 async def test_a_call_is_not_sent_after_a_server_that_has_gone(
@@ -291,7 +289,7 @@ async def test_the_librarys_certificates_log_in_and_prove_the_server(connect: Ca
         assert caught.value.retry is Retry.TRANSIENT
     listening.close()
     await asyncio.gather(*scripted.serving)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while listening._active_count:  # those whose handshake failed: nobody serves them, so nobody waits for them
             await asyncio.sleep(0.01)
 

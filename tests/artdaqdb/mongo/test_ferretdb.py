@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from archiverd.core.errors import ArtdaqDBError, Blame, Retry
 from tests.artdaqdb.conftest import entities
+from tests.waiting import DEADLINE_SECONDS
 
 from .servers import LOGIN, PASSWORD
 
@@ -99,7 +100,7 @@ async def test_a_frozen_server_is_left_in_time(ferret: Server, ferret_uri: str, 
     db = await connect(ferret_uri, call_timeout_seconds=0.5)
     ferret.signal(signal.SIGSTOP)
     with pytest.raises(ArtdaqDBError) as caught:
-        await asyncio.wait_for(db.list_runs(), 10)
+        await asyncio.wait_for(db.list_runs(), DEADLINE_SECONDS)
     assert caught.value.retry is Retry.TRANSIENT
     ferret.signal(signal.SIGCONT)
     again = await connect(ferret_uri)

@@ -15,6 +15,7 @@ from archiverd.artdaqdb.tools.store import ToolsDB
 from archiverd.core.errors import ArtdaqDBError
 from tests.artdaqdb.conformance import held, record
 from tests.artdaqdb.tools import standin
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ async def test_a_closed_stream_ends_the_tool(variables: dict[str, str], bundle: 
     await process.stdin.drain()
     await asyncio.to_thread((bundle / "child").read_text)
     process.stdin.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await process.communicate()
     assert process.returncode == standin.KILLED
     assert list((tmp_path / "scratch").iterdir()) == []
