@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -30,17 +29,15 @@ def start_daemon(site: Site) -> None:
 
 def test_import_only_does_not_wait_for_ucondb(site: Site) -> None:
     """The run is in artdaqDB when the command returns; the command says that the daemon takes it on by itself."""
-    site.settings = "timeout_seconds = 60\n"
-    site.configure()
     start_daemon(site)
-    site.children[0].send_signal(signal.SIGSTOP)
+    site.freeze()
     site.make(*DEMO, "--runs", "1", "--crash", "0", "--first", "20")
     done = site.run("once", "--import-only")
     assert done.returncode == 0, done.stderr
     assert "the daemon takes the runs on to UconDB by itself" in done.stderr
     assert site.rows()[20].state in (State.IMPORTED, State.UPLOADING)
     assert json.loads(site.run("once", "--import-only", "--json").stdout)["verified"] == 0
-    site.children[0].send_signal(signal.SIGCONT)
+    site.thaw()
     site.wait(lambda rows: rows[20].state is State.VERIFIED)
 
 
