@@ -36,9 +36,9 @@ class Port:
 
 
 async def test_every_call_is_told_and_nothing_is_changed() -> None:
-    """Results, errors and plain attributes come through; each call that ended is told, however it did."""
-    port, told = Port(), list[ObservedCall]()
-    heard = observed(port, told.append)
+    """Results, errors and plain attributes come through; each call that ended is observed, however it did."""
+    port, calls = Port(), list[ObservedCall]()
+    heard = observed(port, calls.append)
     assert await heard.work(1, more=2) == 3
     assert (heard.name, heard.half(3)) == ("port", 1.5)
     port.error = ArtdaqDBError("away")
@@ -47,8 +47,8 @@ async def test_every_call_is_told_and_nothing_is_changed() -> None:
     port.error = asyncio.CancelledError()
     with pytest.raises(asyncio.CancelledError):
         await heard.work(1, more=2)
-    assert [(call.method, call.subject, call.seconds >= 0) for call in told] == [("work", 1, True)] * 3
-    assert [type(call.error) for call in told] == [type(None), ArtdaqDBError, asyncio.CancelledError]
+    assert [(call.method, call.subject, call.seconds >= 0) for call in calls] == [("work", 1, True)] * 3
+    assert [type(call.error) for call in calls] == [type(None), ArtdaqDBError, asyncio.CancelledError]
 
 
 def test_the_last_call_that_tells_of_the_backend_counts() -> None:

@@ -1,4 +1,4 @@
-"""What databases tell that the journal does not know, while the journal goes on."""
+"""What databases hold that the journal does not know, while the journal goes on."""
 
 from __future__ import annotations
 

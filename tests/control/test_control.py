@@ -52,7 +52,7 @@ async def echo(arguments: Mapping[str, object], progress: Progress) -> object:
 
 
 async def count(arguments: Mapping[str, object], progress: Progress) -> object:
-    """Tell three steps."""
+    """Send three steps."""
     for step in range(3):
         progress({"done": step})
     return "counted"
@@ -83,7 +83,7 @@ async def swell(arguments: Mapping[str, object], progress: Progress) -> object:
 
 
 async def flood(arguments: Mapping[str, object], progress: Progress) -> object:
-    """Tell more progress than any socket buffer takes, in lines that fit in part, and return a long result."""
+    """Send more progress than any socket buffer takes, in lines that fit in part, and return a long result."""
     for step in range(50):
         progress({"step": step, "filling": "x" * 150_000})
     return "y" * 1_000_000
@@ -155,7 +155,7 @@ async def test_a_mistake_of_ours_is_told_and_the_daemon_goes_on(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "message"),
     [
         (b"{\n", "Expecting"),
         (b"[]\n", "not a JSON object"),
@@ -167,12 +167,12 @@ async def test_a_mistake_of_ours_is_told_and_the_daemon_goes_on(tmp_path: Path) 
         (b'"' + b"x" * LONGEST_REQUEST + b"\n", f"more than {LONGEST_REQUEST} bytes"),
     ],
 )
-async def test_a_bad_request_gets_a_clear_error(tmp_path: Path, sent: bytes, told: str) -> None:
+async def test_a_bad_request_gets_a_clear_error(tmp_path: Path, sent: bytes, message: str) -> None:
     """What is not a request, or too long a one, is answered with what is wrong about it."""
     async with serving(tmp_path, HANDLERS) as path:
         reply = json.loads(await exchange(path, sent, end=True))
     assert reply["ok"] is False
-    assert told in reply["error"]["message"]
+    assert message in reply["error"]["message"]
 
 
 async def test_the_longest_request_is_taken(tmp_path: Path) -> None:
@@ -229,14 +229,14 @@ async def test_a_client_that_reads_late_gets_whole_lines(tmp_path: Path) -> None
     """Progress that did not fit is left out line by line; what comes is in order, and the result is complete."""
     seen: list[int] = []
     async with serving(tmp_path, HANDLERS):
-        result = await ask(tmp_path, "flood", {}, seconds=SECONDS, on_progress=lambda told: seen.append(told["step"]))  # type: ignore[index]
+        result = await ask(tmp_path, "flood", {}, seconds=SECONDS, on_progress=lambda sent: seen.append(sent["step"]))  # type: ignore[index]
     assert result == "y" * 1_000_000
     assert seen == sorted(seen)
     assert 0 < len(seen) < 50
 
 
 async def test_more_clients_than_places_are_turned_away(tmp_path: Path) -> None:
-    """The seventeenth is told that the daemon is busy; the sixteen are all answered."""
+    """The seventeenth gets an error that the daemon is busy; the sixteen are all answered."""
     gate, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     async def wait(arguments: Mapping[str, object], progress: Progress) -> object:

@@ -94,7 +94,7 @@ class OwnOperations:
 
         Raise ArchiverError when one does not answer, and when it is stopped: then with the exit code of the reason.
         """
-        async with _opened(self.settings, RunOptions(until_idle=True), patience=0.0) as (parts, shutdown):
+        async with _opened(self.settings, RunOptions(until_idle=True), drain_seconds=0.0) as (parts, shutdown):
             async with abandon_on_shutdown(shutdown, 0.0, "every run was compared"):
                 found = await reconcile(parts, request, self.on_progress)
             return found  # noqa: RET504 - the block may have been given up
@@ -135,8 +135,8 @@ class OwnOperations:
     ) -> PassResult:
         """Make one pass over the runs that ``prepare`` returns; return what became of them."""
         scope, settings = PassScope(runs=frozenset()), self.settings
-        patience = settings.app.drain_timeout_seconds
-        async with _opened(settings, options, patience, command) as (parts, shutdown):
+        drain_seconds = settings.app.drain_timeout_seconds
+        async with _opened(settings, options, drain_seconds, command) as (parts, shutdown):
             begun = time.time()
             async with parts.notifications.of_pass(shutdown):
                 async with parts.draining_in_time(shutdown):
@@ -164,14 +164,14 @@ class _Driver:
 
 @contextlib.asynccontextmanager
 async def _opened(
-    settings: Settings, options: RunOptions, patience: float, command: str = ""
+    settings: Settings, options: RunOptions, drain_seconds: float, command: str = ""
 ) -> AsyncIterator[tuple[Parts, Shutdown]]:
-    """Open the parts, for at most ``patience`` seconds once the process is stopped; drain when the lock file goes."""
+    """Open the parts, for at most ``drain_seconds`` once the process is stopped; drain when the lock file goes."""
     shutdown = Shutdown(time.monotonic)
     with handle_signals(shutdown):
         async with (
-            exit_in_time(settings, command, shutdown, patience),
-            opened(settings, shutdown, options, patience) as parts,
+            exit_in_time(settings, command, shutdown, drain_seconds),
+            opened(settings, shutdown, options, drain_seconds) as parts,
         ):
             lock_watch = asyncio.create_task(drain_when_removed(parts.lock, shutdown), name="lock")
             try:

@@ -112,14 +112,16 @@ class Parts:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, patience: float) -> AsyncIterator[Parts]:
+async def opened(
+    settings: Settings, shutdown: Shutdown, options: RunOptions, drain_seconds: float
+) -> AsyncIterator[Parts]:
     """Take the lock, open everything, give the parts, and close everything in the opposite order.
 
-    A stop gives opening the databases up after ``patience`` seconds. Raise ArchiverError (LockExistsError,
+    After a stop, opening is abandoned in ``drain_seconds``. Raise ArchiverError (LockExistsError,
     ConfigurationError, ArtdaqDBError, …) when something cannot be opened.
     """
     work_dir.prepare(settings.app)
-    async with startup_step(shutdown, patience, "reading schema.fcl", "schema.fcl was read"):
+    async with startup_step(shutdown, drain_seconds, "reading schema.fcl", "schema.fcl was read"):
         with error_stage("Import"):
             schema = await run_detached(lambda: load_schema(settings.artdaq_db.fcl_conf_dir))
     async with contextlib.AsyncExitStack() as stack:
@@ -146,7 +148,7 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
         contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, CARBON.if_enabled(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
-        async with startup_step(shutdown, patience, "opening artdaqDB", "artdaqDB was open"):
+        async with startup_step(shutdown, drain_seconds, "opening artdaqDB", "artdaqDB was open"):
             with error_stage("Import"):
                 await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
@@ -156,7 +158,9 @@ async def opened(settings: Settings, shutdown: Shutdown, options: RunOptions, pa
         if options.migrating:
             _warn_of_tls(settings)
             pending = None
-            async with startup_step(shutdown, patience, "making the client of UconDB", "the client of UconDB was made"):
+            async with startup_step(
+                shutdown, drain_seconds, "making the client of UconDB", "the client of UconDB was made"
+            ):
                 ucondb = await _connected(stack, _noted(make_ucondb(settings), contacts[UCONDB], carbon))
                 if folder := settings.ucon_db.pending_folder_name:
                     client = make_ucondb(settings, folder)

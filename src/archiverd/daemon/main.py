@@ -35,16 +35,20 @@ async def run(settings: Settings) -> int:
     Raise ArchiverError when it cannot start.
     """
     shutdown = Shutdown(time.monotonic)
-    patience = settings.app.drain_timeout_seconds
+    drain_seconds = settings.app.drain_timeout_seconds
     with handle_signals(shutdown, on_hangup=_reopen_log):
         async with (
-            exit_in_time(settings, "run", shutdown, patience),
-            opened(settings, shutdown, RunOptions(), patience) as parts,
+            exit_in_time(settings, "run", shutdown, drain_seconds),
+            opened(settings, shutdown, RunOptions(), drain_seconds) as parts,
         ):
             watcher = Watcher(settings, parts.journal, shutdown, clock=time.time)
-            async with startup_step(shutdown, patience, "looking at the run records", "the run records were looked at"):
+            async with startup_step(
+                shutdown, drain_seconds, "looking at the run records", "the run records were looked at"
+            ):
                 await watcher.find_all(_ask_for_time)
-            async with startup_step(shutdown, patience, "asking artdaqDB what it holds", "artdaqDB told what it holds"):
+            async with startup_step(
+                shutdown, drain_seconds, "asking artdaqDB what it holds", "artdaqDB told what it holds"
+            ):
                 await begin(parts)
             late_stops = LateStopWatcher(settings, parts.journal, time.time)
             driver = DaemonDriver(parts, watcher, late_stops, shutdown)
