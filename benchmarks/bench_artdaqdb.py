@@ -28,7 +28,7 @@ from archiverd.artdaqdb.filesystem.index import Index, Names
 from archiverd.artdaqdb.filesystem.object_ids import make_oid
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
-from archiverd.pipeline.importer import Plan, plan_import
+from archiverd.pipeline.import_plan import Plan, plan_import
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import ConversionCache, prepare
 from archiverd.runrecord.record import read_run_record

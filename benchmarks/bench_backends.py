@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archiverd.artdaqdb.port import ArtdaqDB
-    from archiverd.pipeline.importer import Plan
+    from archiverd.pipeline.import_plan import Plan
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.mongo.store import MongoDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.config.models import ArtdaqDb
-from archiverd.pipeline.importer import plan_import, prove
+from archiverd.pipeline.import_plan import plan_import, prove
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
@@ -25,7 +25,7 @@ from tests.artdaqdb.tools import standin
 
 if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
-    from archiverd.pipeline.importer import Plan
+    from archiverd.pipeline.import_plan import Plan
     from tests.artdaqdb.mongo.scripted import Scripted
 
 __all__ = ["scripted"]

@@ -11,8 +11,8 @@ from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Event, Stage, State
 from archiverd.journal.queries import select_states
 from archiverd.journal.reader import reading_if_there
 from archiverd.process.work_dir import read_first_start
+from archiverd.watch.directory_scan import scan
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
-from archiverd.watch.watcher import scan
 
 if TYPE_CHECKING:
     from archiverd.config.models import Settings

@@ -16,7 +16,7 @@ from archiverd.doctor.examination import Examination
 from archiverd.doctor.finding import Finding, Status, failed, ok, warning
 from archiverd.doctor.subject import user_name
 from archiverd.process import mounts
-from archiverd.watch.watcher import scan
+from archiverd.watch.directory_scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence

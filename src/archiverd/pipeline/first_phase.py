@@ -20,7 +20,7 @@ from archiverd.detached import run_detached
 from archiverd.journal import first_phase as steps
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
-from archiverd.pipeline.importer import Importer, same_run
+from archiverd.pipeline.import_plan import same_run
 from archiverd.pipeline.migrator import pack
 from archiverd.runrecord import blob as blobs
 from archiverd.ucondb.port import StoreOutcome
@@ -28,6 +28,7 @@ from archiverd.ucondb.port import StoreOutcome
 if TYPE_CHECKING:
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import FirstPhaseRow
+    from archiverd.pipeline.importer import Importer
     from archiverd.pipeline.migrator import Packed
     from archiverd.ucondb.port import UconDB
 

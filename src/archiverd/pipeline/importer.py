@@ -6,65 +6,31 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd import fhicl, log
-from archiverd.artdaqdb.port import Entity
-from archiverd.artdaqdb.rules import RUN_HISTORY, SCHEMA_ENTITY, SYSTEM_LAYOUT
-from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
+from archiverd import log
+from archiverd.core.errors import ArtdaqDBError, Retry
 from archiverd.core.machine import State
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
-from archiverd.journal.rows import FileFate
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
-from archiverd.runrecord.converters.metadata import METADATA
-from archiverd.runrecord.converters.registry import COME_WITH_END
-from archiverd.runrecord.converters.run_history import RUN_HISTORY_UPDATE
-from archiverd.runrecord.hashes import hashes_fcl
-from archiverd.runrecord.preparation import ConversionCache, FclFile, PreparedRun, prepare
+from archiverd.pipeline.import_plan import Plan, changed, lacks_its_end, plan_import, prove, same_run
+from archiverd.runrecord.preparation import ConversionCache, prepare
 from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Literal
 
-    from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
+    from archiverd.artdaqdb.port import ArtdaqDB
     from archiverd.artdaqdb.schema import Schema
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
 
 _log = log.get("Import")
 
-HASHES = "hashes"
-HOLD_THE_START = (METADATA.name, RUN_HISTORY_UPDATE.name)
-"""Entities with a run's start time, in archives of the older tool too (run_records.md section 5)."""
-CHANGED_BY_THE_END = COME_WITH_END | {HASHES}
-"""Entities that a run's end brings or changes (run_records.md section 2.3)."""
-
-_KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
-_OTHER = "not archivable"
-
-GENERATED = "(generated)"
-"""The source, in a run's files, of an entity that was made from no file of the record."""
-
 
 def no_fault() -> None:
     """Inject no fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The entities that a run record becomes."""
-
-    configuration: str
-    entities: tuple[Entity, ...]
-    update: tuple[Entity, ...]
-    """Entities of the first update, stored once the run has stopped; empty before."""
-    started: str | None
-    """When the run started, in its record's words; None if it has no start line."""
-    stopped: str | None
-    """When it stopped, in its record's words; None if it has no stop line."""
-    fates: tuple[FileFate, ...]
-    """The fate of every file of the record (I7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,80 +136,6 @@ class Importer:
         log.failure(_log, known, row.run)
 
 
-def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
-    """Return which file becomes which entity of which collection, every file accounted for (I7).
-
-    Raise FclPreperationError if ``unmatched`` is ``fail`` and a file has no place in artdaqDB.
-    """
-    fates = [FileFate(one.name, "", one.reason) for one in prepared.left_out]
-    for rejected in prepared.rejected:
-        if unmatched == "fail":
-            rejected.error.remedy = rejected.error.remedy or (
-                f'mend {rejected.name}, then `archiverd release` the run; or set artdaq_db.unmatched = "archive", '
-                "which leaves such files out by name"
-            )
-            raise rejected.error
-        fates.append(FileFate(rejected.name, "", f"{_KINDS.get(type(rejected.error), _OTHER)}: {rejected.error}"))
-    entities: list[Entity] = []
-    assigned, without_rule = schema.assign([file.name for file in prepared.files])
-    texts = {file.name: file for file in prepared.files}
-    for place in assigned:
-        file = texts[place.file]
-        entities.append(Entity(place.collection, place.entity, file.fcl))
-        fates.append(FileFate(file.source or GENERATED, place.entity, file.note))
-    fates.extend(_without_rule(texts[name], unmatched, entities) for name in without_rule)
-    hashes = hashes_fcl([(entity.name, entity.fcl) for entity in entities])
-    schema_entity = Entity(SYSTEM_LAYOUT, SCHEMA_ENTITY, schema.text)
-    return Plan(
-        configuration=prepared.configuration,
-        entities=(*entities, Entity(RUN_HISTORY, HASHES, hashes), schema_entity),
-        update=_update(prepared.update, schema_entity),
-        started=prepared.started,
-        stopped=prepared.stopped,
-        fates=tuple(fates),
-    )
-
-
-def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
-    """Return whether artdaqDB's run of this number is this run: it has the same start time.
-
-    No two runs start at one time, so a reused run number has another.
-    """
-    if not plan.started:
-        return False
-    return _names_time(plan.started, HOLD_THE_START, held)
-
-
-def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
-    """Return whether artdaqDB holds a stopped run as we archived it while it was running, or as dead.
-
-    Then none of its entities has a stop time, and it differs from ``plan`` only in what a run's end adds.
-    """
-    if not plan.update or not plan.stopped:
-        return False
-    if any(one.name == RUN_HISTORY_UPDATE.name for one in held) or _names_time(plan.stopped, (METADATA.name,), held):
-        return False
-    meant = {(one.collection, one.name) for one in plan.entities}
-    strange = any((one.collection, one.name) not in meant for one in held)
-    return not strange and all(one.name in CHANGED_BY_THE_END for one in changed(plan, held))
-
-
-def _names_time(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
-    """Return whether one of these entities has ``time``, spelled as in a record."""
-    quoted = f'"{time}"'.encode()
-    return any(one.name in entities and quoted in one.fcl for one in held)
-
-
-def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
-    """Return the entities of ``plan`` that artdaqDB does not hold, or holds with another content."""
-    found = {(one.collection, one.name): one.fcl for one in held}
-    return tuple(
-        one
-        for one in plan.entities
-        if one.name != SCHEMA_ENTITY and found.get((one.collection, one.name)) != _as_exported(one.fcl, one.name)
-    )
-
-
 def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:
     """Return ``error`` as a conflict: artdaqDB has another run under this number."""
     return ArtdaqDBError(
@@ -254,49 +146,3 @@ def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:
         run=run,
         context=error.context,
     )
-
-
-def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
-    """Compare artdaqDB's export with what was to be stored, entity by entity.
-
-    Raise ArtdaqDBError naming the entities that differ, are missing or should not be there.
-    """
-    meant = {(one.collection, one.name): one.fcl for one in (*plan.entities, *plan.update)}
-    found = {(one.collection, one.name): one.fcl for one in held}
-    wrong = {key for key, fcl in meant.items() if key not in found or found[key] != _as_exported(fcl, key[1])}
-    wrong |= found.keys() - meant.keys()
-    if wrong:
-        names = ", ".join(sorted(f"{collection}/{name}" for collection, name in wrong))
-        raise ArtdaqDBError(
-            f"What artdaqDB gives back of run {run} is not what was stored: {names}",
-            remedy=f"nothing was uploaded; see what else writes to artdaqDB, then `archiverd release {run}`",
-            run=run,
-        )
-
-
-def _as_exported(fcl: bytes, name: str) -> bytes:
-    """Return a FHiCL text as artdaqDB exports it: its values written anew."""
-    return fhicl.from_json(fhicl.to_json(fcl, name, ""), name)
-
-
-def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> FileFate:
-    """Return the fate of a file that no rule of schema.fcl takes; where it is archived, add its entity."""
-    reason = "no rule of schema.fcl takes it"
-    if unmatched == "fail":
-        raise FclPreperationError(
-            f"{file.source}: {reason}",
-            remedy='add a rule for it to schema.fcl, or set artdaq_db.unmatched = "archive"',
-            context={"file": file.source},
-        )
-    if unmatched == "report":
-        return FileFate(file.source, "", reason)
-    entity = file.name.removesuffix(".fcl")
-    entities.append(Entity(RUN_HISTORY, entity, file.fcl))
-    return FileFate(file.source, entity, "; ".join(filter(None, (f"{reason}, stored under its own name", file.note))))
-
-
-def _update(files: Sequence[FclFile], schema_entity: Entity) -> tuple[Entity, ...]:
-    """Return the entities of an update: RunHistory2, and the schema as the library does."""
-    if not files:
-        return ()
-    return (*(Entity(RUN_HISTORY, file.name.removesuffix(".fcl"), file.fcl) for file in files), schema_entity)

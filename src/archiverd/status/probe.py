@@ -19,7 +19,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.detached import run_detached
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.ucondb.client import make_ucondb
-from archiverd.watch.watcher import scan
+from archiverd.watch.directory_scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine

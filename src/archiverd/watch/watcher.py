@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,12 @@ from archiverd.core.priority import Lane
 from archiverd.detached import run_detached
 from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
-from archiverd.runrecord.record import parse_run_number
 from archiverd.watch import inotify
+from archiverd.watch.directory_scan import DirectoryScan, scan
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
@@ -277,38 +275,3 @@ class Watcher:
         finally:
             for waiting in waits:
                 waiting.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class DirectoryScan:
-    """The result of one scan of the run-records directory."""
-
-    runs: frozenset[int]
-    mtime_ns: int
-    """The directory's modification time, taken before the scan."""
-
-
-def scan(root: Path) -> DirectoryScan:
-    """List the run directories of ``root``: names that are run numbers, real directories only.
-
-    Raise ArchiverError ``Cannot read run records directory`` in the runbook's words.
-    """
-    try:
-        mtime_ns = os.stat(root).st_mtime_ns
-        with os.scandir(root) as entries:
-            return DirectoryScan(frozenset(_runs(entries)), mtime_ns)
-    except OSError as error:
-        raise ArchiverError(
-            f"Cannot read run records directory: {OSError(error.errno, error.strerror)}",
-            retry=Retry.TRANSIENT,
-            remedy="check source_files.run_records_dir, its mount, and that the user archiverd runs as may read it",
-            context={"directory": str(root)},
-        ) from error
-
-
-def _runs(entries: Iterable[os.DirEntry[str]]) -> Iterable[int]:
-    """Yield the run numbers among directory entries."""
-    for entry in entries:
-        run = parse_run_number(entry.name)
-        if run is not None and entry.is_dir(follow_symlinks=False):
-            yield run

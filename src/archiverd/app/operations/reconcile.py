@@ -9,7 +9,7 @@ from archiverd.audit import reconcile as comparison
 from archiverd.audit.reconcile import ComparedSources
 from archiverd.core.errors import ConfigurationError
 from archiverd.detached import run_detached
-from archiverd.watch.watcher import scan
+from archiverd.watch.directory_scan import scan
 
 if TYPE_CHECKING:
     from archiverd.app.operations.requests import ReconcileRequest
