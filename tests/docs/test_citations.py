@@ -119,6 +119,11 @@ def room_of(path: str) -> str:
     return next((ROOMS[room] for room in ROOMS if path == room or path.startswith(f"{room}/")), "")
 
 
+def owner(number: str) -> str:
+    """Return the only document with numbers of this form, or nothing: traps are UconDB's, letters artdaqDB's."""
+    return "ucondb_protocol.md" if number[0] == "T" else "artdaqdb_format.md" if number[0].isalpha() else ""
+
+
 def cited(path: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield what a file cites: pairs of a document's name and a section, which is empty where all of it is meant."""
     text = plain(text)
@@ -132,13 +137,10 @@ def cited(path: str, text: str) -> Iterator[tuple[str, str]]:
         for quoted in re.findall(r"\"([^\"]+)\"|``(\[[\w.]+\])``", match["rest"]):
             yield name, quoted[0] or quoted[1]
     for match in BARE.finditer(CITED.sub(" ", text)):
-        if match["trap"]:
-            yield "ucondb_protocol.md", match["trap"]
-        elif match["letter"]:
-            yield "artdaqdb_format.md", match["letter"]
-        elif room_of(path):
-            for number in re.findall(NUMBER, match["numbers"]):
-                yield ("artdaqdb_format.md" if number[0].isalpha() else room_of(path)), number
+        for number in re.findall(NUMBER, match["numbers"] or match[0]):
+            name = owner(number) or room_of(path)
+            if name:
+                yield name, number
 
 
 def wrong(path: str, text: str, known: dict[str, Document]) -> list[str]:
@@ -193,14 +195,15 @@ def test_a_wrong_citation_is_found(text: str) -> None:
 
 def test_right_citations_pass() -> None:
     """The forms in use are understood: lists, ranges, names in quotes, bare sections."""
-    text = """(run_records.md 2.4 to 2.6), (run_records.md, "What FHiCL itself cannot say"), (A.6.3), (T1), (section 5),
-    (artdaqdb_format.md sections C.2,
+    text = """(run_records.md 2.4 to 2.6), (run_records.md, "What FHiCL itself cannot say"), (A.6.3), (T1),
+    (section 5, T18), (artdaqdb_format.md sections C.2,
     C.3 and F.3), (contract.md, "The blob"), (artdaqdb_format.md section C.3, "Duplicates"), docs/commands.md"""
     found = list(cited("src/archiverd/ucondb/x.py", text))
     assert ("run_records.md", "2.6") in found
     assert ("artdaqdb_format.md", "F.3") in found
     assert ("artdaqdb_format.md", "Duplicates") in found
     assert ("ucondb_protocol.md", "5") in found
+    assert ("ucondb_protocol.md", "T18") in found
     assert wrong("src/archiverd/ucondb/x.py", text, documents()) == []
 
 
