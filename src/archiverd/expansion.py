@@ -167,7 +167,7 @@ class _MalformedError(ValueError):
 
 
 def _is_variable(name: str) -> bool:
-    """Tell whether a reference's name means an environment variable."""
+    """Return whether a reference's name means an environment variable."""
     return name.lstrip("_")[:1].isupper()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archiverd.config.models import ArtdaqDb
 
 
-def chosen(settings: ArtdaqDb) -> str:
+def choose_backend(settings: ArtdaqDb) -> str:
     """Return which backend ``auto`` means here, and any other as it is."""
     if settings.backend != "auto":
         return settings.backend
@@ -28,12 +28,12 @@ def chosen(settings: ArtdaqDb) -> str:
     return "builtin" if settings.conftoolp_dir is None else "conftoolp"
 
 
-def refuse_unspoken(settings: ArtdaqDb) -> None:
+def demand_supported_uri(settings: ArtdaqDb) -> None:
     """Raise ConfigurationError for a URI that the configured backend would refuse; nothing is opened.
 
     The URI of a MongoDB is checked without the driver, which is slow to load.
     """
-    if chosen(settings) == "builtin" and settings.database_uri.startswith(MONGODB):
+    if choose_backend(settings) == "builtin" and settings.database_uri.startswith(MONGODB):
         parse_mongodb_uri(settings.database_uri, os.environ)
     else:
         make_artdaqdb(settings, workers=1)
@@ -44,7 +44,7 @@ def make_artdaqdb(settings: ArtdaqDb, workers: int) -> ArtdaqDB:
 
     Raise ConfigurationError for a URI that the backend does not support.
     """
-    backend = chosen(settings)
+    backend = choose_backend(settings)
     if backend == "tools":
         return through_tools(settings)
     if backend == "conftoolp":
@@ -67,7 +67,7 @@ def make_reader(settings: ArtdaqDb) -> ArtdaqDBReader:
     Raise ConfigurationError as ``make_artdaqdb``.
     """
     uri = settings.database_uri
-    if chosen(settings) == "tools" and settings.remote_host:
+    if choose_backend(settings) == "tools" and settings.remote_host:
         return through_tools(settings)
     if uri.startswith(FILES):
         from archiverd.artdaqdb.filesystem.reader import FileSystemReader  # noqa: PLC0415 - the daemon does not need it

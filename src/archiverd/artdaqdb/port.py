@@ -1,6 +1,6 @@
-"""What the rest of archiverd needs of artdaqDB, whichever backend answers.
+"""The port to artdaqDB, whichever backend implements it.
 
-Words (artdaqdb_format.md section 0): an *entity* is one file of a run; it is stored as one *document* in a
+Terms (artdaqdb_format.md section 0): an *entity* is one file of a run; it is stored as one *document* in a
 *collection*, under a *configuration* ``<run>/<name>`` and a *version* (``<configuration>`` for the first
 archiving, ``<configuration>v1``, ``v2``, … for updates).
 """

@@ -249,7 +249,7 @@ def update_number(version: str, configurations: Collection[str]) -> int:
     return 0
 
 
-def checked(run: int, configuration: str, entities: Sequence[Entity]) -> str:
+def check_names(run: int, configuration: str, entities: Sequence[Entity]) -> str:
     """Return ``<run>/<configuration>``. Raise ArtdaqDBError for names that a database cannot hold."""
     if not _NAME.fullmatch(configuration):
         raise ArtdaqDBError(f"{configuration!r} cannot be the name of a configuration", run=run)

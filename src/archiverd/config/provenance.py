@@ -1,4 +1,4 @@
-"""Where each setting came from, for people to read: secrets hidden."""
+"""The value and source of each setting, for people: secrets hidden."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Origin:
 def origins(settings: Settings, path: Path, environment: EnvironmentFile | None = None) -> Iterator[Origin]:
     """Yield every setting with its value (secrets hidden) and its source.
 
-    ``environment`` is the file whose variables stand in the process's environment.
+    ``environment`` is the file whose variables were added to the process's environment.
     """
     values, references = read_traced(path)
     yield from _origins((), settings, values, SettingSources(path, references, environment))
@@ -43,7 +43,7 @@ def origins(settings: Settings, path: Path, environment: EnvironmentFile | None 
 def _origins(
     section: tuple[str, ...], model: Section | Settings, written: Mapping[str, Any], sources: SettingSources
 ) -> Iterator[Origin]:
-    """Yield the settings of a section and of those within it; ``written`` is what the file says of it."""
+    """Yield the settings of a section and of those within it; ``written`` is the section in the file."""
     for key, value in model:
         if isinstance(value, Section):
             inner = written.get(key)

@@ -1,4 +1,4 @@
-"""What of the configuration must not be shown."""
+"""Which parts of the configuration must not be shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HIDDEN = "********"
 
 _LOGIN = re.compile(r"://[^/\s]*@")
-_TELLING = re.compile(r"PASSW|SECRET|TOKEN", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN", re.IGNORECASE)
 
 
 def without_login(text: str, shown: str = f"{HIDDEN}@") -> str:
@@ -22,6 +22,6 @@ def without_login(text: str, shown: str = f"{HIDDEN}@") -> str:
 
 
 def is_secret(value: Expanded) -> bool:
-    """Tell whether a value is a secret, by its key or by a variable it came from."""
+    """Return whether a value is a secret, by its key or by a variable it came from."""
     names = (*value.path, *value.variables)
-    return value.path in SECRETS or any(_TELLING.search(name) for name in names)
+    return value.path in SECRETS or any(_SECRET_NAME.search(name) for name in names)

@@ -34,11 +34,11 @@ def variable_of(names: Names) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SettingSources:
-    """Where values may have come from."""
+    """The sources that values may have come from."""
 
     path: Path
     references: Mapping[Names, Expanded] = field(default_factory=dict)
-    """The values of the file that came out of references."""
+    """The values of the file that held references."""
     environment: EnvironmentFile | None = None
     """The file whose variables were added to the process's environment."""
 
@@ -55,7 +55,7 @@ class SettingSources:
         return f"{self.path}, {through}" if through else str(self.path)
 
     def place(self, names: Names) -> str:
-        """Return what is to be corrected when the setting ``names`` is wrong."""
+        """Return the place to correct when the setting ``names`` is wrong."""
         set_by = self.variable(names)
         if set_by is not None:
             return self.named(set_by)
@@ -75,7 +75,7 @@ class SettingSources:
         return f"${variable} of {self.environment.path}" if known and self.environment else f"${variable}"
 
     def is_secret(self, names: Names) -> bool:
-        """Tell whether the value of ``names`` may be a secret, by its key or by what it came out of."""
+        """Return whether the value of ``names`` may be a secret, by its key or by its references."""
         reference = self.references.get(names)
         secret = names in SECRETS or names[-1].endswith(("password", "url", "uri", "token"))
         return secret or (reference is not None and is_secret(reference))
@@ -87,12 +87,12 @@ class SettingSources:
 
 
 def _is_credential(names: Names) -> bool:
-    """Tell whether systemd gives a setting."""
+    """Return whether a systemd credential gives a setting."""
     return names in SECRETS and credential("_".join(names)) is not None
 
 
 def _gives(path: Names, names: Names, value: str) -> bool:
-    """Tell whether a variable that names ``path`` and holds ``value`` gives the setting ``names``, or a part of it."""
+    """Return whether a variable naming ``path`` and holding ``value`` gives the setting ``names``, or a part of it."""
     if len(path) < len(names):
         return names[: len(path)] == path and f'"{names[-1]}"' in value
     return path[: len(names)] == names and (len(names) > 1 or path == names)

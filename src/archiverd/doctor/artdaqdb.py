@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from archiverd.artdaqdb.backends import chosen, make_artdaqdb
+from archiverd.artdaqdb.backends import choose_backend, make_artdaqdb
 from archiverd.artdaqdb.filesystem.index import INDEX, Index
 from archiverd.artdaqdb.filesystem.lock import LOCK
 from archiverd.artdaqdb.filesystem.redo import Redo
@@ -46,7 +46,7 @@ LARGEST_INDEX = 64_000_000
 
 def examinations(settings: Settings) -> list[Examination]:
     """Return the examinations of this module, in the order of the report."""
-    database, backend = settings.artdaq_db, chosen(settings.artdaq_db)
+    database, backend = settings.artdaq_db, choose_backend(settings.artdaq_db)
     found = [Examination((SCHEMA_FILE,), lambda: _schema(database)), _database(database, backend)]
     if database.database_uri.startswith(SCHEME) and backend != "tools":
         found.append(Examination((WRITER,), lambda: _writer(settings)))

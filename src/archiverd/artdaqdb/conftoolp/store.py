@@ -32,7 +32,7 @@ from archiverd.artdaqdb.rules import (
     LAST_UPDATE_IN_ORDER,
     SYSTEM_LAYOUT,
     archived,
-    checked,
+    check_names,
     decide_insert,
     decide_update,
     demand_archived,
@@ -319,7 +319,7 @@ def _storable(run: int, configuration: str, entities: Sequence[Entity]) -> str:
     for name in (configuration, *(one.name for one in entities)):
         if name.endswith("*"):
             raise ArtdaqDBError(f"conftoolp cannot look for {name!r}: a * at the end matches anything", run=run)
-    return checked(run, configuration, entities)
+    return check_names(run, configuration, entities)
 
 
 def _check(entities: Sequence[Entity]) -> None:

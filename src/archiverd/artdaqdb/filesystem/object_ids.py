@@ -45,7 +45,7 @@ def including(ids: bytes, oid: bytes) -> bytes:
 
 
 def contains(ids: bytes, oid: bytes) -> bool:
-    """Tell whether the packed id ``oid`` is in ``ids``."""
+    """Return whether the packed id ``oid`` is in ``ids``."""
     place = _place(ids, oid)
     return ids[place : place + SIZE] == oid
 

@@ -205,7 +205,7 @@ def _read(document: Path) -> Names | None:
 
 
 def _is_cut_short(path: Path) -> bool:
-    """Tell whether a file is there and does not end with a closing brace."""
+    """Return whether a file is there and does not end with a closing brace."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
         return not file.read().rstrip().endswith(b"}")

@@ -1,7 +1,6 @@
-"""Runs in a database: which are archived, storing one whole or not at all, reading one back.
+"""The runs of a FileSystemDB: listing, storing a run whole or not at all, reading one back.
 
-What holds in every database is in ``rules``; here is what a FileSystemDB's indexes and documents say. Nothing here is
-asynchronous.
+The rules of every database are in ``rules``; here are its indexes and documents. Nothing here is asynchronous.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from archiverd.artdaqdb.rules import (
     SYSTEM_LAYOUT,
     VERSION,
     archived,
-    checked,
+    check_names,
     decide_insert,
     decide_update,
     demand_archived,
@@ -63,7 +62,7 @@ class TreeRuns:
 
     def insert(self, run: int, configuration: str, entities: Sequence[Entity]) -> bool:
         """Store a run; see ``ArtdaqDB.insert``."""
-        full = checked(run, configuration, entities)
+        full = check_names(run, configuration, entities)
         found = self.find(run)
         held = {} if has_other_name(found, full) else self._held(full, full, run)
         if missing := decide_insert(found, full, held, entities).to_store(run):
@@ -72,7 +71,7 @@ class TreeRuns:
 
     def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:
         """Store an update; see ``ArtdaqDB.update``."""
-        full = checked(run, configuration, entities)
+        full = check_names(run, configuration, entities)
         demand_archived(self.find(run), full, run)
         number, newest = max(self._updates(full, run), default=(0, full))
         held = self._held(full, newest, run) if number else {}

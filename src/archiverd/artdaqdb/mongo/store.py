@@ -24,7 +24,7 @@ from archiverd.artdaqdb.rules import (
     SYSTEM_LAYOUT,
     SYSTEM_METADATA,
     VERSION,
-    checked,
+    check_names,
     decide_insert,
     decide_update,
     demand_archived,
@@ -109,7 +109,7 @@ class MongoDB:
         A run that was left half-written (documents of it, but none in SystemLayout) is completed if what is there is
         what was meant, and refused otherwise.
         """
-        full = checked(run, configuration, entities)
+        full = check_names(run, configuration, entities)
         found = await self._runs.find(run)
         held = {} if has_other_name(found, full) else await self._held(full, full, run)
         decision = await asyncio.to_thread(decide_insert, found, full, held, entities)
@@ -117,7 +117,7 @@ class MongoDB:
 
     async def update(self, run: int, configuration: str, entities: Sequence[Entity]) -> str:
         """See ``ArtdaqDB.update``. An update that was left half-written is completed if it was this one."""
-        full = checked(run, configuration, entities)
+        full = check_names(run, configuration, entities)
         demand_archived(await self._runs.find(run), full, run)
         number, newest, published = await self._runs.newest(run, full)
         held = await self._held(full, newest, run) if number else {}

@@ -25,7 +25,7 @@ from archiverd.artdaqdb.rules import (
     SCHEMA_ENTITY,
     SCHEMA_FILE,
     SYSTEM_LAYOUT,
-    checked,
+    check_names,
     decide_insert,
     demand_archived,
     has_other_name,
@@ -206,7 +206,7 @@ class ToolsDB:
 
 def _storable(run: int, configuration: str, entities: Sequence[Entity]) -> str:
     """Return ``<run>/<configuration>``. Raise ArtdaqDBError for what the tools would store otherwise than meant."""
-    full = checked(run, configuration, entities)
+    full = check_names(run, configuration, entities)
     prefix = re.sub(r"[0-9]+$", "", configuration)
     if configuration.startswith("-") or prefix in (".", ".."):
         raise ArtdaqDBError(f"The tools of artdaqDB cannot take {configuration!r} as a configuration's name", run=run)

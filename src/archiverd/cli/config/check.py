@@ -33,7 +33,7 @@ def _refuse_unworkable(settings: Settings) -> None:
 
     Other commands do without it: it takes imports of its own, and `status` is to work whatever UconDB's file is like.
     """
-    backends.refuse_unspoken(settings.artdaq_db)
+    backends.demand_supported_uri(settings.artdaq_db)
     ca_file = settings.ucon_db.ca_file
     if ca_file is None:
         return
