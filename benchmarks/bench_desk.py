@@ -26,7 +26,7 @@ from archiverd.core.priority import Lane
 from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
 from archiverd.journal.journal import Journal
-from archiverd.journal.transitions import Transition
+from archiverd.journal.transitions import RunChanges, Transition
 
 VERIFIED = (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.UPLOAD_BEGINS, Event.UPLOAD_PROVEN)
 WAYS: tuple[tuple[Event, ...], ...] = (
@@ -73,7 +73,7 @@ async def fill(site: processes.DemoSite, runs: list[int]) -> None:
     for number, run in enumerate(runs):
         moves = []
         for event in WAYS[number % len(WAYS)]:
-            changes: dict[str, object] = {}
+            changes: RunChanges = {}
             if event in ERRORS:
                 changes = {"error": ERRORS[event].format(run=run), "remedy": "ask somebody", "due": far}
             elif event is Event.IMPORT_DONE:
