@@ -141,7 +141,7 @@ async def test_rivals_for_a_key_through_faults(launch: Callable[..., Server], tm
     blobs = [b"one", random.Random(1).randbytes(70_000), b"one"]
     async with contextlib.AsyncExitStack() as stack:
         rivals = [
-            (await stack.enter_async_context(client(server.url, timeout_seconds=0.5)), key, blob)
+            (await stack.enter_async_context(client(server.url, timeout_seconds=2.0)), key, blob)
             for blob in blobs
             for key in keys
         ]

@@ -31,7 +31,7 @@ ABSENT = (META, meaning("missing"))
 @pytest.fixture
 async def store(playback: Playback, connect: Callable[..., Any]) -> Callable[..., Any]:
     """Give a function that stores BLOB on the playback server."""
-    client = await connect(playback.url, timeout_seconds=0.5)
+    client = await connect(playback.url, timeout_seconds=2.0)
 
     async def go(blob: bytes = BLOB, *, look_first: bool = False) -> StoreOutcome:
         outcome: StoreOutcome = await client.store("1001", blob, tag="1001", look_first=look_first)
@@ -237,7 +237,7 @@ async def test_read_back_always_cut(playback: Playback, store: Callable[..., Any
 async def test_frozen_read_back(playback: Playback, store: Callable[..., Any]) -> None:
     """A server that does not answer in time is reported in the runbook's words, and not tried again."""
     playback.plays(LOGIN, STORED, (READ, freeze()))
-    with pytest.raises(UconDBError, match=r"Read timed out \(read timeout=0\.5\)$"):
+    with pytest.raises(UconDBError, match=r"Read timed out \(read timeout=2\)$"):
         await store()
 
 
