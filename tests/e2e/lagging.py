@@ -23,7 +23,7 @@ TICK_SECONDS = 0.002
 
 
 async def tick(measured: list[tuple[float, float]]) -> None:
-    """Measure for ever."""
+    """Measure until cancelled."""
     while True:
         due = time.perf_counter() + TICK_SECONDS
         await asyncio.sleep(TICK_SECONDS)
@@ -31,7 +31,7 @@ async def tick(measured: list[tuple[float, float]]) -> None:
 
 
 def measuring(path: Path) -> Any:
-    """Return what takes the place of `asyncio.run`."""
+    """Return a function in place of `asyncio.run` that measures and writes to ``path`` at the end."""
     run = asyncio.run
 
     def measured_run(work: Coroutine[Any, Any, Any]) -> Any:

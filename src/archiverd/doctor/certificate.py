@@ -49,7 +49,7 @@ async def proven(address: str, port: int, host: str, context: ssl.SSLContext) ->
 
 
 async def shown(address: str, port: int, host: str) -> Certificate | None:
-    """Return what the server shows, whoever vouches for it; None if it cannot be read.
+    """Return the certificate that the server shows, proven or not; None if it cannot be read.
 
     Python parses only a certificate that is proven, so it is fetched first and then proven by itself.
     """

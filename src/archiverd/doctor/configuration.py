@@ -116,7 +116,7 @@ def _names() -> Finding:
 
 
 def _secrecy(subject: Subject, path: Path) -> Finding:
-    """May others read a password that stands in the file?"""
+    """May others read a password that is in the file?"""
     if subject.settings is None:
         return skipped(SECRECY, f"only when {VALUES} is right")
     try:
@@ -140,7 +140,7 @@ def _secrecy(subject: Subject, path: Path) -> Finding:
 
 
 def _kept_in_file(settings: Settings, path: Path) -> Iterator[str]:
-    """Yield the keys whose secrets stand in the file itself; a reference leads to one that is elsewhere."""
+    """Yield the keys whose secrets are in the file itself; a reference leads to one that is elsewhere."""
     written = read_written(path)
     secrets = {".".join(names) for names in SECRETS}
     for one in origins(settings, path):

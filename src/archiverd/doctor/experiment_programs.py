@@ -96,7 +96,7 @@ def _extension(directory: Path) -> Path | None:
 
 
 async def _libraries(directory: Path) -> Finding:
-    """Are all shared libraries found that the extension needs, as its child process would look for them?"""
+    """Are all shared libraries found that the extension needs, as its child process would search for them?"""
     extension, ldd = await run_detached(lambda: _extension(directory)), shutil.which("ldd")
     if extension is None or ldd is None:
         return skipped(LIBRARIES, "there is no _conftoolp.so" if extension is None else "there is no ldd on PATH")

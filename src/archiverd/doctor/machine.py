@@ -29,8 +29,10 @@ SYNCHRONISED, ZONE, MEMORY = "time synchronisation", "time zone", "memory"
 OPEN_FILES, PYTHON, PACKAGES = "open files", "python", "packages"
 
 STA_UNSYNC = 0x40
-_TIMEX_BYTES, _STATUS_OFFSET = 512, 40
-"""More than ``struct timex`` has, and where its ``status`` stands on 64-bit machines (adjtimex(2))."""
+_TIMEX_BYTES = 512
+"""Bytes for a ``struct timex``, which has fewer (adjtimex(2))."""
+_STATUS_OFFSET = 40
+"""Offset of its ``status`` on 64-bit machines."""
 MEMORY_WARNED, MEMORY_NEEDED = 0.8, 0.95
 """Shares of the limit."""
 FREE_WARNED = 500_000_000

@@ -31,7 +31,7 @@ SHORTEST = 4
 
 _WORDS = r"password|passwd|passphrase|token|secret|credential|api_?key|private_?key"
 _SHORT = r"(?<![a-z])(?:pass|pw)(?![a-z])"
-"""Beginnings of other words, if they do not stand alone."""
+"""Names only as words of their own: other words begin with them."""
 _NAME = re.compile(rf"{_WORDS}|{_SHORT}", re.IGNORECASE)
 _NAMED = re.compile(rf"""((?:{_WORDS}|{_SHORT})s?["']?\s*[:=]\s*)(?!["']?\$\{{[\w.]+\}}["']?\s*$)\S.*""", re.IGNORECASE)
 """A name of a secret with what it is set to, to the end of the line; a mere reference may stay."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A configuration; what is wrong with it stands in ``error``."""
+    """A configuration; ``error`` says what is wrong with it."""
 
     path: Path | None
     """None if no configuration was found."""

@@ -73,7 +73,7 @@ class Material:
     subject: Subject
     findings: Sequence[Finding]
     daemon: Mapping[str, str]
-    """The environment of the running daemon, as far as we may read it."""
+    """The environment of the running daemon; empty if it cannot be read."""
     redact: redaction.Redactor
 
 

@@ -1,7 +1,7 @@
 """The latest end of a process that was told to stop: it leaves although something hangs for good.
 
 A thread that waits for a frozen disk or server cannot be cancelled, and the interpreter waits for its threads. Leaving
-without them loses nothing: whatever was in flight stands in the journal (I6).
+without them loses nothing: whatever was in flight is in the journal (I6).
 """
 
 from __future__ import annotations

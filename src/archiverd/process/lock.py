@@ -107,7 +107,7 @@ class LockFile:
 
     async def wait_until_removed(self) -> None:
         """Return once somebody has removed or replaced the file."""
-        while await run_detached(self.is_ours):  # noqa: ASYNC110 - others remove it; no event tells us
+        while await run_detached(self.is_ours):  # noqa: ASYNC110 - others remove it, without an event for us
             await asyncio.sleep(CHECK_SECONDS)
 
 

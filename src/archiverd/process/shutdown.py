@@ -74,7 +74,7 @@ class Shutdown:
     def interrupt(self) -> None:
         """Handle SIGINT or SIGTERM: drain; the third within two seconds leaves at once.
 
-        Leaving at once loses nothing: whatever is in flight stands in the journal (I6).
+        Leaving at once loses nothing: whatever is in flight is in the journal (I6).
         """
         now = self._monotonic()
         self._interrupts = [when for when in self._interrupts if now - when <= AT_ONCE_WITHIN_SECONDS] + [now]
