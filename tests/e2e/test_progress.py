@@ -123,7 +123,7 @@ def test_a_pass_shows_how_far_it_is(site: Site, on_terminal: Callable[..., Termi
     assert re.search(r"reconcile [^\n]*3/3 [^\n]*blobs compared", _shown(on_terminal("reconcile", "--deep")))
     site.lose_the_journal()
     assert re.search(
-        r"recover [^\n]*asking the databases.*recover [^\n]*\d/\d", _shown(on_terminal("recover", "migrate")), re.DOTALL
+        r"recover [^\n]*asking the databases.*recover [^\n]*\d/\d", _shown(on_terminal("recover", "import")), re.DOTALL
     )
 
 

@@ -120,7 +120,7 @@ async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progre
         await _probe_if_shut(parts)
     await driver.find_runs(on_progress, settling=False)
     adopted = await begin(parts)
-    on_progress(0, 0, ASKING)
+    on_progress(0, 0, "asking the databases what they hold")
     held = frozenset(await parts.artdaqdb.list_runs())
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)
     missing: frozenset[int] = frozenset()
