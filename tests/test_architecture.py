@@ -264,6 +264,21 @@ def test_every_test_says_what_must_hold(path: Path) -> None:
     assert not [node.name for node in tests if not ast.get_docstring(node)]
 
 
+HASTE = re.compile(
+    r"(?:monotonic|perf_counter)\(\) - \w+ <|asyncio\.timeout\(\d|(?<!connect )\btimeout=\d+[,)]|\.wait\(\d+\) =="
+)
+"""What makes a test depend on the machine's speed: elapsed time with an upper bound, and deadlines of its own."""
+PATIENT = {"tests/ucondb_server/test_http.py", "tests/ucondb_server/test_faults.py"}
+"""Tests with a time of their own: one asks again until it is met, one lets its client give up."""
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_no_test_depends_on_the_machines_speed(path: Path) -> None:
+    """Tests wait for states, with the deadline of ``tests/waiting.py`` that only a defect reaches."""
+    if path.relative_to(ROOT).as_posix() not in PATIENT and path != Path(__file__):
+        assert HASTE.findall(path.read_text(encoding="utf-8")) == []
+
+
 def text_files() -> Iterator[Path]:
     """Yield the project's own text files."""
     yield from (path for path in ROOT.iterdir() if path.is_file() and not path.is_symlink())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.test_context import IMPORTING
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     path.write_text(IMPORTING.format(work_dir=directory).replace("[app]", f'[app]\nlog_file = "{directory}/log"'))
     (directory / "records").mkdir()
     command = [sys.executable, "-c", WITHOUT_HTTPX, "-c", str(path), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
 
 def test_check_says_what_cannot_be_imported(tmp_path: Path) -> None:

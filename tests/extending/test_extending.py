@@ -20,6 +20,7 @@ import pytest
 from archiverd import _fhicl
 from archiverd.runrecord.blob import unpack
 from tests.e2e.conftest import Site, bare_site
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -114,7 +115,7 @@ def checked(root: Path, section: str, *more: str) -> subprocess.CompletedProcess
         env=environment(root),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 
