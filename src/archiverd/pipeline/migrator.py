@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from archiverd.ucondb.port import UconDB
 
 _log = log.get("Migration")
-_validation_log = log.get("BlobValidation")
+_validation_log = log.get("Validation")
 
 
 @dataclass(frozen=True, slots=True)
