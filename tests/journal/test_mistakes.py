@@ -14,6 +14,7 @@ from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.journal.errors import is_mistake
 from archiverd.journal.journal import Journal
+from archiverd.journal.queries import select_run
 from archiverd.journal.reader import reading
 from archiverd.journal.schema import VERSION
 from archiverd.journal.transitions import Transition
@@ -102,3 +103,16 @@ async def test_no_cursor_leaves_the_journals_thread(journal: Journal) -> None:
     for work in (journal._open_writer.write, journal._open_writer.read):
         with pytest.raises(RuntimeError, match="cursor"):
             await work(lambda db: db.execute("SELECT 1"))
+
+
+async def test_a_text_that_is_not_utf8_is_the_files(journal: Journal, tmp_path: Path) -> None:
+    """Python cannot read it, and SQLite's check of the file does not see it: no bug, whoever reads the journal."""
+    await journal._open_writer.write(lambda db: db.execute("UPDATE runs SET error = CAST(x'ff41' AS TEXT)").close())
+    with pytest.raises(ArchiverError, match="Cannot use the journal: Could not decode") as caught:
+        await journal.get(1)
+    assert exit_code(caught.value) == 1
+    with (
+        pytest.raises(ArchiverError, match="Cannot use the journal: Could not decode"),
+        reading(tmp_path / "journal.sqlite") as db,
+    ):
+        select_run(db, 1)

@@ -30,7 +30,10 @@ _OUTSIDE = frozenset(
 
 def is_mistake(error: sqlite3.Error) -> bool:
     """Return whether ``error`` is a mistake in the program: no such column, a syntax error, a constraint, misuse."""
-    return _code(error) not in _OUTSIDE
+    code = _code(error)
+    if code is None:  # the one OperationalError of Python's own: the file has text that is not UTF-8
+        return not isinstance(error, sqlite3.OperationalError)
+    return code not in _OUTSIDE
 
 
 def is_damage(error: sqlite3.Error) -> bool:
