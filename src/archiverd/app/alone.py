@@ -122,10 +122,13 @@ class OwnOperations:
             try:
                 await journal.open()
                 await journal.recover()
-                state_files = make_state_files(self.settings, journal)
-                await sync(state_files)
+                # One made anew knows nothing yet: the files are left to the next pass, which takes them over.
+                files = make_state_files(self.settings, journal) if await journal.has_taken_over() else None
+                if files is not None:
+                    await sync(files)
                 decision = await decide(journal)
-                await sync(state_files)
+                if files is not None:
+                    await sync(files)
             finally:
                 await journal.close()
         return decision

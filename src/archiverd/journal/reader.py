@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether there is a journal at ``path``; one without tables yet is not there."""
-    if not path.exists():
-        return False
-    with contextlib.closing(connect(str(path), read_only=True)) as connection:
-        return bool(select_version(connection))
+    """Return whether there is a journal at ``path``; one without tables yet is not there.
+
+    Raise ArchiverError if there is one and it cannot be read.
+    """
+    with reading_if_there(path) as connection:
+        return connection is not None
 
 
 def no_journal(path: Path) -> ArchiverError:
