@@ -112,6 +112,12 @@ def test_text_that_is_not_toml_is_told_with_line_and_column(tmp_path: Path) -> N
         load(written(tmp_path, "[app]\nwork_dir = /no/quotes\n"))
 
 
+def test_an_impossible_port_is_what_is_said_of_a_server_url(tmp_path: Path) -> None:
+    """The reason is the true one, not the commonest mistake."""
+    with pytest.raises(ConfigurationError, match=r"ucon_db\.server_url has an impossible port"):
+        load(written(tmp_path, GOOD.replace(":9443/", ":99999/")))
+
+
 def test_the_server_url_must_end_in_app(tmp_path: Path) -> None:
     """The commonest mistake in server_url is caught before the first request."""
     with pytest.raises(ConfigurationError, match="must end in /app"):

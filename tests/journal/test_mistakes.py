@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from typing import TYPE_CHECKING
@@ -116,3 +117,22 @@ async def test_a_text_that_is_not_utf8_is_the_files(journal: Journal, tmp_path: 
         reading(tmp_path / "journal.sqlite") as db,
     ):
         select_run(db, 1)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    ["CREATE TABLE other (x); PRAGMA user_version = 6", "CREATE TABLE runs (x)"],
+    ids=["of this version", "of no version"],
+)
+async def test_a_file_of_another_program_is_no_bug(tmp_path: Path, statements: str) -> None:
+    """Whoever opens it is told what the file is, with exit code 1, and its tables stay."""
+    path = tmp_path / "journal.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as foreign:
+        foreign.executescript(statements)
+    with pytest.raises(ArchiverError, match="a database of another program") as opened:
+        await Journal(path, clock=lambda: 1.0).open()
+    with pytest.raises(ArchiverError, match="a database of another program"), reading(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as foreign:
+        tables = foreign.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    assert (exit_code(opened.value), tables) == (1, (1,))

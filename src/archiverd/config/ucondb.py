@@ -77,20 +77,20 @@ def demand_usable(section: UconDb, place: Callable[[str], str] = lambda key: f"{
 
     ``place`` returns where a key is set, for the remedy.
     """
-    for key, form in _problems(section):
+    for key, problem in _problems(section):
         remedy = f"correct {place(key)}" + (f": the form is {URL_FORM}" if key == "server_url" else "")
-        raise ConfigurationError(f"Configuration validation failed: ucon_db.{key} must {form}", remedy=remedy)
+        raise ConfigurationError(f"Configuration validation failed: ucon_db.{key} {problem}", remedy=remedy)
 
 
 def _problems(section: UconDb) -> Iterator[tuple[str, str]]:
-    """Yield each key whose value can never work, and what the value must do."""
+    """Yield each key whose value can never work, and the predicate that says so."""
     try:
         parse_server_url(section.server_url)
-    except ValueError:
-        yield "server_url", "end in /app and name no user"
+    except ValueError as problem:
+        yield "server_url", str(problem)
     if not _FOLDER.fullmatch(section.folder_name):
-        yield "folder_name", "be letters, digits and _, at most one dot between namespace and name"
+        yield "folder_name", "must be letters, digits and _, at most one dot between namespace and name"
     if not is_acceptable(section.object_name):
-        yield "object_name", "be printable, without < ' > \\ | ; or double quotes"
+        yield "object_name", "must be printable, without < ' > \\ | ; or double quotes"
     if not is_acceptable(section.writer_user) or "," in section.writer_user:
-        yield "writer_user", "be printable, without commas and quotes: digest login cannot carry them"
+        yield "writer_user", "must be printable, without commas and quotes: digest login cannot carry them"

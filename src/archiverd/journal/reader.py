@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
 from archiverd.journal.errors import is_mistake, journal_error
-from archiverd.journal.schema import VERSION, connect, select_version
+from archiverd.journal.schema import VERSION, connect, refuse_foreign, select_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,8 @@ def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
             return
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
             version = select_version(connection)
+            if version <= VERSION:
+                refuse_foreign(connection, version)
             yield connection if version else None
     except sqlite3.Error as error:
         if not is_mistake(error):

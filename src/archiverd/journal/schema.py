@@ -158,7 +158,7 @@ def select_damage(db: sqlite3.Connection) -> str:
 def upgrade(connection: sqlite3.Connection) -> None:
     """Bring the journal to this program's schema version, in one transaction a step.
 
-    Raise ArchiverError if a newer archiverd wrote the journal.
+    Raise ArchiverError if a newer archiverd wrote the journal, or another program the file.
     """
     version = select_version(connection)
     if version > VERSION:
@@ -166,8 +166,21 @@ def upgrade(connection: sqlite3.Connection) -> None:
             f"The journal has schema version {version}; this archiverd knows versions up to {VERSION}",
             remedy="start the newer archiverd again, or set the journal aside: it can be rebuilt from the databases",
         )
+    refuse_foreign(connection, version)
     for number in range(version, VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")
+
+
+def refuse_foreign(connection: sqlite3.Connection, version: int) -> None:
+    """Raise ArchiverError if the tables of a file with this schema version are not a journal's."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if {"runs", "events"} <= tables if version else not tables:
+        return
+    raise ArchiverError(
+        f"The journal's file is a database of another program: it has the tables {', '.join(sorted(tables)) or 'none'}",
+        remedy="see that app.work_dir is right; else move journal.sqlite away and start again: directories and "
+        "databases show what was archived",
+    )
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
