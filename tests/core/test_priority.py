@@ -51,6 +51,7 @@ def test_ranges_read_as_people_write_them() -> None:
     assert runset.show([3, 1, 2, 7]) == "1-3, 7"
     assert runset.show([]) == "none"
     assert runset.show(range(0, 40, 2), most=2) == "0, 2, and 18 more ranges"
+    assert runset.show(range(0, 6, 2), most=2) == "0, 2, and 1 more range"
 
 
 def test_gaps_do_not_hold_up_the_contiguous_run() -> None:

@@ -57,7 +57,7 @@ def test_a_paused_daemon_sees_runs_and_takes_up_none(site: Site) -> None:
     assert told["daemon"]["paused"]
     assert told["daemon"]["pid"] == daemon.pid
     screen = site.run("status").stdout
-    assert f"daemon {daemon.pid} paused" in screen
+    assert f"daemon {daemon.pid} paused, up for" in screen
     assert ("on their way          3   3 queued\n" in screen, "done in about" in screen) == (True, False)
     assert site.run("resume").returncode == 0
     site.wait(verified(7, 8, 9))  # type: ignore[arg-type]

@@ -136,7 +136,7 @@ def _print_daemon(daemon: Report | None) -> None:
     if "error" in daemon:
         click.echo(f"the daemon cannot tell: {daemon['error']}")
         return
-    how = "draining" if daemon["draining"] else "paused" if daemon["paused"] else "running"
+    how = "draining, up" if daemon["draining"] else "paused, up" if daemon["paused"] else "running"
     busy = ", ".join(f"{len(runs)} in {stage}" for stage, runs in daemon["in_hand"].items())
     click.echo(
         f"daemon {daemon['pid']} {how} for {ago(daemon['seconds'])}, {daemon['rss_bytes'] // 1_000_000} MB; {busy}; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from archiverd.core.wording import pluralise
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -47,7 +49,7 @@ def show_ranges(spans: Sequence[tuple[int, int]], most: int = 8) -> str:
     """Return ranges as text, as ``show`` does."""
     parts = [str(first) if first == last else f"{first}-{last}" for first, last in spans[:most]]
     if len(spans) > most:
-        parts.append(f"and {len(spans) - most} more ranges")
+        parts.append(f"and {pluralise(len(spans) - most, 'more range')}")
     return ", ".join(parts) or "none"
 
 
