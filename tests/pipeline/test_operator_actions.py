@@ -137,3 +137,12 @@ async def test_a_verified_run_needs_no_waiving(journal: Restless) -> None:
     with pytest.raises(ArchiverError, match="Run 7 is verified and needs no waiving") as caught:
         await operator_actions.waive(journal, 7, "x")
     assert "nothing is left to be done" in caught.value.remedy
+
+
+async def test_a_run_that_is_waived_already_says_so(journal: Restless) -> None:
+    """A second waiver is refused in words that say why, and the first one's reason stays."""
+    await go(journal, Transition(7, Event.WAIVED, "broken"))
+    with pytest.raises(ArchiverError, match="Run 7 is waived already") as caught:
+        await operator_actions.waive(journal, 7, "again")
+    assert caught.value.remedy == "`archiverd why 7` shows the reason"
+    assert (await journal.story(7))[-1].note == "broken"

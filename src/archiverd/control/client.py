@@ -168,7 +168,9 @@ def _connect(work_dir: Path) -> socket.socket:
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
         connection.close()
         raise NobodyListensError(
-            f"No daemon listens at {path}", retry=Retry.TRANSIENT, remedy="start it with `archiverd run`"
+            f"No daemon listens at {path}",
+            retry=Retry.TRANSIENT,
+            remedy="none runs, or app.work_dir is another one's; `archiverd run` starts one",
         ) from error
     except OSError as error:
         connection.close()

@@ -43,6 +43,8 @@ async def waive(journal: Journal, run: int, reason: str) -> RunRow:
         raise ArchiverError(
             f"Run {run} is verified and needs no waiving", remedy="nothing is left to be done for it", run=run
         )
+    if row.state is State.WAIVED:
+        raise ArchiverError(f"Run {run} is waived already", remedy=f"`archiverd why {run}` shows the reason", run=run)
     return await _record_decision(journal, row, transitions.waived(run, reason))
 
 

@@ -141,7 +141,8 @@ class HttpUconDB:
         if found is None:
             raise UconDBError(
                 f"{purpose.text}: there is no version under that key",
-                remedy="check ucon_db.folder_name and object_name; if they are right, the run was never uploaded",
+                remedy="check ucon_db.folder_name and object_name; if they are right, the run was never uploaded, or "
+                "UconDB has lost it",
                 run=purpose.run,
             )
         received = await receive(self._session, key, found.data_size, purpose, keep=keep)
