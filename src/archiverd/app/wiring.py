@@ -61,7 +61,7 @@ class Parts:
     artdaqdb: ArtdaqDB
     importing: StageRunner
     migration: Migration | None
-    """None when nothing is to be migrated."""
+    """None in a process that does not migrate."""
     notifications: Notifications
     contacts: Mapping[str, LastContact] = field(default_factory=dict)
     """When each database was last called, and how that ended."""

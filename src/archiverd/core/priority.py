@@ -1,8 +1,8 @@
 """The order in which waiting runs are taken up, and the waits between the attempts of one.
 
 There are three lanes: fresh runs, then retries that are due, then the backlog found at start. In each the newest run
-number goes first, so that the runs people watch are archived at once. Every fourth pick takes the oldest waiting run
-of all lanes, so that none starves.
+number goes first, so that the runs people watch are archived at once. Every fourth pick takes the oldest waiting run,
+the one with the smallest number in all lanes, so that none starves.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def note_state_texts(db: sqlite3.Connection, stage: Stage, texts: Iterable[str])
 
 
 def note_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[Failed]) -> None:
-    """Note that ``notifier`` has notified people of ``runs``."""
+    """Note that ``notifier`` has notified people of the failure of ``runs`` (table ``told``)."""
     rows = [(notifier, one.run, one.stage, one.lasting, one.event) for one in runs]
     db.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?)", rows)
 

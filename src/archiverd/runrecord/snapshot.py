@@ -83,7 +83,10 @@ class RecordSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RecordStamp:
-    """A cheap status that changes with a run: time lines change metadata.txt, rc_info files the directory."""
+    """A cheap status that changes with a run: time lines change metadata.txt, rc_info files the directory.
+
+    Two stamps are compared as a whole, so no field is read by its name.
+    """
 
     size: int
     mtime_ns: int
