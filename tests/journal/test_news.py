@@ -63,14 +63,14 @@ async def test_a_failure_is_news_once_to_each_teller(journal: Journal) -> None:
     email = journal.notification_memory("email")
     (news,) = (await email.news(QUICK)).failed
     assert (news.run, news.stage, news.error, news.remedy, news.lasting) == (7, Stage.IMPORT, ARTDAQDB, "mend", True)
-    await email.note_failed([news])
+    await email.note_notified([news])
     assert (await failed(journal), await failed(journal, "slack")) == ([], [7])
 
 
 async def test_what_was_told_is_remembered_over_a_restart(journal: Journal, tmp_path: Path) -> None:
     """A daemon that starts again tells nothing twice."""
     await fail(journal, 7)
-    await journal.notification_memory("email").note_failed(
+    await journal.notification_memory("email").note_notified(
         (await journal.notification_memory("email").news(QUICK)).failed
     )
     await journal.close()
@@ -119,7 +119,7 @@ async def test_a_retry_that_fails_for_another_reason_is_no_news(journal: Journal
     """A run that swings between two passing causes does not call people every quarter of an hour."""
     await fail(journal, 7, Event.FAILED_FOR_NOW, attempts=3)
     email = journal.notification_memory("email")
-    await email.note_failed((await email.news(QUICK)).failed)
+    await email.note_notified((await email.news(QUICK)).failed)
     way = (Event.DUE, Event.IMPORT_BEGINS, Event.FAILED_FOR_NOW)
     await happen(journal, 7, *way, error="ArtdaqDBError: y", attempts=4)
     assert await failed(journal) == []
@@ -131,12 +131,12 @@ async def test_a_failure_after_a_release_is_news_again(journal: Journal) -> None
     """An operator who thought the cause was mended has to know that it is not."""
     await fail(journal, 7)
     email = journal.notification_memory("email")
-    await email.note_failed((await email.news(QUICK)).failed)
+    await email.note_notified((await email.news(QUICK)).failed)
     await happen(journal, 7, Event.RELEASED, Event.IMPORT_BEGINS)
     assert await failed(journal) == []
     await happen(journal, 7, Event.FAILED_FOR_GOOD, error=ARTDAQDB)
     assert await failed(journal) == [7]
-    await email.note_failed((await email.news(QUICK)).failed)
+    await email.note_notified((await email.news(QUICK)).failed)
     assert await failed(journal) == []
 
 
@@ -144,7 +144,7 @@ async def test_a_failure_in_the_next_stage_is_news(journal: Journal) -> None:
     """A run that was told of in the import and then fails in the migration is told of there."""
     await fail(journal, 7)
     email = journal.notification_memory("email")
-    await email.note_failed((await email.news(QUICK)).failed)
+    await email.note_notified((await email.news(QUICK)).failed)
     way = (Event.RELEASED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, Event.FAILED_FOR_GOOD)
     await happen(journal, 7, *way, error="BlobCreationError: x")
     assert [(one.run, one.stage) for one in (await email.news(QUICK)).failed] == [(7, Stage.MIGRATE)]
@@ -156,7 +156,7 @@ async def test_only_a_repair_of_what_was_told_is_news(journal: Journal) -> None:
         await fail(journal, run)
     email = journal.notification_memory("email")
     told: tuple[Failed, ...] = tuple(one for one in (await email.news(QUICK)).failed if one.run != 3)
-    await email.note_failed(told)
+    await email.note_notified(told)
     for run in (1, 3):
         await happen(journal, run, Event.RELEASED)
         await verify(journal, run)
@@ -172,7 +172,7 @@ async def test_a_run_on_its_way_is_neither(journal: Journal) -> None:
     """While a told run is tried again there is nothing to tell."""
     await fail(journal, 7)
     email = journal.notification_memory("email")
-    await email.note_failed((await email.news(QUICK)).failed)
+    await email.note_notified((await email.news(QUICK)).failed)
     await happen(journal, 7, Event.RELEASED)
     news = await email.news(QUICK)
     assert (news.failed, news.repaired, news.dropped) == ((), (), ())

@@ -14,8 +14,8 @@ from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, takes_oldest
 from archiverd.journal import queries, scheduling, statements, transitions
 from archiverd.journal.errors import is_mistake, journal_error
 from archiverd.journal.integrity import open_sound
+from archiverd.journal.lookups import TAKEN_OVER, Lookups
 from archiverd.journal.memories import NotificationMemory, StageFileMemory
-from archiverd.journal.questions import TAKEN_OVER, Questions
 from archiverd.journal.writer import GROUP_LIMIT, Writer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Journal(Questions):
+class Journal(Lookups):
     """A row per run and a bounded story of its events, in SQLite; every method raises ArchiverError if that fails.
 
     ``on_effect`` is called, on the event loop, with each effect of a committed transition.

@@ -32,13 +32,13 @@ class NotificationMemory:
         """Return what is to be sent; a run counts as failed after ``quick_retries`` retries."""
         return await self._writer.read(lambda db: select_news(db, self._notifier, quick_retries))
 
-    async def note_failed(self, runs: Collection[Failed]) -> None:
+    async def note_notified(self, runs: Collection[Failed]) -> None:
         """Note that people were notified of ``runs``."""
-        await self._writer.write(lambda db: statements.note_failed(db, self._notifier, runs))
+        await self._writer.write(lambda db: statements.note_notified(db, self._notifier, runs))
 
     async def forget(self, runs: Collection[int]) -> None:
         """Note that people were notified of the end of the failures of ``runs``, or need not be."""
-        await self._writer.write(lambda db: statements.forget_failed(db, self._notifier, runs))
+        await self._writer.write(lambda db: statements.forget_notified(db, self._notifier, runs))
 
     async def note_hold(self, hold: Hold) -> None:
         """Note that people were notified of a backend that is left alone."""

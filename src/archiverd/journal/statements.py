@@ -142,13 +142,13 @@ def note_state_texts(db: sqlite3.Connection, stage: Stage, texts: Iterable[str])
     db.execute("INSERT OR REPLACE INTO state_files VALUES (?, ?)", (stage, json.dumps(list(texts))))
 
 
-def note_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[Failed]) -> None:
+def note_notified(db: sqlite3.Connection, notifier: str, runs: Iterable[Failed]) -> None:
     """Note that ``notifier`` has notified people of the failure of ``runs`` (table ``told``)."""
     rows = [(notifier, one.run, one.stage, one.lasting, one.event) for one in runs]
     db.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def forget_failed(db: sqlite3.Connection, notifier: str, runs: Iterable[int]) -> None:
+def forget_notified(db: sqlite3.Connection, notifier: str, runs: Iterable[int]) -> None:
     """Note that ``runs`` are failed no more for the readers of ``notifier``."""
     db.executemany("DELETE FROM told WHERE teller = ? AND run = ?", [(notifier, run) for run in runs])
 

@@ -104,7 +104,7 @@ class Dispatcher:
             self._failures, self._last_failure = 0, ""
         _log.info(f"told by {self.name}: {message.summary}")
         if batch.failed:
-            await self.memory.note_failed(batch.failed)
+            await self.memory.note_notified(batch.failed)
         if batch.repaired:
             await self.memory.forget([one.run for one in batch.repaired])
         if batch.hold is not None:

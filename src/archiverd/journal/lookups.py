@@ -1,4 +1,4 @@
-"""Questions of the journal's owner; an answer includes every change made before the question."""
+"""Lookups by the journal's owner, on the event loop; each sees every change made before it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TAKEN_OVER = "taken over"
 """The mark of a journal that knows what databases and older files know."""
 
 
-class Questions:
-    """The questions to an open journal; each raises ArchiverError if it cannot be read."""
+class Lookups:
+    """The lookups in an open journal; each raises ArchiverError if it cannot be read."""
 
     def __init__(self) -> None:
         """Be closed; the journal's ``open`` sets the writer."""
