@@ -15,9 +15,9 @@ from archiverd.app.operations.requests import (
     ReleaseRequest,
     Request,
     RetryRequest,
-    StatusRequest,
     WaiveRequest,
 )
+from archiverd.app.operations.status_exchange import StatusRequest
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Stage
 from archiverd.core.runset import LAST_RUN

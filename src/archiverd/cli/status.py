@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiverd.app.operations.report_fields import parse_report
-from archiverd.app.operations.requests import StatusRequest
+from archiverd.app.operations.status_exchange import StatusRequest, parse_report
 from archiverd.cli.hold_report import print_hold
 from archiverd.cli.terminal import progress_bar
 from archiverd.cli.wording import ago, cut

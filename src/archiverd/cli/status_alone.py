@@ -9,7 +9,7 @@ from archiverd.app.operations.status import gather_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from archiverd.app.operations.requests import StatusRequest
+    from archiverd.app.operations.status_exchange import StatusRequest
     from archiverd.config.models import Settings
     from archiverd.status.probe import ProbeResult
 

@@ -18,10 +18,10 @@ from archiverd.app.operations.requests import (
     RecoverRequest,
     ReleaseRequest,
     RetryRequest,
-    StatusRequest,
     WaiveRequest,
 )
 from archiverd.app.operations.status import gather_status, select_verified
+from archiverd.app.operations.status_exchange import StatusRequest
 from archiverd.app.state_file_sync import sync
 from archiverd.control.fields import MessageError, fields_of
 from archiverd.control.server import bad_request

@@ -162,25 +162,3 @@ class ReleaseRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
         with fields_of(value, _REQUEST) as fields:
             return ReleaseRequest(fields.take("run", run_number), fields.take("override", flag))
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
-    """Report the status of daemon, runs and databases."""
-
-    COMMAND: ClassVar[str] = "report"
-
-    probing: bool = False
-    """Ask run records, artdaqDB and UconDB what they hold now."""
-    comparing: bool = False
-    """Compare the state files with the journal."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return its arguments."""
-        return {"probing": self.probing, "comparing": self.comparing}
-
-    @staticmethod
-    def from_json(value: object) -> StatusRequest:
-        """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
-        with fields_of(value, _REQUEST) as fields:
-            return StatusRequest(fields.take("probing", flag), fields.take("comparing", flag))

@@ -13,7 +13,7 @@ from archiverd.status import report
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from archiverd.app.operations.requests import StatusRequest
+    from archiverd.app.operations.status_exchange import StatusRequest
     from archiverd.config.models import Settings
     from archiverd.status.probe import ProbeResult
     from archiverd.status.report import StatusReport
