@@ -104,6 +104,11 @@ def from_json(text: bytes, name: str) -> bytes:
         return _fhicl.from_json(text)
 
 
+def as_exported(text: bytes, name: str) -> bytes:
+    """Return FHiCL text as artdaqDB exports it once it is stored: its values written anew. Raises ``FhiclError``."""
+    return from_json(to_json(text, name, ""), name)
+
+
 def read_document(text: bytes, name: str) -> Document:
     """Read a stored document: its names, and its text as artdaqDB exports it. Raises like ``from_json``."""
     with _errors_in(name):

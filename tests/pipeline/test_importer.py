@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from archiverd import fhicl
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.port import Entity, ExportedEntity
 from archiverd.artdaqdb.schema import load_schema, parse_schema
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.journal.rows import FileFate
-from archiverd.pipeline.import_plan import Plan, as_exported, lacks_its_end, plan_import, prove
+from archiverd.pipeline.import_plan import Plan, lacks_its_end, plan_import, prove
 from archiverd.pipeline.importer import Importer
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
@@ -106,7 +107,9 @@ def archived(run_record: RunRecord, *, update: bool = False) -> dict[str, Export
     """Return what artdaqDB would give back of a run record, by entity."""
     plan = plan_import(prepare(run_record, BY_DEFAULT), load_schema(None), "archive")
     entities = (*plan.entities, *(plan.update if update else ()))
-    found = (ExportedEntity(one.collection, one.name, "7/demo", as_exported(one.fcl, one.name)) for one in entities)
+    found = (
+        ExportedEntity(one.collection, one.name, "7/demo", fhicl.as_exported(one.fcl, one.name)) for one in entities
+    )
     return {one.name: one for one in found}
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from archiverd import fhicl
-from archiverd.artdaqdb.documents import DocumentPlace, stored
 from archiverd.artdaqdb.port import ArchivedRun, ExportedEntity
 from archiverd.core.errors import ArtdaqDBError, Retry
 
@@ -170,7 +169,7 @@ def difference(held: Mapping[Key, bytes], entities: Sequence[Entity]) -> str:
     for key, fcl in held.items():
         if key not in meant:
             return f"it holds what this record does not: {key[1]}"
-        if fcl != _exported(meant[key]):
+        if fcl != fhicl.as_exported(meant[key].fcl, f"{key[1]}.fcl"):
             return f"its entity {key[1]} is another"
     return ""
 
@@ -286,9 +285,3 @@ def no_run_to_export(run: int) -> ArtdaqDBError:
         remedy="it was there when it was imported: find out what removed it; nothing was uploaded",
         run=run,
     )
-
-
-def _exported(entity: Entity) -> bytes:
-    """Return an entity's FHiCL as artdaqDB would export it."""
-    document = stored(entity, DocumentPlace("0" * 24, entity.collection, "0/x", "0/x", 0, ""))
-    return fhicl.from_json(document, f"{entity.name}.fcl")

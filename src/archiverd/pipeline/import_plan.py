@@ -125,7 +125,7 @@ def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
     return tuple(
         one
         for one in plan.entities
-        if one.name != SCHEMA_ENTITY and found.get((one.collection, one.name)) != as_exported(one.fcl, one.name)
+        if one.name != SCHEMA_ENTITY and found.get((one.collection, one.name)) != fhicl.as_exported(one.fcl, one.name)
     )
 
 
@@ -136,7 +136,7 @@ def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
     """
     meant = {(one.collection, one.name): one.fcl for one in (*plan.entities, *plan.update)}
     found = {(one.collection, one.name): one.fcl for one in held}
-    wrong = {key for key, fcl in meant.items() if key not in found or found[key] != as_exported(fcl, key[1])}
+    wrong = {key for key, fcl in meant.items() if key not in found or found[key] != fhicl.as_exported(fcl, key[1])}
     wrong |= found.keys() - meant.keys()
     if wrong:
         names = ", ".join(sorted(f"{collection}/{name}" for collection, name in wrong))
@@ -145,11 +145,6 @@ def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
             remedy=f"nothing was uploaded; see what else writes to artdaqDB, then `archiverd release {run}`",
             run=run,
         )
-
-
-def as_exported(fcl: bytes, name: str) -> bytes:
-    """Return a FHiCL text as artdaqDB exports it: its values written anew."""
-    return fhicl.from_json(fhicl.to_json(fcl, name, ""), name)
 
 
 def _without_rule(file: FclFile, unmatched: str, entities: list[Entity]) -> FileFate:

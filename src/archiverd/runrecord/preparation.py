@@ -270,7 +270,7 @@ def _survives_storage(name: str, data: bytes) -> bool:
     """Return whether artdaqDB, which stores values and not text, exports the values of ``data`` (C.4, C.7)."""
     try:
         meant = fhicl.convert(data, name).data
-        exported = fhicl.from_json(fhicl.to_json(data, name, ""), name)
+        exported = fhicl.as_exported(data, name)
         return fhicl.convert(exported or b"\n", name).data == meant
     except FhiclError:
         return False

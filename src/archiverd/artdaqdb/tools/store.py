@@ -236,7 +236,4 @@ def _key(path: str) -> Key:
 
 def _exported(entities: Sequence[Entity]) -> dict[Key, bytes]:
     """Return entities as artdaqDB exports them. Raise FhiclError for the first that is not FHiCL."""
-    return {
-        (one.collection, one.name): fhicl.from_json(fhicl.to_json(one.fcl, f"{one.name}.fcl", ""), f"{one.name}.fcl")
-        for one in entities
-    }
+    return {(one.collection, one.name): fhicl.as_exported(one.fcl, f"{one.name}.fcl") for one in entities}
