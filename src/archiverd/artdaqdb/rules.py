@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from archiverd import fhicl
 from archiverd.artdaqdb.port import ArchivedRun, ExportedEntity
@@ -97,7 +97,7 @@ class UpdateDecision:
     missing: tuple[Entity, ...]
 
 
-def has_other_name(found: ArchivedRun | None, full: str) -> bool:
+def has_other_name(found: ArchivedRun | None, full: str) -> TypeGuard[ArchivedRun]:
     """Return whether a run is archived, but not as the configuration ``full``: what ``full`` holds need not be read."""
     return found is not None and found.configuration != full
 
@@ -117,7 +117,7 @@ def decide_insert(
 
     Raise FhiclError for an entity that is not FHiCL.
     """
-    if found is not None and found.configuration != full:
+    if has_other_name(found, full):
         name = full.partition("/")[2]
         return InsertDecision(
             InsertState.OTHER_NAME, found.configuration, conflict=f"this record's configuration is {name}"
