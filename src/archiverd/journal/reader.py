@@ -58,8 +58,7 @@ def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
             return
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
             version = select_version(connection)
-            if version <= VERSION:
-                refuse_foreign(connection, version)
+            refuse_foreign(connection, version)
             yield connection if version else None
     except sqlite3.Error as error:
         if not is_mistake(error):

@@ -172,7 +172,12 @@ def upgrade(connection: sqlite3.Connection) -> None:
 
 
 def refuse_foreign(connection: sqlite3.Connection, version: int) -> None:
-    """Raise ArchiverError if the tables of a file with this schema version are not a journal's."""
+    """Raise ArchiverError if the tables of a file with this schema version are not a journal's.
+
+    Those of a newer program are its own business.
+    """
+    if version > VERSION:
+        return
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if {"runs", "events"} <= tables if version else not tables:
         return
