@@ -82,6 +82,11 @@ class Lookups:
         """Return the state of every run the journal knows."""
         return await self._read(queries.select_known)
 
+    async def last_run(self) -> int:
+        """Return the greatest run that the journal knows, 0 if there is none."""
+        _, _, last = await self._read(queries.select_extent)
+        return last or 0
+
     async def open_runs(self) -> frozenset[int]:
         """Return the runs whose end has not been seen."""
         return frozenset(await self._read(lambda db: queries.select_runs_in(db, State.OPEN)))

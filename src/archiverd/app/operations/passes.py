@@ -63,19 +63,15 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
         await driver.find_late_stops()
     adopted = await begin(parts)
     if request.incremental:
-        return PassScope(request.stages, last=await _last_run(parts), adopted=adopted)
+        return PassScope(request.stages, last=await parts.journal.last_run(), adopted=adopted)
     on_progress(0, 0, ASKING)
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)
     records = parts.settings.source_files.run_records_dir
     anomalies = await find_anomalies(parts.journal, parts.artdaqdb, records)
     if request.migrating:
         await _find_missing(parts)
-    return PassScope(request.stages, last=await _last_run(parts), anomalies=anomalies, adopted=adopted)
-
-
-async def _last_run(parts: Parts) -> int:
-    """Return the greatest run number known: beside a daemon runs keep coming, and a pass must end."""
-    return max(await parts.journal.known(), default=0)
+    last = await parts.journal.last_run()  # beside a daemon runs keep coming, and a pass must end
+    return PassScope(request.stages, last=last, anomalies=anomalies, adopted=adopted)
 
 
 async def _find_missing(parts: Parts) -> None:
@@ -121,12 +117,13 @@ async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progre
     await driver.find_runs(on_progress, settling=False)
     adopted = await begin(parts)
     on_progress(0, 0, "asking the databases what they hold")
-    held = frozenset(await parts.artdaqdb.list_runs())
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)
     missing: frozenset[int] = frozenset()
     if stage is Stage.MIGRATE and parts.migration is not None:
         held = frozenset(numbered(await parts.migration.ucondb.list_keys()))
         missing = await find_missing(parts.journal, parts.migration.ucondb)
+    else:
+        held = frozenset(await parts.artdaqdb.list_runs())
     known = await parts.journal.known()
     verified = sum(known.get(run) is State.VERIFIED for run in held)
     logger = log.get(f"Recovery-{TAGS[stage]}")
