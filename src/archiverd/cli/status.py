@@ -22,14 +22,15 @@ from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, State
 from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from archiverd.cli.context import GlobalOptions
-    from archiverd.cli.status_alone import Probe
+    from archiverd.config.models import Settings
+    from archiverd.status.probe import ProbeResult
 
     Report = Mapping[str, Any]
     """A part of what `status --json` prints (docs/commands.md)."""
+    Probe = Callable[[Settings], list[ProbeResult]]
 
 DAEMON_SECONDS = 2.0
 """How long plain `status` waits for the daemon to answer."""
@@ -71,7 +72,9 @@ def _gather_probing(options: GlobalOptions, *, comparing: bool) -> Report:
     """Return the report with what the sources hold now; log which of them cannot be reached."""
     from archiverd.cli import status_probe  # noqa: PLC0415 - heavy imports that plain `status` does without
 
-    found = _gather(options, status_probe.probe_sources, comparing=comparing)
+    with progress_bar("status") as show:
+        show(0, 0, "asking the databases what they hold")
+        found = _gather(options, status_probe.probe_sources, comparing=comparing)
     problems = [problem for source in found["sources"] for problem in source["problems"]]
     if problems:
         settings, _ = options.settings(migrating=False)
@@ -81,27 +84,19 @@ def _gather_probing(options: GlobalOptions, *, comparing: bool) -> Report:
 
 def _gather(options: GlobalOptions, probe: Probe | None, *, comparing: bool = False) -> Report:
     """Return the running daemon's report if it answers, else one by the journal and by ``probe``."""
-    daemon: Report | None = None
+    request, daemon = StatusRequest(probe is not None, comparing), None
+    seconds = PROBE_SECONDS if request.probing else DAEMON_SECONDS
     try:
-        return _ask_daemon(options.work_dir(), probing=probe is not None, comparing=comparing)
+        return client.call(options.work_dir(), request.COMMAND, request.to_json(), parse_report, seconds)
     except client.NobodyListensError:
         pass
     except ArchiverError as error:
         daemon = {"error": str(error), "remedy": error.remedy}
-    from archiverd.cli import status_alone  # noqa: PLC0415 - heavy imports that `status` beside a daemon does without
+    from archiverd.app.operations.status import gather_status  # noqa: PLC0415 - heavy imports; a daemon spares them
 
-    settings, _ = options.settings(migrating=False, logging=probe is not None)
-    return status_alone.gather(settings, StatusRequest(probe is not None, comparing), daemon, probe)
-
-
-def _ask_daemon(work_dir: Path, *, probing: bool, comparing: bool) -> Report:
-    """Return the daemon's report. Raise ArchiverError, NobodyListensError if none runs."""
-    request = StatusRequest(probing, comparing)
-    if not probing:
-        return client.call(work_dir, request.COMMAND, request.to_json(), parse_report, DAEMON_SECONDS)
-    with progress_bar("status") as show:
-        show(0, 0, "asking the databases what they hold")
-        return client.call(work_dir, request.COMMAND, request.to_json(), parse_report, PROBE_SECONDS)
+    settings, _ = options.settings(migrating=False, logging=request.probing)
+    probed = None if probe is None else probe(settings)
+    return gather_status(settings, request, daemon, probed, known=False).to_json()
 
 
 def _print_report(found: Report, *, whole: bool) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from archiverd import log
 from archiverd.app.operations.status import select_verified
-from archiverd.cli.terminal import progress_bar
 from archiverd.process.log_file import open_log_file_if_there
 from archiverd.status import probe
 
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
 
 def probe_sources(settings: Settings) -> list[ProbeResult]:
     """Ask the sources what they hold now. Raise ArchiverError if there is a journal that cannot be read."""
-    verified = select_verified(settings)
-    with progress_bar("status") as show:
-        show(0, 0, "asking the databases what they hold")
-        return asyncio.run(probe.probe_sources_alone(settings, verified))
+    return asyncio.run(probe.probe_sources_alone(settings, select_verified(settings)))
 
 
 def log_problems(app: App, problems: Sequence[Mapping[str, Any]]) -> None:

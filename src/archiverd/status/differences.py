@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archiverd.config.paths import stage_files
 from archiverd.core import runset
 from archiverd.core.machine import LEFT_OUT, Stage, State
 from archiverd.journal import scheduling
@@ -106,8 +107,6 @@ def read_state_file(
     states: Mapping[State, Ranges],
 ) -> StateFile:
     """Read the state file of a stage, and find what it should say: by the stage's database if that was probed."""
-    from archiverd.config.paths import stage_files  # noqa: PLC0415 - heavy imports that plain `status` does without
-
     (path,) = (files.state for files in stage_files(settings) if files.stage is stage)
     recorded, problem = _read_recorded(path)
     contiguous = 0 if db is None else scheduling.select_progress(db, stage).last_contiguous_run

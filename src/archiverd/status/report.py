@@ -96,11 +96,6 @@ class StatusReport:
     tuning: Sequence[str]
     """The recommendations about speed and memory."""
 
-    @property
-    def reachable(self) -> bool:
-        """Whether every probed source could be read."""
-        return not any(source.problems for source in self.sources)
-
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {
