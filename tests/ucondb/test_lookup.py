@@ -38,11 +38,20 @@ async def test_an_object_without_versions_is_absence_once_the_list_says_so() -> 
 
 
 async def test_an_object_that_has_versions_after_all_is_not_absence() -> None:
-    """The same 500 with a list that exists is the server's trouble: transient."""
-    async with playing(play("n_new_object_reads", 1), play("d_get_versions_tv")) as (ucondb, _):
+    """The same 500 twice, with a list that exists, is the server's trouble: transient."""
+    twice = [play("n_new_object_reads", 1), play("d_get_versions_tv")] * 2
+    async with playing(*twice) as (ucondb, _):
         with pytest.raises(UconDBError, match=r"^Failed to look up run 1001 in UconDB: 500 ") as caught:
             await ucondb.look_up("1001")
     assert (caught.value.retry, caught.value.run) == (Retry.TRANSIENT, 1001)
+
+
+async def test_a_first_version_that_comes_while_it_is_looked_up_is_found() -> None:
+    """The object's first version, stored between the two requests of a look-up, is found by asking once more."""
+    answers = (play("n_new_object_reads", 1), play("d_get_versions_tv"), play("d_get_meta_only"))
+    async with playing(*answers) as (ucondb, server):
+        assert await ucondb.look_up("1001") == FOUND
+        assert server.asked == [LOOK_UP, LIST, LOOK_UP]
 
 
 async def test_an_unknown_folder_names_the_setting() -> None:

@@ -33,17 +33,22 @@ _ALL_TIMES = "1e12"
 async def look_up(session: Session, key: str, purpose: Purpose) -> StoredVersion | None:
     """Return the version under ``key``, or None if its absence is proven. Raise UconDBError."""
     demand_key(key, purpose)
-    reply = await session.get(session.targets.data(key=key, meta_only="yes"), purpose)
-    if reply.status == 200:
-        found = parse_metadata(reply.body)
-        if found is None or found.key != key:
-            raise impossible_reply(purpose, f"UconDB did not answer with the metadata of key {key}")
-        return found
-    if reply.status == 404 and reply.body.strip() == b"Version not found":
-        return None
-    if reply.status == 500 and b"'NoneType' object has no attribute" in reply.body:
-        await _prove_object_absent(session, reply, purpose)
-        return None
+    for last in (False, True):
+        reply = await session.get(session.targets.data(key=key, meta_only="yes"), purpose)
+        if reply.status == 200:
+            found = parse_metadata(reply.body)
+            if found is None or found.key != key:
+                raise impossible_reply(purpose, f"UconDB did not answer with the metadata of key {key}")
+            return found
+        if reply.status == 404 and reply.body.strip() == b"Version not found":
+            return None
+        if reply.status != 500 or b"'NoneType' object has no attribute" not in reply.body:
+            break
+        if await _is_object_absent(session, reply, purpose):
+            return None
+        if last:
+            break
+        # the object got its first version between the two requests: a put of ours that was late
     raise refused(purpose, reply)
 
 
@@ -108,14 +113,15 @@ async def _look_up_some(session: Session, keys: Sequence[str]) -> Mapping[str, S
     return parse_sequence(reply.body)
 
 
-async def _prove_object_absent(session: Session, failed: Reply, purpose: Purpose) -> None:
-    """Return if the object has no version yet, which explains the reply ``failed``; else raise UconDBError.
+async def _is_object_absent(session: Session, failed: Reply, purpose: Purpose) -> bool:
+    """Return whether the object has no version yet, which explains the reply ``failed``; False if it has one by now.
 
-    Reading an unknown folder fails in the same way; that is a permanent error.
+    Reading an unknown folder fails in the same way: raise UconDBError for that, and for any other reply.
     """
     reply = await session.get(session.targets.listing("versions", tv=_ALL_TIMES), purpose)
-    if not _object_absent(reply):
+    if not _object_absent(reply) and reply.status != 200:
         raise refused(purpose, reply if blames_request(reply.status) else failed)
+    return reply.status != 200
 
 
 def _object_absent(reply: Reply) -> bool:
