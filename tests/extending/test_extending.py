@@ -194,7 +194,7 @@ def test_an_addition_passes_what_checks_it(section: str, tmp_path: Path) -> None
     """With every file of the page the project's own tests and rules are content; the tests of the page among them."""
     root = copied(tmp_path, changes(section))
     done = checked(root, section, "tests/test_architecture.py")
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
     sources = [change.path for change in changes(section) if change.path.endswith(".py")]
     ruff = Path(sys.executable).parent / "ruff"
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):

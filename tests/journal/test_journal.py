@@ -346,6 +346,8 @@ async def test_a_journal_of_an_older_version_is_taken_over(tmp_path: Path, clock
     db.executescript(AS_THEN)
     if version >= 2:
         db.execute("UPDATE runs SET listed = 1 WHERE run IN (2, 4)")
+    if version >= 6:
+        db.execute("INSERT INTO marks VALUES ('taken over')")
     db.execute(f"PRAGMA user_version = {version}")
     db.commit()
     db.close()

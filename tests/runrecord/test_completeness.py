@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiverd.runrecord.completeness import Completeness, CompletionWaits, TimeLines, judge, time_lines
-from archiverd.runrecord.snapshot import FileStatus, RecordSnapshot
+from archiverd.runrecord.completeness import (
+    Completeness,
+    CompletionWaits,
+    Stillness,
+    TimeLines,
+    describe_wait,
+    judge,
+    time_lines,
+)
+from archiverd.runrecord.listing import FileStatus
+from archiverd.runrecord.snapshot import RecordSnapshot
 
 NOW = 1_700_000_000.0
 PATIENCE = CompletionWaits(settle=1.0, final_wait=600.0, abandon_after=1_209_600.0)
@@ -43,6 +52,12 @@ def look(
     return RecordSnapshot(
         readable=True, mode=directory, ctime_ns=then, files=files_seen, metadata=metadata, partition=1
     )
+
+
+def judged(sighting: RecordSnapshot, quiet: float | None = None, *, later_started: bool = False) -> Completeness:
+    """Return the verdict on a record that has stood still for ``quiet`` seconds, by its files' times if None."""
+    seconds = (NOW - sighting.changed if sighting.readable else 0.0) if quiet is None else quiet
+    return judge(sighting, Stillness(seconds, seconds, seconds), PATIENCE, later_started=later_started)
 
 
 MODERN = ("environment.txt", "ranks.txt", "settings.txt")
@@ -88,7 +103,7 @@ UNLOCKED = {"files": 0o644, "directory": 0o755}
 )
 def test_modern_layout(case: str, sighting: RecordSnapshot, expected: Completeness) -> None:
     """v3_06_01 and later lock what is done, so modes show how far the record is."""
-    assert judge(sighting, NOW, PATIENCE) is expected, case
+    assert judged(sighting) is expected, case
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ def test_modern_layout(case: str, sighting: RecordSnapshot, expected: Completene
 )
 def test_older_layouts(case: str, sighting: RecordSnapshot, expected: Completeness) -> None:
     """Before v3_06_01 nothing is locked: only quiet shows it; before v3_00_05 `Total events` comes last."""
-    assert judge(sighting, NOW, PATIENCE) is expected, case
+    assert judged(sighting) is expected, case
 
 
 ENDINGS = [
@@ -125,44 +140,82 @@ ENDINGS = [
 @pytest.mark.parametrize(("case", "sighting"), ENDINGS, ids=[case for case, _ in ENDINGS])
 def test_bad_endings(case: str, sighting: RecordSnapshot) -> None:
     """A run without a stop line is dead once a later run of its partition started, or after the long wait."""
-    assert judge(sighting, NOW, PATIENCE) not in (C.DEAD, C.FINAL, C.STOPPED), case
-    assert judge(sighting, NOW, PATIENCE, later_started=True) is C.DEAD
-    much_later = NOW + PATIENCE.abandon_after
-    assert judge(sighting, much_later - 10, PATIENCE) is not C.DEAD
-    assert judge(sighting, much_later, PATIENCE) is C.DEAD
+    assert judged(sighting) not in (C.DEAD, C.FINAL, C.STOPPED), case
+    assert judged(sighting, later_started=True) is C.DEAD
+    assert judged(sighting, PATIENCE.abandon_after - 10) is not C.DEAD
+    assert judged(sighting, PATIENCE.abandon_after) is C.DEAD
 
 
 def test_a_later_run_does_not_kill_what_just_changed() -> None:
     """A record that changed within the settle time is not dead yet: its stop line may be on its way."""
-    assert judge(look(HEAD + NEW_START, *MODERN, age=0.5), NOW, PATIENCE, later_started=True) is C.STARTED
+    assert judged(look(HEAD + NEW_START, *MODERN, age=0.5), later_started=True) is C.STARTED
 
 
 def test_a_later_run_ends_the_wait() -> None:
     """A stopped run waits for nothing more once a later run of its partition has started."""
     sighting = look(HEAD + NEW_START + NEW_STOP, *MODERN, "rc_info_start.txt")
-    assert judge(sighting, NOW, PATIENCE) is C.STOPPED
-    assert judge(sighting, NOW, PATIENCE, later_started=True) is C.FINAL
+    assert judged(sighting) is C.STOPPED
+    assert judged(sighting, later_started=True) is C.FINAL
 
 
 def test_unreadable_runs() -> None:
     """A record that cannot be read is dead when a later run started or after the long wait."""
     unreadable = RecordSnapshot(readable=False)
-    assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10) is C.COPYING
-    assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - 10, later_started=True) is C.DEAD
-    assert judge(unreadable, NOW, PATIENCE, unchanged_since=NOW - PATIENCE.abandon_after) is C.DEAD
+    assert judged(unreadable, 10.0) is C.COPYING
+    assert judged(unreadable, 10.0, later_started=True) is C.DEAD
+    assert judged(unreadable, PATIENCE.abandon_after) is C.DEAD
 
 
-def test_a_file_server_whose_clock_is_ahead() -> None:
-    """Where the files' times are in the future, the observer's own clock decides."""
-    sighting = look(HEAD + NEW_START + NEW_STOP, *MODERN, age=-3600)
-    assert judge(sighting, NOW, PATIENCE) is C.STOPPED
-    assert judge(sighting, NOW, PATIENCE, unchanged_since=NOW - 1) is C.FINAL
+@pytest.mark.parametrize("metadata", [HEAD + NEW_START + NEW_STOP, HEAD + NEW_START])
+@pytest.mark.parametrize("later", [False, True])
+def test_two_looks_are_needed(metadata: bytes, later: bool) -> None:
+    """However long nothing was appended, a record that was looked at once has not ended."""
+    seen = look(metadata, *MODERN)
+    once, twice = Stillness(0.0, 1e9, 10.0), Stillness(1.0, 1e9, 10.0)
+    assert judge(seen, once, PATIENCE, later_started=later) not in (C.FINAL, C.DEAD)
+    if later or metadata.endswith(NEW_STOP):
+        assert judge(seen, twice, PATIENCE, later_started=later) in (C.FINAL, C.DEAD)
+
+
+@pytest.mark.parametrize("lacking", [{"temporaries": (".tpc02.fcl.Xa3b5Z",)}, {"missing": ("tpc02.fcl",)}])
+@pytest.mark.parametrize("later", [False, True])
+def test_a_copy_that_is_under_way_is_waited_for(lacking: dict[str, tuple[str, ...]], later: bool) -> None:
+    """Its temporary files, and files that the record names, hold it up, though for the final wait at most."""
+    stopped = replace(look(HEAD + NEW_START + NEW_STOP, *MODERN), **lacking)
+    running = replace(look(HEAD + NEW_START, *MODERN), **lacking)
+    assert judged(stopped, 599.0, later_started=later) is C.STOPPED
+    assert judged(stopped, 600.0, later_started=later) is C.FINAL
+    assert judged(running, 599.0, later_started=later) is C.STARTED
+    assert judged(running, 600.0, later_started=later) is (C.DEAD if later else C.STARTED)
+    (name,) = next(iter(lacking.values()))
+    assert name in describe_wait(stopped, Stillness(5.0, 5.0, 5.0), PATIENCE)
+
+
+def test_promises_can_be_left_alone() -> None:
+    """With `watch.promised_files = false` what is missing is not waited for."""
+    sighting = replace(look(HEAD + NEW_START + NEW_STOP, *MODERN), missing=("tpc02.fcl",))
+    assert judge(sighting, Stillness(5.0, 5.0, 5.0), replace(PATIENCE, promised=False)) is C.FINAL
+
+
+@pytest.mark.parametrize(
+    ("sighting", "words"),
+    [
+        (look(HEAD + NEW_START + NEW_STOP, *MODERN, meta_mode=0o644), "metadata.txt to be whole and read-only"),
+        (look(HEAD + NEW_START + NEW_STOP, *MODERN, "rc_info_start.txt"), "rc_info_stop.txt"),
+        (look(HEAD + OLD_START + OLD_STOP, files=0o644, directory=0o755), "this layout does not tell whether"),
+        (look(HEAD + NEW_START, *MODERN), ""),
+    ],
+)
+def test_what_a_record_waits_for_is_said(sighting: RecordSnapshot, words: str) -> None:
+    """A record with its stop line says what it still lacks, and for how long that is waited for."""
+    said = describe_wait(sighting, Stillness(5.0, 5.0, 5.0), PATIENCE)
+    assert (words in said, "600 s" in said) == (True, bool(words))
 
 
 def test_the_directory_counts_as_a_change() -> None:
     """A directory that just changed (rc_info_stop.txt is about to be written) is not settled."""
     sighting = replace(look(HEAD + NEW_START + NEW_STOP, *MODERN), ctime_ns=int(NOW * 1e9))
-    assert judge(sighting, NOW, PATIENCE) is C.STOPPED
+    assert judged(sighting) is C.STOPPED
 
 
 @pytest.mark.parametrize(
@@ -184,7 +237,7 @@ def test_time_lines(metadata: bytes | None, lines: TimeLines) -> None:
 @given(st.binary(max_size=200), st.booleans(), st.floats(-1e3, 2e6))
 def test_any_metadata(metadata: bytes, later: bool, age: float) -> None:
     """Any bytes get a verdict, and none of them is final without a complete stop line."""
-    verdict = judge(look(metadata, *MODERN, age=age), NOW, PATIENCE, later_started=later)
+    verdict = judged(look(metadata, *MODERN, age=age), later_started=later)
     assert verdict is not C.FINAL or time_lines(metadata).stopped is not None
 
 

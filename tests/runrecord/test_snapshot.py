@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, Stillness, judge, time_lines
 from archiverd.runrecord.snapshot import RecordSnapshot, record_stamp, take_snapshot
 
 if TYPE_CHECKING:
@@ -41,18 +41,18 @@ def test_made_records(tmp_path: Path, version: str) -> None:
     for fact in facts:
         directory = tmp_path / "records" / str(fact["run"])
         seen = take_snapshot(directory)
-        now = seen.changed + 10
+        still, waits = Stillness(10.0, 10.0, 10.0), CompletionWaits(promised=False)
         lines = time_lines(seen.metadata)
         assert (lines.started is None, lines.stopped is None) == (
             fact["start"] is None or fact["crash"] == "append",
             fact["stop"] is None,
         )
         expected = _expected(fact["crash"], version)
-        assert judge(seen, now, CompletionWaits()) is expected, fact
+        assert judge(seen, still, waits) is expected, fact
         if lines.stopped is None:
-            assert judge(seen, now, CompletionWaits(), later_started=True) is Completeness.DEAD
+            assert judge(seen, still, waits, later_started=True) is Completeness.DEAD
         elif expected is Completeness.STOPPED:
-            assert judge(seen, seen.changed + 600, CompletionWaits()) is Completeness.FINAL
+            assert judge(seen, Stillness(600.0, 600.0, 600.0), waits) is Completeness.FINAL
         _unlock(directory)
 
 

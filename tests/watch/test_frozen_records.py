@@ -23,6 +23,7 @@ from archiverd.pipeline import first_phase, importer
 from archiverd.process.progress import silent
 from archiverd.status import probe
 from archiverd.watch import late_stops
+from archiverd.watch.ages import Timekeeper
 from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 RECORDS = Path("/nowhere")
 SETTINGS: Any = SimpleNamespace(
-    watch=SimpleNamespace(rescan_seconds=1, settle_seconds=1, final_wait_seconds=1, abandon_after_seconds=1),
+    watch=SimpleNamespace(
+        rescan_seconds=1, settle_seconds=1, final_wait_seconds=1, abandon_after_seconds=1, promised_files=True
+    ),
     source_files=SimpleNamespace(run_records_dir=RECORDS),
 )
 ROW: Any = mock.Mock(run=7, dead=True, superseded=False, state=State.QUEUED, blob_sha256="", imported_at=None)
@@ -92,7 +95,7 @@ def of_a_first_phase(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine
 def of_latecomers(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
     """Look for a late stop line."""
     monkeypatch.setattr(late_stops, "record_stamp", read)
-    return late_stops.LateStopWatcher(SETTINGS, journal(archived_as_dead=[7]), lambda: 0.0).check()
+    return late_stops.LateStopWatcher(SETTINGS, journal(archived_as_dead=[7]), Timekeeper()).check()
 
 
 def of_a_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:

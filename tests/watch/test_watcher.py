@@ -23,6 +23,7 @@ from archiverd.pipeline import operator_actions
 from archiverd.process.shutdown import Shutdown, ShutdownReason
 from archiverd.runrecord.snapshot import take_snapshot
 from archiverd.watch import watcher as module
+from archiverd.watch.ages import Timekeeper
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 from archiverd.watch.watcher import Watcher
 from tests.waiting import DEADLINE_SECONDS
@@ -55,6 +56,9 @@ class Clocks:
     def monotonic(self) -> float:
         return self.passed
 
+    def keeper(self) -> Timekeeper:
+        return Timekeeper(self.wall, self.monotonic, lambda: "boot")
+
 
 @dataclass
 class Site:
@@ -62,6 +66,7 @@ class Site:
 
     root: Path
     backfill: object = "all"
+    promised: bool = True
     clocks: Clocks = field(default_factory=Clocks)
     shutdown: Shutdown = field(default_factory=lambda: Shutdown(time.monotonic))
 
@@ -72,7 +77,7 @@ class Site:
                 "app": {"work_dir": self.root / "work"},
                 "source_files": {"run_records_dir": self.root / "records"},
                 "artdaq_db": {"database_uri": "filesystemdb:///x"},
-                "watch": {"backfill": self.backfill},
+                "watch": {"backfill": self.backfill, "promised_files": self.promised},
             }
         )
 
@@ -97,7 +102,7 @@ class Site:
         try:
             yield (
                 journal,
-                Watcher(self.settings, journal, self.shutdown, self.clocks.wall, self.clocks.monotonic),
+                Watcher(self.settings, journal, self.shutdown, self.clocks.keeper()),
             )
         finally:
             await journal.close()
@@ -113,6 +118,13 @@ def site(tmp_path: Path) -> Site:
     """A site without runs."""
     (tmp_path / "records").mkdir()
     return Site(tmp_path)
+
+
+async def found(site: Site, watcher: Watcher) -> None:
+    """Let the watch find every run, and look once more when their records can have settled."""
+    await watcher.find_all()
+    site.clocks.passed += 2.0
+    await watcher.settle()
 
 
 async def settled(site: Site, watcher: Watcher) -> None:
@@ -151,7 +163,7 @@ async def test_a_run_waived_between_look_and_record_hinders_no_other(site: Site)
         site.record(run, START + STOP)
     site.clocks.passed = 10.0
     async with site.process(Waiving) as (journal, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
         assert await journal.known() == {7: State.WAIVED, 8: State.QUEUED}
 
 
@@ -177,19 +189,21 @@ async def test_a_first_look_cut_short_goes_on_with_the_same_rule(site: Site, mon
         site.record(run, START + STOP)
     site.clocks.passed = 10.0
     async with site.process() as (journal, watcher):
+        await watcher.find_all()
+        site.clocks.passed += 2.0
 
         def interrupt(done: int, _of: int, _what: str) -> None:
             if done == 2:
                 site.shutdown.ask(ShutdownReason.INTERRUPTED)
 
-        await watcher.find_all(interrupt)
+        await watcher._check(interrupt)
         states = await journal.known()
         assert {run for run, state in states.items() if state is State.IGNORED} == {5, 4, 3, 2}
     site.record(6, START + STOP, at=None)
     os.utime(site.root / "records" / "6" / "metadata.txt", (site.clocks.wall() + 1, site.clocks.wall() + 1))
     site.clocks.passed = 20.0
     async with site.process() as (journal, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
         assert await journal.known() == {**dict.fromkeys(range(1, 6), State.IGNORED), 6: State.QUEUED}
 
 
@@ -205,14 +219,14 @@ async def test_a_lost_journal_changes_nothing_about_the_backlog(
     ahead = dry_run.plan_pass(site.settings, importing=True, migrating=True)
     assert set(ahead.to_import) == {1, 2, 3} - left_out
     async with site.process() as (_, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
     later = site.clocks.wall() + 1
     site.record(4, START + STOP, at=later)
     for left in (site.root / "work").glob("journal.sqlite*"):
         left.unlink()
     site.clocks.passed = 20.0
     async with site.process() as (journal, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
         states = await journal.known()
     assert {run for run, state in states.items() if state is State.IGNORED} == left_out
     assert states[4] is State.QUEUED
@@ -226,7 +240,7 @@ async def test_an_unreadable_first_start_leaves_out_no_run(site: Site) -> None:
     (site.root / "work").mkdir()
     (site.root / "work" / "first_start.json").write_text("{")
     async with site.process() as (journal, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
         assert await journal.known() == {1: State.QUEUED}
 
 
@@ -234,13 +248,13 @@ async def test_a_journal_from_before_the_rule_was_noted_is_no_first_start(site: 
     """An archive that went on before keeps going on: nothing that waits is left out."""
     site.record(1, START)
     async with site.process() as (_, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
     (site.root / "work" / "first_start.json").unlink()
     site.backfill = "none"
     site.record(1, START + STOP)
     site.clocks.passed = 10.0
     async with site.process() as (journal, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
         assert await journal.known() == {1: State.QUEUED}
 
 
@@ -249,11 +263,12 @@ async def test_a_successor_in_another_part_of_the_look_proves_a_run_dead(
 ) -> None:
     """By partition: only the run whose own successor has started is dead."""
     monkeypatch.setattr(module, "RUNS_AT_ONCE", 1)
+    site.promised = False
     for run, partition in ((1, 1), (2, 2), (3, 1)):
         site.record(run, START, partition=partition)
     site.clocks.passed = 10.0
     async with site.process() as (journal, watcher):
-        await watcher.find_all()
+        await found(site, watcher)
         assert await journal.known() == {1: State.QUEUED, 2: State.OPEN, 3: State.OPEN}
         row = await journal.get(1)
         assert row is not None
@@ -290,13 +305,26 @@ async def test_a_run_is_looked_at_again_as_soon_as_it_has_settled(site: Site) ->
     site.record(8, START)
     changed = take_snapshot(site.root / "records" / "7").changed
     site.clocks.stands = changed + 0.7
-    reader = OpenRunReader(site.settings, site.clocks.wall, site.clocks.monotonic)
+    reader = OpenRunReader(site.settings, site.clocks.keeper())
     both = [OpenRun(8), OpenRun(7)]
     first = reader.read(both)
-    assert first.settles_in == pytest.approx(0.3)
+    assert first.settles_in == pytest.approx(1.0)
     site.clocks.passed += 1.0
     second = reader.read(both)
     assert ([move.run for move in second.ended], second.settles_in) == ([7], None)
+
+
+async def test_a_run_that_was_watched_settles_by_the_time_of_its_stop_line(site: Site) -> None:
+    """A stop line costs the time to settle, from when it was written: the other files were looked at before."""
+    site.record(7, START)
+    reader, seen = OpenRunReader(site.settings, site.clocks.keeper()), [OpenRun(7)]
+    assert reader.read(seen).settles_in is None
+    site.clocks.passed += 60.0
+    site.record(7, START + STOP)
+    site.clocks.stands = take_snapshot(site.root / "records" / "7").changed + 0.7 - site.clocks.passed
+    assert reader.read(seen).settles_in == pytest.approx(0.3)
+    site.clocks.passed += 0.4
+    assert [move.run for move in reader.read(seen).ended] == [7]
 
 
 class Damaged(Journal):
@@ -374,7 +402,7 @@ async def test_a_run_that_cannot_be_read_says_so_until_it_can(
             assert row.error == f"ArchiverError: Cannot read run directory: [Errno {number}] {os.strerror(number)}"
             assert str(refusal.path) in row.remedy
         refusal.number = 0
-        await watcher._tick(hinted=True)
+        await settled(site, watcher)
         row = await row_of(journal, 7)
         assert (row.state, row.error, row.remedy) == (State.QUEUED, "", "")
     said = capsys.readouterr().err
@@ -395,13 +423,14 @@ async def test_the_next_process_forgets_a_trouble_that_is_over(site: Site, refus
         refusal.number = 0
         site.clocks.passed += 10.0
         async with site.process() as (journal, watcher):
-            await watcher.find_all()
+            await found(site, watcher)
             row = await row_of(journal, 7)
             assert (row.state, row.error, row.remedy) == (state, "", "")
 
 
 async def test_a_file_of_a_record_that_could_not_be_read_is_tried_again(site: Site, refusal: Refusal) -> None:
     """Though neither metadata.txt nor the directory changes: a mount that failed for a moment holds up no run."""
+    site.promised = False
     site.record(7, START + STOP, partition=1)
     refusal.path, refusal.number = Path("environment.txt"), errno.EIO
     async with site.process() as (journal, watcher):
@@ -497,6 +526,7 @@ async def test_a_command_to_the_daemon_waits_for_the_watch_to_judge(
         time.sleep(0.3 if runs else 0.0)
         return judged(reader, runs)
 
+    monkeypatch.setattr(Clocks, "monotonic", lambda _: time.monotonic())
     monkeypatch.setattr(module.OpenRunReader, "read", slow)
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.02)
     async with site.process() as (journal, watcher):

@@ -31,6 +31,7 @@ from archiverd.process import work_dir
 from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import LockFile, drain_when_removed, holding
 from archiverd.process.shutdown import Shutdown, abandon_on_shutdown, handle_signals
+from archiverd.watch.ages import Timekeeper
 from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
@@ -143,7 +144,7 @@ class OwnOperations:
             begun = time.time()
             async with parts.notifications.of_pass(shutdown):
                 async with parts.draining_in_time(shutdown):
-                    scope = await prepare(_Driver(parts, Watcher(settings, parts.journal, shutdown, clock=time.time)))
+                    scope = await prepare(_Driver(parts, Watcher(settings, parts.journal, shutdown, Timekeeper())))
                     await _run_stages(parts, scope, shutdown, self.on_progress)
                 await sync(parts.state_files)
             return await summarize(parts, begun, scope, shutdown.reason)
@@ -162,7 +163,7 @@ class _Driver:
             await self.watcher.settle()
 
     async def find_late_stops(self) -> None:
-        await LateStopWatcher(self.parts.settings, self.parts.journal, time.time).check()
+        await LateStopWatcher(self.parts.settings, self.parts.journal, Timekeeper()).check()
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Event, Stage, State
 from archiverd.journal.queries import select_states
 from archiverd.journal.reader import reading_if_there
 from archiverd.process.work_dir import read_first_start
+from archiverd.watch.ages import Timekeeper
 from archiverd.watch.directory_scan import scan
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
@@ -63,7 +64,7 @@ def _waits(row: RunRow, stage: Stage) -> bool:
 def _judge(settings: Settings, rows: dict[int, RunRow], runs: set[int]) -> tuple[set[int], set[int]]:
     """Return which of ``runs`` have ended and are taken, and which are still open, all taken as settled."""
     # A pass gives them their time to settle.
-    reader = OpenRunReader(settings, time.time, time.monotonic, settle_seconds=0.0)
+    reader = OpenRunReader(settings, Timekeeper(), settle_seconds=0.0)
     first_start = read_first_start(settings.app.work_dir)
     reader.first_start = first_start if first_start is not None else 0.0 if rows else time.time()
     for row in rows.values():

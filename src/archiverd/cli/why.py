@@ -79,10 +79,7 @@ def waits_for(row: RunRow) -> str:
     if row.error:
         return "its directory, which cannot be read; it is tried again all the time"
     if row.stop_line:
-        return (
-            "its record to settle: the stop line is there, but it still changes, is not read-only yet, or lacks "
-            "rc_info_stop.txt (watch.settle_seconds, watch.final_wait_seconds)"
-        )
+        return row.waits_for or "its record to settle (watch.settle_seconds)"
     dead = "it counts as dead once a later run of its partition has started, or after watch.abandon_after_seconds"
     if row.started:
         return f"its stop line: it is running; if it crashed, {dead}"

@@ -66,6 +66,8 @@ class Watch(Section):
     poll_seconds: Annotated[float, Field(ge=0.5)] = 5.0
     final_wait_seconds: Fraction = 600.0
     abandon_after_seconds: Fraction = 1_209_600.0
+    promised_files: bool = True
+    """Wait for the files that a record itself names, at most ``final_wait_seconds``."""
     backfill: Literal["all", "none"] | Annotated[int, Field(ge=1)] = "all"
 
 

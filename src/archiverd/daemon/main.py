@@ -17,6 +17,7 @@ from archiverd.process import sd_notify
 from archiverd.process.exit_deadline import exit_in_time
 from archiverd.process.lock import drain_when_removed
 from archiverd.process.shutdown import Shutdown, ShutdownReason, handle_signals, startup_step
+from archiverd.watch.ages import Timekeeper
 from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
@@ -41,7 +42,8 @@ async def run(settings: Settings) -> int:
             exit_in_time(settings, "run", shutdown, drain_seconds),
             opened(settings, shutdown, RunOptions(), drain_seconds) as parts,
         ):
-            watcher = Watcher(settings, parts.journal, shutdown, clock=time.time)
+            timekeeper = Timekeeper()
+            watcher = Watcher(settings, parts.journal, shutdown, timekeeper)
             async with startup_step(
                 shutdown, drain_seconds, "looking at the run records", "the run records were looked at"
             ):
@@ -50,7 +52,7 @@ async def run(settings: Settings) -> int:
                 shutdown, drain_seconds, "asking artdaqDB what it holds", "artdaqDB told what it holds"
             ):
                 await begin(parts)
-            late_stops = LateStopWatcher(settings, parts.journal, time.time)
+            late_stops = LateStopWatcher(settings, parts.journal, timekeeper)
             driver = DaemonDriver(parts, watcher, late_stops, shutdown)
             commands = Commands(driver, watcher, shutdown, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")

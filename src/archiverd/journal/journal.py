@@ -23,11 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.journal.first_phase import FirstPhaseStep
-    from archiverd.journal.rows import (
-        Hold,
-        ObservedRecord,
-        RunRow,
-    )
+    from archiverd.journal.rows import ClockState, Hold, ObservedRecord, RecordLook, RunRow
     from archiverd.journal.transitions import Transition
 
 T = TypeVar("T")
@@ -188,6 +184,16 @@ class Journal(Lookups):
         shown = list(records)
         if shown:
             await self._write(lambda db: statements.apply_observed(db, shown))
+
+    async def note_looks(self, looks: Iterable[RecordLook]) -> None:
+        """Note since when the records of open runs are as they are."""
+        taken = list(looks)
+        if taken:
+            await self._write(lambda db: statements.note_looks(db, taken))
+
+    async def note_clock(self, clock: ClockState) -> None:
+        """Note how the wall clock stands to the one that never jumps."""
+        await self._write(lambda db: statements.note_clock(db, clock))
 
     async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
         """Note that the directories of ``runs`` are gone, or there again."""

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Collection, Iterable
 
-    from archiverd.journal.rows import FileFate, MigrationCounts, PassTotals, RunRow, StoryLine
+    from archiverd.journal.rows import (
+        ClockState,
+        FileFate,
+        MigrationCounts,
+        PassTotals,
+        RecordLook,
+        RunRow,
+        StoryLine,
+    )
     from archiverd.journal.writer import Writer
 
 T = TypeVar("T")
@@ -90,6 +98,14 @@ class Lookups:
     async def open_runs(self) -> frozenset[int]:
         """Return the runs whose end has not been seen."""
         return frozenset(await self._read(lambda db: queries.select_runs_in(db, State.OPEN)))
+
+    async def looks(self) -> dict[int, RecordLook]:
+        """Return since when the records of open runs are as they are, by run."""
+        return await self._read(queries.select_looks)
+
+    async def clock_state(self) -> ClockState | None:
+        """Return how the wall clock stood when last noted; None if it never was."""
+        return await self._read(queries.select_clock)
 
     async def archived_as_dead(self) -> list[int]:
         """Return the verified runs that never got a stop line, ascending."""

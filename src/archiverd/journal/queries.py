@@ -16,11 +16,13 @@ from archiverd.core.machine import (
     State,
 )
 from archiverd.journal.rows import (
+    ClockState,
     FileFate,
     FirstPhaseRow,
     Hold,
     MigrationCounts,
     PassTotals,
+    RecordLook,
     RunRow,
     StoryLine,
     StuckRun,
@@ -223,6 +225,17 @@ def select_state_texts(db: sqlite3.Connection, stage: Stage) -> tuple[str, ...] 
     """Return what the state file of ``stage`` may say if only we wrote it; None if we never did."""
     row = db.execute("SELECT texts FROM state_files WHERE stage = ?", (stage,)).fetchone()
     return None if row is None else tuple(json.loads(row["texts"]))
+
+
+def select_looks(db: sqlite3.Connection) -> dict[int, RecordLook]:
+    """Return since when the records of open runs are as they are, by run."""
+    return {row["run"]: RecordLook(**dict(row)) for row in db.execute("SELECT * FROM looks")}
+
+
+def select_clock(db: sqlite3.Connection) -> ClockState | None:
+    """Return how the wall clock stood when last noted; None if it never was."""
+    row = db.execute("SELECT boot, ahead, jumped FROM clock").fetchone()
+    return None if row is None else ClockState(**dict(row))
 
 
 def has_mark(db: sqlite3.Connection, name: str) -> bool:

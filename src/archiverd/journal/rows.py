@@ -59,6 +59,12 @@ class RunRow:
     """An operator wants UconDB's version replaced."""
     listed: bool
     """It is in its stage's failure log."""
+    waits_for: str
+    """What an open run with a stop line waits for, in words; else empty."""
+    listing: str
+    """Digest of the listing that its record was judged by; empty if unknown."""
+    incomplete: bool
+    """Files that its record promises never came."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -67,7 +73,7 @@ class RunRow:
         facts["state"] = State(facts["state"])
         facts["stage"] = Stage(facts["stage"])
         facts["lane"] = Lane(facts["lane"])
-        for flag in ("dead", "started", "superseded", "source_gone", "override", "listed"):
+        for flag in ("dead", "started", "superseded", "source_gone", "override", "listed", "incomplete"):
             facts[flag] = bool(facts[flag])
         return RunRow(**facts)
 
@@ -84,6 +90,37 @@ class ObservedRecord:
     error: str = ""
     """Why it cannot be read: ``ErrorName: message``; empty if it can."""
     remedy: str = ""
+    waits_for: str = ""
+    """What it waits for if it has its stop line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLook:
+    """The first look at which the record of an open run was as it is, by every clock there is."""
+
+    run: int
+    digest: str
+    wall: float
+    """Epoch seconds."""
+    uptime: float
+    """Seconds since the machine started: comparable while ``boot`` is the same."""
+    boot: str
+    """Which start of the machine that was."""
+    jumped: float
+    """Seconds that the wall clock had jumped ahead by then, in all."""
+    newest: float
+    """Newest change seen in the run-records directory, in epoch seconds by the file server's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockState:
+    """How the wall clock stood to the one that never jumps, when last noted."""
+
+    boot: str
+    ahead: float
+    """Wall clock less uptime, in seconds."""
+    jumped: float
+    """Seconds that the wall clock has jumped ahead, in all; less than zero if it was set back."""
 
 
 @dataclass(frozen=True, slots=True)

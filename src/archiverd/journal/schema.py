@@ -3,7 +3,8 @@
 ``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
 record (I7), ``holds`` the backends that are left alone for now, ``logs`` the failure logs as they were last written,
 ``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started, ``told`` and
-``told_holds`` what people were notified of, ``marks`` what is done once for all. Times are epoch seconds
+``told_holds`` what people were notified of, ``marks`` what is done once for all, ``looks`` since when open runs are as
+they are, ``clock`` how the wall clock stood to the one that never jumps. Times are epoch seconds
 (UTC). ``PRAGMA user_version`` has the schema version.
 
 SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
@@ -134,6 +135,26 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE marks (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     INSERT INTO marks SELECT 'taken over' WHERE EXISTS (SELECT 1 FROM runs);
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN listing TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN incomplete INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE looks (
+        run INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL,
+        wall REAL NOT NULL,
+        uptime REAL NOT NULL,
+        boot TEXT NOT NULL,
+        jumped REAL NOT NULL,
+        newest REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE clock (
+        id INTEGER PRIMARY KEY CHECK (id = 0),
+        boot TEXT NOT NULL,
+        ahead REAL NOT NULL,
+        jumped REAL NOT NULL
+    ) STRICT;
     """,
 )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from archiverd.journal.first_phase import FirstPhaseStep
     from archiverd.journal.news import Failed
-    from archiverd.journal.rows import Hold, ObservedRecord, RunRow
+    from archiverd.journal.rows import ClockState, Hold, ObservedRecord, RecordLook, RunRow
     from archiverd.journal.transitions import Transition
 
 
@@ -71,6 +71,8 @@ def apply(db: sqlite3.Connection, transition: Transition, now: float) -> tuple[R
         db.execute("DELETE FROM files WHERE run = ?", (transition.run,))
         fates = [(transition.run, *map(legible, (fate.name, fate.entity, fate.reason))) for fate in transition.files]
         db.executemany("INSERT OR REPLACE INTO files (run, name, entity, reason) VALUES (?, ?, ?, ?)", fates)
+    if row.state is State.OPEN:
+        db.execute("DELETE FROM looks WHERE run = ?", (transition.run,))
     changed = select_run(db, transition.run)
     if changed is None:
         raise RuntimeError(f"run {transition.run} vanished from the journal inside a transaction")
@@ -91,16 +93,34 @@ def apply_first_phase(db: sqlite3.Connection, step: FirstPhaseStep, now: float) 
 def apply_observed(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> None:
     """Note what the records of open runs show; a run that is open no longer is left alone."""
     rows = [
-        {**asdict(shown), "error": legible(shown.error), "remedy": legible(shown.remedy), "open": State.OPEN}
+        {
+            **asdict(shown),
+            **{name: legible(getattr(shown, name)) for name in ("error", "remedy", "waits_for")},
+            "open": State.OPEN,
+        }
         for shown in records
     ]
     sql = (
         "UPDATE runs SET partition = coalesce(:partition, partition), "
         "started = started OR :start_line IS NOT NULL, start_line = coalesce(:start_line, start_line), "
-        "stop_line = coalesce(:stop_line, stop_line), error = :error, remedy = :remedy "
+        "stop_line = coalesce(:stop_line, stop_line), error = :error, remedy = :remedy, waits_for = :waits_for "
         "WHERE run = :run AND state = :open"
     )
     db.executemany(sql, rows)
+
+
+def note_looks(db: sqlite3.Connection, looks: Iterable[RecordLook]) -> None:
+    """Note since when the records of open runs are as they are."""
+    sql = (
+        "INSERT OR REPLACE INTO looks SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS "
+        "(SELECT 1 FROM runs WHERE run = ? AND state = ?)"
+    )
+    db.executemany(sql, [(*astuple(look), look.run, State.OPEN) for look in looks])
+
+
+def note_clock(db: sqlite3.Connection, clock: ClockState) -> None:
+    """Note how the wall clock stands to the one that never jumps."""
+    db.execute("INSERT OR REPLACE INTO clock VALUES (0, ?, ?, ?)", astuple(clock))
 
 
 def note_gone(db: sqlite3.Connection, runs: Iterable[int], *, gone: bool) -> None:

@@ -43,6 +43,9 @@ class RunChanges(TypedDict, total=False):
     superseded: bool
     override: bool
     listed: bool
+    waits_for: str
+    listing: str
+    incomplete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class RecordEnd:
     partition: int | None
     start_line: str | None
     stop_line: str | None
+    listing: str = ""
+    """Digest of the listing that the end was judged by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +180,15 @@ def lost(run: int) -> Transition:
     return Transition(run, Event.LOST, "artdaqDB has lost it; asked for by an operator", {**_FORGIVEN})
 
 
-def late_stop(run: int, *, stop_line: str, stopped_at: float | None) -> Transition:
+def late_stop(run: int, *, stop_line: str, stopped_at: float | None, listing: str) -> Transition:
     """Describe a run archived as dead whose stop line has come."""
-    changes: RunChanges = {"superseded": True, "stop_line": stop_line, "stopped_at": stopped_at, "due": None}
+    changes: RunChanges = {
+        "superseded": True,
+        "stop_line": stop_line,
+        "stopped_at": stopped_at,
+        "listing": listing,
+        "due": None,
+    }
     return Transition(run, Event.LATE_STOP, f"stopped {stop_line}", changes)
 
 
@@ -241,6 +252,8 @@ def _end(end: RecordEnd, *, dead: bool) -> RunChanges:
         "start_line": end.start_line or "",
         "stop_line": end.stop_line or "",
         "dead": dead,
+        "listing": end.listing,
+        "waits_for": "",
         "error": "",
         "remedy": "",
     }

@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from archiverd.runrecord.snapshot import ENVIRONMENT, METADATA, tail
+from archiverd.runrecord.promised import ENVIRONMENT
+from archiverd.runrecord.snapshot import APPENDED_LATER, METADATA, tail
 from archiverd.runrecord.spelling import BLANKS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from archiverd.runrecord.snapshot import RecordSnapshot
@@ -20,9 +22,10 @@ _TOTAL_EVENTS: Final = re.compile(rb"^[ \t]*Total events:[^\r\n]*[\r\n]", re.MUL
 _OLD_STOP: Final = re.compile(rb"^[ \t]*Stop time:", re.MULTILINE)
 _RC_START: Final = "rc_info_start.txt"
 _RC_STOP: Final = "rc_info_stop.txt"
-_APPENDED_LATER: Final = (METADATA, _RC_START, _RC_STOP)
 _AFTER_TOTAL_EVENTS: Final = ("known_boardreaders_list.txt", "ranks.txt", "settings.txt", ENVIRONMENT)
 """Files that only layouts without ``Total events`` have (run_records.md 1.1)."""
+_NAMED: Final = 5
+"""Most file names in a sentence."""
 _VERSION_LINE: Final = b" commit/version: "
 """In metadata.txt of those layouts."""
 
@@ -54,6 +57,23 @@ class CompletionWaits:
     """Longest wait, after the stop line, for files that should follow it."""
     abandon_after: float = 1_209_600.0
     """Time without a change after which a run without a stop line is dead, whatever else is known."""
+    promised: bool = True
+    """Wait for the files that the record itself names, at most ``final_wait`` (``watch.promised_files``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stillness:
+    """For how long a record has not changed, in seconds by clocks that do not jump."""
+
+    copied: float
+    """Between the first look at which the files that were copied at its start were as they are, and the last one.
+
+    0 if there was only one look: a file that is being written shows only in comparison.
+    """
+    appended: float
+    """Since metadata.txt, an rc_info file or the directory changed."""
+    record: float
+    """Since anything changed but the temporaries of a copy; counted over restarts, for the long waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +107,60 @@ def _text(value: bytes | None) -> str | None:
 
 
 def judge(
-    snapshot: RecordSnapshot,
-    now: float,
-    waits: CompletionWaits,
-    *,
-    later_started: bool = False,
-    unchanged_since: float | None = None,
+    snapshot: RecordSnapshot, still: Stillness, waits: CompletionWaits, *, later_started: bool = False
 ) -> Completeness:
-    """Return how far the run is that ``snapshot`` was taken of.
+    """Return how far the run is that ``snapshot`` was taken of, and that has not changed for as long as ``still`` says.
 
-    ``now`` and ``unchanged_since``, when the observer first saw the directory as it is, are in seconds since 1970 by
-    the observer's clock; without the latter only the files' own times count. ``later_started``: a later run of the
-    same partition has its start line, so DAQInterface has finished with this one.
+    ``later_started``: a later run of the same partition has its start line, so DAQInterface has finished with this one.
     """
-    quiet = now - snapshot.changed if snapshot.readable else 0.0
-    if unchanged_since is not None:
-        quiet = max(quiet, now - unchanged_since)
-    settled = quiet >= waits.settle
     lines = time_lines(snapshot.metadata)
+    settled = min(still.copied, still.appended) >= waits.settle
+    waited = still.record >= waits.final_wait
+    held_up = not waited and bool(snapshot.temporaries or (waits.promised and snapshot.missing))
     if not snapshot.readable or lines.stopped is None:
-        if (later_started and settled) or quiet >= waits.abandon_after:
+        ended = (later_started and settled) or still.record >= waits.abandon_after
+        if ended and not held_up:
             return Completeness.DEAD
-        return _before_the_stop(snapshot, lines, settled=settled)
-    if not settled:
+        return _before_the_stop(snapshot, lines, settled=still.appended >= waits.settle)
+    if not settled or held_up:
         return Completeness.STOPPED if _whole(snapshot) else Completeness.STARTED
-    if later_started or quiet >= waits.final_wait:
+    if later_started or waited:
         return Completeness.FINAL
     return Completeness.FINAL if _whole(snapshot) and not _more_expected(snapshot) else Completeness.STOPPED
+
+
+def describe_wait(
+    snapshot: RecordSnapshot, still: Stillness, waits: CompletionWaits, *, later_started: bool = False
+) -> str:
+    """Return what a record with a stop line waits for, in words; empty for a record without one."""
+    if not snapshot.readable or time_lines(snapshot.metadata).stopped is None:
+        return ""
+    settled = min(still.copied, still.appended) >= waits.settle
+    if settled or snapshot.temporaries or (waits.promised and snapshot.missing):
+        wait = _long_wait(snapshot, waits, later_started=later_started)
+        return f"{wait}, at most watch.final_wait_seconds ({waits.final_wait:g} s) without a change" if wait else ""
+    return f"its files to stand still for watch.settle_seconds ({waits.settle:g} s)"
+
+
+def _long_wait(snapshot: RecordSnapshot, waits: CompletionWaits, *, later_started: bool) -> str:
+    """Return what a record whose files stand still lacks; empty if nothing."""
+    if snapshot.temporaries:
+        return f"a copy that is under way: it is writing {_some(snapshot.temporaries)}"
+    if waits.promised and snapshot.missing:
+        return f"files that the record itself names: {_some(snapshot.missing)}"
+    if later_started:
+        return ""
+    if not _whole(snapshot):
+        return "metadata.txt to be whole and read-only again, as this DAQInterface leaves it"
+    if snapshot.file(_RC_START) is not None and snapshot.file(_RC_STOP) is None:
+        return "rc_info_stop.txt, which follows rc_info_start.txt"
+    return "`Total events`: this layout does not tell whether it may still come"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return a few of ``names`` as text, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _before_the_stop(snapshot: RecordSnapshot, lines: TimeLines, *, settled: bool) -> Completeness:
@@ -123,7 +170,7 @@ def _before_the_stop(snapshot: RecordSnapshot, lines: TimeLines, *, settled: boo
     if lines.started is not None and (_whole(snapshot) or settled):
         return Completeness.STARTED
     if _locks(snapshot):
-        others = (file for file in snapshot.files if file.name not in _APPENDED_LATER)
+        others = (file for file in snapshot.files if file.name not in APPENDED_LATER)
         copied = snapshot.locked and all(file.locked for file in others)
     else:
         copied = settled

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archiverd.core.errors import ArchiverError, Retry
+from archiverd.runrecord.listing import junk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +23,6 @@ MOST_FILES: Final = 4096
 """Most entries of a run directory; one with more is refused."""
 
 _RUN_NAME: Final = re.compile(r"[1-9][0-9]{0,17}")
-_JUNK: Final = (
-    (re.compile(r"\.nfs.*"), "a deleted file that NFS keeps for its last reader"),
-    (re.compile(r".*~|#.*#"), "an editor's backup"),
-    (re.compile(r".*\.sw[a-z]"), "an editor's swap file"),
-    (re.compile(r"core(?:\.\d+)?"), "a core dump"),
-    (re.compile(r"\..*"), "a hidden file"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +60,6 @@ def parse_run_number(name: str) -> int | None:
     ``012345``, ``²`` and ``12345.bak`` are not runs; a number of more than 18 digits does not fit the journal.
     """
     return int(name) if _RUN_NAME.fullmatch(name) else None
-
-
-def junk(name: str) -> str | None:
-    """Return why a file of this name does not belong to a run record, or None if it may."""
-    return next((reason for pattern, reason in _JUNK if pattern.fullmatch(name)), None)
 
 
 def read_run_record(directory: Path, run: int) -> RunRecord:

@@ -8,34 +8,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from archiverd.runrecord.converters.environment import partition_of
-from archiverd.runrecord.record import junk
+from archiverd.runrecord.listing import digest_of, list_files
+from archiverd.runrecord.promised import ENVIRONMENT, find_missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from archiverd.runrecord.listing import FileStatus
+
 METADATA: Final = "metadata.txt"
-ENVIRONMENT: Final = "environment.txt"
+APPENDED_LATER: Final = frozenset({METADATA, "rc_info_start.txt", "rc_info_stop.txt"})
+"""Files that are written to while the run goes on (run_records.md 2.2 and 2.3)."""
 
 _TAIL: Final = 4 << 20
 """Bytes read from the end of metadata.txt, where the time lines are."""
-_MOST_ENTRIES: Final = 8192
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class FileStatus:
-    """The status of a regular file; times in nanoseconds since 1970."""
-
-    name: str
-    mode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @property
-    def locked(self) -> bool:
-        """Whether nobody may write it (0444)."""
-        return not self.mode & 0o222
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,11 @@ class RecordSnapshot:
     ctime_ns: int = 0
     """Last change of the directory itself."""
     files: tuple[FileStatus, ...] = ()
-    """Regular files without junk, sorted by name."""
+    """Regular files that may belong to the record, sorted by name."""
+    temporaries: tuple[str, ...] = ()
+    """Names of files that a copy is writing, sorted."""
+    missing: tuple[str, ...] = ()
+    """Names of files that the record promises and that are not there, or empty; sorted."""
     metadata: bytes | None = None
     """The end of metadata.txt, at most 4 MiB; None if it is not there."""
     partition: int | None = None
@@ -79,6 +70,16 @@ class RecordSnapshot:
     def locked(self) -> bool:
         """Whether its owner may not write the directory (0555)."""
         return not self.mode & 0o200
+
+    @property
+    def digest(self) -> str:
+        """A digest of the files' status; the listings of two snapshots are equal if their digests are."""
+        return digest_of(self.files)
+
+    @property
+    def digest_of_copied(self) -> str:
+        """The same without the files that are written to while the run goes on."""
+        return digest_of([file for file in self.files if file.name not in APPENDED_LATER])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,11 @@ def record_stamp(directory: Path) -> RecordStamp | None:
     return RecordStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, folder.st_ctime_ns)
 
 
-def take_snapshot(directory: Path) -> RecordSnapshot:
-    """Return a snapshot of a run directory. Blocking; raises no OSError: see ``RecordSnapshot.readable``."""
+def take_snapshot(directory: Path, *, network: bool = False) -> RecordSnapshot:
+    """Return a snapshot of a run directory. Blocking; raises no OSError: see ``RecordSnapshot.readable``.
+
+    ``network``: see ``list_files``.
+    """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +125,7 @@ def take_snapshot(directory: Path) -> RecordSnapshot:
     except OSError as error:
         return RecordSnapshot(readable=False, trouble=_trouble(error))
     try:
-        return _snapshot_of(descriptor)
+        return _snapshot_of(descriptor, network=network)
     except OSError as error:
         return RecordSnapshot(readable=False, trouble=_trouble(error, error.filename))
     finally:
@@ -133,7 +137,7 @@ def _trouble(error: OSError, name: object = None) -> str:
     return str(OSError(error.errno, error.strerror, *([name] if isinstance(name, str) else [])))
 
 
-def _snapshot_of(directory: int) -> RecordSnapshot:
+def _snapshot_of(directory: int, *, network: bool) -> RecordSnapshot:
     """Return a snapshot of the directory that is open as ``directory``.
 
     metadata.txt is read first: a stop line in the snapshot was there before the status of any other file was read.
@@ -141,33 +145,26 @@ def _snapshot_of(directory: int) -> RecordSnapshot:
     metadata = tail(METADATA, directory)
     environment = tail(ENVIRONMENT, directory)
     status = os.fstat(directory)
+    listing = list_files(directory, network=network)
+    filled = {file.name for file in listing.files if file.size}
     return RecordSnapshot(
         readable=True,
         mode=stat.S_IMODE(status.st_mode),
         ctime_ns=status.st_ctime_ns,
-        files=_files(directory),
+        files=listing.files,
+        temporaries=listing.temporaries,
+        missing=find_missing(filled, metadata, lambda name: _tail_if_readable(name, directory)),
         metadata=metadata,
         partition=partition_of(environment) if environment is not None else None,
     )
 
 
-def _files(directory: int) -> tuple[FileStatus, ...]:
-    """Return the regular files of a directory, without those that vanish meanwhile."""
-    seen = []
-    with os.scandir(directory) as entries:
-        for count, entry in enumerate(entries):
-            if count >= _MOST_ENTRIES:
-                break
-            if junk(entry.name) is not None:
-                continue
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(status.st_mode):
-                mode = stat.S_IMODE(status.st_mode)
-                seen.append(FileStatus(entry.name, mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return tuple(sorted(seen, key=lambda file: file.name))
+def _tail_if_readable(name: str, directory: int) -> bytes | None:
+    """Return the end of a file; None if there is none, or it cannot be read."""
+    try:
+        return tail(name, directory)
+    except OSError:
+        return None
 
 
 def tail(path: Path | str, directory: int | None = None) -> bytes | None:

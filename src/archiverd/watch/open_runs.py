@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.journal import transitions
-from archiverd.journal.rows import ObservedRecord
+from archiverd.journal.rows import ObservedRecord, RecordLook
 from archiverd.journal.transitions import RecordEnd
-from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.process import mounts
+from archiverd.runrecord.completeness import (
+    Completeness,
+    CompletionWaits,
+    Stillness,
+    describe_wait,
+    judge,
+    time_lines,
+)
+from archiverd.runrecord.look import Look, compare
 from archiverd.runrecord.snapshot import RecordSnapshot, RecordStamp, record_stamp, take_snapshot
+from archiverd.watch.ages import Timekeeper, age_by_files, elapsed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from archiverd.config.models import Settings
@@ -22,20 +33,28 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OpenRun:
-    """A run whose end has not been seen, as its record was when last read."""
+    """A run whose end has not been seen, as its record was when last looked at."""
 
     run: int
     stamp: RecordStamp | None = None
-    snapshot: RecordSnapshot | None = None
+    look: Look | None = None
+    kept: RecordSnapshot | None = None
+    """The last snapshot; None once there is a stop line: from then on every look is a full one."""
+    look_due: float = 0.0
+    """When the next look is due whatever the stamp shows, in seconds of the clock that never jumps."""
+    settles_in: float | None = None
+    """Seconds from the last look until the record can have settled; None if it need not, or has."""
     started: bool = False
-    changed_at: float = 0.0
-    """When the last change was noticed, in seconds of the monotonic clock."""
     error: ArchiverError | None = None
     """Why its record cannot be read."""
     observed: ObservedRecord | None = None
     """What its record shows."""
     recorded: ObservedRecord | None = None
     """What the journal has of that."""
+    unchanged: RecordLook | None = None
+    """Since when its record is as it is, as the journal has it or is to have it."""
+    unchanged_recorded: bool = True
+    """Whether the journal has ``unchanged``."""
     logged: set[str] = field(default_factory=set)
     """Errors that were logged: one that comes and goes is logged once."""
 
@@ -48,97 +67,122 @@ class OpenRunsRead:
     """Runs that are still open and whose records show what the journal does not have."""
     ended: list[Transition]
     settles_in: float | None
-    """Seconds until the next record with a stop line may have settled; None if no record has yet to settle."""
+    """Seconds until the next record may have settled; None if no record has yet to settle."""
 
 
 class OpenRunReader:
     """Reads the records of open runs and decides which of them have ended."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-        *,
-        settle_seconds: float | None = None,
-    ) -> None:
-        """``clock`` gives epoch seconds, ``monotonic`` seconds of a clock that never jumps.
-
-        ``settle_seconds`` replaces ``watch.settle_seconds``, if given.
-        """
-        watch = settings.watch
-        settle = watch.settle_seconds if settle_seconds is None else settle_seconds
-        self._patience = CompletionWaits(settle, watch.final_wait_seconds, watch.abandon_after_seconds)
-        self._backfill = watch.backfill
+    def __init__(self, settings: Settings, timekeeper: Timekeeper, *, settle_seconds: float | None = None) -> None:
+        """``settle_seconds`` replaces ``watch.settle_seconds``, if given."""
+        self._waits = completion_waits(settings, settle_seconds)
+        self._backfill = settings.watch.backfill
         self._root = settings.source_files.run_records_dir
-        self._clock = clock
-        self._monotonic = monotonic
+        self._time = timekeeper
         self.latest: dict[int, int] = {}
         """By partition, the greatest run known to have started."""
         self.first_start = 0.0
         """When archiverd was first started, in epoch seconds; runs that ended before are backlog."""
 
+    @cached_property
+    def _network(self) -> bool:
+        return mounts.is_network(self._root)
+
     def read(self, runs: Iterable[OpenRun]) -> OpenRunsRead:
-        """Read the records of ``runs`` that changed, the greatest number first. Blocking.
+        """Look at the records of ``runs`` that changed, the greatest number first. Blocking.
 
         The order matters. A run is dead if a later one of its partition has started. Its own record is read *after*
         that was seen, so no stop line can have come unseen in between.
         """
         changed, ended, settling = [], [], []
         for seen in runs:
-            self._read(seen)
-            if seen.started and seen.snapshot is not None and seen.snapshot.partition is not None:
-                partition = seen.snapshot.partition
-                self.latest[partition] = max(seen.run, self.latest.get(partition, 0))
-            if (end := self._verdict(seen)) is not None:
+            if (end := self._read(seen)) is not None:
                 ended.append(end)
                 continue
-            if seen.observed != seen.recorded:
+            lasts = not seen.unchanged_recorded and seen.settles_in is None
+            if seen.observed != seen.recorded or lasts:
                 changed.append(seen)
-            if (seconds := self._settles_in(seen)) > 0.0:
-                settling.append(seconds)
+            if seen.settles_in is not None:
+                settling.append(max(0.0, seen.look_due - self._time.monotonic()))
         return OpenRunsRead(changed, ended, min(settling, default=None))
 
-    def _settles_in(self, seen: OpenRun) -> float:
-        """Return the seconds until a record with a stop line will have settled; 0.0 or less for another."""
-        if seen.snapshot is None or seen.observed is None or seen.observed.stop_line is None:
-            return 0.0
-        quiet = max(self._clock() - seen.snapshot.changed, self._monotonic() - seen.changed_at)
-        return self._patience.settle - quiet
-
-    def _read(self, seen: OpenRun) -> None:
-        """Read a run's record if it changed, or if it could not be read: no time stamp shows when it can."""
+    def _read(self, seen: OpenRun) -> Transition | None:
+        """Look at a run's record if that can show anything new; return its transition if it has ended."""
         directory = self._root / str(seen.run)
         stamp = record_stamp(directory)
-        known = seen.snapshot is not None and seen.snapshot.readable
-        if known and stamp is not None and stamp == seen.stamp:
-            return
-        snapshot = take_snapshot(directory)
-        if snapshot != seen.snapshot:
-            seen.changed_at = self._monotonic()
+        later = self._later_started(seen)
+        stands = stamp is not None and stamp == seen.stamp and (seen.kept is None or seen.kept.readable)
+        if stands and self._time.monotonic() < seen.look_due:
+            return None
+        if stands and seen.kept is not None and not later and not self._abandoned(seen):
+            return None
+        return self._judge(seen, take_snapshot(directory, network=self._network), stamp)
+
+    def _later_started(self, seen: OpenRun) -> bool:
+        """Return whether a later run of the run's partition has started, by what is known of it."""
+        partition = None if seen.observed is None else seen.observed.partition
+        return partition is not None and self.latest.get(partition, 0) > seen.run
+
+    def _abandoned(self, seen: OpenRun) -> bool:
+        """Return whether a record without a stop line has been unchanged for longer than a run is waited for."""
+        return seen.kept is None or self._unchanged_for(seen, seen.kept) >= self._waits.abandon_after
+
+    def _judge(self, seen: OpenRun, snapshot: RecordSnapshot, stamp: RecordStamp | None) -> Transition | None:
+        """Note what a full look shows, and return the transition of a run that has ended, else None."""
+        self._note_look(seen, snapshot, stamp)
+        if seen.started and snapshot.partition is not None:
+            self.latest[snapshot.partition] = max(seen.run, self.latest.get(snapshot.partition, 0))
+        look, later = seen.look, snapshot.partition is not None and self.latest.get(snapshot.partition, 0) > seen.run
+        if look is None:
+            return None
+        now = self._time.monotonic()
+        still = Stillness(look.at - look.copied_since, now - look.appended_since, self._unchanged_for(seen, snapshot))
+        verdict = judge(snapshot, still, self._waits, later_started=later)
+        if verdict in (Completeness.FINAL, Completeness.DEAD):
+            return self._ended(seen.run, snapshot, dead=verdict is Completeness.DEAD)
+        stopped = seen.observed is not None and seen.observed.stop_line is not None
+        settles = self._waits.settle - min(still.copied, still.appended)
+        seen.settles_in = settles if (stopped or later) and settles > 0.0 else None
+        seen.look_due = now + (self._waits.settle if seen.settles_in is None else settles)
+        if stopped:
+            seen.kept = None
+            wait = describe_wait(snapshot, still, self._waits, later_started=later)
+            seen.observed = None if seen.observed is None else replace(seen.observed, waits_for=wait)
+        return None
+
+    def _note_look(self, seen: OpenRun, snapshot: RecordSnapshot, stamp: RecordStamp | None) -> None:
+        """Note what a full look shows, and since when."""
+        moment = self._time.now()
         lines = time_lines(snapshot.metadata)
         seen.started = lines.started is not None
-        seen.error = None if snapshot.readable else _unreadable(seen.run, directory, snapshot.trouble)
+        seen.error = None
+        if not snapshot.readable:
+            seen.error = _unreadable(seen.run, self._root / str(seen.run), snapshot.trouble)
         wrong = ("", "") if seen.error is None else (f"{seen.error.name}: {seen.error}", seen.error.remedy)
         seen.observed = ObservedRecord(seen.run, snapshot.partition, lines.started, lines.stopped, *wrong)
-        seen.stamp, seen.snapshot = stamp, snapshot
+        if snapshot.readable:
+            self._time.see(snapshot.changed)
+        seen.look = compare(snapshot, seen.look, wall=moment.wall, now=moment.uptime)
+        seen.stamp, seen.kept = stamp, snapshot
+        digest = seen.look.digest
+        if seen.unchanged is None or seen.unchanged.digest != digest:
+            seen.unchanged = RecordLook(seen.run, digest, **asdict(moment))
+            seen.unchanged_recorded = False
 
-    def _verdict(self, seen: OpenRun) -> Transition | None:
-        """Return the transition of a run that has ended, None for another."""
-        if seen.snapshot is None:
-            return None
-        partition, now = seen.snapshot.partition, self._clock()
-        later = partition is not None and self.latest.get(partition, 0) > seen.run
-        unchanged_since = now - (self._monotonic() - seen.changed_at)
-        verdict = judge(seen.snapshot, now, self._patience, later_started=later, unchanged_since=unchanged_since)
-        if verdict not in (Completeness.FINAL, Completeness.DEAD):
-            return None
-        return self._ended(seen.run, seen.snapshot, dead=verdict is Completeness.DEAD)
+    def _unchanged_for(self, seen: OpenRun, snapshot: RecordSnapshot) -> float:
+        """Return the seconds for which a record has been as it is, for the long waits."""
+        if seen.unchanged is None:
+            return 0.0
+        moment = self._time.now()
+        by_looks = elapsed(seen.unchanged, moment, network=self._network)
+        if not snapshot.readable or snapshot.changed >= self.first_start:
+            return by_looks
+        return max(by_looks, age_by_files(snapshot.changed, moment))
 
     def _ended(self, run: int, seen: RecordSnapshot, *, dead: bool) -> Transition:
         """Return the transition of a run that has ended."""
         stopped_at, lines = seen.metadata_mtime, time_lines(seen.metadata)
-        end = RecordEnd(self._clock(), stopped_at, seen.partition, lines.started, lines.stopped)
+        end = RecordEnd(self._time.clock(), stopped_at, seen.partition, lines.started, lines.stopped, seen.digest)
         if self._passed_over(run, seen.changed if stopped_at is None else stopped_at):
             return transitions.passed_over(run, end, dead=dead, rule=f"watch.backfill = {self._backfill}")
         return transitions.died(run, end) if dead else transitions.ended(run, end)
@@ -148,6 +192,13 @@ class OpenRunReader:
         if ended >= self.first_start:
             return False
         return self._backfill == "none" or (isinstance(self._backfill, int) and run < self._backfill)
+
+
+def completion_waits(settings: Settings, settle_seconds: float | None = None) -> CompletionWaits:
+    """Return how long to wait before a record is judged; ``settle_seconds`` replaces the setting, if given."""
+    watch = settings.watch
+    settle = watch.settle_seconds if settle_seconds is None else settle_seconds
+    return CompletionWaits(settle, watch.final_wait_seconds, watch.abandon_after_seconds, watch.promised_files)
 
 
 def _unreadable(run: int, directory: Path, trouble: str) -> ArchiverError:

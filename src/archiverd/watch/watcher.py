@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,13 +23,15 @@ from archiverd.watch.directory_scan import DirectoryScan, scan
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RecordLook
     from archiverd.journal.transitions import Transition
     from archiverd.process.progress import Progress
     from archiverd.process.shutdown import Shutdown
+    from archiverd.watch.ages import Timekeeper
 
 _log = log.get("Import")
 
@@ -55,23 +56,25 @@ class Watcher:
         settings: Settings,
         journal: Journal,
         shutdown: Shutdown,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float] = time.monotonic,
+        timekeeper: Timekeeper,
     ) -> None:
-        """``clock`` gives epoch seconds, ``monotonic`` seconds of a clock that never jumps."""
+        """Watch the directory that ``settings`` name, by the clocks of ``timekeeper``."""
         self._settings = settings
         self._watch = settings.watch
         self._root = settings.source_files.run_records_dir
         self._journal = journal
         self._shutdown = shutdown
-        self._clock = clock
-        self._reader = OpenRunReader(settings, clock, monotonic)
+        self._time = timekeeper
+        self._clock = timekeeper.clock
+        self._reader = OpenRunReader(settings, timekeeper)
         self._known: set[int] = set()
         self._open: dict[int, OpenRun] = {}
         self._gone: set[int] = set()
         """Known runs whose directories are missing, as the journal has it."""
         self.scanned: tuple[DirectoryScan, float] | None = None
         """The last scan, and when it was made in epoch seconds."""
+        self._looks: dict[int, RecordLook] = {}
+        """Since when open runs were as they are when the last process looked at them."""
         self._troubled = False
         self._check_in = CHECK_SECONDS
         self._checks_begun = self._checks_ended = 0
@@ -88,6 +91,8 @@ class Watcher:
         self._gone = await self._journal.gone()
         self._reader.latest = await self._journal.latest_started()
         self._reader.first_start = self._first_start(fresh=not states)
+        self._time.resume(await self._journal.clock_state())
+        self._looks = await self._journal.looks()
         await self._sync_open_runs()
         with error_stage("Import"):
             found = await run_detached(partial(scan, self._root))
@@ -108,9 +113,8 @@ class Watcher:
 
         For a single pass, after ``find_all``: a run that ended a moment ago is not left to the next pass.
         """
-        if self._any_unsettled():
-            await self._shutdown.rest(self._watch.settle_seconds)
-        await self._check()  # also for a run that had all but settled when it was read
+        await self._shutdown.rest(self._seconds_to_settle())
+        await self._check()
 
     async def run(self) -> None:
         """Watch until the daemon stops."""
@@ -169,8 +173,8 @@ class Watcher:
         await self._note_scan(await run_detached(partial(scan, self._root)), Lane.FRESH)
         if settling:
             await self._next_check()
-            if self._any_unsettled():
-                await self._shutdown.rest(self._watch.settle_seconds)
+            if seconds := self._seconds_to_settle():
+                await self._shutdown.rest(seconds)
                 await self._next_check()
 
     async def _next_check(self) -> None:
@@ -185,17 +189,19 @@ class Watcher:
         ended, self._check_ended = self._check_ended, asyncio.Event()
         ended.set()
 
-    def _any_unsettled(self) -> bool:
-        """Return whether an open run changed less than ``watch.settle_seconds`` ago."""
-        now, settle = self._clock(), self._watch.settle_seconds
-        return any(seen.snapshot is not None and now - seen.snapshot.changed < settle for seen in self._open.values())
+    def _seconds_to_settle(self) -> float:
+        """Return the seconds until every open run whose files have yet to stand still can have settled."""
+        now = self._time.monotonic()
+        return max((seen.look_due - now for seen in self._open.values() if seen.settles_in is not None), default=0.0)
 
     async def _sync_open_runs(self) -> None:
         """Take the open runs from the journal: operators waive some and put others back."""
         opened = await self._journal.open_runs()
         for run in self._open.keys() - opened:
             del self._open[run]
-        self._open.update((run, OpenRun(run)) for run in opened - self._open.keys())
+        self._open.update(
+            (run, OpenRun(run, unchanged=self._looks.pop(run, None))) for run in opened - self._open.keys()
+        )
 
     async def _note_gone(self, gone: set[int]) -> None:
         """Note the runs whose directories have gone since the last scan, and those whose directories are back."""
@@ -211,6 +217,9 @@ class Watcher:
 
     async def _check(self, on_progress: Progress = silent) -> None:
         """Read every open run, the greatest number first, and record what changed, ``RUNS_AT_ONCE`` at a time."""
+        self._time.check()
+        if (state := self._time.to_note()) is not None:
+            await self._journal.note_clock(state)
         runs = sorted(self._open, reverse=True)
         self._check_in = CHECK_SECONDS
         for start in range(0, len(runs), RUNS_AT_ONCE):
@@ -228,8 +237,12 @@ class Watcher:
         """Note what the records of open runs show, and log which cannot be read, once per run and cause."""
         shown = {seen.run: seen.observed for seen in changed if seen.observed is not None}
         await self._journal.note_observed(shown.values())
+        await self._journal.note_looks(
+            seen.unchanged for seen in changed if seen.unchanged is not None and not seen.unchanged_recorded
+        )
         for seen in changed:
             seen.recorded, before = seen.observed, seen.recorded
+            seen.unchanged_recorded = True
             error = seen.error
             if error is None:
                 if before is not None and before.error:
