@@ -8,7 +8,7 @@ WORKERS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test runbook lint types format bench fuzz kill-test crash-test simulate outage-test conftoolp-test mongo-servers lock clean
+.PHONY: help setup demo test runbook lint types format bench fuzz kill-test crash-test simulate outage-test copy-test conftoolp-test mongo-servers lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -61,6 +61,10 @@ simulate: setup  ## years of operation in minutes, on virtual time with seeded f
 
 outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
 	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py
+
+copy-test: setup  ## copies stopped at random files, growing and unreadable files, 20 times each beside busy cores
+	@for i in 1 2 3 4; do sh -c 'while :; do :; done' & loops="$$loops $$!"; done; trap "kill $$loops" EXIT; \
+	for i in $$(seq 20); do $(BIN)/pytest -q -n $(WORKERS) tests/e2e/test_whole_records.py || exit 1; done
 
 conftoolp-test: setup  ## the experiment's library dying, hanging and killed at random during 100 imports
 	@ARCHIVERD_CONFTOOLP_RUNS=100 $(BIN)/pytest -s -n 0 tests/e2e/test_conftoolp.py -k lose_nothing

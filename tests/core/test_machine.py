@@ -24,7 +24,7 @@ from archiverd.core.machine import (
 WAYS = """
 open: ended=queued died=queued passed_over=ignored waived=waived
 queued: import_begins=importing waived=waived
-importing: import_done=imported update_done=verified import_conflicts=conflict put_back=queued
+importing: unsettled=open import_done=imported update_done=verified import_conflicts=conflict put_back=queued
     failed_for_now=retry_wait failed_for_good=quarantined restarted=queued
 imported: upload_begins=uploading failed_for_now=retry_wait failed_for_good=quarantined waived=waived
 uploading: upload_proven=verified upload_unclear=upload_unknown upload_conflicts=conflict put_back=imported

@@ -15,7 +15,7 @@ from archiverd import fhicl
 from archiverd.demo import runs
 from archiverd.demo.dump import dumped, number
 from archiverd.demo.runs import RunPlan, RunStep, Step
-from archiverd.runrecord.completeness import Completeness, CompletionWaits, judge, time_lines
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, Stillness, judge, time_lines
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
 from archiverd.runrecord.record import read_run_record
@@ -135,7 +135,7 @@ async def test_archiverd_sees_a_run_go_through_its_life(scene: Scene) -> None:
         directory = scene.directory / str(FIRST)
         if directory.exists():
             found = take_snapshot(directory)
-            seen.append(judge(found, found.changed, CompletionWaits(settle=0.0)))
+            seen.append(judge(found, Stillness(0.0, 0.0, 0.0), CompletionWaits(settle=0.0)))
 
     scene.at_every_pause = judge_now
     await scene.play(runs.plan(1, FIRST, 1, 60.0))
@@ -154,9 +154,9 @@ async def test_a_crashed_run_has_no_stop_line_and_is_dead_by_its_successor(scene
     lines = time_lines(found.metadata)
     assert lines.started is not None
     assert lines.stopped is None
-    later = found.changed + 60.0
-    assert judge(found, later, CompletionWaits()) is Completeness.STARTED
-    assert judge(found, later, CompletionWaits(), later_started=True) is Completeness.DEAD
+    still = Stillness(60.0, 60.0, 60.0)
+    assert judge(found, still, CompletionWaits()) is Completeness.STARTED
+    assert judge(found, still, CompletionWaits(), later_started=True) is Completeness.DEAD
 
 
 async def test_all_files_convert_to_fhicl_but_the_odd_one(scene: Scene) -> None:

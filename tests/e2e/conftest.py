@@ -42,6 +42,8 @@ class Site:
     served: bool = False
     constants: dict[str, object] = field(default_factory=dict)
     """Constants of archiverd that processes started from now on have other values of."""
+    before: list[str] = field(default_factory=list)
+    """Words before each command: a program that runs it with fewer rights."""
     children: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -92,7 +94,7 @@ class Site:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run an archiverd command to its end."""
-        argv = [sys.executable, "-m", "archiverd", "--config", str(self.config), *command]
+        argv = [*self.before, sys.executable, "-m", "archiverd", "--config", str(self.config), *command]
         return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
     def make(self, *arguments: str, live: bool = False) -> subprocess.Popen[str]:
@@ -207,7 +209,7 @@ class Site:
     def _start(self, *command: str, stdout: int | None = None) -> subprocess.Popen[str]:
         with (self.root / "daemon.log").open("a") as log:
             program = [str(WITH_CONSTANTS), json.dumps(self.constants)] if self.constants else ["-m", "archiverd"]
-            argv = [sys.executable, *program, *command]
+            argv = [*self.before, sys.executable, *program, *command]
             process = subprocess.Popen(argv, stdout=stdout or log, stderr=log, stdin=subprocess.DEVNULL, text=True)
         self.children.append(process)
         return process

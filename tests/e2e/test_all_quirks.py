@@ -32,6 +32,8 @@ def test_every_quirk_is_archived_and_none_hinders_another(site: Site) -> None:
     """All 123 quirks and every odd name beside them: each run verified, each file accounted for, no value changed."""
     arguments = ("--runs", str(QUIRKS + 1), "--quirks", "--profile", "demo", "--fcl", "dumped", "--gaps", "0")
     site.make(*arguments, "--first", str(FIRST), "--crash", "0")
+    site.settings = "[watch]\nfinal_wait_seconds = 2.0\n"  # some lack files that they name
+    site.configure()
     daemon = site.start("run")
     unlistable = {run for run, facts in site.planned().items() if facts["quirks"] == ["unreadable_directory"]}
     unlistable = {run for run in unlistable if not _listable(site, run)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,7 +68,7 @@ def test_every_file_has_a_fate() -> None:
     plan = plan_import(prepare(record(**files), BY_DEFAULT), load_schema(None), "archive")
     fates = {fate.name: fate for fate in plan.fates if fate.entity != "RunHistory"}
     assert set(fates) == {name.replace("__", ".") for name in files}
-    assert fates["tpc.fcl"] == FileFate("tpc.fcl", "tpc", "")
+    assert fates["tpc.fcl"] == FileFate("tpc.fcl", "tpc", "", 5, hashlib.sha256(b"a: 1\n").hexdigest())
     assert fates["e.fcl"].reason.startswith("is empty")
     assert fates["bad.fcl"].reason.startswith("not FHiCL: bad.fcl:1:1: ")
     assert fates["x.md"].entity == ""
@@ -170,7 +171,7 @@ async def test_a_failure_after_the_fact_is_no_other_programs_run(tmp_path: Path)
     await database.open()
     plan = plan_import(prepare(record(metadata__txt=STOPPED), BY_DEFAULT), load_schema(None), "archive")
     nothing = cast("Any", None)
-    importer = Importer(nothing, database, nothing, nothing, tmp_path, BY_DEFAULT, "archive", nothing)
+    importer = Importer(nothing, database, nothing, nothing, tmp_path, BY_DEFAULT, "archive", nothing, nothing)
     with pytest.raises(ArtdaqDBError, match="the answer was lost"):
         await importer._store(7, plan, ours=False)
     assert await database.find(7) is not None

@@ -42,6 +42,7 @@ from archiverd.pipeline.importer import Importer
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
 from archiverd.process.shutdown import Shutdown
+from archiverd.runrecord.completeness import CompletionWaits
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import ConversionCache
 from archiverd.ucondb import client as ucondb_client
@@ -69,6 +70,7 @@ UCON_DB = UconDb(
     writer_user="writer",
     writer_password=SecretStr("secret"),
 )
+WAITS = CompletionWaits()
 METADATA = "Config name: sim\nDAQInterface start time: {start}\nDAQInterface stop time: {stop}\n"
 
 
@@ -223,7 +225,7 @@ class Detector:
         gate = self._gate(ucondb, wakes[Effect.WAKE_MIGRATE])
         unreliable = cast("ArtdaqDB", Unreliable(world, artdaqdb, self._intended))
         importer = Importer(
-            journal, unreliable, failing, SCHEMA, self.records, BY_DEFAULT, "archive", ConversionCache()
+            journal, unreliable, failing, SCHEMA, self.records, BY_DEFAULT, "archive", ConversionCache(), WAITS
         )
         migrator = Migrator(journal, unreliable, ucondb, gate, failing, None, world.time)
         shutdown = Shutdown(world.time)

@@ -106,7 +106,7 @@ async def hasty_upload(self: Migrator, row: Any, exported: Any, packed: Any) -> 
 
 async def hasty_import(self: Importer, run: int) -> None:
     """Store first, write to the journal afterwards (I4)."""
-    plan = self.plan(run)
+    plan = await self.plan_running(run)
     await self.artdaqdb.insert(run, plan.configuration, plan.entities)
     await IMPORT(self, run)
 

@@ -47,7 +47,7 @@ class Frozen:
         self._loop = asyncio.get_running_loop()
         self._over = threading.Event()
 
-    def __call__(self, *_: object) -> None:
+    def __call__(self, *_: object, **__: object) -> None:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.asked.set)
         self._over.wait(NEVER_SECONDS)
@@ -77,7 +77,7 @@ def importing(read: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> imp
     monkeypatch.setattr(importer, "read_run_record", read)
     rows = journal(get=ROW, record=(ROW,))
     unused: Any = None
-    return importer.Importer(rows, unused, unused, unused, RECORDS, (), "archive", unused)
+    return importer.Importer(rows, unused, unused, unused, RECORDS, (), "archive", unused, unused)
 
 
 def of_an_import(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:

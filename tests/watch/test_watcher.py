@@ -534,7 +534,7 @@ async def test_a_command_to_the_daemon_waits_for_the_watch_to_judge(
         async with watching(watcher, site):
             for run in (7, 8):
                 site.record(run, START + STOP)
-                await watcher.find_now(settling=True)
+                await watcher.find_now()
                 assert (await journal.known())[run] is State.QUEUED
 
 
@@ -545,4 +545,4 @@ async def test_a_command_that_waits_for_the_watch_ends_with_the_daemon(site: Sit
         async with watching(watcher, site):
             site.shutdown.ask(ShutdownReason.DRAIN_ASKED)
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await watcher.find_now(settling=True)
+            await watcher.find_now()

@@ -157,10 +157,9 @@ class _Driver:
     parts: Parts
     watcher: Watcher
 
-    async def find_runs(self, on_progress: Progress, *, settling: bool) -> None:
+    async def find_runs(self, on_progress: Progress) -> None:
         await self.watcher.find_all(on_progress)
-        if settling:
-            await self.watcher.settle()
+        await self.watcher.settle()
 
     async def find_late_stops(self) -> None:
         await LateStopWatcher(self.parts.settings, self.parts.journal, Timekeeper()).check()

@@ -20,6 +20,7 @@ from archiverd.pipeline.importer import Importer, no_fault
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
 from archiverd.runrecord.preparation import ConversionCache, unknown_converters
+from archiverd.watch.open_runs import completion_waits
 
 if TYPE_CHECKING:
     import asyncio
@@ -107,6 +108,7 @@ class StageMaker:
             converted=settings.fhiclize_generate,
             unmatched=settings.artdaq_db.unmatched,
             cache=ConversionCache(),
+            waits=completion_waits(settings),
             inject_fault=FaultInjector(settings.app_fuzz, random.uniform) if self.options.drilling else no_fault,
         )
 

@@ -54,6 +54,8 @@ class Event(enum.StrEnum):
     PASSED_OVER = "passed_over"
     """The backfill rule leaves it out."""
     IMPORT_BEGINS = "import_begins"
+    UNSETTLED = "unsettled"
+    """The record is not the one that had ended, or not any more; nothing of it was stored."""
     IMPORT_DONE = "import_done"
     UPDATE_DONE = "update_done"
     """A late stop line is in artdaqDB; UconDB's version stays as it is."""
@@ -138,6 +140,7 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.OPEN, Event.DIED): State.QUEUED,
     (State.OPEN, Event.PASSED_OVER): State.IGNORED,
     (State.QUEUED, Event.IMPORT_BEGINS): State.IMPORTING,
+    (State.IMPORTING, Event.UNSETTLED): State.OPEN,
     (State.IMPORTING, Event.IMPORT_DONE): State.IMPORTED,
     (State.IMPORTING, Event.UPDATE_DONE): State.VERIFIED,
     (State.IMPORTING, Event.IMPORT_CONFLICTS): State.CONFLICT,

@@ -53,6 +53,17 @@ def show_ranges(spans: Sequence[tuple[int, int]], most: int = 8) -> str:
     return ", ".join(parts) or "none"
 
 
+def pack(numbers: Iterable[int]) -> str:
+    """Return a set of numbers as text that ``unpack`` reads, all of it: ``12-40,57``."""
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges(numbers))
+
+
+def unpack(text: str) -> list[tuple[int, int]]:
+    """Return the ranges that ``pack`` made ``text`` of. Raise ValueError if it made none."""
+    spans = (span.partition("-") for span in text.split(",") if span)
+    return [(int(first), int(last or first)) for first, _, last in spans]
+
+
 def contiguous(existing: Iterable[int], done: Iterable[int]) -> int:
     """Return the greatest run up to which every run that exists is done; 0 if the first is not.
 

@@ -35,11 +35,11 @@ class DaemonDriver:
     late_stops: LateStopWatcher
     shutdown: Shutdown
 
-    async def find_runs(self, on_progress: Progress, *, settling: bool) -> None:
-        """Scan the run-records directory; with ``settling`` wait until the watch has judged what is there."""
+    async def find_runs(self, on_progress: Progress) -> None:
+        """Scan the run-records directory, and wait until the watch has judged what is there."""
         on_progress(0, 0, "looking at the run records")
         with error_stage("Import"):
-            await self.watcher.find_now(settling=settling)
+            await self.watcher.find_now()
 
     async def find_late_stops(self) -> None:
         """Send runs archived as dead whose stop line has come on their way again."""

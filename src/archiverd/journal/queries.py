@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal
 
+from archiverd.core import runset
 from archiverd.core.machine import (
     ON_THEIR_WAY,
     RELEASABLE,
@@ -139,14 +140,18 @@ def select_story(db: sqlite3.Connection, run: int) -> list[StoryLine]:
 
 def select_files(db: sqlite3.Connection, run: int) -> list[FileFate]:
     """Return the fate of every file of ``run``'s record, by name."""
-    rows = db.execute("SELECT name, entity, reason FROM files WHERE run = ? ORDER BY name, entity", (run,))
-    return [FileFate(**dict(row)) for row in rows]
+    row = db.execute("SELECT contents FROM manifests WHERE run = ?", (run,)).fetchone()
+    spans = [] if row is None else runset.unpack(row["contents"])
+    sql = "SELECT name, entity, reason, size, hex(sha256) AS sha256 FROM contents WHERE id BETWEEN ? AND ?"
+    found = (dict(content) for span in spans for content in db.execute(sql, span))
+    fates = (FileFate(**{**content, "sha256": content["sha256"].lower()}) for content in found)
+    return sorted(fates, key=lambda fate: (fate.name, fate.entity))
 
 
 def select_left_out(db: sqlite3.Connection) -> list[tuple[int, str, str]]:
     """Return every file that was not archived, as (run, name, reason)."""
-    rows = db.execute("SELECT run, name, reason FROM files WHERE entity = '' ORDER BY run, name")
-    return [(run, name, reason) for run, name, reason in rows]
+    runs = [run for (run,) in db.execute("SELECT run FROM manifests ORDER BY run").fetchall()]
+    return [(run, fate.name, fate.reason) for run in runs for fate in select_files(db, run) if not fate.entity]
 
 
 def select_begun_before(db: sqlite3.Connection, run: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,8 @@ class RunRow:
     """Digest of the listing that its record was judged by; empty if unknown."""
     incomplete: bool
     """Files that its record promises never came."""
+    without: tuple[str, ...]
+    """Files that an operator wants left out."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -75,6 +78,7 @@ class RunRow:
         facts["lane"] = Lane(facts["lane"])
         for flag in ("dead", "started", "superseded", "source_gone", "override", "listed", "incomplete"):
             facts[flag] = bool(facts[flag])
+        facts["without"] = tuple(json.loads(facts["without"]))
         return RunRow(**facts)
 
 
@@ -233,6 +237,10 @@ class FileFate:
     name: str
     entity: str
     reason: str
+    size: int | None = None
+    """Bytes that were read; None if it was not read, or archived by an older version of this program."""
+    sha256: str = ""
+    """SHA-256 of these, in hex; empty for None."""
 
 
 def legible(text: str) -> str:

@@ -1,11 +1,11 @@
 """The journal's tables, and the way from one schema version to the next.
 
-``runs`` has one row a run, ``events`` a bounded story of each run, ``files`` the fate of every file of a run
-record (I7), ``holds`` the backends that are left alone for now, ``logs`` the failure logs as they were last written,
-``state_files`` what the state files may say, ``pending`` the first phase of runs that have only started, ``told`` and
-``told_holds`` what people were notified of, ``marks`` what is done once for all, ``looks`` since when open runs are as
-they are, ``clock`` how the wall clock stood to the one that never jumps. Times are epoch seconds
-(UTC). ``PRAGMA user_version`` has the schema version.
+``runs`` has one row a run, ``events`` a bounded story of each run, ``manifests`` the fate and content of every file of
+a run record (I7), as numbers of ``contents``, which runs share, ``holds`` the backends that are left alone for now,
+``logs`` the failure logs as they were last written, ``state_files`` what the state files may say, ``pending`` the first
+phase of runs that have only started, ``told`` and ``told_holds`` what people were notified of, ``marks`` what is done
+once for all, ``looks`` since when open runs are as they are, ``clock`` how the wall clock stood to the one that never
+jumps. Times are epoch seconds (UTC). ``PRAGMA user_version`` has the schema version.
 
 SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
 the other (``tests/journal/test_indexes.py``).
@@ -140,6 +140,21 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE runs ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';
     ALTER TABLE runs ADD COLUMN listing TEXT NOT NULL DEFAULT '';
     ALTER TABLE runs ADD COLUMN incomplete INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN without TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE contents (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        size INTEGER,
+        sha256 BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE manifests (run INTEGER PRIMARY KEY, contents TEXT NOT NULL) STRICT;
+    INSERT INTO contents (name, entity, reason, sha256) SELECT DISTINCT name, entity, reason, x'' FROM files;
+    CREATE UNIQUE INDEX contents_same ON contents (sha256, name, entity, reason, ifnull(size, -1));
+    INSERT INTO manifests SELECT run, group_concat(id) FROM files JOIN contents USING (name, entity, reason)
+        GROUP BY run;
+    DROP TABLE files;
     CREATE TABLE looks (
         run INTEGER PRIMARY KEY,
         digest TEXT NOT NULL,

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, astuple, replace
 from typing import TYPE_CHECKING
 
+from archiverd.core import runset
 from archiverd.core.machine import TABLE, Effect, Position, Stage, State, step
 from archiverd.core.priority import Lane
 from archiverd.journal.queries import among, select_run
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from archiverd.journal.first_phase import FirstPhaseStep
     from archiverd.journal.news import Failed
-    from archiverd.journal.rows import ClockState, Hold, ObservedRecord, RecordLook, RunRow
+    from archiverd.journal.rows import ClockState, FileFate, Hold, ObservedRecord, RecordLook, RunRow
     from archiverd.journal.transitions import Transition
 
 
@@ -68,9 +69,7 @@ def apply(db: sqlite3.Connection, transition: Transition, now: float) -> tuple[R
     db.execute(insert, (transition.run, now, str(transition.event), str(after.state), legible(transition.note)))
     trim_story(db, transition.run)
     if transition.files is not None:
-        db.execute("DELETE FROM files WHERE run = ?", (transition.run,))
-        fates = [(transition.run, *map(legible, (fate.name, fate.entity, fate.reason))) for fate in transition.files]
-        db.executemany("INSERT OR REPLACE INTO files (run, name, entity, reason) VALUES (?, ?, ?, ?)", fates)
+        _put_manifest(db, transition.run, transition.files)
     if row.state is State.OPEN:
         db.execute("DELETE FROM looks WHERE run = ?", (transition.run,))
     changed = select_run(db, transition.run)
@@ -188,11 +187,35 @@ def mark(db: sqlite3.Connection, name: str) -> None:
     db.execute("INSERT OR IGNORE INTO marks VALUES (?)", (name,))
 
 
+def _put_manifest(db: sqlite3.Connection, run: int, fates: Iterable[FileFate]) -> None:
+    """Note the fate of every file of a run; equal ones are shared with other runs.
+
+    Content that no run has any more stays: it is little, and soon another run's.
+    """
+    numbers = set()
+    for fate in fates:
+        values = (*map(legible, (fate.name, fate.entity, fate.reason)), fate.size, bytes.fromhex(fate.sha256))
+        db.execute("INSERT OR IGNORE INTO contents (name, entity, reason, size, sha256) VALUES (?, ?, ?, ?, ?)", values)
+        sql = (
+            "SELECT id FROM contents WHERE name = ? AND entity = ? AND reason = ? AND ifnull(size, -1) = ifnull(?, -1) "
+            "AND sha256 = ?"
+        )
+        numbers.add(db.execute(sql, values).fetchone()[0])
+    db.execute("INSERT OR REPLACE INTO manifests VALUES (?, ?)", (run, runset.pack(numbers)))
+
+
 def _update(table: str, changes: Mapping[str, object], run: int) -> tuple[str, tuple[object, ...]]:
     """Return the statement that sets the columns ``changes`` of one run in ``table``, and its values."""
     columns = ", ".join(f"{name} = ?" for name in changes)
-    values = (legible(value) if isinstance(value, str) else value for value in changes.values())
+    values = (_stored(value) for value in changes.values())
     return f"UPDATE {table} SET {columns} WHERE run = ?", (*values, run)  # noqa: S608 - keys of our own types
+
+
+def _stored(value: object) -> object:
+    """Return a value as its column has it."""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return legible(value) if isinstance(value, str) else value
 
 
 def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:

@@ -46,6 +46,7 @@ class RunChanges(TypedDict, total=False):
     waits_for: str
     listing: str
     incomplete: bool
+    without: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,18 @@ def import_begins(run: int) -> Transition:
 
 
 def import_done(
-    run: int, note: str, *, configuration: str, imported_at: float, stopped: bool, files: tuple[FileFate, ...]
+    run: int,
+    note: str,
+    *,
+    configuration: str,
+    imported_at: float,
+    stopped: bool,
+    incomplete: bool,
+    files: tuple[FileFate, ...],
 ) -> Transition:
     """Describe a run that is in artdaqDB; one whose record has a stop line (``stopped``) is not dead after all."""
     changes = _imported(configuration, imported_at)
+    changes["incomplete"] = incomplete
     if stopped:
         changes["dead"] = False
     return Transition(run, Event.IMPORT_DONE, note, changes, files)
@@ -170,6 +179,21 @@ def put_back(run: int, *, error: str, remedy: str) -> Transition:
     return Transition(run, Event.PUT_BACK, error, {"error": error, "remedy": remedy, "due": None})
 
 
+def unsettled(run: int, how: str) -> Transition:
+    """Describe a run whose record is not the one that had ended, or not any more; ``how`` says so in its story."""
+    changes: RunChanges = {
+        **_FORGIVEN,
+        "ended_at": None,
+        "stopped_at": None,
+        "dead": False,
+        "started": False,
+        "start_line": "",
+        "stop_line": "",
+        "listing": "",
+    }
+    return Transition(run, Event.UNSETTLED, how, changes)
+
+
 def missing(run: int) -> Transition:
     """Describe a run whose proven version UconDB no longer has."""
     return Transition(run, Event.MISSING, "UconDB has no version under its key any more", {"verified_at": None})
@@ -212,9 +236,14 @@ def reopened(run: int) -> Transition:
     return Transition(run, Event.REOPENED, "", {**_FORGIVEN})
 
 
-def released(run: int) -> Transition:
-    """Describe a run that an operator puts back to where it failed, as if it had never failed."""
-    return Transition(run, Event.RELEASED, "", {**_FORGIVEN})
+def released(run: int, without: tuple[str, ...] = ()) -> Transition:
+    """Describe a run that an operator puts back to where it failed, as if it had never failed.
+
+    Files of the names ``without``, if given, are left out of its archive.
+    """
+    if not without:
+        return Transition(run, Event.RELEASED, "", {**_FORGIVEN})
+    return Transition(run, Event.RELEASED, f"without {', '.join(without)}", {**_FORGIVEN, "without": without})
 
 
 def released_to_replace(run: int) -> Transition:

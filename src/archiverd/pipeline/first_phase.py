@@ -16,7 +16,6 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError
 from archiverd.core.machine import State
 from archiverd.core.priority import wait_before
-from archiverd.detached import run_detached
 from archiverd.journal import first_phase as steps
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
@@ -65,7 +64,7 @@ class FirstPhase:
 
     async def _import(self, run: int) -> None:
         """Store the record as it is now. Raise ArtdaqDBError if artdaqDB has another run under the number."""
-        plan = await run_detached(lambda: self.importer.plan(run))
+        plan = await self.importer.plan_running(run)
         artdaqdb = self.importer.artdaqdb
         await self.journal.note_first_phase(steps.import_begins(run))
         try:

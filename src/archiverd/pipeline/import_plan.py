@@ -5,7 +5,7 @@ Pure but for FHiCL conversion; nothing here reads a file or a database.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archiverd import fhicl
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ExportedEntity
     from archiverd.artdaqdb.schema import Schema
     from archiverd.runrecord.preparation import FclFile, PreparedRun
+    from archiverd.runrecord.record import LeftOut
 
 HASHES = "hashes"
 HOLD_THE_START = (METADATA.name, RUN_HISTORY_UPDATE.name)
@@ -34,6 +35,9 @@ CHANGED_BY_THE_END = COME_WITH_END | {HASHES}
 
 _KINDS: dict[type[FclPreperationError], str] = {FhiclError: "not FHiCL"}
 _OTHER = "not archivable"
+
+NEVER_CAME = "promised by the record itself; it never came"
+"""Why a file is missing that other files of the record name."""
 
 GENERATED = "(generated)"
 """The source, in a run's files, of an entity that was made from no file of the record."""
@@ -53,6 +57,10 @@ class Plan:
     """When it stopped, in its record's words; None if it has no stop line."""
     fates: tuple[FileFate, ...]
     """The fate of every file of the record (I7)."""
+    unreadable: tuple[LeftOut, ...] = ()
+    """Files that would be archived and cannot be read now."""
+    missing: tuple[str, ...] = ()
+    """Names of files that the record promises and that never came, or came empty."""
 
 
 def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archive", "report", "fail"]) -> Plan:
@@ -60,7 +68,8 @@ def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archi
 
     Raise FclPreperationError if ``unmatched`` is ``fail`` and a file has no place in artdaqDB.
     """
-    fates = [FileFate(one.name, "", one.reason) for one in prepared.left_out]
+    fates = [FileFate(one.name, "", one.reason) for one in (*prepared.left_out, *prepared.unreadable)]
+    fates += [FileFate(name, "", NEVER_CAME) for name in prepared.missing if name not in prepared.contents]
     for rejected in prepared.rejected:
         if unmatched == "fail":
             rejected.error.remedy = rejected.error.remedy or (
@@ -85,8 +94,21 @@ def plan_import(prepared: PreparedRun, schema: Schema, unmatched: Literal["archi
         update=_update(prepared.update, schema_entity),
         started=prepared.started,
         stopped=prepared.stopped,
-        fates=tuple(fates),
+        fates=tuple(_with_content(fate, prepared) for fate in fates),
+        missing=prepared.missing,
+        unreadable=tuple(file for file in prepared.unreadable if _has_place(file.name, schema, unmatched)),
     )
+
+
+def _with_content(fate: FileFate, prepared: PreparedRun) -> FileFate:
+    """Return a file's fate with what was read of it."""
+    content = prepared.contents.get(fate.name)
+    return fate if content is None else replace(fate, size=content.size, sha256=content.sha256)
+
+
+def _has_place(name: str, schema: Schema, unmatched: str) -> bool:
+    """Return whether a file of this name is archived if it can be read."""
+    return unmatched != "report" or bool(schema.assign([f"{name.removesuffix('.txt').removesuffix('.fcl')}.fcl"])[0])
 
 
 def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
@@ -110,7 +132,7 @@ def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
         return False
     meant = {(one.collection, one.name) for one in plan.entities}
     strange = any((one.collection, one.name) not in meant for one in held)
-    return not strange and all(one.name in CHANGED_BY_THE_END for one in changed(plan, held))
+    return not strange and all(one.name in CHANGED_BY_THE_END for one in differing(plan, held))
 
 
 def _names_time(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:
@@ -119,7 +141,7 @@ def _names_time(time: str, entities: Sequence[str], held: Sequence[ExportedEntit
     return any(one.name in entities and quoted in one.fcl for one in held)
 
 
-def changed(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
+def differing(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
     """Return the entities of ``plan`` that artdaqDB does not hold, or holds with another content."""
     found = {(one.collection, one.name): one.fcl for one in held}
     return tuple(

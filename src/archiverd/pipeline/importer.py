@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd import log
-from archiverd.core.errors import ArtdaqDBError, Retry
+from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry
 from archiverd.core.machine import State
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
-from archiverd.pipeline.import_plan import Plan, changed, lacks_its_end, plan_import, prove, same_run
+from archiverd.pipeline.import_plan import Plan, differing, lacks_its_end, plan_import, prove, same_run
+from archiverd.process import mounts
+from archiverd.runrecord.completeness import Completeness, CompletionWaits, Stillness, judge
+from archiverd.runrecord.look import Look, compare
 from archiverd.runrecord.preparation import ConversionCache, prepare
-from archiverd.runrecord.record import read_run_record
+from archiverd.runrecord.record import RecordChangedError, changed, read_run_record
+from archiverd.runrecord.snapshot import RecordSnapshot, take_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -25,8 +29,14 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.schema import Schema
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
+    from archiverd.runrecord.record import LeftOut, RunRecord
 
 _log = log.get("Import")
+
+_MARGIN = 0.01
+"""Seconds added to the wait between two looks: a timer may be early by the resolution of its clock."""
+_NAMED = 20
+"""Most file names in an error."""
 
 
 def no_fault() -> None:
@@ -46,6 +56,10 @@ class Importer:
     unmatched: Literal["archive", "report", "fail"]
     cache: ConversionCache
     """Files converted before; they repeat exactly from run to run of one configuration."""
+    waits: CompletionWaits
+    """How long a record must stand still, and how long what it lacks is waited for."""
+    rest: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits some seconds."""
     inject_fault: Callable[[], None] = no_fault
     """Raises ArchiverError for a fault injected on purpose."""
 
@@ -61,21 +75,75 @@ class Importer:
         try:
             if not row.superseded:
                 self.inject_fault()
-            plan = await run_detached(lambda: self.plan(run))
+            plan = await self._plan_ended(row)
             ours = row.imported_at is not None or await self.journal.begun_before(run)
             note = await self._store(run, plan, ours=ours)
             await self._done(row, plan, note)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
 
-    def plan(self, run: int) -> Plan:
-        """Read the run's record and plan its import. Blocking, for a worker thread.
+    async def _plan_ended(self, row: RunRow) -> Plan:
+        """Return the plan for the record of a run that has ended.
 
-        Raise FclPreperationError if it cannot be converted, OSError if it cannot be read.
+        Raise RecordChangedError if it is not the record that was judged so, or is not final any more; ArchiverError if
+        a file that would be archived cannot be read.
         """
-        record = read_run_record(self.records / str(run), run)
-        _log.debug(f"read: {self.records / str(run)}", run=run, files=len(record.files))
-        return plan_import(prepare(record, self.converted, self.cache), self.schema, self.unmatched)
+        record = await run_detached(lambda: self._read(row.run))
+        if record.listing != row.listing:
+            await self._judge_again(row, record.listing)
+        plan = await run_detached(lambda: self._plan(record, without=row.without))
+        if (row.listing or row.start_line) and (plan.started or "") != row.start_line and row.imported_at is None:
+            raise changed(row.run, f"it was started {plan.started or 'never'}, and it was {row.start_line or 'never'}")
+        if plan.unreadable:
+            raise self._unreadable(row, plan.unreadable)
+        return plan
+
+    async def plan_running(self, run: int) -> Plan:
+        """Return the plan for the record of a run as it is now. Raise ArchiverError as ``_plan_ended`` does."""
+        plan = await run_detached(lambda: self._plan(self._read(run)))
+        if plan.unreadable:
+            raise unreadable(run, plan.unreadable, Retry.TRANSIENT)
+        return plan
+
+    def _read(self, run: int) -> RunRecord:
+        """Read the run's record. Blocking, for a worker thread. Raise ArchiverError."""
+        directory = self.records / str(run)
+        record = read_run_record(directory, run, network=mounts.is_network(directory))
+        _log.debug(f"read: {directory}", run=run, files=len(record.files))
+        return record
+
+    def _plan(self, record: RunRecord, without: Sequence[str] = ()) -> Plan:
+        """Plan the import of a record. CPU work, for a worker thread. Raise FclPreperationError."""
+        promised = self.waits.promised
+        prepared = prepare(record, self.converted, self.cache, without=without, promised=promised)
+        return plan_import(prepared, self.schema, self.unmatched)
+
+    async def _judge_again(self, row: RunRow, listing: str) -> None:
+        """Look at a record twice that changed since it was judged: return if it has still ended, as it was read.
+
+        Raise RecordChangedError if not.
+        """
+        directory = self.records / str(row.run)
+        first = await self._look(directory, None)
+        await self.rest(self.waits.settle + _MARGIN)
+        second = await self._look(directory, first)
+        snapshot, look = second
+        age = max(0.0, self.policy.clock() - snapshot.changed)
+        still = Stillness(look.at - look.copied_since, look.at - look.appended_since, age)
+        verdict = judge(snapshot, still, self.waits, later_started=row.dead)
+        if snapshot.digest != listing or verdict not in (Completeness.FINAL, Completeness.DEAD):
+            raise changed(row.run, "it is not the one that had ended")
+
+    async def _look(self, directory: Path, before: tuple[RecordSnapshot, Look] | None) -> tuple[RecordSnapshot, Look]:
+        """Look at a record, after the look ``before`` if there was one."""
+        snapshot = await run_detached(lambda: take_snapshot(directory, network=mounts.is_network(directory)))
+        now = asyncio.get_running_loop().time()
+        return snapshot, compare(snapshot, None if before is None else before[1], wall=self.policy.clock(), now=now)
+
+    def _unreadable(self, row: RunRow, files: Sequence[LeftOut]) -> ArchiverError:
+        """Return the error for files that cannot be read: it passes until they were waited for long enough."""
+        waited = self.policy.clock() - (row.ended_at if row.ended_at is not None else row.seen_at)
+        return unreadable(row.run, files, Retry.TRANSIENT if waited < self.waits.final_wait else Retry.PERMANENT)
 
     async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
         """Store a run and prove that artdaqDB has it; return what was done, in words.
@@ -101,7 +169,7 @@ class Importer:
             if not ours and not await asyncio.to_thread(lacks_its_end, plan, held):
                 return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
             stored, configuration = False, found.configuration.partition("/")[2]
-            update = (*await asyncio.to_thread(changed, plan, held), *plan.update)
+            update = (*await asyncio.to_thread(differing, plan, held), *plan.update)
         version = await self.artdaqdb.update(run, configuration, update) if update else ""
         held = await self.artdaqdb.export(run)
         await asyncio.to_thread(prove, run, plan, held)
@@ -121,6 +189,7 @@ class Importer:
                 configuration=plan.configuration,
                 imported_at=now,
                 stopped=bool(plan.update),
+                incomplete=bool(plan.missing),
                 files=plan.fates,
             )
         )
@@ -130,10 +199,29 @@ class Importer:
             _log.warning(f"left out: {fate.name}: {fate.reason}", run=row.run)
 
     async def _fail(self, row: RunRow, error: Exception) -> None:
-        """Record a failure and log it."""
+        """Record a failure and log it; a record that changed is judged anew, unless it was archived before."""
         known = as_known_error(error, row.run, _log)
+        if isinstance(known, RecordChangedError) and row.imported_at is None:
+            await self.journal.record(transitions.unsettled(row.run, str(known)))
+            _log.warning(f"{known} ({known.remedy})", run=row.run)
+            return
         await self.journal.record(self.policy.transition(row, known))
         log.failure(_log, known, row.run)
+
+
+def unreadable(run: int, files: Sequence[LeftOut], retry: Retry) -> ArchiverError:
+    """Return the error for files of a record that would be archived and cannot be read."""
+    names = ", ".join(f"{file.name} ({file.reason.removeprefix('unreadable: ')})" for file in files[:_NAMED])
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    again = "it is tried again by itself" if retry is Retry.TRANSIENT else f"then `archiverd release {run}`"
+    return ArchiverError(
+        f"Files of run {run} cannot be read: {names}{more}",
+        retry=retry,
+        remedy=f"let the user archiverd runs as read them; {again}; "
+        f"`archiverd release {run} --without FILE` archives the run without a file",
+        run=run,
+        context={"unreadable": [file.name for file in files]},
+    )
 
 
 def _reused(run: int, error: ArtdaqDBError) -> ArtdaqDBError:

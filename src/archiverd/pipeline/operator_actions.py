@@ -48,8 +48,10 @@ async def waive(journal: Journal, run: int, reason: str) -> RunRow:
     return await _record_decision(journal, row, transitions.waived(run, reason))
 
 
-async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
+async def release(journal: Journal, run: int, *, override: bool, without: tuple[str, ...] = ()) -> RunRow:
     """Put ``run``, which waits or was set aside, back to where it failed; return its row.
+
+    Files of the names ``without`` are left out of its archive: an operator decides so about what cannot be read.
 
     A run in conflict and a superseded one need ``override``, which replaces UconDB's version. It does so for any other
     run, too, of which a put was sent, for its blob may no longer be what it was then. Raise ArchiverError if the run is
@@ -60,6 +62,8 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
         raise ArchiverError(
             f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
         )
+    if without:
+        _require_names(row, without)
     guarded = row.state in NEEDS_OVERRIDE
     if guarded and not override:
         what = "in conflict" if row.state is State.CONFLICT else "superseded"
@@ -71,7 +75,7 @@ async def release(journal: Journal, run: int, *, override: bool) -> RunRow:
     if _never_ended(row):
         return await _record_decision(journal, row, transitions.reopened(run))
     replaces = (guarded or (override and row.puts)) and row.stage is Stage.MIGRATE
-    made = transitions.released_to_replace(run) if replaces else transitions.released(run)
+    made = transitions.released_to_replace(run) if replaces else transitions.released(run, without)
     return await _record_decision(journal, row, made)
 
 
@@ -95,6 +99,23 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Sk
         if not await journal.record_allowed(asked):  # due, or picked, since its row was read
             logger.info("on its way already: nothing to retry", run=run)
     return None
+
+
+def _require_names(row: RunRow, names: tuple[str, ...]) -> None:
+    """Raise ArchiverError if files of these names cannot be left out of a run's archive."""
+    if row.imported_at is not None:
+        raise ArchiverError(
+            f"Run {row.run} is in artdaqDB already: no file can be left out of it any more",
+            remedy=f"`archiverd why {row.run}` shows its files; `archiverd release {row.run}` lets it go on",
+            run=row.run,
+        )
+    for name in names:
+        if not name or "/" in name or "\0" in name:
+            raise ArchiverError(
+                f"{name!r} is not the name of a file of a run record",
+                remedy=f"give the name alone, as `archiverd why {row.run}` shows it",
+                run=row.run,
+            )
 
 
 def _never_ended(row: RunRow) -> bool:

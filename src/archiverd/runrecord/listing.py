@@ -38,8 +38,8 @@ class FileStatus(NamedTuple):
 
     @property
     def locked(self) -> bool:
-        """Whether nobody may write it (0444)."""
-        return not self.mode & 0o222
+        """Whether nobody may write it (0444); one that its owner may not read either was closed by somebody else."""
+        return not self.mode & 0o222 and bool(self.mode & 0o400)
 
 
 class Listing(NamedTuple):

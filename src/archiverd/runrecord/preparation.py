@@ -6,7 +6,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from archiverd import fhicl
@@ -14,18 +14,20 @@ from archiverd.core.errors import FclPreperationError, FhiclError
 from archiverd.runrecord import metadata
 from archiverd.runrecord.converters.environment import partition_of
 from archiverd.runrecord.converters.registry import GENERATED, NAMES, TEXT_CONVERTERS
+from archiverd.runrecord.promised import find_missing
 from archiverd.runrecord.record import LeftOut
 from archiverd.runrecord.respelling import respell
 from archiverd.runrecord.spelling import byte_text, encoded_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
     from archiverd.runrecord.converter import GeneratedFile
     from archiverd.runrecord.record import RecordFile, RunRecord
 
 _RESERVED: Final = frozenset({"schema", "hashes", "flags", *(made.name for made in GENERATED)})
 """Names that artdaqDB or the importer uses; a process of that name gets another (artdaqdb_format.md E.2, E.3)."""
+BY_AN_OPERATOR: Final = "left out by an operator"
 _PLAIN_STEM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,+=@~ -]*")
 
 
@@ -40,6 +42,14 @@ class FclFile:
     """The file of the record it was made from, ``boot.txt``; empty for a RunHistory.fcl without metadata.txt."""
     note: str = ""
     """What was done to it that is out of the ordinary; empty if nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file's content as it was read: its size in bytes, and its SHA-256 in hex."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,12 @@ class PreparedRun:
     update: tuple[FclFile, ...]
     """RunHistory2.fcl once the run has stopped; archived as an update."""
     left_out: tuple[LeftOut, ...]
+    unreadable: tuple[LeftOut, ...]
+    """Files that would be archived and cannot be read now."""
+    missing: tuple[str, ...]
+    """Names of files that the record promises and that never came, or came empty; sorted."""
+    contents: Mapping[str, Content]
+    """What was read of each file, by name."""
     rejected: tuple[Rejected, ...]
     started: str | None
     """The last start time as written."""
@@ -112,14 +128,25 @@ def unknown_converters(listed: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in listed if _bare(name) not in NAMES)
 
 
-def prepare(record: RunRecord, listed: Sequence[str], cache: ConversionCache | None = None) -> PreparedRun:
+def prepare(
+    record: RunRecord,
+    listed: Sequence[str],
+    cache: ConversionCache | None = None,
+    *,
+    without: Collection[str] = (),
+    promised: bool = True,
+) -> PreparedRun:
     """Convert a run record into FHiCL. CPU work only: call it in a worker thread.
 
-    ``listed`` is ``fhiclize_generate``: which text files are converted and which files are generated. Raises nothing
-    for the content of a file: see ``PreparedRun.rejected``.
+    ``listed`` is ``fhiclize_generate``: which text files are converted and which files are generated. Files of the
+    names ``without`` are left out. Unless ``promised``, nothing is missing. Raises nothing for the content of a file:
+    see ``PreparedRun.rejected``.
     """
     cache = cache or ConversionCache(0)
     names = frozenset(_bare(name) for name in listed)
+    missing = _missing(record)
+    contents = {file.name: Content(len(file.data), hashlib.sha256(file.data).hexdigest()) for file in record.files}
+    record = _narrow(record, names, without)
     known = _metadata_of(record)
     texts = [file for file in record.files if not file.name.endswith(".fcl")]
     generated = [made for made in GENERATED if made.name in names]
@@ -145,6 +172,9 @@ def prepare(record: RunRecord, listed: Sequence[str], cache: ConversionCache | N
         files=tuple(files[name] for name in sorted(files)),
         update=tuple(file for file in update if isinstance(file, FclFile)),
         left_out=(*record.left_out, *(one for one in made if isinstance(one, LeftOut))),
+        unreadable=record.unreadable,
+        missing=missing if promised else (),
+        contents=contents,
         rejected=tuple(rejected),
         started=known.last("start") if known is not None else None,
         stopped=known.last("stop") if known is not None else None,
@@ -155,6 +185,37 @@ def prepare(record: RunRecord, listed: Sequence[str], cache: ConversionCache | N
 def configuration_name(record: RunRecord) -> str:
     """Return the name of a record's artdaqDB configuration (``metadata.configuration_name``)."""
     return metadata.configuration_name(_metadata_of(record))
+
+
+def _narrow(record: RunRecord, names: Collection[str], without: Collection[str]) -> RunRecord:
+    """Return a record without the files of the names ``without``, and with only the unreadable ones that are needed.
+
+    The others are among the files left out.
+    """
+    refused = [LeftOut(file.name, BY_AN_OPERATOR) for file in record.files if file.name in without]
+    refused += [
+        LeftOut(one.name, f"{BY_AN_OPERATOR}; {one.reason}") for one in record.unreadable if one.name in without
+    ]
+    closed = [one for one in record.unreadable if one.name not in without]
+    return replace(
+        record,
+        files=tuple(file for file in record.files if file.name not in without),
+        left_out=(*record.left_out, *refused, *(one for one in closed if not is_archivable(one.name, names))),
+        unreadable=tuple(one for one in closed if is_archivable(one.name, names)),
+    )
+
+
+def _missing(record: RunRecord) -> tuple[str, ...]:
+    """Return the names of the files that a record promises and that never came, or came empty."""
+    there = {file.name for file in record.files if file.data}
+    there |= {one.name for one in (*record.left_out, *record.unreadable)}
+    return find_missing(there, record.data("metadata.txt"), record.data)
+
+
+def is_archivable(name: str, listed: Iterable[str]) -> bool:
+    """Return whether a file of this name is archived if it can be read; ``listed`` is ``fhiclize_generate``."""
+    stem = name.removesuffix(".txt")
+    return name.endswith(".fcl") or (stem != name and stem in TEXT_CONVERTERS and stem in map(_bare, listed))
 
 
 def _bare(name: str) -> str:

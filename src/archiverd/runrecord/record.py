@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archiverd.core.errors import ArchiverError, Retry
-from archiverd.runrecord.listing import junk
+from archiverd.runrecord.listing import digest_of, junk, list_files, status_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from archiverd.runrecord.listing import FileStatus
 
 LARGEST_FILE: Final = 64 << 20
 """Size limit of a file in bytes; a larger one is left out."""
@@ -21,6 +23,11 @@ LARGEST_RECORD: Final = 256 << 20
 """Size limit of a record in bytes; files beyond it are left out."""
 MOST_FILES: Final = 4096
 """Most entries of a run directory; one with more is refused."""
+
+_NOT_REGULAR: Final = {errno.ELOOP: "a symbolic link", errno.ENXIO: "not a regular file"}
+"""Errors of opening that say what an entry is."""
+_UNREADABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE})
+"""Errors of a single file: it is there, and cannot be read now."""
 
 _RUN_NAME: Final = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -41,6 +48,10 @@ class LeftOut:
     reason: str
 
 
+class RecordChangedError(ArchiverError):
+    """A run record changed while it was read, or since it was judged: it has to be judged again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run's files as on disk, sorted by name, and the entries that were left out."""
@@ -48,6 +59,10 @@ class RunRecord:
     run: int
     files: tuple[RecordFile, ...]
     left_out: tuple[LeftOut, ...] = ()
+    unreadable: tuple[LeftOut, ...] = ()
+    """Entries that cannot be read now, and why; they may be part of the record."""
+    listing: str = ""
+    """Digest of the files' status, which was the same before and after reading (``listing.digest_of``)."""
 
     def data(self, name: str) -> bytes | None:
         """Return the bytes of the file ``name``, or None."""
@@ -62,37 +77,61 @@ def parse_run_number(name: str) -> int | None:
     return int(name) if _RUN_NAME.fullmatch(name) else None
 
 
-def read_run_record(directory: Path, run: int) -> RunRecord:
-    """Read every regular file of ``directory``. Blocking: call it in a worker thread.
+def read_run_record(directory: Path, run: int, *, network: bool = False) -> RunRecord:
+    """Read every regular file of ``directory``. Blocking: call it in a worker thread. ``network``: see ``list_files``.
 
     Links are not followed. Raise ArchiverError if the directory is gone or cannot be listed (transient), or
-    has more than ``MOST_FILES`` entries (permanent).
+    has more than ``MOST_FILES`` entries (permanent); RecordChangedError if anything in it changed meanwhile.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise _cannot_read(directory, run, error) from error
     try:
-        return _read_all(descriptor, directory, run)
+        return _read_all(descriptor, directory, run, network=network)
     except OSError as error:
         raise _cannot_read(directory, run, error) from error
     finally:
         os.close(descriptor)
 
 
-def _read_all(descriptor: int, directory: Path, run: int) -> RunRecord:
+def _read_all(descriptor: int, directory: Path, run: int, *, network: bool) -> RunRecord:
     """Read the directory that is open as ``descriptor``."""
     files: list[RecordFile] = []
     left_out: list[LeftOut] = []
+    unreadable: list[LeftOut] = []
     room = LARGEST_RECORD
-    for name in _names(descriptor, directory, run):
-        found = junk(name) or _read_one(descriptor, name, room)
+    names = _names(descriptor, directory, run)
+    before = list_files(descriptor, network=network)
+    seen = {file.name: file for file in before.files}
+    for name in names:
+        noise = junk(name)
+        if noise is not None:
+            left_out.append(LeftOut(name, noise))
+            continue
+        try:
+            found = _read_one(descriptor, name, room, seen.get(name), run)
+        except OSError as error:
+            unreadable.append(LeftOut(name, _why_unreadable(error, name, run)))
+            continue
         if isinstance(found, bytes):
             room -= len(found)
             files.append(RecordFile(name, found))
         else:
             left_out.append(LeftOut(name, found))
-    return RunRecord(run, tuple(files), tuple(left_out))
+    if list_files(descriptor, network=network) != before or _names(descriptor, directory, run) != names:
+        raise changed(run, "its files are not those they were before it was read")
+    return RunRecord(run, tuple(files), tuple(left_out), tuple(unreadable), digest_of(before.files))
+
+
+def changed(run: int, how: str) -> RecordChangedError:
+    """Return the error for a record that changed, or is not the one it was judged to be."""
+    return RecordChangedError(
+        f"The record of run {run} changed: {how}",
+        retry=Retry.TRANSIENT,
+        remedy="nothing to do: it is taken up again as soon as it stands still",
+        run=run,
+    )
 
 
 def _names(descriptor: int, directory: Path, run: int) -> list[str]:
@@ -111,12 +150,17 @@ def _names(descriptor: int, directory: Path, run: int) -> list[str]:
     return sorted(names)
 
 
-def _read_one(directory: int, name: str, room: int) -> bytes | str:
-    """Return a file's bytes, or why it is left out. Raise OSError for an error that may pass."""
+def _read_one(directory: int, name: str, room: int, listed: FileStatus | None, run: int) -> bytes | str:
+    """Return a file's bytes, or why it is left out. Raise OSError, or RecordChangedError.
+
+    Its status must be the one that was ``listed``, before it is read and after.
+    """
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
-        return _why_not(error)
+        if error.errno in _NOT_REGULAR:
+            return _NOT_REGULAR[error.errno]
+        raise
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
@@ -126,6 +170,9 @@ def _read_one(directory: int, name: str, room: int) -> bytes | str:
         limit = min(LARGEST_FILE, room)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
+        same = listed == status_of(name, status) == status_of(name, os.fstat(descriptor))
+        if not same or (len(data) <= limit and len(data) != status.st_size):
+            raise changed(run, f"{name} was written while it was read")
         if len(data) <= limit:
             return data
         return f"larger than {LARGEST_FILE >> 20} MiB" if room > limit else f"over {LARGEST_RECORD >> 20} MiB in all"
@@ -133,18 +180,13 @@ def _read_one(directory: int, name: str, room: int) -> bytes | str:
         os.close(descriptor)
 
 
-def _why_not(error: OSError) -> str:
-    """Return why a file cannot be opened. Raise ``error`` again if it may pass."""
-    reasons = {
-        errno.ELOOP: "a symbolic link",
-        errno.EACCES: "unreadable: permission denied",
-        errno.EPERM: "unreadable: permission denied",
-        errno.ENOENT: "vanished while the directory was read",
-        errno.ENXIO: "not a regular file",
-    }
-    if error.errno not in reasons:
+def _why_unreadable(error: OSError, name: str, run: int) -> str:
+    """Return why a file cannot be read. Raise RecordChangedError if it vanished, ``error`` again if it is none's."""
+    if error.errno == errno.ENOENT:
+        raise changed(run, f"{name} vanished") from error
+    if error.errno not in _UNREADABLE:
         raise error
-    return reasons[error.errno]
+    return f"unreadable: {(error.strerror or '').lower()}"
 
 
 def _cannot_read(directory: Path, run: int, error: OSError) -> ArchiverError:

@@ -165,17 +165,16 @@ class Watcher:
         self._open.update((run, OpenRun(run)) for run in new)
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
-    async def find_now(self, *, settling: bool) -> None:
-        """Scan now; with ``settling`` return once the watch has checked what was found, and what changed just now.
+    async def find_now(self) -> None:
+        """Scan now, and return once the watch has checked what was found, and what changed just now.
 
         For a command to the daemon, while ``run`` runs. Raise ArchiverError if the directory cannot be read.
         """
         await self._note_scan(await run_detached(partial(scan, self._root)), Lane.FRESH)
-        if settling:
+        await self._next_check()
+        if seconds := self._seconds_to_settle():
+            await self._shutdown.rest(seconds)
             await self._next_check()
-            if seconds := self._seconds_to_settle():
-                await self._shutdown.rest(seconds)
-                await self._next_check()
 
     async def _next_check(self) -> None:
         """Return once the watch has checked every open run, in a check that begins from now on, or is to stop."""

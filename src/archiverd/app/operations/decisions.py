@@ -20,5 +20,5 @@ async def waive(journal: Journal, request: WaiveRequest) -> Decision:
 
 async def release(journal: Journal, request: ReleaseRequest) -> Decision:
     """Put a run back to where it failed. Raise ArchiverError if it is not known, or cannot be released like that."""
-    row = await operator_actions.release(journal, request.run, override=request.override)
+    row = await operator_actions.release(journal, request.run, override=request.override, without=request.without)
     return Decision(row.run, row.state)

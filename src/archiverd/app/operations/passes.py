@@ -39,10 +39,10 @@ class PassDriver(Protocol):
     def parts(self) -> Parts:
         """The opened parts."""
 
-    async def find_runs(self, on_progress: Progress, *, settling: bool) -> None:
+    async def find_runs(self, on_progress: Progress) -> None:
         """Scan the run-records directory, and note new runs and which have ended.
 
-        With ``settling`` wait for runs that ended just now to settle. Raise ArchiverError if it cannot be read.
+        Wait for runs that ended just now to settle. Raise ArchiverError if it cannot be read.
         """
 
     async def find_late_stops(self) -> None:
@@ -58,7 +58,7 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
     if request.migrating:
         await _probe_if_shut(parts)
     await parts.journal.hasten()
-    await driver.find_runs(on_progress, settling=request.importing)
+    await driver.find_runs(on_progress)
     if request.importing:
         await driver.find_late_stops()
     adopted = await begin(parts)
@@ -114,7 +114,7 @@ async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progre
     parts, stage = driver.parts, request.stage
     if stage is Stage.MIGRATE:
         await _probe_if_shut(parts)
-    await driver.find_runs(on_progress, settling=False)
+    await driver.find_runs(on_progress)
     adopted = await begin(parts)
     on_progress(0, 0, "asking the databases what they hold")
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)

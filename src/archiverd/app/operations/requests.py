@@ -146,19 +146,25 @@ class WaiveRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
-    """Put ``run`` back to where it failed; with ``override`` UconDB's version may be replaced."""
+    """Put ``run`` back to where it failed; with ``override`` UconDB's version may be replaced.
+
+    Files of the names ``without`` are left out.
+    """
 
     COMMAND: ClassVar[str] = "release"
 
     run: int
     override: bool
+    without: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return its arguments."""
-        return {"run": self.run, "override": self.override}
+        return {"run": self.run, "override": self.override, "without": list(self.without)}
 
     @staticmethod
     def from_json(value: object) -> ReleaseRequest:
         """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
         with fields_of(value, _REQUEST) as fields:
-            return ReleaseRequest(fields.take("run", run_number), fields.take("override", flag))
+            return ReleaseRequest(
+                fields.take("run", run_number), fields.take("override", flag), fields.take("without", each(text))
+            )
