@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.runset import LAST_RUN
 from archiverd.runrecord import record as module
-from archiverd.runrecord.record import LeftOut, RecordFile, parse_run_number, read_run_record
+from archiverd.runrecord.record import LeftOut, RecordChangedError, RecordFile, parse_run_number, read_run_record
+from archiverd.runrecord.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,3 +143,56 @@ def test_permission_denied(tmp_path: Path) -> None:
         read_run_record(tmp_path / "1", 1)
     assert caught.value.retry is Retry.TRANSIENT
     (tmp_path / "1").chmod(0o755)
+
+
+@pytest.mark.parametrize("how", ["grows", "is replaced", "is removed", "comes"])
+def test_a_record_that_changes_while_it_is_read_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whatever becomes of its files, wherever the reader is: the record is read as it stood, or not at all."""
+    for name in ("a.fcl", "b.fcl", "c.fcl"):
+        (tmp_path / name).write_text("x: 1\n")
+    really, opened = os.open, []
+
+    def changing(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        descriptor = really(path, flags, mode, dir_fd=dir_fd)
+        if str(path) == "b.fcl" and not opened:
+            opened.append(path)
+            if how == "grows":
+                with (tmp_path / "b.fcl").open("a") as file:
+                    file.write("y: 2\n")
+            elif how == "is replaced":
+                (tmp_path / "new").write_text("x: 1\n")
+                (tmp_path / "new").rename(tmp_path / "a.fcl")
+            elif how == "is removed":
+                (tmp_path / "c.fcl").unlink()
+            else:
+                (tmp_path / "d.fcl").write_text("x: 1\n")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", changing)
+    with pytest.raises(RecordChangedError, match="The record of run 7 changed"):
+        read_run_record(tmp_path, 7)
+    found = read_run_record(tmp_path, 7)
+    assert found.listing == take_snapshot(tmp_path).digest
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE])
+def test_files_that_cannot_be_read_are_told_from_those_that_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """They may be part of the record; what never is one is left out whether it can be read or not."""
+    for name in ("a.fcl", "core.1", "boot.txt~"):
+        (tmp_path / name).write_text("x")
+    really = os.open
+
+    def refusing(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if dir_fd is not None:
+            raise OSError(number, os.strerror(number), str(path))
+        return really(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refusing)
+    found = read_run_record(tmp_path, 7)
+    why = f"unreadable: {os.strerror(number).lower()}"
+    assert [(one.name, one.reason) for one in found.unreadable] == [("a.fcl", why)]
+    assert {one.name for one in found.left_out} == {"core.1", "boot.txt~"}

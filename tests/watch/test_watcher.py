@@ -327,6 +327,47 @@ async def test_a_run_that_was_watched_settles_by_the_time_of_its_stop_line(site:
     assert [move.run for move in reader.read(seen).ended] == [7]
 
 
+FORTNIGHT = 15 * 86_400.0
+
+
+async def test_a_clock_that_jumps_ends_no_run(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A running run is not dead, and one that waits for rc_info_stop.txt waits on; the right time ends both waits."""
+    log.configure("INFO", "console")
+    site.record(7, START, at=None)
+    site.record(8, START + STOP, at=None)
+    (site.root / "records" / "8" / "rc_info_start.txt").write_text("a: b\n")
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        site.clocks.ahead = FORTNIGHT
+        site.clocks.passed += 3.0
+        await watcher._tick(hinted=True)
+        assert await journal.known() == {7: State.OPEN, 8: State.OPEN}
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        assert await journal.known() == {7: State.OPEN, 8: State.OPEN}
+        site.clocks.ahead = 0.0
+        site.clocks.passed += 601.0
+        await watcher._tick(hinted=True)
+        assert await journal.known() == {7: State.OPEN, 8: State.QUEUED}
+        site.clocks.passed += FORTNIGHT
+        await watcher._tick(hinted=True)
+        assert await journal.known() == {7: State.QUEUED, 8: State.QUEUED}
+    said = capsys.readouterr().err
+    assert (said.count("jumped 1296000 s ahead"), said.count("jumped 1296000 s back")) == (1, 1)
+
+
+async def test_waits_go_on_over_a_restart(site: Site) -> None:
+    """What a record was waited for by the last process counts, as from cron; a change begins the wait anew."""
+    site.record(8, START + STOP, at=None)
+    late = site.root / "records" / "8" / "rc_info_start.txt"
+    late.write_text("a: b\n")
+    for passed, state in ((1.0, State.OPEN), (400.0, State.OPEN), (300.0, State.QUEUED)):
+        site.clocks.passed += passed
+        async with site.process() as (journal, watcher):
+            await found(site, watcher)
+            assert (await journal.known())[8] is state
+
+
 class Damaged(Journal):
     """Its pages went bad after the start."""
 
