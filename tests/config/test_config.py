@@ -67,6 +67,14 @@ def test_a_missing_required_key_is_named_in_the_runbooks_words(tmp_path: Path, k
     assert str(caught.value) == f"Configuration validation failed: {key} is required"
 
 
+@pytest.mark.parametrize("folder", ["run_records", "Run_Records"])
+def test_the_pending_folder_is_another_one(tmp_path: Path, folder: str) -> None:
+    """The blob of a running run must never stand where the whole one belongs; UconDB's folders have lower case."""
+    text = GOOD.replace('folder_name = "run_records"', f'folder_name = "run_records"\npending_folder_name = "{folder}"')
+    with pytest.raises(ConfigurationError, match=r"ucon_db\.pending_folder_name is folder_name too"):
+        load(written(tmp_path, text))
+
+
 def test_a_missing_section_names_its_required_key(tmp_path: Path) -> None:
     """A section left out is reported as its missing key, not as a missing section."""
     with pytest.raises(ConfigurationError, match="run_records_dir is required"):

@@ -117,9 +117,9 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The bundled UconDB server, with the folder test01 and the user writer."""
+    """The bundled UconDB server, with the folders test01 and pending01, and the user writer."""
     site = Site(tmp_path_factory.mktemp("ucondb"))
-    site.serve()
+    site.serve("--folder", "pending01")
     yield site
     for child in site.children:
         child.kill()

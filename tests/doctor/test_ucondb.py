@@ -198,7 +198,7 @@ async def test_a_folder_that_is_not_there(full_house: House) -> None:
     full_house.change("ucon_db", folder_name="test01", pending_folder_name="nowhere")
     found = await full_house.look(migrating=True)
     assert (found["UconDB folder"].status, found["UconDB pending folder"].status) == (Status.OK, Status.FAILED)
-    full_house.change("ucon_db", pending_folder_name="test01")
+    full_house.change("ucon_db", pending_folder_name="pending01")
     assert (await full_house.look(migrating=True))["UconDB pending folder"].status is Status.OK
 
 

@@ -332,7 +332,11 @@ AS_THEN = """
         (1, 'verified', 'migrate', 0, '', 1.0, 2.0), (2, 'retry_wait', 'import', 1, 'ArtdaqDBError: x', 1.0, 2.0),
         (3, 'uploading', 'migrate', 2, '', 1.0, 2.0), (4, 'quarantined', 'migrate', 2, 'UconDBError: y', 1.0, 2.0);
     INSERT INTO events (run, at, event, state, note) VALUES (1, 2.0, 'upload_proven', 'verified', 'as then');
-    INSERT INTO files VALUES (1, 'boot.txt', 'boot', '');
+"""
+FILE_AS_THEN = "INSERT INTO files VALUES (1, 'boot.txt', 'boot', '')"
+FILE_SINCE_7 = """
+    INSERT INTO contents (id, name, entity, reason, sha256) VALUES (4, 'boot.txt', 'boot', '', x'');
+    INSERT INTO manifests VALUES (1, '4');
 """
 
 
@@ -344,6 +348,7 @@ async def test_a_journal_of_an_older_version_is_taken_over(tmp_path: Path, clock
     for number in range(version):
         db.executescript(MIGRATIONS[number])
     db.executescript(AS_THEN)
+    db.executescript(FILE_AS_THEN if version < 7 else FILE_SINCE_7)
     if version >= 2:
         db.execute("UPDATE runs SET listed = 1 WHERE run IN (2, 4)")
     if version >= 6:

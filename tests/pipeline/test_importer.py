@@ -14,7 +14,15 @@ from archiverd.artdaqdb.port import Entity, ExportedEntity
 from archiverd.artdaqdb.schema import load_schema, parse_schema
 from archiverd.core.errors import ArtdaqDBError, FclPreperationError, FhiclError, Retry
 from archiverd.journal.rows import FileFate
-from archiverd.pipeline.import_plan import Plan, lacks_its_end, plan_import, prove
+from archiverd.pipeline.import_plan import (
+    LEFT_OUT_BY_ANOTHER,
+    Plan,
+    ends_in,
+    fates_of_found,
+    lacks_its_end,
+    plan_import,
+    prove,
+)
 from archiverd.pipeline.importer import Importer
 from archiverd.runrecord.converters.registry import BY_DEFAULT
 from archiverd.runrecord.preparation import prepare
@@ -146,6 +154,27 @@ def test_an_archive_with_the_runs_end_lacks_none_and_a_running_run_has_none() ->
     for run_record, held in ((ENDED, archived(ENDED, update=True)), (running, archived(running))):
         plan = plan_import(prepare(run_record, BY_DEFAULT), load_schema(None), "archive")
         assert not lacks_its_end(plan, list(held.values()))
+
+
+def test_of_another_programs_archive_only_what_is_in_it_is_listed() -> None:
+    """A file that it has as we would has its content, one in its own words has none, and the rest is left out."""
+    held = archived(record(metadata__txt=METADATA, a__fcl=b"a: 1\n"))
+    held["metadata"] = replace(held["metadata"], fcl=b'\nconfig: "in its own words" \n')
+    whole = record(metadata__txt=STOPPED, a__fcl=b"a: 1\n", b__fcl=b"b: 1\n")
+    plan = plan_import(prepare(whole, BY_DEFAULT), load_schema(None), "archive")
+    fates = {(fate.name, fate.entity): fate for fate in fates_of_found(plan, list(held.values()))}
+    assert fates["a.fcl", "a"].sha256 == hashlib.sha256(b"a: 1\n").hexdigest()
+    assert fates["metadata.txt", "metadata"].sha256 == ""
+    assert fates["b.fcl", ""].reason == LEFT_OUT_BY_ANOTHER
+
+
+@pytest.mark.parametrize(("text", "ends"), [(b'\nt: "y" \n', True), (b'\nt: "x" \n', False)])
+def test_an_archive_without_the_end_of_its_run_is_noticed(text: bytes, ends: bool) -> None:
+    """By the stop time, wherever the other program has it; a run that has not stopped lacks nothing."""
+    held = [ExportedEntity("RunHistory", "metadata", "7/demo", text)]
+    for data, expected in ((STOPPED, ends), (METADATA, True)):
+        plan = plan_import(prepare(record(metadata__txt=data), BY_DEFAULT), load_schema(None), "archive")
+        assert ends_in(plan, held) is expected
 
 
 def test_a_rule_may_take_a_file_twice() -> None:

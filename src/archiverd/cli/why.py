@@ -29,6 +29,8 @@ FLAGS = {
     "dead": "dead: it never got a stop line",
     "superseded": "superseded: its stop line came later; artdaqDB has it, UconDB's version has not",
     "source_gone": "source gone: its directory is no longer there",
+    "incomplete": "incomplete: files that its record promises never came",
+    "no_end": "no end: another program archived it before its stop line, and that stays so",
     "override": "an operator wants UconDB's version replaced",
 }
 """The text printed for each flag of a run."""

@@ -90,6 +90,8 @@ def _problems(section: UconDb) -> Iterator[tuple[str, str]]:
         yield "server_url", str(problem)
     if not _FOLDER.fullmatch(section.folder_name):
         yield "folder_name", "must be letters, digits and _, at most one dot between namespace and name"
+    if section.pending_folder_name and section.pending_folder_name.lower() == section.folder_name.lower():
+        yield "pending_folder_name", "is folder_name too: a running run's blob would stand where its whole one belongs"
     if not is_acceptable(section.object_name):
         yield "object_name", "must be printable, without < ' > \\ | ; or double quotes"
     if not is_acceptable(section.writer_user) or "," in section.writer_user:

@@ -68,6 +68,8 @@ class RunRow:
     """Files that its record promises never came."""
     without: tuple[str, ...]
     """Files that an operator wants left out."""
+    no_end: bool
+    """Another program archived it without its end."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -76,7 +78,7 @@ class RunRow:
         facts["state"] = State(facts["state"])
         facts["stage"] = Stage(facts["stage"])
         facts["lane"] = Lane(facts["lane"])
-        for flag in ("dead", "started", "superseded", "source_gone", "override", "listed", "incomplete"):
+        for flag in ("dead", "started", "superseded", "source_gone", "override", "listed", "incomplete", "no_end"):
             facts[flag] = bool(facts[flag])
         facts["without"] = tuple(json.loads(facts["without"]))
         return RunRow(**facts)

@@ -171,6 +171,9 @@ MIGRATIONS: tuple[str, ...] = (
         jumped REAL NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN no_end INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -46,6 +46,7 @@ class RunChanges(TypedDict, total=False):
     waits_for: str
     listing: str
     incomplete: bool
+    no_end: bool
     without: tuple[str, ...]
 
 
@@ -112,11 +113,12 @@ def import_done(
     imported_at: float,
     stopped: bool,
     incomplete: bool,
+    no_end: bool,
     files: tuple[FileFate, ...],
 ) -> Transition:
     """Describe a run that is in artdaqDB; one whose record has a stop line (``stopped``) is not dead after all."""
     changes = _imported(configuration, imported_at)
-    changes["incomplete"] = incomplete
+    changes.update({"incomplete": incomplete, "no_end": no_end})
     if stopped:
         changes["dead"] = False
     return Transition(run, Event.IMPORT_DONE, note, changes, files)

@@ -19,7 +19,7 @@ from archiverd.runrecord.converters.run_history import RUN_HISTORY_UPDATE
 from archiverd.runrecord.hashes import hashes_fcl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Literal
 
     from archiverd.artdaqdb.port import ExportedEntity
@@ -38,6 +38,9 @@ _OTHER = "not archivable"
 
 NEVER_CAME = "promised by the record itself; it never came"
 """Why a file is missing that other files of the record name."""
+
+LEFT_OUT_BY_ANOTHER = "left out by the other program that archived this run"
+"""Why a file is not in a run that was found in artdaqDB."""
 
 GENERATED = "(generated)"
 """The source, in a run's files, of an entity that was made from no file of the record."""
@@ -133,6 +136,32 @@ def lacks_its_end(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
     meant = {(one.collection, one.name) for one in plan.entities}
     strange = any((one.collection, one.name) not in meant for one in held)
     return not strange and all(one.name in CHANGED_BY_THE_END for one in differing(plan, held))
+
+
+def ends_in(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
+    """Return whether artdaqDB's run has the end of ``plan``, if that has one."""
+    return not plan.stopped or _names_time(plan.stopped, (METADATA.name, RUN_HISTORY_UPDATE.name), held)
+
+
+def fates_of_found(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[FileFate, ...]:
+    """Return what became of the files of ``plan`` in a run that another program archived.
+
+    Only a file whose entity artdaqDB gives back as we would have stored it is archived with the content that was read.
+    """
+    found = {one.name: one.fcl for one in held}
+    meant = {one.name: one.fcl for one in (*plan.entities, *plan.update)}
+    return tuple(_fate_of_found(fate, meant, found) for fate in plan.fates)
+
+
+def _fate_of_found(fate: FileFate, meant: Mapping[str, bytes], found: Mapping[str, bytes]) -> FileFate:
+    """Return what became of one file in a run that another program archived."""
+    if not fate.entity:
+        return fate
+    if fate.entity not in found:
+        return FileFate(fate.name, "", LEFT_OUT_BY_ANOTHER)
+    if found[fate.entity] == fhicl.as_exported(meant[fate.entity], fate.entity):
+        return fate
+    return FileFate(fate.name, fate.entity, "archived by another program, in its own words")
 
 
 def _names_time(time: str, entities: Sequence[str], held: Sequence[ExportedEntity]) -> bool:

@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry
 from archiverd.core.machine import State
+from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
-from archiverd.pipeline.import_plan import Plan, differing, lacks_its_end, plan_import, prove, same_run
+from archiverd.pipeline.import_plan import (
+    LEFT_OUT_BY_ANOTHER,
+    Plan,
+    differing,
+    ends_in,
+    fates_of_found,
+    lacks_its_end,
+    plan_import,
+    prove,
+    same_run,
+)
 from archiverd.process import mounts
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, Stillness, judge
 from archiverd.runrecord.look import Look, compare
@@ -25,10 +36,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
     from archiverd.artdaqdb.schema import Schema
     from archiverd.journal.journal import Journal
-    from archiverd.journal.rows import RunRow
+    from archiverd.journal.rows import FileFate, RunRow
     from archiverd.runrecord.record import LeftOut, RunRecord
 
 _log = log.get("Import")
@@ -41,6 +52,16 @@ _NAMED = 20
 
 def no_fault() -> None:
     """Inject no fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What an import came to: in words, with the fate of every file."""
+
+    note: str
+    fates: tuple[FileFate, ...]
+    no_end: bool = False
+    """Another program archived the run without its end, and that stays so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +98,8 @@ class Importer:
                 self.inject_fault()
             plan = await self._plan_ended(row)
             ours = row.imported_at is not None or await self.journal.begun_before(run)
-            note = await self._store(run, plan, ours=ours)
-            await self._done(row, plan, note)
+            stored = await self._store(run, plan, ours=ours)
+            await self._done(row, plan, stored)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
 
@@ -145,8 +166,8 @@ class Importer:
         waited = self.policy.clock() - (row.ended_at if row.ended_at is not None else row.seen_at)
         return unreadable(row.run, files, Retry.TRANSIENT if waited < self.waits.final_wait else Retry.PERMANENT)
 
-    async def _store(self, run: int, plan: Plan, *, ours: bool) -> str:
-        """Store a run and prove that artdaqDB has it; return what was done, in words.
+    async def _store(self, run: int, plan: Plan, *, ours: bool) -> Stored:
+        """Store a run and prove that artdaqDB has it; return what was done.
 
         A run that we archived before (``ours``: in a first phase, or as dead) is updated where its record differs now.
         So is one that only lacks its end: after the loss of a journal nobody knows that it was ours. A run that another
@@ -167,21 +188,23 @@ class Importer:
             if not same_run(plan, held):
                 raise _reused(run, error) from error
             if not ours and not await asyncio.to_thread(lacks_its_end, plan, held):
-                return f"found in artdaqDB as {found.configuration}, archived by another program and left as it is"
+                return await asyncio.to_thread(_left_as_found, found.configuration, plan, held)
             stored, configuration = False, found.configuration.partition("/")[2]
             update = (*await asyncio.to_thread(differing, plan, held), *plan.update)
         version = await self.artdaqdb.update(run, configuration, update) if update else ""
         held = await self.artdaqdb.export(run)
         await asyncio.to_thread(prove, run, plan, held)
         how = "stored" if stored else "found as it should be" if update is plan.update else "brought up to date"
-        return f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
+        note = f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
+        return Stored(note, plan.fates)
 
-    async def _done(self, row: RunRow, plan: Plan, note: str) -> None:
+    async def _done(self, row: RunRow, plan: Plan, stored: Stored) -> None:
         """Record the import and log the files that were left out."""
-        left_out = [fate for fate in plan.fates if not fate.entity]
+        note, fates = stored.note, stored.fates
+        left_out = [fate for fate in fates if not fate.entity]
         now = self.policy.clock()
         done = (
-            transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, files=plan.fates)
+            transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, files=fates)
             if row.superseded
             else transitions.import_done(
                 row.run,
@@ -190,7 +213,8 @@ class Importer:
                 imported_at=now,
                 stopped=bool(plan.update),
                 incomplete=bool(plan.missing),
-                files=plan.fates,
+                no_end=stored.no_end,
+                files=fates,
             )
         )
         await self.journal.record(done)
@@ -207,6 +231,16 @@ class Importer:
             return
         await self.journal.record(self.policy.transition(row, known))
         log.failure(_log, known, row.run)
+
+
+def _left_as_found(version: str, plan: Plan, held: Sequence[ExportedEntity]) -> Stored:
+    """Return what is so of a run that another program archived, which is left as it is."""
+    fates = fates_of_found(plan, held)
+    missing = sum(fate.reason == LEFT_OUT_BY_ANOTHER for fate in fates)
+    no_end = not ends_in(plan, held)
+    note = f"found in artdaqDB as {version}, archived by another program and left as it is"
+    note += f"; {pluralise(missing, 'file')} of its record not in it" if missing else ""
+    return Stored(note + ("; it has no stop time" if no_end else ""), fates, no_end)
 
 
 def unreadable(run: int, files: Sequence[LeftOut], retry: Retry) -> ArchiverError:

@@ -53,7 +53,11 @@ class HttpUconDB:
         fresh client nonce for each login; ``largest_blob`` is in bytes. Raise ConfigurationError for a value that can
         never work.
         """
-        self._settings = settings if folder is None else settings.model_copy(update={"folder_name": folder})
+        self._settings = (
+            settings
+            if folder is None
+            else settings.model_copy(update={"folder_name": folder, "pending_folder_name": ""})
+        )
         demand_usable(self._settings)
         self._rereads = rereads
         self._cnonce = cnonce
