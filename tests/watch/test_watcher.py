@@ -544,6 +544,55 @@ async def test_a_directory_that_vanishes_after_its_run_has_ended_is_noted(site: 
         assert (await gone(journal), journal.noted) == (set(), 3)
 
 
+async def test_a_records_directory_that_looks_unmounted_flags_nothing(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty mount point, while it runs and at a start: said once, and no run is gone or dead, then or once back."""
+    log.configure("INFO", "console")
+    site.promised = False
+    for run in range(1, 21):
+        site.record(run, START if run == 20 else START + STOP, partition=1)
+    site.clocks.passed = 10.0
+    records, away = site.root / "records", site.root / "away"
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        records.rename(away)
+        records.mkdir()
+        for _ in range(3):
+            site.clocks.passed += 10.0
+            await watcher._tick(hinted=True)
+        assert (await journal.gone(), (await row_of(journal, 20)).error) == (set(), "")
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        assert (await journal.gone(), (await row_of(journal, 20)).state) == (set(), State.OPEN)
+        assert await journal.missing_since() is not None
+        records.rmdir()
+        away.rename(records)
+        await settled(site, watcher)
+        assert (await journal.gone(), await journal.missing_since()) == (set(), None)
+        assert (await row_of(journal, 20)).state is State.OPEN
+    said = capsys.readouterr().err
+    assert said.count("20 run directories missing: cannot tell what became of them") == 2
+    assert said.count("the run directories are back") == 1
+
+
+async def test_directories_that_were_moved_away_are_believed_to_be_gone_after_a_day(site: Site) -> None:
+    """Others are there, and the directory is the one it was: over processes, as from cron."""
+    for run in range(1, 21):
+        site.record(run, START + STOP)
+    async with site.process() as (_, watcher):
+        await found(site, watcher)
+    for run in range(1, 16):
+        (site.root / "records" / str(run)).rename(site.root / f"moved{run}")
+    for passed, gone in ((0.0, set()), (80_000.0, set()), (10_000.0, set(range(1, 16))), (0.0, set(range(1, 16)))):
+        site.clocks.passed += passed
+        async with site.process() as (journal, watcher):
+            await watcher.find_all()
+            assert await journal.gone() == gone
+    async with site.process() as (journal, _):
+        assert await journal.missing_since() is None
+
+
 @asynccontextmanager
 async def watching(watcher: Watcher, site: Site) -> AsyncIterator[None]:
     """Let the watch run by scans alone, until the block ends."""

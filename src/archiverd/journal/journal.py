@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.journal.first_phase import FirstPhaseStep
-    from archiverd.journal.rows import ClockState, Hold, ObservedRecord, RecordLook, RunRow
+    from archiverd.journal.rows import ClockState, Hold, MissingDirectories, ObservedRecord, RecordLook, RunRow
     from archiverd.journal.transitions import Transition
 
 T = TypeVar("T")
@@ -190,6 +190,10 @@ class Journal(Lookups):
         taken = list(looks)
         if taken:
             await self._write(lambda db: statements.note_looks(db, taken))
+
+    async def note_missing(self, missing: MissingDirectories | None) -> None:
+        """Note which directories are missing all at once; None if none are."""
+        await self._write(lambda db: statements.note_missing(db, missing))
 
     async def note_clock(self, clock: ClockState) -> None:
         """Note how the wall clock stands to the one that never jumps."""

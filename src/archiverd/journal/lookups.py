@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ClockState,
         FileFate,
         MigrationCounts,
+        MissingDirectories,
         PassTotals,
         RecordLook,
         RunRow,
@@ -102,6 +103,10 @@ class Lookups:
     async def looks(self) -> dict[int, RecordLook]:
         """Return since when the records of open runs are as they are, by run."""
         return await self._read(queries.select_looks)
+
+    async def missing_since(self) -> MissingDirectories | None:
+        """Return which directories are missing all at once; None if there is no doubt."""
+        return await self._read(queries.select_missing)
 
     async def clock_state(self) -> ClockState | None:
         """Return how the wall clock stood when last noted; None if it never was."""

@@ -22,6 +22,7 @@ from archiverd.journal.rows import (
     FirstPhaseRow,
     Hold,
     MigrationCounts,
+    MissingDirectories,
     PassTotals,
     RecordLook,
     RunRow,
@@ -241,6 +242,12 @@ def select_clock(db: sqlite3.Connection) -> ClockState | None:
     """Return how the wall clock stood when last noted; None if it never was."""
     row = db.execute("SELECT boot, ahead, jumped FROM clock").fetchone()
     return None if row is None else ClockState(**dict(row))
+
+
+def select_missing(db: sqlite3.Connection) -> MissingDirectories | None:
+    """Return which directories are missing all at once; None if there is no doubt."""
+    row = db.execute("SELECT runs, at FROM missing").fetchone()
+    return None if row is None else MissingDirectories(**dict(row))
 
 
 def has_mark(db: sqlite3.Connection, name: str) -> bool:

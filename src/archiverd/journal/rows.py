@@ -130,6 +130,14 @@ class ClockState:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingDirectories:
+    """Runs whose directories are missing all at once, as ``runset.pack`` writes them, since when in epoch seconds."""
+
+    runs: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class FirstPhaseRow:
     """The first phase of a run, which is archived while it is running. ``due`` is in epoch seconds (UTC)."""
 

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from archiverd.journal.first_phase import FirstPhaseStep
     from archiverd.journal.news import Failed
-    from archiverd.journal.rows import ClockState, FileFate, Hold, ObservedRecord, RecordLook, RunRow
+    from archiverd.journal.rows import (
+        ClockState,
+        FileFate,
+        Hold,
+        MissingDirectories,
+        ObservedRecord,
+        RecordLook,
+        RunRow,
+    )
     from archiverd.journal.transitions import Transition
 
 
@@ -115,6 +123,13 @@ def note_looks(db: sqlite3.Connection, looks: Iterable[RecordLook]) -> None:
         "(SELECT 1 FROM runs WHERE run = ? AND state = ?)"
     )
     db.executemany(sql, [(*astuple(look), look.run, State.OPEN) for look in looks])
+
+
+def note_missing(db: sqlite3.Connection, missing: MissingDirectories | None) -> None:
+    """Note which directories are missing all at once; None if none are."""
+    db.execute("DELETE FROM missing")
+    if missing is not None:
+        db.execute("INSERT INTO missing VALUES (0, ?, ?)", astuple(missing))
 
 
 def note_clock(db: sqlite3.Connection, clock: ClockState) -> None:

@@ -18,6 +18,7 @@ from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.status.advice import Circumstances, Workload, advise, advise_on_tuning
 from archiverd.status.differences import compare, read_state_file
+from archiverd.watch.missing import LOOKS_UNMOUNTED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -154,7 +155,7 @@ def build_report(
     return StatusReport(
         at=now,
         daemon=daemon,
-        warnings=_list_warnings(settings, is_empty=db is None and daemon is None),
+        warnings=_list_warnings(settings, db, is_empty=db is None and daemon is None),
         ranges=journal.ranges,
         sources=[_describe_source(settings, name, db, daemon, probes, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
         causes=journal.causes,
@@ -226,8 +227,12 @@ def _describe_circumstances(
     )
 
 
-def _list_warnings(settings: Settings, *, is_empty: bool) -> list[str]:
+def _list_warnings(settings: Settings, db: sqlite3.Connection | None, *, is_empty: bool) -> list[str]:
     warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
+    missing = None if db is None else queries.select_missing(db)
+    if missing is not None:
+        spans = runset.unpack(missing.runs)
+        warnings.append(f"run directories are missing ({runset.show_ranges(spans)}): {LOOKS_UNMOUNTED}")
     return [*warnings, NO_JOURNAL] if is_empty else warnings
 
 

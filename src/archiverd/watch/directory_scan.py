@@ -21,6 +21,8 @@ class DirectoryScan:
     runs: frozenset[int]
     mtime_ns: int
     """The directory's modification time, taken before the scan."""
+    identity: tuple[int, int] = (0, 0)
+    """Device and inode of the directory."""
 
 
 def scan(root: Path) -> DirectoryScan:
@@ -29,9 +31,9 @@ def scan(root: Path) -> DirectoryScan:
     Raise ArchiverError ``Cannot read run records directory`` in the runbook's words.
     """
     try:
-        mtime_ns = os.stat(root).st_mtime_ns
+        status = os.stat(root)
         with os.scandir(root) as entries:
-            return DirectoryScan(frozenset(_runs(entries)), mtime_ns)
+            return DirectoryScan(frozenset(_runs(entries)), status.st_mtime_ns, (status.st_dev, status.st_ino))
     except OSError as error:
         raise ArchiverError(
             f"Cannot read run records directory: {OSError(error.errno, error.strerror)}",

@@ -15,11 +15,14 @@ from archiverd import log
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.priority import Lane
+from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
+from archiverd.journal.rows import MissingDirectories
 from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
 from archiverd.watch import inotify
 from archiverd.watch.directory_scan import DirectoryScan, scan
+from archiverd.watch.missing import LOOKS_UNMOUNTED, is_believed, looks_unmounted
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ class Watcher:
         self._open: dict[int, OpenRun] = {}
         self._gone: set[int] = set()
         """Known runs whose directories are missing, as the journal has it."""
+        self._doubted: frozenset[int] = frozenset()
+        """Runs whose directories are missing, perhaps because their file system is not mounted."""
+        self._doubt_logged = False
         self.scanned: tuple[DirectoryScan, float] | None = None
         """The last scan, and when it was made in epoch seconds."""
         self._looks: dict[int, RecordLook] = {}
@@ -89,6 +95,8 @@ class Watcher:
         states = await self._journal.known()
         self._known = set(states)
         self._gone = await self._journal.gone()
+        if (noted := await self._journal.missing_since()) is not None:
+            self._doubted = frozenset(runset.numbers(runset.unpack(noted.runs)))
         self._reader.latest = await self._journal.latest_started()
         self._reader.first_start = self._first_start(fresh=not states)
         self._time.resume(await self._journal.clock_state())
@@ -155,8 +163,8 @@ class Watcher:
 
     async def _note_scan(self, found: DirectoryScan, lane: Lane) -> None:
         """Note the runs of a scan that are new, and those that are gone."""
-        self.scanned = (found, self._clock())
-        await self._note_gone(self._known - found.runs)
+        before, self.scanned = self.scanned, (found, self._clock())
+        await self._note_gone(found, another=before is not None and before[0].identity != found.identity)
         new = found.runs - self._known
         if not new:
             return
@@ -202,9 +210,19 @@ class Watcher:
             (run, OpenRun(run, unchanged=self._looks.pop(run, None))) for run in opened - self._open.keys()
         )
 
-    async def _note_gone(self, gone: set[int]) -> None:
-        """Note the runs whose directories have gone since the last scan, and those whose directories are back."""
+    async def _note_gone(self, found: DirectoryScan, *, another: bool) -> None:
+        """Note the runs whose directories have gone since the last scan, and those whose directories are back.
+
+        ``another``: another directory stands at the path than at the last scan.
+        """
+        gone = self._known - found.runs
         vanished, back = gone - self._gone, self._gone - gone
+        known = len(self._known - self._gone)
+        doubtful = looks_unmounted(known, len(vanished), another_directory=another or bool(self._doubted & vanished))
+        if doubtful and not await self._is_believed(vanished, found):
+            gone, vanished = gone - vanished, set()
+        elif self._doubted:
+            await self._end_doubt(gone=bool(vanished))
         await self._journal.note_gone(vanished, gone=True)
         await self._journal.note_gone(back, gone=False)
         self._gone = gone
@@ -214,12 +232,35 @@ class Watcher:
         if vanished - unseen:
             _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
 
+    async def _is_believed(self, vanished: set[int], found: DirectoryScan) -> bool:
+        """Return whether directories that are missing all at once are gone by now; else note the doubt, and log it."""
+        noted = await self._journal.missing_since()
+        now = self._clock()
+        if noted is None or noted.runs != runset.pack(vanished):
+            noted = MissingDirectories(runset.pack(vanished), now)
+            await self._journal.note_missing(noted)
+        if not self._doubt_logged:
+            self._doubt_logged = True
+            _log.error(
+                f"{pluralise(len(vanished), 'run directory', 'run directories')} missing: {LOOKS_UNMOUNTED} "
+                "(mount it; directories that were moved away on purpose are believed to be gone after a day)",
+                runs=len(vanished),
+            )
+        self._doubted = frozenset(vanished)
+        return is_believed(now - noted.at, len(found.runs & self._known))
+
+    async def _end_doubt(self, *, gone: bool) -> None:
+        """Note that missing directories are back, or believed to be gone."""
+        self._doubted, self._doubt_logged = frozenset(), False
+        await self._journal.note_missing(None)
+        _log.info("the missing run directories are believed to be gone" if gone else "the run directories are back")
+
     async def _check(self, on_progress: Progress = silent) -> None:
         """Read every open run, the greatest number first, and record what changed, ``RUNS_AT_ONCE`` at a time."""
         self._time.check()
         if (state := self._time.to_note()) is not None:
             await self._journal.note_clock(state)
-        runs = sorted(self._open, reverse=True)
+        runs = sorted(self._open.keys() - self._doubted, reverse=True)
         self._check_in = CHECK_SECONDS
         for start in range(0, len(runs), RUNS_AT_ONCE):
             if self._shutdown.asked:
