@@ -92,6 +92,6 @@ def test_a_name_that_is_no_command_is_none() -> None:
 def test_a_name_completes_without_an_import() -> None:
     """The commands and options that begin with what was typed, with their short help."""
     found = cli.shell_complete(click.Context(cli), "re")
-    assert [item.value for item in found] == ["retry", "recover", "reconcile", "release", "resume"]
+    assert [item.value for item in found] == ["rearchive", "retry", "recover", "reconcile", "release", "resume"]
     assert found[-1].help == "Let a paused daemon go on."
     assert [item.value for item in cli.shell_complete(click.Context(cli), "--ver")] == ["--verbose", "--version"]

@@ -31,7 +31,7 @@ uploading: upload_proven=verified upload_unclear=upload_unknown upload_conflicts
     failed_for_now=retry_wait failed_for_good=quarantined restarted=upload_unknown
 upload_unknown: upload_begins=uploading failed_for_now=retry_wait failed_for_good=quarantined waived=waived
     released=upload_unknown
-verified: missing=imported late_stop=queued lost=queued released=imported
+verified: missing=imported late_stop=queued rearchived=queued lost=queued released=imported
 retry_wait: due=queued|imported waived=waived released=queued|imported lost=queued
 quarantined: waived=waived released=queued|imported lost=queued
 conflict: waived=waived released=queued|imported
@@ -134,7 +134,7 @@ def test_only_a_proof_leads_to_verified() -> None:
 def test_nothing_leaves_verified_by_itself() -> None:
     """Only a stop line that came after all, a loss in a database, and an operator take a verified run up again."""
     leaving = {event for state, event in TABLE if state is State.VERIFIED}
-    assert leaving == {Event.LATE_STOP, Event.MISSING, Event.LOST, Event.RELEASED}
+    assert leaving == {Event.LATE_STOP, Event.REARCHIVED, Event.MISSING, Event.LOST, Event.RELEASED}
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -10,6 +10,7 @@ import pytest
 
 from archiverd.app.operations.requests import (
     OnceRequest,
+    RearchiveRequest,
     ReconcileRequest,
     RecoverRequest,
     ReleaseRequest,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 REQUESTS: tuple[Request, ...] = (
     OnceRequest(),
+    RearchiveRequest(frozenset({7}), override=True),
     RetryRequest(Stage.IMPORT, frozenset({7})),
     RecoverRequest(Stage.MIGRATE),
     ReconcileRequest(deep=True),

@@ -54,7 +54,7 @@ def test_the_how_to_works_as_written(site: Site) -> None:
     daemon = site.start("run")
     site.wait(lambda rows: 8 in rows and 7 in rows and rows[7].state is State.VERIFIED)
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "ARCHIVERD_CONFIG": str(site.root / "archiverd.toml")}
     for block in blocks:

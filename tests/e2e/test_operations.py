@@ -278,8 +278,8 @@ def test_a_stop_line_that_comes_after_all_updates_artdaqdb_only(site: Site) -> N
     site.wait(lambda rows: rows[7].superseded and rows[7].state is State.VERIFIED)
     assert site.stop(daemon) == 130
     assert site.blob(7) == archived
-    assert "superseded: its stop line came later" in site.run("why", "7").stdout
-    assert "  1. Decide: run 7 is superseded: the stop line came later" in site.run("status").stdout
+    assert "superseded: artdaqDB has a newer version of it than UconDB" in site.run("why", "7").stdout
+    assert "  1. Decide: run 7 is superseded: artdaqDB has a newer version" in site.run("status").stdout
     refused = site.run("release", "7")
     assert (refused.returncode, "releasing it replaces UconDB's version" in refused.stderr) == (1, True)
     assert site.run("reconcile", "--deep").returncode == 0

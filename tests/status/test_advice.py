@@ -21,6 +21,9 @@ WELL = Circumstances(
     has_journal=True,
     paused=False,
     migrating=True,
+    changed=(),
+    reused=(),
+    missing=(),
     superseded=(),
     ranges={State.VERIFIED: [(7, 9)], State.OPEN: [(10, 10)]},
     causes=(),
@@ -119,11 +122,28 @@ def test_without_ucondb_nothing_waits_for_it() -> None:
     assert advise(replace(imported, migrating=False)) == [NOTHING_TO_DO]
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        (
+            {"changed": (7,)},
+            "Decide: run 7 is changed: its directory is not what was archived: `archiverd rearchive RUN`",
+        ),
+        ({"reused": (7,)}, "Decide: run 7 is reused: two runs cannot have one number"),
+        ({"missing": ((7, 30),)}, "Look at the mount of the run records: 7-30: cannot tell what became of them"),
+    ],
+)
+def test_directories_that_are_not_as_they_were_call_for_a_look(facts: dict[str, object], told: str) -> None:
+    """All is not well while a directory holds something else, or nobody can tell."""
+    (advice,) = advise(replace(WELL, **facts))  # type: ignore[arg-type]
+    assert advice.startswith(told)
+
+
 def test_a_superseded_run_calls_for_a_decision() -> None:
     """It is verified, and yet UconDB lacks its stop line until somebody decides."""
     (told,) = advise(replace(WELL, superseded=(7, 8)))
     assert told == (
-        "Decide: 2 runs (7-8) are superseded: the stop line came later; artdaqDB has it, UconDB's version has not: "
+        "Decide: 2 runs (7-8) are superseded: artdaqDB has a newer version than UconDB: "
         "`archiverd release RUN --override` replaces that"
     )
 

@@ -17,6 +17,7 @@ from archiverd.app.operations.passes import (
     prepare_retry,
     summarize,
 )
+from archiverd.app.operations.rearchive import prepare_rearchive
 from archiverd.app.operations.reconcile import reconcile
 from archiverd.app.operations.results import PassScope
 from archiverd.app.stages import RunOptions
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from archiverd.app.operations.requests import (
         OnceRequest,
+        RearchiveRequest,
         ReconcileRequest,
         RecoverRequest,
         ReleaseRequest,
@@ -81,6 +83,14 @@ class OwnOperations:
             migrating=not missing_for_migration(self.settings.ucon_db), drilling=False, until_idle=True
         )
         return await self._pass("retry", options, lambda driver: prepare_retry(driver, request, self.on_progress))
+
+    async def rearchive(self, request: RearchiveRequest) -> PassResult:
+        """Archive verified runs again whose directories have changed."""
+        migrating = not missing_for_migration(self.settings.ucon_db)
+        options = RunOptions(migrating=migrating, drilling=False, until_idle=True)
+        return await self._pass(
+            "rearchive", options, lambda driver: prepare_rearchive(driver, request, self.on_progress)
+        )
 
     async def recover(self, request: RecoverRequest) -> PassResult:
         """Make journal, state file and failure log of a stage anew from its database.

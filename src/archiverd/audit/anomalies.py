@@ -20,6 +20,7 @@ class Discrepancy(enum.StrEnum):
     """A kind of discrepancy. JSON shows its value (`reconcile --json`, `once --json`)."""
 
     REUSED = "reused"
+    CHANGED = "changed"
     MISSING_ARTDAQDB = "missing_artdaqdb"
     DIFFERS_ARTDAQDB = "differs_artdaqdb"
     MISSING_UCONDB = "missing_ucondb"
@@ -52,6 +53,13 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
         (
             "rename the directory to a free run number and its run is archived under that, or put the archived run's "
             "directory back"
+        ),
+    ),
+    Discrepancy.CHANGED: (
+        "its directory is not what was archived",
+        (
+            "`archiverd rearchive RUN` puts what was added or edited into artdaqDB, with `--override` into UconDB too; "
+            "`archiverd rearchive RUN --accept` lets what was archived stand"
         ),
     ),
     Discrepancy.MISSING_ARTDAQDB: (

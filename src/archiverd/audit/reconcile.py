@@ -71,6 +71,9 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     starts = {run: rows[run].start_line for run in sources.directories if states[run] == State.VERIFIED}
     found = await run_detached(lambda: find_reused(sources.records, starts))
     states |= {one.run: one.kind for one in found}
+    changed = [row for row in rows.values() if row.changed and states[row.run] == State.VERIFIED]
+    states |= {row.run: Discrepancy.CHANGED for row in changed}
+    found += [Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in changed]
     differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:

@@ -45,7 +45,7 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
 
 
 async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Anomaly, ...]:
-    """Return and log the verified runs that are reused or that artdaqDB has lost; they stay verified.
+    """Return and log the verified runs that are reused, changed, or that artdaqDB has lost; they stay verified.
 
     Raise ArtdaqDBError, or ArchiverError from the journal.
     """
@@ -56,7 +56,12 @@ async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) ->
         _stage_log.error(f"{one.error} ({one.kind.remedy})", run=one.run)
     if lost:
         _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(lost)}", runs=len(lost))
-    return (*reused, *(Anomaly(run, Discrepancy.MISSING_ARTDAQDB, "") for run in lost))
+    changed = [
+        Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in await journal.flagged() if row.changed
+    ]
+    for one in changed:
+        _stage_log.error(f"{one.kind.fact}: {one.error} ({one.kind.action})", run=one.run)
+    return (*reused, *changed, *(Anomaly(run, Discrepancy.MISSING_ARTDAQDB, "") for run in lost))
 
 
 async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> SkippedRun | bool:

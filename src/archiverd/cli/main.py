@@ -38,6 +38,7 @@ COMMANDS = {
     "runs": "List runs with their state.",
     "run": "Watch, import, migrate and verify until told to stop.",
     "once": "Archive everything that has ended, then exit.",
+    "rearchive": "Archive a verified run again whose directory changed.",
     "retry": "Retry the runs of a failure log, or those named.",
     "recover": "Make journal and state files anew from the data sources.",
     "reconcile": "Compare run records, artdaqDB and UconDB run by run.",

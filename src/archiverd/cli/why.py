@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "dead": "dead: it never got a stop line",
-    "superseded": "superseded: its stop line came later; artdaqDB has it, UconDB's version has not",
+    "superseded": "superseded: artdaqDB has a newer version of it than UconDB (a late stop line, or archived again)",
     "source_gone": "source gone: its directory is no longer there",
     "incomplete": "incomplete: files that its record promises never came",
     "no_end": "no end: another program archived it before its stop line, and that stays so",
@@ -114,6 +114,8 @@ def _print_row(row: RunRow) -> None:
         ("reason" if row.state is State.WAIVED else "remedy", row.remedy),
         ("attempts", str(row.attempts) if row.attempts else ""),
         ("next retry", f"in {ago(max(0.0, row.due - time.time()))}" if row.due else ""),
+        ("changed", f"{row.changed} since it was archived" if row.changed else ""),
+        ("reused", f"its directory holds another run, started {row.reused}" if row.reused else ""),
         ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
         ("packed on", row.packed_on),
         ("validation", row.validation),

@@ -77,6 +77,8 @@ class Event(enum.StrEnum):
     """UconDB no longer has what was proven to be there."""
     LOST = "lost"
     """ArtdaqDB no longer has what was imported, and an operator wants it imported again."""
+    REARCHIVED = "rearchived"
+    """An operator wants what changed in its directory since archived as well."""
     LATE_STOP = "late_stop"
     """The stop line of a run archived as dead has come."""
     DUE = "due"
@@ -163,6 +165,7 @@ TABLE: dict[tuple[State, Event], State | dict[Stage, State]] = {
     (State.UPLOADING, Event.RESTARTED): State.UPLOAD_UNKNOWN,
     (State.VERIFIED, Event.MISSING): State.IMPORTED,
     (State.VERIFIED, Event.LATE_STOP): State.QUEUED,
+    (State.VERIFIED, Event.REARCHIVED): State.QUEUED,
     (State.VERIFIED, Event.LOST): State.QUEUED,
     (State.RETRY_WAIT, Event.LOST): State.QUEUED,
     (State.QUARANTINED, Event.LOST): State.QUEUED,

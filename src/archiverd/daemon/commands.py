@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from archiverd import log
 from archiverd.app.operations import decisions
 from archiverd.app.operations.passes import prepare_once, prepare_recover, prepare_retry
+from archiverd.app.operations.rearchive import prepare_rearchive
 from archiverd.app.operations.reconcile import reconcile
 from archiverd.app.operations.requests import (
     OnceRequest,
+    RearchiveRequest,
     ReconcileRequest,
     RecoverRequest,
     ReleaseRequest,
@@ -80,6 +82,7 @@ class Commands:
             StatusRequest.COMMAND: _typed(StatusRequest.from_json, self.status),
             WaiveRequest.COMMAND: _typed(WaiveRequest.from_json, self.waive),
             ReleaseRequest.COMMAND: _typed(ReleaseRequest.from_json, self.release),
+            RearchiveRequest.COMMAND: _typed(RearchiveRequest.from_json, self.rearchive),
             RetryRequest.COMMAND: _typed(RetryRequest.from_json, self.retry),
             OnceRequest.COMMAND: _typed(OnceRequest.from_json, self.once),
             RecoverRequest.COMMAND: _typed(RecoverRequest.from_json, self.recover),
@@ -155,6 +158,10 @@ class Commands:
     async def retry(self, request: RetryRequest, on_progress: Progress) -> Result:
         """Take the requested runs up again; return how they ended."""
         return await self.driver.make_pass(lambda: prepare_retry(self.driver, request, on_progress), on_progress)
+
+    async def rearchive(self, request: RearchiveRequest, on_progress: Progress) -> Result:
+        """Archive verified runs again whose directories have changed."""
+        return await self.driver.make_pass(lambda: prepare_rearchive(self.driver, request, on_progress), on_progress)
 
     async def once(self, request: OnceRequest, on_progress: Progress) -> Result:
         """Take every ended run through the requested stages; return how that ended."""

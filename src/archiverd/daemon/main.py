@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd import __version__, log
 from archiverd.app.stages import RunOptions
 from archiverd.app.state_file_sync import begin, keep_in_sync, sync
-from archiverd.app.wiring import Parts, opened
+from archiverd.app.wiring import Parts, make_audit, opened
 from archiverd.control.server import serving
 from archiverd.daemon.commands import Commands
 from archiverd.daemon.passes import DaemonDriver
@@ -22,6 +22,7 @@ from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.watcher import Watcher
 
 if TYPE_CHECKING:
+    from archiverd.audit.directory_audit import DirectoryAudit
     from archiverd.config.models import Settings
 
 _log = log.get()
@@ -53,13 +54,14 @@ async def run(settings: Settings) -> int:
             ):
                 await begin(parts)
             late_stops = LateStopWatcher(settings, parts.journal, timekeeper)
+            audit = make_audit(parts)
             driver = DaemonDriver(parts, watcher, late_stops, shutdown)
             commands = Commands(driver, watcher, shutdown, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")
             sd_notify.notify("READY=1", "STATUS=watching")
             async with parts.notifications.of_daemon():
                 async with serving(settings.app.work_dir, commands.handlers):
-                    await _live(parts, watcher, late_stops, shutdown)
+                    await _live(parts, watcher, late_stops, audit, shutdown)
                 await sync(parts.state_files)
             sd_notify.notify("STOPPING=1", "STATUS=closing")
     reason = shutdown.reason or ShutdownReason.DRAIN_ASKED
@@ -78,7 +80,9 @@ def _reopen_log() -> None:
     _log.info("hang-up: log file opened anew")
 
 
-async def _live(parts: Parts, watcher: Watcher, late_stops: LateStopWatcher, shutdown: Shutdown) -> None:
+async def _live(
+    parts: Parts, watcher: Watcher, late_stops: LateStopWatcher, audit: DirectoryAudit, shutdown: Shutdown
+) -> None:
     """Run every task until the drain is done, or its time is over."""
     extended = int((parts.settings.app.drain_timeout_seconds + 30) * 1_000_000)
     async with parts.draining_in_time(shutdown), asyncio.TaskGroup() as group:
@@ -92,6 +96,7 @@ async def _live(parts: Parts, watcher: Watcher, late_stops: LateStopWatcher, shu
             group.create_task(parts.attend(), name="gate"),
             group.create_task(keep_in_sync(parts.state_files), name="state files"),
             group.create_task(late_stops.watch(), name="late stops"),
+            group.create_task(audit.watch(), name="directories"),
         ]
         await shutdown.wait()
         lock_watch.cancel()

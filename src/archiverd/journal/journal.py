@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archiverd.journal.first_phase import FirstPhaseStep
-    from archiverd.journal.rows import ClockState, Hold, MissingDirectories, ObservedRecord, RecordLook, RunRow
+    from archiverd.journal.rows import (
+        ClockState,
+        ComparedRun,
+        FileFate,
+        Hold,
+        MissingDirectories,
+        ObservedRecord,
+        RecordLook,
+        RunRow,
+    )
     from archiverd.journal.transitions import Transition
 
 T = TypeVar("T")
@@ -190,6 +199,20 @@ class Journal(Lookups):
         taken = list(looks)
         if taken:
             await self._write(lambda db: statements.note_looks(db, taken))
+
+    async def note_compared(self, compared: Iterable[ComparedRun]) -> list[int]:
+        """Note what comparisons of directories found; return the runs of which that is news."""
+        found, now = list(compared), self._clock()
+        return await self._write(lambda db: statements.note_compared(db, found, now)) if found else []
+
+    async def accept(self, run: int, files: Iterable[FileFate], listing: str) -> None:
+        """Note that an operator lets stand what was archived of ``run``, as its directory is now."""
+        fates, now = list(files), self._clock()
+        await self._write(lambda db: statements.accept(db, run, fates, listing, now))
+
+    async def note_sweep(self, below: int) -> None:
+        """Note that the comparison of the directories goes on with the runs below this number."""
+        await self._write(lambda db: statements.note_sweep(db, below))
 
     async def note_missing(self, missing: MissingDirectories | None) -> None:
         """Note which directories are missing all at once; None if none are."""

@@ -104,6 +104,26 @@ class Lookups:
         """Return since when the records of open runs are as they are, by run."""
         return await self._read(queries.select_looks)
 
+    async def count(self, state: State) -> int:
+        """Return how many runs are in ``state``."""
+        return (await self._read(queries.select_counts)).get(state, 0)
+
+    async def verified_below(self, below: int, most: int) -> list[RunRow]:
+        """Return the verified runs below a number that have a directory, descending, at most so many."""
+        return await self._read(lambda db: queries.select_verified_below(db, below, most))
+
+    async def verified_since(self, since: float) -> list[RunRow]:
+        """Return the runs with a directory that were verified since then, in epoch seconds, and still are."""
+        return await self._read(lambda db: queries.select_verified_since(db, since))
+
+    async def sweep(self) -> int:
+        """Return the number below which the comparison of the directories goes on; 0 to begin anew."""
+        return await self._read(queries.select_sweep)
+
+    async def flagged(self) -> list[RunRow]:
+        """Return the verified runs whose directory is not what was archived, ascending."""
+        return await self._read(queries.select_flagged)
+
     async def missing_since(self) -> MissingDirectories | None:
         """Return which directories are missing all at once; None if there is no doubt."""
         return await self._read(queries.select_missing)

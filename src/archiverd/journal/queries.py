@@ -244,6 +244,30 @@ def select_clock(db: sqlite3.Connection) -> ClockState | None:
     return None if row is None else ClockState(**dict(row))
 
 
+def select_verified_below(db: sqlite3.Connection, below: int, most: int) -> list[RunRow]:
+    """Return the verified runs below a number that have a directory, descending, at most so many."""
+    sql = "SELECT * FROM runs WHERE run < ? AND state = ? AND NOT source_gone ORDER BY run DESC LIMIT ?"
+    return [RunRow.of(row) for row in db.execute(sql, (below, State.VERIFIED, most))]
+
+
+def select_verified_since(db: sqlite3.Connection, since: float) -> list[RunRow]:
+    """Return the runs with a directory that were verified since then, in epoch seconds, and still are; descending."""
+    sql = "SELECT * FROM runs WHERE verified_at >= ? AND state = ? AND NOT source_gone ORDER BY run DESC"
+    return [RunRow.of(row) for row in db.execute(sql, (since, State.VERIFIED))]
+
+
+def select_sweep(db: sqlite3.Connection) -> int:
+    """Return the number below which the comparison of the directories goes on; 0 to begin anew."""
+    row = db.execute("SELECT below FROM sweep").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def select_flagged(db: sqlite3.Connection) -> list[RunRow]:
+    """Return the verified runs whose directory is not what was archived, ascending."""
+    sql = "SELECT * FROM runs WHERE (changed <> '' OR reused <> '') AND state = ? ORDER BY run"
+    return [RunRow.of(row) for row in db.execute(sql, (State.VERIFIED,))]
+
+
 def select_missing(db: sqlite3.Connection) -> MissingDirectories | None:
     """Return which directories are missing all at once; None if there is no doubt."""
     row = db.execute("SELECT runs, at FROM missing").fetchone()

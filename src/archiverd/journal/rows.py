@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.machine import Stage, State
@@ -11,6 +11,33 @@ from archiverd.core.priority import Lane
 
 if TYPE_CHECKING:
     import sqlite3
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """How the directory of an archived run differs from what was archived: names of files, sorted."""
+
+    added: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.added or self.edited or self.removed)
+
+    def __str__(self) -> str:
+        """Return them in words, without a subject: ``added a.fcl; edited boot.txt``."""
+        parts = ((how, getattr(self, how)) for how in ("added", "edited", "removed"))
+        return "; ".join(f"{how} {', '.join(names)}" for how, names in parts if names)
+
+    @staticmethod
+    def of(text: str) -> Differences:
+        """Return what ``to_text`` made ``text`` of."""
+        return Differences(**{how: tuple(names) for how, names in json.loads(text or "{}").items()})
+
+    def to_text(self) -> str:
+        """Return it as its column has it; empty if there is no difference."""
+        return json.dumps(asdict(self)) if self else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +97,10 @@ class RunRow:
     """Files that an operator wants left out."""
     no_end: bool
     """Another program archived it without its end."""
+    changed: Differences
+    """How its directory differs from what was archived."""
+    reused: str
+    """The start line of another run whose record its directory holds; empty if it does not."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -80,6 +111,7 @@ class RunRow:
         facts["lane"] = Lane(facts["lane"])
         for flag in ("dead", "started", "superseded", "source_gone", "override", "listed", "incomplete", "no_end"):
             facts[flag] = bool(facts[flag])
+        facts["changed"] = Differences.of(facts["changed"])
         facts["without"] = tuple(json.loads(facts["without"]))
         return RunRow(**facts)
 
@@ -127,6 +159,17 @@ class ClockState:
     """Wall clock less uptime, in seconds."""
     jumped: float
     """Seconds that the wall clock has jumped ahead, in all; less than zero if it was set back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """What the comparison of a run's directory with what was archived found; see the columns of `RunRow`."""
+
+    run: int
+    changed: Differences
+    reused: str = ""
+    listing: str = ""
+    """The digest of a listing whose files are what was archived; empty if they are not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ a run record (I7), as numbers of ``contents``, which runs share, ``holds`` the b
 ``logs`` the failure logs as they were last written, ``state_files`` what the state files may say, ``pending`` the first
 phase of runs that have only started, ``told`` and ``told_holds`` what people were notified of, ``marks`` what is done
 once for all, ``looks`` since when open runs are as they are, ``clock`` how the wall clock stood to the one that never
-jumps, ``missing`` which run directories are missing all at once. Times are epoch seconds (UTC). ``PRAGMA user_version``
+jumps, ``missing`` which run directories are missing all at once, ``sweep`` how far
+the comparison of the directories has come. Times are epoch seconds (UTC). ``PRAGMA user_version``
 has the schema version.
 
 SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
@@ -175,6 +176,13 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE runs ADD COLUMN no_end INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE missing (id INTEGER PRIMARY KEY CHECK (id = 0), runs TEXT NOT NULL, at REAL NOT NULL) STRICT;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN reused TEXT NOT NULL DEFAULT '';
+    CREATE INDEX runs_changed ON runs (run) WHERE changed <> '' OR reused <> '';
+    CREATE INDEX runs_verified ON runs (verified_at) WHERE verified_at IS NOT NULL;
+    CREATE TABLE sweep (id INTEGER PRIMARY KEY CHECK (id = 0), below INTEGER NOT NULL) STRICT;
     """,
 )
 

@@ -10,7 +10,7 @@ from archiverd.core import runset
 from archiverd.core.machine import TABLE, Effect, Position, Stage, State, step
 from archiverd.core.priority import Lane
 from archiverd.journal.queries import among, select_run
-from archiverd.journal.rows import legible
+from archiverd.journal.rows import Differences, legible
 from archiverd.journal.schema import EVENTS_KEPT
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archiverd.journal.news import Failed
     from archiverd.journal.rows import (
         ClockState,
+        ComparedRun,
         FileFate,
         Hold,
         MissingDirectories,
@@ -123,6 +124,42 @@ def note_looks(db: sqlite3.Connection, looks: Iterable[RecordLook]) -> None:
         "(SELECT 1 FROM runs WHERE run = ? AND state = ?)"
     )
     db.executemany(sql, [(*astuple(look), look.run, State.OPEN) for look in looks])
+
+
+def note_compared(db: sqlite3.Connection, compared: Iterable[ComparedRun], now: float) -> list[int]:
+    """Note what comparisons of directories found; return the runs of which that is news, and tell it in their story."""
+    news = []
+    for one in compared:
+        row = select_run(db, one.run)
+        if row is None or row.state is not State.VERIFIED:
+            continue
+        changes = {"changed": one.changed, "reused": one.reused, **({"listing": one.listing} if one.listing else {})}
+        db.execute(*_update("runs", changes, one.run))
+        if (row.changed, row.reused) != (one.changed, one.reused):
+            news.append(one.run)
+            event = "reused" if one.reused else "changed" if one.changed else "unchanged"
+            insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
+            note = f"started {one.reused}" if one.reused else str(one.changed)
+            db.execute(insert, (one.run, now, event, str(row.state), legible(note)))
+            trim_story(db, one.run)
+    return news
+
+
+def accept(db: sqlite3.Connection, run: int, files: Iterable[FileFate], listing: str, now: float) -> None:
+    """Note that an operator lets stand what was archived of a run, as its directory is now."""
+    _put_manifest(db, run, files)
+    changes = {"changed": "", "incomplete": 0, "no_end": 0, "listing": listing}
+    db.execute(*_update("runs", changes, run))
+    insert = (
+        "INSERT INTO events (run, at, event, state, note) SELECT run, ?, 'accepted', state, ? FROM runs WHERE run = ?"
+    )
+    db.execute(insert, (now, "an operator lets stand what was archived", run))
+    trim_story(db, run)
+
+
+def note_sweep(db: sqlite3.Connection, below: int) -> None:
+    """Note that the comparison of the directories goes on with the runs below this number."""
+    db.execute("INSERT OR REPLACE INTO sweep VALUES (0, ?)", (below,))
 
 
 def note_missing(db: sqlite3.Connection, missing: MissingDirectories | None) -> None:
@@ -230,6 +267,8 @@ def _stored(value: object) -> object:
     """Return a value as its column has it."""
     if isinstance(value, tuple):
         return json.dumps(value)
+    if isinstance(value, Differences):
+        return value.to_text()
     return legible(value) if isinstance(value, str) else value
 
 

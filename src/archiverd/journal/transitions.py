@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import Lane
+from archiverd.journal.rows import Differences
 
 if TYPE_CHECKING:
     from archiverd.journal.rows import FileFate, RunRow
@@ -47,6 +48,8 @@ class RunChanges(TypedDict, total=False):
     listing: str
     incomplete: bool
     no_end: bool
+    changed: Differences
+    reused: str
     without: tuple[str, ...]
 
 
@@ -74,6 +77,17 @@ class RecordEnd:
     stop_line: str | None
     listing: str = ""
     """Digest of the listing that the end was judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """What an import read of a run's record."""
+
+    files: tuple[FileFate, ...]
+    listing: str = ""
+    """Digest of the listing, the same before and after reading."""
+    removed: tuple[str, ...] = ()
+    """Files that were archived earlier and are not in the directory any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +128,19 @@ def import_done(
     stopped: bool,
     incomplete: bool,
     no_end: bool,
-    files: tuple[FileFate, ...],
+    read: ReadRecord,
 ) -> Transition:
     """Describe a run that is in artdaqDB; one whose record has a stop line (``stopped``) is not dead after all."""
-    changes = _imported(configuration, imported_at)
+    changes = _imported(configuration, imported_at, read)
     changes.update({"incomplete": incomplete, "no_end": no_end})
     if stopped:
         changes["dead"] = False
-    return Transition(run, Event.IMPORT_DONE, note, changes, files)
+    return Transition(run, Event.IMPORT_DONE, note, changes, read.files)
 
 
-def update_done(
-    run: int, note: str, *, configuration: str, imported_at: float, files: tuple[FileFate, ...]
-) -> Transition:
-    """Describe a late stop line that is in artdaqDB; ``dead`` and ``superseded`` stay set until UconDB has it."""
-    return Transition(run, Event.UPDATE_DONE, note, _imported(configuration, imported_at), files)
+def update_done(run: int, note: str, *, configuration: str, imported_at: float, read: ReadRecord) -> Transition:
+    """Describe an update that is in artdaqDB; ``dead`` and ``superseded`` stay set until UconDB has it."""
+    return Transition(run, Event.UPDATE_DONE, note, _imported(configuration, imported_at, read), read.files)
 
 
 def import_conflicts(run: int, *, error: str, remedy: str) -> Transition:
@@ -218,6 +230,17 @@ def late_stop(run: int, *, stop_line: str, stopped_at: float | None, listing: st
     return Transition(run, Event.LATE_STOP, f"stopped {stop_line}", changes)
 
 
+def rearchived(run: int, *, override: bool, stop_line: str, stopped_at: float | None, listing: str) -> Transition:
+    """Describe a run whose changed directory an operator wants archived; with ``override`` in UconDB too."""
+    changes: RunChanges = {**_FORGIVEN, "stop_line": stop_line, "stopped_at": stopped_at, "listing": listing}
+    if override:
+        changes.update(_REPLACED)
+        changes["superseded"] = False
+    else:
+        changes["superseded"] = True
+    return Transition(run, Event.REARCHIVED, "UconDB's version is to be replaced too" if override else "", changes)
+
+
 def due(run: int) -> Transition:
     """Describe a retry whose wait is over."""
     return Transition(run, Event.DUE, "", {"due": None, "lane": Lane.RETRY})
@@ -250,14 +273,7 @@ def released(run: int, without: tuple[str, ...] = ()) -> Transition:
 
 def released_to_replace(run: int) -> Transition:
     """Describe a run whose version in UconDB an operator wants replaced: its blob is made and sent anew."""
-    changes: RunChanges = {
-        **_FORGIVEN,
-        "override": True,
-        "packed_on": "",
-        "blob_length": None,
-        "blob_sha256": "",
-        "puts": 0,
-    }
+    changes: RunChanges = {**_FORGIVEN, **_REPLACED}
     return Transition(run, Event.RELEASED, "UconDB's version is to be replaced", changes)
 
 
@@ -272,6 +288,8 @@ def retried(run: int, stage: Stage, *, reopens: bool) -> Transition:
 
 _FORGIVEN: RunChanges = {"due": None, "attempts": 0, "error": "", "remedy": ""}
 """Columns of a run that has no failure any more."""
+_REPLACED: RunChanges = {"override": True, "packed_on": "", "blob_length": None, "blob_sha256": "", "puts": 0}
+"""Columns of a run whose version in UconDB is to be replaced."""
 
 
 def _end(end: RecordEnd, *, dead: bool) -> RunChanges:
@@ -290,8 +308,15 @@ def _end(end: RecordEnd, *, dead: bool) -> RunChanges:
     }
 
 
-def _imported(configuration: str, imported_at: float) -> RunChanges:
-    return {**_FORGIVEN, "configuration": configuration, "imported_at": imported_at}
+def _imported(configuration: str, imported_at: float, read: ReadRecord) -> RunChanges:
+    return {
+        **_FORGIVEN,
+        "configuration": configuration,
+        "imported_at": imported_at,
+        "listing": read.listing,
+        "changed": Differences(removed=read.removed),
+        "reused": "",
+    }
 
 
 def _blob(blob: BlobIdentity) -> RunChanges:

@@ -62,6 +62,10 @@ class Plan:
     """The fate of every file of the record (I7)."""
     unreadable: tuple[LeftOut, ...] = ()
     """Files that would be archived and cannot be read now."""
+    listing: str = ""
+    """Digest of the listing that was read."""
+    standing: tuple[FileFate, ...] = ()
+    """Files that were archived earlier and are not in the record any more: their entities stand."""
     missing: tuple[str, ...] = ()
     """Names of files that the record promises and that never came, or came empty."""
 
@@ -112,6 +116,13 @@ def _with_content(fate: FileFate, prepared: PreparedRun) -> FileFate:
 def _has_place(name: str, schema: Schema, unmatched: str) -> bool:
     """Return whether a file of this name is archived if it can be read."""
     return unmatched != "report" or bool(schema.assign([f"{name.removesuffix('.txt').removesuffix('.fcl')}.fcl"])[0])
+
+
+def with_standing(plan: Plan, earlier: Sequence[FileFate]) -> Plan:
+    """Return a plan that leaves alone what was archived ``earlier`` of files that are not in the record any more."""
+    names, entities = {fate.name for fate in plan.fates}, {one.name for one in (*plan.entities, *plan.update)}
+    gone = (fate for fate in earlier if fate.entity and fate.name not in names and fate.entity not in entities)
+    return replace(plan, standing=tuple(gone))
 
 
 def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
@@ -188,7 +199,8 @@ def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
     meant = {(one.collection, one.name): one.fcl for one in (*plan.entities, *plan.update)}
     found = {(one.collection, one.name): one.fcl for one in held}
     wrong = {key for key, fcl in meant.items() if key not in found or found[key] != fhicl.as_exported(fcl, key[1])}
-    wrong |= found.keys() - meant.keys()
+    standing = {fate.entity for fate in plan.standing}
+    wrong |= {key for key in found.keys() - meant.keys() if key[1] not in standing}
     if wrong:
         names = ", ".join(sorted(f"{collection}/{name}" for collection, name in wrong))
         raise ArtdaqDBError(

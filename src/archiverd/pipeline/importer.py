@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archiverd import log
@@ -12,6 +12,7 @@ from archiverd.core.machine import State
 from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
+from archiverd.journal.transitions import ReadRecord
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.import_plan import (
     LEFT_OUT_BY_ANOTHER,
@@ -23,6 +24,7 @@ from archiverd.pipeline.import_plan import (
     plan_import,
     prove,
     same_run,
+    with_standing,
 )
 from archiverd.process import mounts
 from archiverd.runrecord.completeness import Completeness, CompletionWaits, Stillness, judge
@@ -117,7 +119,7 @@ class Importer:
             raise changed(row.run, f"it was started {plan.started or 'never'}, and it was {row.start_line or 'never'}")
         if plan.unreadable:
             raise self._unreadable(row, plan.unreadable)
-        return plan
+        return plan if row.imported_at is None else with_standing(plan, await self.journal.files(row.run))
 
     async def plan_running(self, run: int) -> Plan:
         """Return the plan for the record of a run as it is now. Raise ArchiverError as ``_plan_ended`` does."""
@@ -137,7 +139,7 @@ class Importer:
         """Plan the import of a record. CPU work, for a worker thread. Raise FclPreperationError."""
         promised = self.waits.promised
         prepared = prepare(record, self.converted, self.cache, without=without, promised=promised)
-        return plan_import(prepared, self.schema, self.unmatched)
+        return replace(plan_import(prepared, self.schema, self.unmatched), listing=record.listing)
 
     async def _judge_again(self, row: RunRow, listing: str) -> None:
         """Look at a record twice that changed since it was judged: return if it has still ended, as it was read.
@@ -203,8 +205,10 @@ class Importer:
         note, fates = stored.note, stored.fates
         left_out = [fate for fate in fates if not fate.entity]
         now = self.policy.clock()
+        removed = tuple(sorted({fate.name for fate in plan.standing}))
+        read = ReadRecord((*fates, *plan.standing), plan.listing, removed)
         done = (
-            transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, files=fates)
+            transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, read=read)
             if row.superseded
             else transitions.import_done(
                 row.run,
@@ -214,7 +218,7 @@ class Importer:
                 stopped=bool(plan.update),
                 incomplete=bool(plan.missing),
                 no_end=stored.no_end,
-                files=fates,
+                read=read,
             )
         )
         await self.journal.record(done)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.core import runset
 from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Stage, State
+from archiverd.watch.missing import LOOKS_UNMOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -78,6 +79,12 @@ class Circumstances:
     ranges: Mapping[State, Ranges]
     superseded: Collection[int]
     """Verified runs whose stop line came later; an operator decides whether UconDB gets it."""
+    changed: Collection[int]
+    """Verified runs whose directory is not what was archived."""
+    reused: Collection[int]
+    """Verified runs whose directory holds another run's record."""
+    missing: Ranges
+    """Runs whose directories are missing, perhaps because they are not mounted."""
     causes: Sequence[Cause]
     holds: Sequence[Hold]
     workloads: Sequence[Workload]
@@ -164,10 +171,15 @@ def _advise_on_troubled_runs(now: Circumstances) -> Iterator[str]:
                 f"Decide: {_runs(cause.runs)} in conflict: compare both (`archiverd export`), then "
                 "`archiverd release RUN --override` or `archiverd waive RUN --reason TEXT`"
             )
+    for runs, kind in ((now.reused, Discrepancy.REUSED), (now.changed, Discrepancy.CHANGED)):
+        if runs:
+            yield f"Decide: {_runs(runs)} {kind}: {kind.remedy}"
+    if now.missing:
+        yield f"Look at the mount of the run records: {runset.show_ranges(now.missing)}: {LOOKS_UNMOUNTED}"
     if now.superseded:
         yield (
-            f"Decide: {_runs(now.superseded)} superseded: the stop line came later; artdaqDB has it, UconDB's version "
-            "has not: `archiverd release RUN --override` replaces that"
+            f"Decide: {_runs(now.superseded)} superseded: artdaqDB has a newer version than UconDB: `archiverd "
+            "release RUN --override` replaces that"
         )
 
 

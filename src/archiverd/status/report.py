@@ -18,14 +18,13 @@ from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.status.advice import Circumstances, Workload, advise, advise_on_tuning
 from archiverd.status.differences import compare, read_state_file
-from archiverd.watch.missing import LOOKS_UNMOUNTED
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Mapping, Sequence
 
     from archiverd.config.models import Settings
-    from archiverd.journal.rows import Hold
+    from archiverd.journal.rows import Hold, MissingDirectories, RunRow
     from archiverd.journal.summaries import Brief, Cause, Durations, Ranges
     from archiverd.status.differences import Differences, StateFile
     from archiverd.status.probe import ProbeResult
@@ -155,7 +154,7 @@ def build_report(
     return StatusReport(
         at=now,
         daemon=daemon,
-        warnings=_list_warnings(settings, db, is_empty=db is None and daemon is None),
+        warnings=_list_warnings(settings, is_empty=db is None and daemon is None),
         ranges=journal.ranges,
         sources=[_describe_source(settings, name, db, daemon, probes, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
         causes=journal.causes,
@@ -178,6 +177,9 @@ class JournalFacts:
     causes: Sequence[Cause] = ()
     holds: Sequence[Hold] = ()
     superseded: Collection[int] = ()
+    flagged: Sequence[RunRow] = ()
+    """Verified runs whose directory is not what was archived."""
+    missing: MissingDirectories | None = None
     trouble: Sequence[Brief] = ()
     durations: Mapping[Stage, Durations] = field(default_factory=dict)
     throughput: Throughput = field(default_factory=lambda: Throughput(0, None, None))
@@ -189,6 +191,8 @@ def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
         causes=summaries.select_causes(db),
         holds=queries.select_holds(db),
         superseded=summaries.select_superseded(db),
+        flagged=queries.select_flagged(db),
+        missing=queries.select_missing(db),
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),
         throughput=queries.select_throughput(db, now),
@@ -213,6 +217,9 @@ def _describe_circumstances(
         migrating=bool(settings.ucon_db.server_url),
         ranges=journal.ranges,
         superseded=journal.superseded,
+        changed=[row.run for row in journal.flagged if row.changed],
+        reused=[row.run for row in journal.flagged if row.reused],
+        missing=[] if journal.missing is None else runset.unpack(journal.missing.runs),
         causes=journal.causes,
         holds=journal.holds,
         workloads=workloads,
@@ -227,12 +234,8 @@ def _describe_circumstances(
     )
 
 
-def _list_warnings(settings: Settings, db: sqlite3.Connection | None, *, is_empty: bool) -> list[str]:
+def _list_warnings(settings: Settings, *, is_empty: bool) -> list[str]:
     warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
-    missing = None if db is None else queries.select_missing(db)
-    if missing is not None:
-        spans = runset.unpack(missing.runs)
-        warnings.append(f"run directories are missing ({runset.show_ranges(spans)}): {LOOKS_UNMOUNTED}")
     return [*warnings, NO_JOURNAL] if is_empty else warnings
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archiverd.app.operations.passes import ASKING
+from archiverd.app.wiring import make_audit
 from archiverd.audit import reconcile as comparison
 from archiverd.audit.reconcile import ComparedSources
 from archiverd.core.errors import ConfigurationError
+from archiverd.core.machine import State
 from archiverd.detached import run_detached
 from archiverd.watch.directory_scan import scan
 
@@ -32,5 +34,7 @@ async def reconcile(parts: Parts, request: ReconcileRequest, on_progress: Progre
     on_progress(0, 0, ASKING)
     records = parts.settings.source_files.run_records_dir
     found = await run_detached(lambda: scan(records))
+    verified = await parts.journal.in_state(State.VERIFIED)
+    await make_audit(parts).compare([row for row in verified if row.run in found.runs])
     sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     return await comparison.reconcile(sources, deep=request.deep, on_progress=on_progress)

@@ -87,6 +87,34 @@ class RetryRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RearchiveRequest:
+    """Archive verified runs again whose directories have changed; with ``override`` UconDB's version is replaced too.
+
+    With ``accept`` nothing is archived: what was archived stands.
+    """
+
+    COMMAND: ClassVar[str] = "rearchive"
+
+    runs: frozenset[int]
+    override: bool = False
+    accept: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return its arguments."""
+        return {"runs": sorted(self.runs), "override": self.override, "accept": self.accept}
+
+    @staticmethod
+    def from_json(value: object) -> RearchiveRequest:
+        """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
+        with fields_of(value, _REQUEST) as fields:
+            return RearchiveRequest(
+                frozenset(fields.take("runs", each(run_number))),
+                fields.take("override", flag),
+                fields.take("accept", flag),
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class RecoverRequest:
     """Make journal, state file and failure log of ``stage`` anew from what its database holds."""
 

@@ -1,0 +1,169 @@
+"""The audit of the directories: verified runs compared, again and again, with what was archived of them (I8).
+
+The runs of the last days are compared every few minutes, all others once a day, newest first, at an even pace. A
+restart goes on where the last process was.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from archiverd import log
+from archiverd.audit.anomalies import Discrepancy
+from archiverd.audit.directory import Comparison, Verdict, compare_directory, listing_of
+from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.machine import State
+from archiverd.core.runset import LAST_RUN
+from archiverd.detached import run_detached
+from archiverd.journal.rows import ComparedRun, Differences
+from archiverd.process import mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import FileFate, RunRow
+
+_log = log.get("Import")
+
+ROUND_SECONDS: Final = 300.0
+"""Seconds between two comparisons of the runs of the last days."""
+RECENT_SECONDS: Final = 3 * 86_400.0
+"""How long ago a run of the last days was verified at most."""
+SWEEP_SECONDS: Final = 86_400.0
+"""Seconds in which all runs are compared once."""
+AGAIN_SECONDS: Final = 86_400.0
+"""Seconds after which a file that is missing is looked for again; only then it is removed."""
+BYTES_A_SECOND: Final = 10e6
+"""Most bytes that are hashed in a second."""
+CALLS_A_SECOND: Final = 20.0
+"""Most calls of a network file system in a second."""
+CALLS_A_FILE: Final = 3
+"""Calls that the status of a file costs there: open, fstat, close."""
+AT_ONCE: Final = 20
+"""Runs compared in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Files that were missing when a directory was compared, since when by the clock that never jumps."""
+
+    names: frozenset[str]
+    since: float
+
+
+class DirectoryAudit:
+    """Compares the directories of verified runs with what was archived of them."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        records: Path,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        rest: Callable[[float], Awaitable[object]],
+    ) -> None:
+        """``clock`` gives epoch seconds, ``monotonic`` seconds of a clock that never jumps; ``rest`` waits."""
+        self._journal = journal
+        self._records = records
+        self._clock = clock
+        self._monotonic = monotonic
+        self._rest = rest
+        self._lost: dict[int, _Lost] = {}
+
+    async def watch(self) -> None:
+        """Compare until cancelled. Raise ArchiverError if the journal is damaged."""
+        while True:
+            begun = self._monotonic()
+            try:
+                await self.compare_recent()
+                await self._go_on()
+            except ArchiverError as error:
+                if error.retry is not Retry.TRANSIENT:
+                    raise
+                log.failure(_log, error)
+            await self._rest(max(1.0, ROUND_SECONDS - (self._monotonic() - begun)))
+
+    async def compare_recent(self) -> None:
+        """Compare the runs of the last days. Raise ArchiverError if the journal fails."""
+        await self.compare(await self._journal.verified_since(self._clock() - RECENT_SECONDS))
+
+    async def _go_on(self) -> None:
+        """Compare the share of all runs that is due in one round, from where the last round ended."""
+        below = await self._journal.sweep() or LAST_RUN
+        verified = await self._journal.count(State.VERIFIED)
+        share = math.ceil(verified * ROUND_SECONDS / SWEEP_SECONDS)
+        rows = await self._journal.verified_below(below, share)
+        await self.compare(rows)
+        await self._journal.note_sweep(rows[-1].run if len(rows) == share and rows else 0)
+
+    async def compare(self, rows: Sequence[RunRow]) -> None:
+        """Compare the directories of ``rows``, at a bounded rate; note and log what is news. Raise ArchiverError."""
+        for start in range(0, len(rows), AT_ONCE):
+            if await self._journal.missing_since() is not None:
+                return  # nobody can tell what became of directories that are not mounted
+            network = await run_detached(partial(mounts.is_network, self._records))
+            part = rows[start : start + AT_ONCE]
+            part = await run_detached(partial(self._suspects, part, network=network))
+            manifests = [await self._journal.files(row.run) for row in part]
+            found = await run_detached(partial(self._compare_all, part, manifests, network=network))
+            await self._note(part, found)
+            calls = CALLS_A_FILE * sum(map(len, manifests)) if network else 0
+            await self._rest(sum(one.hashed for one in found) / BYTES_A_SECOND + calls / CALLS_A_SECOND)
+
+    def _suspects(self, rows: Sequence[RunRow], *, network: bool) -> list[RunRow]:
+        """Return the runs whose files have not the status they had, or that are flagged. Blocking."""
+        return [
+            row
+            for row in rows
+            if row.changed or row.reused or listing_of(self._records / str(row.run), network=network) != row.listing
+        ]
+
+    def _compare_all(
+        self, rows: Sequence[RunRow], manifests: Sequence[Sequence[FileFate]], *, network: bool
+    ) -> list[Comparison]:
+        """Compare some directories. Blocking, for a worker thread."""
+        pairs = zip(rows, manifests, strict=True)
+        return [compare_directory(self._records / str(row.run), row, files, network=network) for row, files in pairs]
+
+    async def _note(self, rows: Sequence[RunRow], found: Sequence[Comparison]) -> None:
+        """Note what was found, and log what is news."""
+        compared = [one for row, comparison in zip(rows, found, strict=True) if (one := self._judged(row, comparison))]
+        for run in await self._journal.note_compared(compared):
+            row = await self._journal.get(run)
+            if row is None:
+                continue
+            if row.reused:
+                other = f"the directory holds another run: started {row.reused}, archived is the one started"
+                _log.error(f"{other} {row.start_line} ({Discrepancy.REUSED.remedy})", run=run)
+            elif row.changed:
+                _log.error(f"{Discrepancy.CHANGED.fact}: {row.changed} ({Discrepancy.CHANGED.action})", run=run)
+            else:
+                _log.info("its directory holds what was archived again", run=run)
+
+    def _judged(self, row: RunRow, found: Comparison) -> ComparedRun | None:
+        """Return what to note of a run; None for nothing."""
+        if found.verdict is Verdict.UNKNOWN:
+            return None
+        if found.verdict is Verdict.REUSED:
+            return ComparedRun(row.run, Differences(), found.started)
+        removed = self._removed(row, found.differences.removed)
+        differences = Differences(found.differences.added, found.differences.edited, removed)
+        listing = "" if found.differences else found.listing
+        same = (differences, "", listing or row.listing) == (row.changed, row.reused, row.listing)
+        return None if same else ComparedRun(row.run, differences, listing=listing)
+
+    def _removed(self, row: RunRow, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the missing files that are removed: they were missing a day ago too."""
+        if not names:
+            self._lost.pop(row.run, None)
+            return ()
+        now, before = self._monotonic(), self._lost.get(row.run)
+        if before is None or not before.names & set(names):
+            before = self._lost[row.run] = _Lost(frozenset(names), now)
+        known = set(row.changed.removed) | (before.names if now - before.since >= AGAIN_SECONDS else set())
+        return tuple(name for name in names if name in known)
