@@ -207,6 +207,8 @@ async def _run_stages(parts: Parts, scope: PassScope, shutdown: Shutdown, on_pro
             runner.only = scope.runs
             if runner.stage in scope.stages:
                 await runner.run()
+        if scope.runs is None and Stage.MIGRATE in scope.stages:
+            await parts.validate_others(shutdown, once=True)
         for task in attending:
             task.cancel()
 

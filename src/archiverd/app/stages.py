@@ -19,6 +19,7 @@ from archiverd.pipeline.gate import Gate
 from archiverd.pipeline.importer import Importer, no_fault
 from archiverd.pipeline.migrator import Migrator
 from archiverd.pipeline.stage_runner import StageRunner
+from archiverd.pipeline.validator import Validator
 from archiverd.runrecord.preparation import ConversionCache, unknown_converters
 from archiverd.watch.open_runs import completion_waits
 
@@ -60,6 +61,8 @@ class Migration:
     runner: StageRunner
     first_phase: FirstPhase | None
     """For runs that have only started; None where there is no pending folder."""
+    validator: Validator | None = None
+    """For runs that were proven without validation; None in a process that does not validate."""
 
 
 def make_gate(settings: Settings, ucondb: UconDB, on_news: Callable[[], None]) -> Gate:
@@ -128,7 +131,9 @@ class StageMaker:
         workers = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
         runner = self.runner(Stage.MIGRATE, migrator, workers, wake, gate)
         first = None if pending is None else FirstPhase(self.journal, importer, pending, gate, self._failures)
-        return Migration(ucondb, gate, runner, first)
+        required = settings.validation.required if self.options.validating else None
+        validator = None if required is None else Validator(self.journal, ucondb, gate, required)
+        return Migration(ucondb, gate, runner, first, validator)
 
     def runner(
         self, stage: Stage, work: Importer | Migrator, workers: int, wake: asyncio.Event, gate: Gate | None

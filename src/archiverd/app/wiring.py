@@ -92,6 +92,16 @@ class Parts:
                 return
             await shutdown.rest(FIRST_PHASE_SECONDS)
 
+    async def validate_others(self, shutdown: Shutdown, *, once: bool = False) -> None:
+        """Validate the blobs that were proven without it, until a drain, or ``once``. Raise ArchiverError."""
+        validator = None if self.migration is None else self.migration.validator
+        if validator is None:
+            return
+        if once:
+            await validator.make_up(shutdown)
+        else:
+            await validator.watch(shutdown)
+
     @contextlib.asynccontextmanager
     async def draining_in_time(self, shutdown: Shutdown) -> AsyncIterator[None]:
         """Cut the block short when a drain takes longer than it may, and log what is left to the next start."""

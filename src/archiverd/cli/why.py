@@ -88,6 +88,15 @@ def waits_for(row: RunRow) -> str:
     return f"its start line: metadata.txt has none yet, or is not there; if none comes, {dead}"
 
 
+def _validation(row: RunRow) -> str:
+    """Return the result of the validation of a verified run's blob: passed, failed, or not done."""
+    if row.state is not State.VERIFIED:
+        return ""
+    if not row.validated:
+        return "not done: the daemon does it, or `archiverd once --validate`"
+    return f"failed: {row.validation}" if row.validation else "passed"
+
+
 def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
     """Return the error for a run that the journal does not have, saying which it has."""
     known = f"{count} runs are known, {first} to {last}" if count else "no run is known yet"
@@ -118,7 +127,7 @@ def _print_row(row: RunRow) -> None:
         ("reused", f"its directory holds another run, started {row.reused}" if row.reused else ""),
         ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
         ("packed on", row.packed_on),
-        ("validation", row.validation),
+        ("validation", _validation(row)),
     ]
     for name, value in facts:
         if value:

@@ -210,6 +210,10 @@ class Journal(Lookups):
         fates, now = list(files), self._clock()
         await self._write(lambda db: statements.accept(db, run, fates, listing, now))
 
+    async def note_validated(self, run: int, validation: str) -> None:
+        """Note what is wrong with the blob of ``run``, which was validated; empty if nothing is."""
+        await self._write(lambda db: statements.note_validated(db, run, validation))
+
     async def note_sweep(self, below: int) -> None:
         """Note that the comparison of the directories goes on with the runs below this number."""
         await self._write(lambda db: statements.note_sweep(db, below))

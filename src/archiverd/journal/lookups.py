@@ -124,6 +124,10 @@ class Lookups:
         """Return the verified runs whose directory is not what was archived, ascending."""
         return await self._read(queries.select_flagged)
 
+    async def next_unvalidated(self, below: int) -> RunRow | None:
+        """Return the greatest verified run below a number whose blob was not validated, or None."""
+        return await self._read(lambda db: queries.select_next_unvalidated(db, below))
+
     async def missing_since(self) -> MissingDirectories | None:
         """Return which directories are missing all at once; None if there is no doubt."""
         return await self._read(queries.select_missing)

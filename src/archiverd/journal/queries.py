@@ -268,6 +268,13 @@ def select_flagged(db: sqlite3.Connection) -> list[RunRow]:
     return [RunRow.of(row) for row in db.execute(sql, (State.VERIFIED,))]
 
 
+def select_next_unvalidated(db: sqlite3.Connection, below: int) -> RunRow | None:
+    """Return the greatest verified run below a number whose blob was not validated, or None."""
+    sql = "SELECT * FROM runs WHERE state = 'verified' AND NOT validated AND run < ? ORDER BY run DESC LIMIT 1"
+    row = db.execute(sql, (below,)).fetchone()
+    return None if row is None else RunRow.of(row)
+
+
 def select_missing(db: sqlite3.Connection) -> MissingDirectories | None:
     """Return which directories are missing all at once; None if there is no doubt."""
     row = db.execute("SELECT runs, at FROM missing").fetchone()

@@ -40,6 +40,20 @@ class Differences:
         return json.dumps(asdict(self)) if self else ""
 
 
+_FLAGS = (
+    "dead",
+    "started",
+    "superseded",
+    "source_gone",
+    "override",
+    "listed",
+    "incomplete",
+    "no_end",
+    "validated",
+)
+"""Columns of ``runs`` that are true or false."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """One run as the journal has it. Times are epoch seconds (UTC), None until they happened."""
@@ -97,6 +111,8 @@ class RunRow:
     """Files that an operator wants left out."""
     no_end: bool
     """Another program archived it without its end."""
+    validated: bool
+    """Its blob was validated; else an empty ``validation`` says nothing."""
     changed: Differences
     """How its directory differs from what was archived."""
     reused: str
@@ -109,7 +125,17 @@ class RunRow:
         facts["state"] = State(facts["state"])
         facts["stage"] = Stage(facts["stage"])
         facts["lane"] = Lane(facts["lane"])
-        for flag in ("dead", "started", "superseded", "source_gone", "override", "listed", "incomplete", "no_end"):
+        for flag in (
+            "dead",
+            "started",
+            "superseded",
+            "source_gone",
+            "override",
+            "listed",
+            "incomplete",
+            "no_end",
+            "validated",
+        ):
             facts[flag] = bool(facts[flag])
         facts["changed"] = Differences.of(facts["changed"])
         facts["without"] = tuple(json.loads(facts["without"]))

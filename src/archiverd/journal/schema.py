@@ -184,6 +184,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX runs_verified ON runs (verified_at) WHERE verified_at IS NOT NULL;
     CREATE TABLE sweep (id INTEGER PRIMARY KEY CHECK (id = 0), below INTEGER NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN validated INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET validated = 1 WHERE validation <> '';
+    CREATE INDEX runs_unvalidated ON runs (run) WHERE state = 'verified' AND NOT validated;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

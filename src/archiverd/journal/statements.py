@@ -157,6 +157,12 @@ def accept(db: sqlite3.Connection, run: int, files: Iterable[FileFate], listing:
     trim_story(db, run)
 
 
+def note_validated(db: sqlite3.Connection, run: int, validation: str) -> None:
+    """Note the result of the validation of a verified run's blob."""
+    sql = "UPDATE runs SET validated = 1, validation = ? WHERE run = ? AND state = ?"
+    db.execute(sql, (legible(validation), run, State.VERIFIED))
+
+
 def note_sweep(db: sqlite3.Connection, below: int) -> None:
     """Note that the comparison of the directories goes on with the runs below this number."""
     db.execute("INSERT OR REPLACE INTO sweep VALUES (0, ?)", (below,))

@@ -48,6 +48,7 @@ class RunChanges(TypedDict, total=False):
     listing: str
     incomplete: bool
     no_end: bool
+    validated: bool
     changed: Differences
     reused: str
     without: tuple[str, ...]
@@ -155,12 +156,14 @@ def upload_begins(run: int, blob: BlobIdentity, *, puts: int) -> Transition:
     return Transition(run, Event.UPLOAD_BEGINS, f"{blob.length} bytes, sha256 {blob.sha256}", changes)
 
 
-def upload_proven(row: RunRow, blob: BlobIdentity, *, verified_at: float, validation: str) -> Transition:
+def upload_proven(row: RunRow, blob: BlobIdentity, *, verified_at: float, validation: str | None) -> Transition:
     """Describe the proof: the blob was read back from UconDB.
 
-    That uses up a release with override; a superseded run has its stop line in UconDB from then on.
+    ``validation`` says what is wrong with the blob; None if that was not asked. The proof uses up a release with
+    override; a superseded run has its stop line in UconDB from then on.
     """
-    changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at, "validation": validation}
+    changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at}
+    changes.update({"validation": validation or "", "validated": validation is not None})
     if row.override:
         changes["override"] = False
         if row.superseded:

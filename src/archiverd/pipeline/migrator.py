@@ -17,8 +17,8 @@ from archiverd.journal import transitions
 from archiverd.journal.transitions import BlobIdentity
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
+from archiverd.pipeline.validator import validate_blob
 from archiverd.runrecord import blob as blobs
-from archiverd.runrecord.validation import BlobValidation, validate
 from archiverd.ucondb.port import Fingerprint, StoreOutcome
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from archiverd.ucondb.port import UconDB
 
 _log = log.get("Migration")
-_validation_log = log.get("Validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +132,10 @@ class Migrator:
 
     async def _verified(self, row: RunRow, packed: Packed) -> None:
         """Record the proof and log how long after its stop the run was safe."""
-        validation = BlobValidation() if self.required is None else validate(packed.blob, self.required)
+        said = None if self.required is None else validate_blob(packed.blob, self.required, row.run)
         now = self.policy.clock()
-        said = "; ".join((*validation.problems, *validation.warnings))
         proof = transitions.upload_proven(row, packed.journal_identity(), verified_at=now, validation=said)
         await self.journal.record(proof)
-        for problem in validation.problems:
-            _validation_log.error(problem, run=row.run)
-        for warning in validation.warnings:
-            _validation_log.warning(warning, run=row.run)
         _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_time_since_stop(row, now))
 
     async def _fail(self, row: RunRow, error: Exception) -> None:
