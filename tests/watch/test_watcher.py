@@ -232,6 +232,47 @@ async def test_a_lost_journal_changes_nothing_about_the_backlog(
     assert states[4] is State.QUEUED
 
 
+@pytest.mark.parametrize("ahead", [3_600.0, 30 * 86_400.0])
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_clock_ahead_of_the_file_server_ignores_no_new_run(site: Site, ahead: float, lost: bool) -> None:
+    """Backlog is what stood there at the very first start, by name, whatever the clocks say; a running run is none."""
+    site.backfill = "none"
+    site.clocks.ahead = ahead
+    site.promised = False
+    site.record(1, START + STOP)
+    site.record(2, START, at=None, partition=1)  # dead: its successor has started
+    site.record(3, START, at=None, partition=1)
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+    if lost:
+        for left in (site.root / "work").glob("journal.sqlite*"):
+            left.unlink()
+    site.clocks.ahead = 0.0
+    site.record(3, START + STOP, at=None, partition=1)
+    site.record(4, START + STOP, at=None, partition=1)
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        states = await journal.known()
+    assert states == {1: State.IGNORED, 2: State.IGNORED, 3: State.QUEUED, 4: State.QUEUED}
+
+
+async def test_a_first_start_cut_short_ignores_no_run_that_ended_meanwhile(site: Site) -> None:
+    """Until it is known which runs were running, the time of the first start decides too."""
+    site.backfill = "none"
+    for run in (1, 2):
+        site.record(run, START + STOP if run == 1 else START)
+    site.clocks.passed = 10.0
+    async with site.process() as (journal, watcher):
+        site.shutdown.ask(ShutdownReason.INTERRUPTED)
+        await watcher.find_all()
+        assert await journal.known() == {1: State.OPEN, 2: State.OPEN}
+    later = site.clocks.wall() + 1
+    site.record(2, START + STOP, at=later)
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        assert await journal.known() == {1: State.IGNORED, 2: State.QUEUED}
+
+
 async def test_an_unreadable_first_start_leaves_out_no_run(site: Site) -> None:
     """Rather a run too many than one too few."""
     site.backfill = "none"

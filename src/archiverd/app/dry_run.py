@@ -10,7 +10,7 @@ from archiverd.config.paths import journal_path
 from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Event, Stage, State
 from archiverd.journal.queries import select_states
 from archiverd.journal.reader import reading_if_there
-from archiverd.process.work_dir import read_first_start
+from archiverd.process.work_dir import FirstStart, read_first_start
 from archiverd.watch.ages import Timekeeper
 from archiverd.watch.directory_scan import scan
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
@@ -65,8 +65,9 @@ def _judge(settings: Settings, rows: dict[int, RunRow], runs: set[int]) -> tuple
     """Return which of ``runs`` have ended and are taken, and which are still open, all taken as settled."""
     # A pass gives them their time to settle.
     reader = OpenRunReader(settings, Timekeeper(), settle_seconds=0.0)
-    first_start = read_first_start(settings.app.work_dir)
-    reader.first_start = first_start if first_start is not None else 0.0 if rows else time.time()
+    first = read_first_start(settings.app.work_dir)
+    fresh = FirstStart(0.0) if rows else FirstStart(time.time(), frozenset(runs))
+    reader.first_start = fresh if first is None else first
     for row in rows.values():
         if row.started and row.partition is not None:
             reader.latest[row.partition] = max(row.run, reader.latest.get(row.partition, 0))

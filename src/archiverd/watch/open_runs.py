@@ -11,6 +11,7 @@ from archiverd.journal import transitions
 from archiverd.journal.rows import ObservedRecord, RecordLook
 from archiverd.journal.transitions import RecordEnd
 from archiverd.process import mounts
+from archiverd.process.work_dir import FirstStart
 from archiverd.runrecord.completeness import (
     Completeness,
     CompletionWaits,
@@ -45,6 +46,8 @@ class OpenRun:
     settles_in: float | None = None
     """Seconds from the last look until the record can have settled; None if it need not, or has."""
     started: bool = False
+    written: float = 0.0
+    """When metadata.txt was last written, in epoch seconds by the file server's clock."""
     error: ArchiverError | None = None
     """Why its record cannot be read."""
     observed: ObservedRecord | None = None
@@ -81,8 +84,8 @@ class OpenRunReader:
         self._time = timekeeper
         self.latest: dict[int, int] = {}
         """By partition, the greatest run known to have started."""
-        self.first_start = 0.0
-        """When archiverd was first started, in epoch seconds; runs that ended before are backlog."""
+        self.first_start = FirstStart(0.0)
+        """When archiverd was first started, and what stood there then."""
 
     @cached_property
     def _network(self) -> bool:
@@ -117,6 +120,17 @@ class OpenRunReader:
         if stands and seen.kept is not None and not later and not self._abandoned(seen):
             return None
         return self._judge(seen, take_snapshot(directory, network=self._network), stamp)
+
+    def ran(self, seen: OpenRun) -> bool:
+        """Return whether an open run was running at the first start, by the last look at it.
+
+        It still runs (it can be read, has not stopped, and is not dead), or its stop line was written since.
+        """
+        if seen.observed is None or seen.error is not None:
+            return False
+        if seen.observed.stop_line is not None:
+            return seen.written >= self.first_start.at
+        return not (self._later_started(seen) or self._abandoned(seen))
 
     def _later_started(self, seen: OpenRun) -> bool:
         """Return whether a later run of the run's partition has started, by what is known of it."""
@@ -155,6 +169,7 @@ class OpenRunReader:
         moment = self._time.now()
         lines = time_lines(snapshot.metadata)
         seen.started = lines.started is not None
+        seen.written = snapshot.metadata_mtime or 0.0
         seen.error = None
         if not snapshot.readable:
             seen.error = _unreadable(seen.run, self._root / str(seen.run), snapshot.trouble)
@@ -175,9 +190,14 @@ class OpenRunReader:
             return 0.0
         moment = self._time.now()
         by_looks = elapsed(seen.unchanged, moment, network=self._network)
-        if not snapshot.readable or snapshot.changed >= self.first_start:
+        if not snapshot.readable or not self.first_start.stood(seen.run, snapshot.changed):
             return by_looks
-        return max(by_looks, age_by_files(snapshot.changed, moment))
+        by_files = age_by_files(snapshot.changed, moment)
+        if (
+            time_lines(snapshot.metadata).stopped is None
+        ):  # it may be running: this machine's clock alone proves nothing
+            by_files = min(by_files, moment.newest - snapshot.changed)
+        return max(by_looks, by_files)
 
     def _ended(self, run: int, seen: RecordSnapshot, *, dead: bool) -> Transition:
         """Return the transition of a run that has ended."""
@@ -188,8 +208,8 @@ class OpenRunReader:
         return transitions.died(run, end) if dead else transitions.ended(run, end)
 
     def _passed_over(self, run: int, ended: float) -> bool:
-        """Return whether the backfill rule leaves out a run: only runs that ended before the first start."""
-        if ended >= self.first_start:
+        """Return whether the backfill rule leaves out a run: only runs that had ended at the first start."""
+        if not self.first_start.had_ended(run, ended):
             return False
         return self._backfill == "none" or (isinstance(self._backfill, int) and run < self._backfill)
 

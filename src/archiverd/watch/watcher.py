@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from archiverd.detached import run_detached
 from archiverd.journal.rows import MissingDirectories
 from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
+from archiverd.process.work_dir import FirstStart
 from archiverd.watch import inotify
 from archiverd.watch.directory_scan import DirectoryScan, scan
 from archiverd.watch.missing import LOOKS_UNMOUNTED, is_believed, looks_unmounted
@@ -98,23 +100,31 @@ class Watcher:
         if (noted := await self._journal.missing_since()) is not None:
             self._doubted = frozenset(runset.numbers(runset.unpack(noted.runs)))
         self._reader.latest = await self._journal.latest_started()
-        self._reader.first_start = self._first_start(fresh=not states)
         self._time.resume(await self._journal.clock_state())
         self._looks = await self._journal.looks()
         await self._sync_open_runs()
         with error_stage("Import"):
             found = await run_detached(partial(scan, self._root))
+        first = self._reader.first_start = self._first_start(found.runs, fresh=not states)
         await self._note_scan(found, Lane.BACKLOG)
         await self._check(on_progress)
+        if first.runs is not None and first.running is None and not self._shutdown.asked:
+            ran = (run for run, seen in self._open.items() if run in first.runs and self._reader.ran(seen))
+            running = frozenset(ran)
+            self._reader.first_start = replace(first, running=running)
+            work_dir.write_first_start(self._settings.app.work_dir, self._reader.first_start)
 
-    def _first_start(self, *, fresh: bool) -> float:
-        """Return when archiverd was first started, noted before any run so that a start cut short does not shift it."""
+    def _first_start(self, runs: frozenset[int], *, fresh: bool) -> FirstStart:
+        """Return the first start, noted before any run so that a start cut short does not shift it.
+
+        ``runs`` have a directory now.
+        """
         directory = self._settings.app.work_dir
-        at = work_dir.read_first_start(directory)
-        if at is None:
-            at = self._clock() if fresh else 0.0  # a journal older than this rule: its runs were judged then
-            work_dir.write_first_start(directory, at)
-        return at
+        first = work_dir.read_first_start(directory)
+        if first is None:  # a journal older than this rule: its runs were judged then
+            first = FirstStart(self._clock(), runs) if fresh else FirstStart(0.0)
+            work_dir.write_first_start(directory, first)
+        return first
 
     async def settle(self) -> None:
         """Wait until runs that changed just now can have settled, and record those that have ended.
