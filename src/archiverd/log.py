@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 import structlog
 
 from archiverd.core.errors import ArchiverError, Retry
+from archiverd.core.wording import printable
 from archiverd.log_rotation import STAMP, LogFile
 
 if TYPE_CHECKING:
@@ -231,19 +232,12 @@ def _message(event: Event) -> str:
     return str(event.pop("event")) + "".join(f" {key}={value}" for key, value in event.items())
 
 
-def _plain(text: str) -> str:
-    """Return ``text`` with everything escaped that a terminal would not simply show."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _as_line(_logger: object, _method: str, event: Event) -> str:
     """Render a readable line, one more for each line of a traceback, and one for an error's context."""
     when, level = event.pop("timestamp"), event.pop("level")
     context, trace = event.pop("context", None), event.pop("trace", "")
     begin = f"{when} {level.upper():<7} {_tags(event)}"
-    lines = [begin + _plain(_message(event)), *(begin + _plain(line) for line in trace.splitlines())]
+    lines = [begin + printable(_message(event)), *(begin + printable(line) for line in trace.splitlines())]
     if context:
         lines.append(_context(context))
     return "\n".join(lines)
@@ -251,7 +245,7 @@ def _as_line(_logger: object, _method: str, event: Event) -> str:
 
 def _context(context: object) -> str:
     """Render an error's context as people grep for it."""
-    return _plain(f"Context: {context!r}"[:LINE_LIMIT])
+    return printable(f"Context: {context!r}"[:LINE_LIMIT])
 
 
 def _as_json(_logger: object, _method: str, event: Event) -> str:

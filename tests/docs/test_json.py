@@ -138,6 +138,7 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
     unstop(site, 9)
     (site.records / "8" / "broken01.fcl").write_text("a: {")
     record("once --dry-run")
+    (site.records / "01502").mkdir()
     assert record("once")["failed"][0]["run"] == 8
     assert record("retry", "import", "8", "12345678", of="once")["skipped"]
     record("recover", "migrate", of="once")

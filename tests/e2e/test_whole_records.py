@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -78,11 +79,14 @@ def stopped_midway(source: Path, target: Path, tool: str, after: int) -> subproc
     while not target.exists() or len(os.listdir(target)) < after:
         if copy.poll() is not None:
             break
+    if copy.poll() is not None:
+        return None
     os.killpg(copy.pid, signal.SIGSTOP)
     names = [name for name in os.listdir(target) if junk(name) is None]
     if copy.poll() is None and "metadata.txt" in names and len(names) < len(os.listdir(source)):
         return copy
-    os.killpg(copy.pid, signal.SIGCONT)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(copy.pid, signal.SIGCONT)
     assert copy.wait(DEADLINE_SECONDS) == 0
     return None
 
@@ -93,7 +97,7 @@ def test_a_copy_that_stalls_is_archived_whole(site: Site, elsewhere: Path, tool:
     if shutil.which(tool) is None:
         pytest.skip(f"no {tool}")
     daemon = site.start("run")
-    for run in range(40, 70):
+    for run in range(40, 240):
         make_aside(site, elsewhere, *SBND, "--runs", "1", "--first", str(run))
         source = elsewhere / str(run)
         total = len(os.listdir(source))

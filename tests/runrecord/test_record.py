@@ -127,7 +127,7 @@ def test_no_directory(tmp_path: Path, kind: str) -> None:
     if kind == "file":
         target.touch()
     elif kind == "link":
-        target.symlink_to(tmp_path)
+        target.symlink_to(tmp_path / "nowhere")
     with pytest.raises(ArchiverError, match=r"^Run directory not found$") as caught:
         read_run_record(target, 7)
     assert (caught.value.retry, caught.value.context) == (Retry.TRANSIENT, {"directory": str(target)})

@@ -100,13 +100,22 @@ def test_a_long_metadata_is_read_from_its_end(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    """A directory that is gone, a file in its place and a link in its place cannot be read; nothing is raised."""
+    """A directory that is gone, a file and a link to nowhere in its place cannot be read; nothing is raised."""
     (tmp_path / "file").write_bytes(b"")
-    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("gone", "file", "link"):
         assert take_snapshot(tmp_path / name) == RecordSnapshot(readable=False)
         assert take_snapshot(tmp_path / name).trouble == ""
         assert record_stamp(tmp_path / "gone") is None
+
+
+def test_a_link_to_a_run_directory_is_followed(tmp_path: Path) -> None:
+    """As for a run that was moved to another disk; its stamp is that of the directory, not of the link."""
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "metadata.txt").write_bytes(b"Start time: a\n")
+    (tmp_path / "7").symlink_to(tmp_path / "moved")
+    assert take_snapshot(tmp_path / "7") == take_snapshot(tmp_path / "moved")
+    assert record_stamp(tmp_path / "7") == record_stamp(tmp_path / "moved") is not None
 
 
 def test_metadata_that_is_no_file(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def of_latecomers(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[An
 
 def of_a_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
     """Begin a comparison."""
-    monkeypatch.setattr(operation, "scan", read)
+    monkeypatch.setattr(operation, "scan_records", read)
     return operation.reconcile(mock.Mock(settings=SETTINGS), ReconcileRequest(deep=True), silent)
 
 
@@ -114,7 +114,7 @@ def of_a_deep_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Corou
 
 def of_a_probe(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:
     """List the runs for `status --probe`."""
-    monkeypatch.setattr(probe, "scan", read)
+    monkeypatch.setattr(probe, "scan_records", read)
     return probe._probe_filesystem(SETTINGS, mock.Mock())
 
 

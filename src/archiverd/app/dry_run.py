@@ -12,7 +12,7 @@ from archiverd.journal.queries import select_states
 from archiverd.journal.reader import reading_if_there
 from archiverd.process.work_dir import FirstStart, read_first_start
 from archiverd.watch.ages import Timekeeper
-from archiverd.watch.directory_scan import scan
+from archiverd.watch.directory_scan import scan_records
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class DryRun:
 def plan_pass(settings: Settings, *, importing: bool, migrating: bool) -> DryRun:
     """Return what a pass over these stages would do now. Raise ArchiverError if directory or journal cannot be read."""
     rows = _rows(settings)
-    found = scan(settings.source_files.run_records_dir).runs
+    found = scan_records(settings).runs
     ended, still_open = _judge(
         settings, rows, {run for run in found if run not in rows or rows[run].state is State.OPEN}
     )

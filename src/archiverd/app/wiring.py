@@ -13,7 +13,6 @@ from archiverd.app.call_observer import LastContact, observed
 from archiverd.app.stages import StageMaker, retry_schedule
 from archiverd.artdaqdb.backends import make_artdaqdb
 from archiverd.artdaqdb.schema import load_schema
-from archiverd.audit.directory_audit import DirectoryAudit
 from archiverd.config.paths import journal_path, lock_path, stage_files
 from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.machine import Effect, Stage
@@ -205,12 +204,6 @@ async def _connected(stack: contextlib.AsyncExitStack, ucondb: UconDB) -> UconDB
         await ucondb.open()
     stack.push_async_callback(ucondb.close)
     return ucondb
-
-
-def make_audit(parts: Parts) -> DirectoryAudit:
-    """Return the audit of the run directories."""
-    records = parts.settings.source_files.run_records_dir
-    return DirectoryAudit(parts.journal, records, time.time, time.monotonic, asyncio.sleep)
 
 
 def make_state_files(settings: Settings, journal: Journal) -> StateFiles:

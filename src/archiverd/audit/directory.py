@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from archiverd.journal.rows import Differences, FileFate, legible
 from archiverd.runrecord.completeness import start_line
+from archiverd.runrecord.directory import opened
 from archiverd.runrecord.listing import digest_of, list_files, status_of
 from archiverd.runrecord.record import LARGEST_FILE
 
@@ -57,15 +58,10 @@ class Comparison:
 def listing_of(directory: Path, *, network: bool = False) -> str:
     """Return the digest of a directory's listing; empty if it cannot be read. Blocking."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with opened(directory) as descriptor:
+            return digest_of(list_files(descriptor, network=network).files)
     except OSError:
         return ""
-    try:
-        return digest_of(list_files(descriptor, network=network).files)
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)
 
 
 def compare_directory(
@@ -77,15 +73,10 @@ def compare_directory(
     known.
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with opened(directory) as descriptor:
+            return _compare(descriptor, directory, row, manifest, network=network)
     except OSError:
         return Comparison(Verdict.UNKNOWN)
-    try:
-        return _compare(descriptor, directory, row, manifest, network=network)
-    except OSError:
-        return Comparison(Verdict.UNKNOWN)
-    finally:
-        os.close(descriptor)
 
 
 def accepted(manifest: Sequence[FileFate], record: RunRecord) -> list[FileFate]:

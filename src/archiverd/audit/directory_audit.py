@@ -6,7 +6,9 @@ restart goes on where the last process was.
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -54,6 +56,11 @@ class _Lost:
 
     names: frozenset[str]
     since: float
+
+
+def make_audit(journal: Journal, records: Path) -> DirectoryAudit:
+    """Return the audit of the run directories in ``records``."""
+    return DirectoryAudit(journal, records, time.time, time.monotonic, asyncio.sleep)
 
 
 class DirectoryAudit:

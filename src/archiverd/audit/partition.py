@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Anomaly
-from archiverd.control.fields import each, fields_of, flag, integer, named, run_number
+from archiverd.control.fields import each, fields_of, flag, integer, named, run_number, text
 from archiverd.core.machine import FINISHED, State
+from archiverd.core.wording import printable
+from archiverd.watch.directory_scan import OddName, OddNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FINE = frozenset({State.OPEN, *FINISHED})
 """The states of runs when everything is in order."""
+
+
+def _odd_name(value: object) -> OddName:
+    """Return what JSON has of one odd name. Raise MessageError if that is something else."""
+    with fields_of(value, "an odd name") as fields:
+        return OddName(fields.take("name", text), fields.take("rule", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,8 @@ class Partition:
     """How many blobs were read back and compared."""
     anomalies: tuple[Anomaly, ...]
     """Single runs of which there is more to say, ascending."""
+    odd: OddNames = field(default_factory=OddNames)
+    """Names in the run-records directory that look like runs and are none."""
 
     @property
     def in_order(self) -> bool:
@@ -46,6 +56,8 @@ class Partition:
             "differing": list(self.differing),
             "compared": self.compared,
             "amiss": [one.to_json() for one in self.anomalies],
+            "names": [{"name": printable(one.name), "rule": one.rule} for one in self.odd.names],
+            "names_count": self.odd.count,
         }
 
     @staticmethod
@@ -61,4 +73,5 @@ class Partition:
                 fields.take("differing", each(run_number)),
                 fields.take("compared", integer),
                 fields.take("amiss", each(Anomaly.from_json)),
+                OddNames(fields.take("names_count", integer), fields.take("names", each(_odd_name))),
             )

@@ -13,7 +13,7 @@ from archiverd.audit.partition import FINE, Partition
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.wording import list_single_runs
 from archiverd.core import runset
-from archiverd.core.wording import pluralise
+from archiverd.core.wording import describe_odd_names, pluralise
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
@@ -57,6 +57,8 @@ def _print_partition(found: Partition) -> None:
             click.echo(f"    {remedy}")
         for line in list_single_runs([one for one in found.anomalies if one.kind == name]):
             click.echo(f"    {line}")
+    if found.odd.count:
+        click.echo(describe_odd_names(found.odd.count, [one.name for one in found.odd.names]))
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(found.only_artdaqdb)}")
     click.echo(f"in UconDB and not in artdaqDB: {runset.show(found.only_ucondb)}")
     if found.compared:

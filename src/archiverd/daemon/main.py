@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from archiverd import __version__, log
 from archiverd.app.stages import RunOptions
 from archiverd.app.state_file_sync import begin, keep_in_sync, sync
-from archiverd.app.wiring import Parts, make_audit, opened
+from archiverd.app.wiring import Parts, opened
+from archiverd.audit.directory_audit import make_audit
 from archiverd.control.server import serving
 from archiverd.daemon.commands import Commands
 from archiverd.daemon.passes import DaemonDriver
@@ -54,7 +55,7 @@ async def run(settings: Settings) -> int:
             ):
                 await begin(parts)
             late_stops = LateStopWatcher(settings, parts.journal, timekeeper)
-            audit = make_audit(parts)
+            audit = make_audit(parts.journal, settings.source_files.run_records_dir)
             driver = DaemonDriver(parts, watcher, late_stops, shutdown)
             commands = Commands(driver, watcher, shutdown, time.time())
             _log.info(f"archiverd {__version__} watches {settings.source_files.run_records_dir}")

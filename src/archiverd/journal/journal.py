@@ -214,6 +214,11 @@ class Journal(Lookups):
         """Note what is wrong with the blob of ``run``, which was validated; empty if nothing is."""
         await self._write(lambda db: statements.note_validated(db, run, validation))
 
+    async def note_odd_names(self, count: int, names: Iterable[tuple[str, str]]) -> None:
+        """Note the names that look like runs and are none, each with the rule it breaks, and how many there are."""
+        odd = list(names)
+        await self._write(lambda db: statements.note_odd_names(db, count, odd))
+
     async def note_sweep(self, below: int) -> None:
         """Note that the comparison of the directories goes on with the runs below this number."""
         await self._write(lambda db: statements.note_sweep(db, below))

@@ -275,6 +275,13 @@ def select_next_unvalidated(db: sqlite3.Connection, below: int) -> RunRow | None
     return None if row is None else RunRow.of(row)
 
 
+def select_odd_names(db: sqlite3.Connection) -> tuple[int, list[tuple[str, str]]]:
+    """Return how many names look like runs and are none, and the first of them, each with the rule it breaks."""
+    row = db.execute("SELECT count FROM odd_count").fetchone()
+    names = db.execute("SELECT name, rule FROM odd_names ORDER BY name").fetchall()
+    return (0 if row is None else int(row[0])), [(name, rule) for name, rule in names]
+
+
 def select_missing(db: sqlite3.Connection) -> MissingDirectories | None:
     """Return which directories are missing all at once; None if there is no doubt."""
     row = db.execute("SELECT runs, at FROM missing").fetchone()

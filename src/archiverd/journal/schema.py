@@ -5,7 +5,8 @@ a run record (I7), as numbers of ``contents``, which runs share, ``holds`` the b
 ``logs`` the failure logs as they were last written, ``state_files`` what the state files may say, ``pending`` the first
 phase of runs that have only started, ``told`` and ``told_holds`` what people were notified of, ``marks`` what is done
 once for all, ``looks`` since when open runs are as they are, ``clock`` how the wall clock stood to the one that never
-jumps, ``missing`` which run directories are missing all at once, ``sweep`` how far
+jumps, ``missing`` which run directories are missing all at once, ``odd_names`` and
+``odd_count`` what looks like a run and is none, ``sweep`` how far
 the comparison of the directories has come. Times are epoch seconds (UTC). ``PRAGMA user_version``
 has the schema version.
 
@@ -188,6 +189,8 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE runs ADD COLUMN validated INTEGER NOT NULL DEFAULT 0;
     UPDATE runs SET validated = 1 WHERE validation <> '';
     CREATE INDEX runs_unvalidated ON runs (run) WHERE state = 'verified' AND NOT validated;
+    CREATE TABLE odd_names (name TEXT PRIMARY KEY, rule TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE odd_count (id INTEGER PRIMARY KEY CHECK (id = 0), count INTEGER NOT NULL) STRICT;
     """,
 )
 

@@ -163,6 +163,13 @@ def note_validated(db: sqlite3.Connection, run: int, validation: str) -> None:
     db.execute(sql, (legible(validation), run, State.VERIFIED))
 
 
+def note_odd_names(db: sqlite3.Connection, count: int, names: Iterable[tuple[str, str]]) -> None:
+    """Note the names that look like runs and are none, each with the rule it breaks, and how many there are in all."""
+    db.execute("DELETE FROM odd_names")
+    db.executemany("INSERT OR REPLACE INTO odd_names VALUES (?, ?)", [(legible(name), rule) for name, rule in names])
+    db.execute("INSERT OR REPLACE INTO odd_count VALUES (0, ?)", (count,))
+
+
 def note_sweep(db: sqlite3.Connection, below: int) -> None:
     """Note that the comparison of the directories goes on with the runs below this number."""
     db.execute("INSERT OR REPLACE INTO sweep VALUES (0, ?)", (below,))

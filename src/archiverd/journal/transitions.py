@@ -115,6 +115,11 @@ def passed_over(run: int, end: RecordEnd, *, dead: bool, rule: str) -> Transitio
     return Transition(run, Event.PASSED_OVER, rule, _end(end, dead=dead))
 
 
+def double(run: int, other: int, now: float) -> Transition:
+    """Describe a run whose directory is a link to that of another run: it is left out as its double."""
+    return Transition(run, Event.PASSED_OVER, f"its directory is a link to that of run {other}", {"ended_at": now})
+
+
 def import_begins(run: int) -> Transition:
     """Describe the intent of an import."""
     return Transition(run, Event.IMPORT_BEGINS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archiverd.core.errors import ArchiverError, Retry
+from archiverd.runrecord.directory import opened
 from archiverd.runrecord.listing import digest_of, junk, list_files, status_of
 
 if TYPE_CHECKING:
@@ -80,19 +81,14 @@ def parse_run_number(name: str) -> int | None:
 def read_run_record(directory: Path, run: int, *, network: bool = False) -> RunRecord:
     """Read every regular file of ``directory``. Blocking: call it in a worker thread. ``network``: see ``list_files``.
 
-    Links are not followed. Raise ArchiverError if the directory is gone or cannot be listed (transient), or
+    Links in it are not followed. Raise ArchiverError if the directory is gone or cannot be listed (transient), or
     has more than ``MOST_FILES`` entries (permanent); RecordChangedError if anything in it changed meanwhile.
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with opened(directory) as descriptor:
+            return _read_all(descriptor, directory, run, network=network)
     except OSError as error:
         raise _cannot_read(directory, run, error) from error
-    try:
-        return _read_all(descriptor, directory, run, network=network)
-    except OSError as error:
-        raise _cannot_read(directory, run, error) from error
-    finally:
-        os.close(descriptor)
 
 
 def _read_all(descriptor: int, directory: Path, run: int, *, network: bool) -> RunRecord:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from archiverd.runrecord.converters.environment import partition_of
+from archiverd.runrecord.directory import opened
 from archiverd.runrecord.listing import digest_of, list_files
 from archiverd.runrecord.promised import ENVIRONMENT, find_missing
 
@@ -102,7 +103,7 @@ def record_stamp(directory: Path) -> RecordStamp | None:
     metadata.txt is opened before its status is read, so that an NFS client asks its server (close-to-open consistency).
     """
     try:
-        folder = os.stat(directory, follow_symlinks=False)
+        folder = os.stat(directory)
         descriptor = os.open(directory / METADATA, _READ_FLAGS)
         try:
             status = os.fstat(descriptor)
@@ -118,18 +119,15 @@ def take_snapshot(directory: Path, *, network: bool = False) -> RecordSnapshot:
 
     ``network``: see ``list_files``.
     """
+    is_open = False
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return RecordSnapshot(readable=False)
+        with opened(directory) as descriptor:
+            is_open = True
+            return _snapshot_of(descriptor, network=network)
     except OSError as error:
-        return RecordSnapshot(readable=False, trouble=_trouble(error))
-    try:
-        return _snapshot_of(descriptor, network=network)
-    except OSError as error:
-        return RecordSnapshot(readable=False, trouble=_trouble(error, error.filename))
-    finally:
-        os.close(descriptor)
+        if not is_open and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return RecordSnapshot(readable=False)
+        return RecordSnapshot(readable=False, trouble=_trouble(error, error.filename if is_open else None))
 
 
 def _trouble(error: OSError, name: object = None) -> str:

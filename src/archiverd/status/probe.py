@@ -19,7 +19,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.detached import run_detached
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.ucondb.client import make_ucondb
-from archiverd.watch.directory_scan import scan
+from archiverd.watch.directory_scan import scan_records
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
@@ -98,7 +98,7 @@ async def _collect_errors(result: ProbeResult, probing: Coroutine[Any, Any, None
 
 
 async def _probe_filesystem(settings: Settings, result: ProbeResult) -> None:
-    found = await run_detached(lambda: scan(settings.source_files.run_records_dir))
+    found = await run_detached(lambda: scan_records(settings))
     result.ranges = await asyncio.to_thread(runset.ranges, found.runs)
     result.facts.append("can be read")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archiverd.config.secrecy import without_login
 from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, WAITING, Stage, State
+from archiverd.core.wording import describe_odd_names
 from archiverd.journal import queries, summaries
 from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
@@ -154,7 +155,7 @@ def build_report(
     return StatusReport(
         at=now,
         daemon=daemon,
-        warnings=_list_warnings(settings, is_empty=db is None and daemon is None),
+        warnings=_list_warnings(settings, journal.odd, is_empty=db is None and daemon is None),
         ranges=journal.ranges,
         sources=[_describe_source(settings, name, db, daemon, probes, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
         causes=journal.causes,
@@ -180,6 +181,8 @@ class JournalFacts:
     flagged: Sequence[RunRow] = ()
     """Verified runs whose directory is not what was archived."""
     missing: MissingDirectories | None = None
+    odd: tuple[int, list[str]] = (0, [])
+    """How many names look like runs and are none, and the first of them."""
     trouble: Sequence[Brief] = ()
     durations: Mapping[Stage, Durations] = field(default_factory=dict)
     throughput: Throughput = field(default_factory=lambda: Throughput(0, None, None))
@@ -193,10 +196,16 @@ def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
         superseded=summaries.select_superseded(db),
         flagged=queries.select_flagged(db),
         missing=queries.select_missing(db),
+        odd=_read_odd_names(db),
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),
         throughput=queries.select_throughput(db, now),
     )
+
+
+def _read_odd_names(db: sqlite3.Connection) -> tuple[int, list[str]]:
+    count, names = queries.select_odd_names(db)
+    return count, [name for name, _ in names]
 
 
 def _describe_circumstances(
@@ -234,8 +243,10 @@ def _describe_circumstances(
     )
 
 
-def _list_warnings(settings: Settings, *, is_empty: bool) -> list[str]:
+def _list_warnings(settings: Settings, odd: tuple[int, list[str]], *, is_empty: bool) -> list[str]:
     warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
+    if odd[0]:
+        warnings.append(f"{describe_odd_names(*odd)} (`archiverd runs` lists them)")
     return [*warnings, NO_JOURNAL] if is_empty else warnings
 
 

@@ -18,12 +18,13 @@ from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.priority import Lane
 from archiverd.core.wording import pluralise
 from archiverd.detached import run_detached
+from archiverd.journal import transitions
 from archiverd.journal.rows import MissingDirectories
 from archiverd.process import mounts, work_dir
 from archiverd.process.progress import silent
 from archiverd.process.work_dir import FirstStart
 from archiverd.watch import inotify
-from archiverd.watch.directory_scan import DirectoryScan, scan
+from archiverd.watch.directory_scan import DirectoryScan, OddNames, scan_records
 from archiverd.watch.missing import LOOKS_UNMOUNTED, is_believed, looks_unmounted
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
@@ -83,6 +84,8 @@ class Watcher:
         """The last scan, and when it was made in epoch seconds."""
         self._looks: dict[int, RecordLook] = {}
         """Since when open runs were as they are when the last process looked at them."""
+        self._odd: OddNames | None = None
+        """Names that look like runs and are none, as the journal has them."""
         self._troubled = False
         self._check_in = CHECK_SECONDS
         self._checks_begun = self._checks_ended = 0
@@ -104,7 +107,7 @@ class Watcher:
         self._looks = await self._journal.looks()
         await self._sync_open_runs()
         with error_stage("Import"):
-            found = await run_detached(partial(scan, self._root))
+            found = await run_detached(partial(scan_records, self._settings))
         first = self._reader.first_start = self._first_start(found.runs, fresh=not states)
         await self._note_scan(found, Lane.BACKLOG)
         await self._check(on_progress)
@@ -155,7 +158,7 @@ class Watcher:
         self._checks_begun += 1
         try:
             if hinted or await run_detached(self._scan_is_due):
-                await self._note_scan(await run_detached(partial(scan, self._root)), Lane.FRESH)
+                await self._note_scan(await run_detached(partial(scan_records, self._settings)), Lane.FRESH)
             await self._sync_open_runs()
             await self._check()
         except ArchiverError as error:
@@ -175,12 +178,19 @@ class Watcher:
         """Note the runs of a scan that are new, and those that are gone."""
         before, self.scanned = self.scanned, (found, self._clock())
         await self._note_gone(found, another=before is not None and before[0].identity != found.identity)
+        if found.odd != self._odd:
+            self._odd = found.odd
+            await self._journal.note_odd_names(found.odd.count, [(one.name, one.rule) for one in found.odd.names])
         new = found.runs - self._known
         if not new:
             return
         await self._journal.see(new, lane)
         self._known |= new
-        self._open.update((run, OpenRun(run)) for run in new)
+        doubles = {run: other for run, other in found.doubles.items() if run in new}
+        await self._journal.record_allowed(
+            *(transitions.double(run, other, self._clock()) for run, other in doubles.items())
+        )
+        self._open.update((run, OpenRun(run)) for run in new - doubles.keys())
         _log.info(f"seen: {runset.show(new)}", runs=len(new))
 
     async def find_now(self) -> None:
@@ -188,7 +198,7 @@ class Watcher:
 
         For a command to the daemon, while ``run`` runs. Raise ArchiverError if the directory cannot be read.
         """
-        await self._note_scan(await run_detached(partial(scan, self._root)), Lane.FRESH)
+        await self._note_scan(await run_detached(partial(scan_records, self._settings)), Lane.FRESH)
         await self._next_check()
         if seconds := self._seconds_to_settle():
             await self._shutdown.rest(seconds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from archiverd import log
 from archiverd.app.operations.results import HeldRuns, PassResult, PassScope
 from archiverd.app.state_file_sync import begin
-from archiverd.app.wiring import make_audit
+from archiverd.audit.directory_audit import make_audit
 from archiverd.audit.reconcile import numbered
 from archiverd.audit.recovery import adopt_archived, find_anomalies, find_missing, import_again
 from archiverd.core.errors import UconDBError
@@ -68,7 +68,7 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
     on_progress(0, 0, ASKING)
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)
     records = parts.settings.source_files.run_records_dir
-    await make_audit(parts).compare_recent()
+    await make_audit(parts.journal, records).compare_recent()
     anomalies = await find_anomalies(parts.journal, parts.artdaqdb, records)
     if request.migrating:
         await _find_missing(parts)

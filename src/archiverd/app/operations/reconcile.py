@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archiverd.app.operations.passes import ASKING
-from archiverd.app.wiring import make_audit
 from archiverd.audit import reconcile as comparison
+from archiverd.audit.directory_audit import make_audit
 from archiverd.audit.reconcile import ComparedSources
 from archiverd.core.errors import ConfigurationError
 from archiverd.core.machine import State
 from archiverd.detached import run_detached
-from archiverd.watch.directory_scan import scan
+from archiverd.watch.directory_scan import scan_records
 
 if TYPE_CHECKING:
     from archiverd.app.operations.requests import ReconcileRequest
@@ -33,8 +34,9 @@ async def reconcile(parts: Parts, request: ReconcileRequest, on_progress: Progre
         )
     on_progress(0, 0, ASKING)
     records = parts.settings.source_files.run_records_dir
-    found = await run_detached(lambda: scan(records))
+    found = await run_detached(lambda: scan_records(parts.settings))
     verified = await parts.journal.in_state(State.VERIFIED)
-    await make_audit(parts).compare([row for row in verified if row.run in found.runs])
+    await make_audit(parts.journal, records).compare([row for row in verified if row.run in found.runs])
     sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
-    return await comparison.reconcile(sources, deep=request.deep, on_progress=on_progress)
+    partition = await comparison.reconcile(sources, deep=request.deep, on_progress=on_progress)
+    return replace(partition, odd=found.odd)
