@@ -8,7 +8,7 @@ WORKERS ?= 6
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test runbook lint types format bench fuzz kill-test crash-test simulate outage-test copy-test conftoolp-test mongo-servers lock clean
+.PHONY: help setup demo test runbook lint types format bench fuzz kill-test crash-test simulate outage-test healthy-site copy-test conftoolp-test mongo-servers lock clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## what can be made
@@ -61,6 +61,9 @@ simulate: setup  ## years of operation in minutes, on virtual time with seeded f
 
 outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 uploads each
 	@ARCHIVERD_OUTAGE_RUNS=200 $(BIN)/pytest tests/e2e/test_outages.py
+
+healthy-site: setup  ## 220 clean records of every layout and profile, by the daemon and by once: no flag, all verified
+	@ARCHIVERD_HEALTHY_RUNS=5 $(BIN)/pytest -n 2 tests/e2e/test_healthy_site.py
 
 copy-test: setup  ## copies stopped at random files, growing and unreadable files, 20 times each beside busy cores
 	@for i in 1 2 3 4; do sh -c 'while :; do :; done' & loops="$$loops $$!"; done; trap "kill $$loops" EXIT; \
