@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from archiverd.core.machine import Stage
-from archiverd.core.priority import OLDEST_EVERY
+from archiverd.core.machine import Event, Stage
+from archiverd.core.priority import OLDEST_EVERY, Lane
 from archiverd.journal.journal import Journal
+from archiverd.journal.rows import FileFate
+from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
     import sqlite3
@@ -103,3 +105,30 @@ async def test_retries_that_are_not_due_are_not_looked_through(journal: Journal,
     await journal.wake_due()
     await journal.next_due(Stage.IMPORT)
     assert [plan for plan in plans if "runs_due (due" not in plan or "TEMP B-TREE" in plan] == []
+
+
+async def test_what_the_audits_ask_is_read_from_indexes(journal: Journal, plans: list[str]) -> None:
+    """Every few minutes: which runs were verified lately, come next, are flagged, or were not validated."""
+    await journal.verified_since(1_000.0)
+    await journal.verified_below(500, 20)
+    await journal.flagged()
+    await journal.next_unvalidated(500)
+    since, below, flagged, unvalidated = plans
+    assert "INDEX runs_verified (verified_at>?)" in since
+    assert "PRIMARY KEY (rowid<?)" in below or "INDEX runs_state (state=? AND rowid<?)" in below
+    assert "INDEX runs_changed" in flagged
+    assert "INDEX runs_unvalidated (run<?)" in unvalidated
+    assert "TEMP B-TREE" not in below + flagged + unvalidated
+
+
+async def test_a_file_of_a_manifest_is_found_by_its_content(journal: Journal, plans: list[str]) -> None:
+    """However many contents there are: an import looks up every file of its record."""
+    await journal.see([1], Lane.FRESH)
+    for event in (Event.ENDED, Event.IMPORT_BEGINS):
+        await journal.record(Transition(1, event))
+    files = (FileFate("a.fcl", "a", "", 5, "ab" * 32), FileFate("b.fcl", "", "left out"))
+    plans.clear()
+    await journal.record(Transition(1, Event.IMPORT_DONE, files=files))
+    looked_up = [plan for plan in plans if "contents" in plan]
+    assert len(looked_up) == 2
+    assert all("INDEX contents_same (sha256=? AND name=? AND entity=? AND reason=?" in plan for plan in looked_up)

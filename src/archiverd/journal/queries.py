@@ -252,8 +252,9 @@ def select_verified_below(db: sqlite3.Connection, below: int, most: int) -> list
 
 def select_verified_since(db: sqlite3.Connection, since: float) -> list[RunRow]:
     """Return the runs with a directory that were verified since then, in epoch seconds, and still are; descending."""
-    sql = "SELECT * FROM runs WHERE verified_at >= ? AND state = ? AND NOT source_gone ORDER BY run DESC"
-    return [RunRow.of(row) for row in db.execute(sql, (since, State.VERIFIED))]
+    sql = "SELECT * FROM runs INDEXED BY runs_verified WHERE verified_at >= ? AND state = ? AND NOT source_gone"
+    found = (RunRow.of(row) for row in db.execute(sql, (since, State.VERIFIED)))
+    return sorted(found, key=lambda row: -row.run)
 
 
 def select_sweep(db: sqlite3.Connection) -> int:
@@ -264,13 +265,16 @@ def select_sweep(db: sqlite3.Connection) -> int:
 
 def select_flagged(db: sqlite3.Connection) -> list[RunRow]:
     """Return the verified runs whose directory is not what was archived, ascending."""
-    sql = "SELECT * FROM runs WHERE (changed <> '' OR reused <> '') AND state = ? ORDER BY run"
+    sql = "SELECT * FROM runs WHERE (changed <> '' OR reused <> '') AND +state = ? ORDER BY run"
     return [RunRow.of(row) for row in db.execute(sql, (State.VERIFIED,))]
 
 
 def select_next_unvalidated(db: sqlite3.Connection, below: int) -> RunRow | None:
     """Return the greatest verified run below a number whose blob was not validated, or None."""
-    sql = "SELECT * FROM runs WHERE state = 'verified' AND NOT validated AND run < ? ORDER BY run DESC LIMIT 1"
+    sql = (
+        "SELECT * FROM runs INDEXED BY runs_unvalidated WHERE state = 'verified' AND NOT validated AND run < ? "
+        "ORDER BY run DESC LIMIT 1"
+    )
     row = db.execute(sql, (below,)).fetchone()
     return None if row is None else RunRow.of(row)
 
