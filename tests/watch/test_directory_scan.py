@@ -61,6 +61,8 @@ def test_a_file_and_links(tmp_path: Path) -> None:
         (13, elsewhere / "7"),
         (14, records / "20"),
         (15, records / "7"),
+        (16, records),
+        (17, tmp_path),
     ):
         (records / str(run)).symlink_to(target)
     found = scan(records, [work])
@@ -72,6 +74,8 @@ def test_a_file_and_links(tmp_path: Path) -> None:
         "10": "a link into archiverd's own directories",
         "11": "a link that leads nowhere",
         "12": "a link to a file",
+        "16": "a link to the run-records directory, or above it",
+        "17": "a link to the run-records directory, or above it",
     }
 
 

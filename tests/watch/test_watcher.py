@@ -634,6 +634,52 @@ async def test_directories_that_were_moved_away_are_believed_to_be_gone_after_a_
         assert await journal.missing_since() is None
 
 
+async def test_a_small_site_that_starts_on_an_empty_mount_point_flags_nothing(site: Site) -> None:
+    """However few its runs are: where nothing at all stands at a start, nobody can tell."""
+    for run in range(1, 6):
+        site.record(run, START + STOP)
+    async with site.process() as (_, watcher):
+        await found(site, watcher)
+    (site.root / "records").rename(site.root / "away")
+    (site.root / "records").mkdir()
+    async with site.process() as (journal, watcher):
+        await watcher.find_all()
+        assert (await journal.gone(), await journal.missing_since() is None) == (set(), False)
+
+
+async def test_a_run_that_is_new_on_the_mount_point_proves_nothing(site: Site) -> None:
+    """Only directories that were known before can show that the others are gone."""
+    for run in range(1, 21):
+        site.record(run, START + STOP)
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        (site.root / "records").rename(site.root / "away")
+        (site.root / "records").mkdir()
+        await watcher._tick(hinted=True)
+        site.clocks.passed += 10.0
+        site.record(21, START)
+        await watcher._tick(hinted=True)
+        site.clocks.passed += 90_000.0
+        await watcher._tick(hinted=True)
+        assert await journal.gone() == set()
+
+
+async def test_a_run_that_is_known_stays_the_run_when_another_link_leads_to_it(site: Site) -> None:
+    """Whatever the numbers are: no record is archived twice."""
+    records, disk = site.root / "records", site.root / "disk"
+    site.record(7, START + STOP)
+    disk.mkdir()
+    (records / "7").rename(disk / "7")
+    (records / "7").symlink_to(disk / "7")
+    async with site.process() as (journal, watcher):
+        await found(site, watcher)
+        for link in ("5", "9"):
+            (records / link).symlink_to(disk / "7")
+        await settled(site, watcher)
+        assert await journal.known() == {5: State.IGNORED, 7: State.QUEUED, 9: State.IGNORED}
+        assert (await journal.story(9))[-1].note == "its directory is a link to that of run 7"
+
+
 @asynccontextmanager
 async def watching(watcher: Watcher, site: Site) -> AsyncIterator[None]:
     """Let the watch run by scans alone, until the block ends."""

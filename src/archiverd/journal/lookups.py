@@ -128,6 +128,10 @@ class Lookups:
         """Return the greatest verified run below a number whose blob was not validated, or None."""
         return await self._read(lambda db: queries.select_next_unvalidated(db, below))
 
+    async def seen_before(self, at: float) -> int:
+        """Return how many runs with a directory were seen before then, in epoch seconds."""
+        return await self._read(lambda db: queries.count_seen_before(db, at))
+
     async def missing_since(self) -> MissingDirectories | None:
         """Return which directories are missing all at once; None if there is no doubt."""
         return await self._read(queries.select_missing)

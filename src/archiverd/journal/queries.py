@@ -286,6 +286,11 @@ def select_odd_names(db: sqlite3.Connection) -> tuple[int, list[tuple[str, str]]
     return (0 if row is None else int(row[0])), [(name, rule) for name, rule in names]
 
 
+def count_seen_before(db: sqlite3.Connection, at: float) -> int:
+    """Return how many runs with a directory were seen before then, in epoch seconds."""
+    return int(db.execute("SELECT count(*) FROM runs WHERE seen_at < ? AND NOT source_gone", (at,)).fetchone()[0])
+
+
 def select_missing(db: sqlite3.Connection) -> MissingDirectories | None:
     """Return which directories are missing all at once; None if there is no doubt."""
     row = db.execute("SELECT runs, at FROM missing").fetchone()

@@ -91,7 +91,7 @@ def scan(root: Path, apart: Sequence[Path] = ()) -> DirectoryScan:
             remedy="check source_files.run_records_dir, its mount, and that the user archiverd runs as may read it",
             context={"directory": str(root)},
         ) from error
-    doubles = _follow(links, {(status.st_dev, inode): run for run, inode in runs.items()}, apart, odd)
+    doubles = _follow(root, links, {(status.st_dev, inode): run for run, inode in runs.items()}, apart, odd)
     followed = {run for run, _ in links} - {int(one.name) for one in odd if parse_run_number(one.name) is not None}
     first = tuple(sorted(odd, key=lambda one: one.name)[:NAMES_KEPT])
     identity = (status.st_dev, status.st_ino)
@@ -110,15 +110,20 @@ def _rule(name: str, run: int | None) -> str | None:
 
 
 def _follow(
-    links: Iterable[tuple[int, str]], taken: dict[tuple[int, int], int], apart: Sequence[Path], odd: list[OddName]
+    root: Path,
+    links: Iterable[tuple[int, str]],
+    taken: dict[tuple[int, int], int],
+    apart: Sequence[Path],
+    odd: list[OddName],
 ) -> dict[int, int]:
-    """Follow links that have a run's name; return those that lead to the directory of another run, and which.
+    """Follow links in ``root`` that have a run's name; return those that lead to another run's directory, and whose.
 
     ``taken`` has the runs by device and inode of their directories. What leads nowhere, or where no record can be, is
     added to ``odd``.
     """
     doubles: dict[int, int] = {}
     own = [os.path.realpath(path) for path in apart]
+    above = os.path.realpath(root) + os.sep
     for run, path in sorted(links):
         try:
             status, target = os.stat(path), os.path.realpath(path)
@@ -127,6 +132,8 @@ def _follow(
             continue
         if not os.path.isdir(path):
             odd.append(OddName(str(run), "a link to a file"))
+        elif above.startswith(target.rstrip(os.sep) + os.sep):
+            odd.append(OddName(str(run), "a link to the run-records directory, or above it"))
         elif any(target == one or target.startswith(one + os.sep) for one in own):
             odd.append(OddName(str(run), "a link into archiverd's own directories"))
         elif (other := taken.setdefault((status.st_dev, status.st_ino), run)) != run:

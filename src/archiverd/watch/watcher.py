@@ -29,7 +29,7 @@ from archiverd.watch.missing import LOOKS_UNMOUNTED, is_believed, looks_unmounte
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
@@ -177,7 +177,8 @@ class Watcher:
     async def _note_scan(self, found: DirectoryScan, lane: Lane) -> None:
         """Note the runs of a scan that are new, and those that are gone."""
         before, self.scanned = self.scanned, (found, self._clock())
-        await self._note_gone(found, another=before is not None and before[0].identity != found.identity)
+        empty = before is None and not found.runs  # at a start: an empty mount point, whatever the number of runs
+        await self._note_gone(found, another=empty or (before is not None and before[0].identity != found.identity))
         if found.odd != self._odd:
             self._odd = found.odd
             await self._journal.note_odd_names(found.odd.count, [(one.name, one.rule) for one in found.odd.names])
@@ -186,7 +187,7 @@ class Watcher:
             return
         await self._journal.see(new, lane)
         self._known |= new
-        doubles = {run: other for run, other in found.doubles.items() if run in new}
+        doubles = _new_doubles(found.doubles, new)
         await self._journal.record_allowed(
             *(transitions.double(run, other, self._clock()) for run, other in doubles.items())
         )
@@ -239,7 +240,7 @@ class Watcher:
         vanished, back = gone - self._gone, self._gone - gone
         known = len(self._known - self._gone)
         doubtful = looks_unmounted(known, len(vanished), another_directory=another or bool(self._doubted & vanished))
-        if doubtful and not await self._is_believed(vanished, found):
+        if doubtful and not await self._is_believed(vanished):
             gone, vanished = gone - vanished, set()
         elif self._doubted:
             await self._end_doubt(gone=bool(vanished))
@@ -252,7 +253,7 @@ class Watcher:
         if vanished - unseen:
             _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
 
-    async def _is_believed(self, vanished: set[int], found: DirectoryScan) -> bool:
+    async def _is_believed(self, vanished: set[int]) -> bool:
         """Return whether directories that are missing all at once are gone by now; else note the doubt, and log it."""
         noted = await self._journal.missing_since()
         now = self._clock()
@@ -267,7 +268,7 @@ class Watcher:
                 runs=len(vanished),
             )
         self._doubted = frozenset(vanished)
-        return is_believed(now - noted.at, len(found.runs & self._known))
+        return is_believed(now - noted.at, await self._journal.seen_before(noted.at) - len(vanished))
 
     async def _end_doubt(self, *, gone: bool) -> None:
         """Note that missing directories are back, or believed to be gone."""
@@ -348,3 +349,10 @@ class Watcher:
         finally:
             for waiting in waits:
                 waiting.cancel()
+
+
+def _new_doubles(doubles: Mapping[int, int], new: Collection[int]) -> dict[int, int]:
+    """Return the new runs whose directory is that of another run, and which; a run that is known stays the run."""
+    made = {run: other for run, other in doubles.items() if run in new}
+    known = {other: run for run, other in doubles.items() if run not in new and other in new}
+    return {**{run: known.get(other, other) for run, other in made.items()}, **known}
