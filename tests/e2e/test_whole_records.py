@@ -35,6 +35,8 @@ TOOLS = {
     "cp": ["cp", "-r"],
     "tar": ["sh", "-c", 'mkdir "$2" && tar -C "$1" -cf - . | tar -C "$2" -xf -', "tar"],
 }
+TRIES = 60
+"""Records made for a copy to be stopped midway: it may be quicker than the test."""
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
 """Takes from root the right to read everything."""
 
@@ -96,9 +98,9 @@ def test_a_copy_that_stalls_is_archived_whole(site: Site, elsewhere: Path, tool:
     """The record of an ended run, stopped at a random file, is open, and says what for, until the copy has ended."""
     if shutil.which(tool) is None:
         pytest.skip(f"no {tool}")
+    make_aside(site, elsewhere, *SBND, "--runs", str(TRIES), "--first", "40")
     daemon = site.start("run")
-    for run in range(40, 240):
-        make_aside(site, elsewhere, *SBND, "--runs", "1", "--first", str(run))
+    for run in range(40, 40 + TRIES):
         source = elsewhere / str(run)
         total = len(os.listdir(source))
         copy = stopped_midway(source, site.records / str(run), tool, random.randrange(total // 2, total - 3))
