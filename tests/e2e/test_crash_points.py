@@ -67,6 +67,12 @@ def update(site: Site) -> None:
     stop(site, 7)
 
 
+@pytest.fixture(autouse=True)
+def _quick_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let records settle at once: some hundred passes are made here, and none of the records changes."""
+    monkeypatch.setenv("ARCHIVERD_WATCH__SETTLE_SECONDS", "0.1")
+
+
 def outage(site: Site) -> None:
     """Prepare runs that were imported while UconDB was away."""
     site.make(*DEMO, "--runs", "2", "--first", "7")
