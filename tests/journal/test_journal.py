@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -20,9 +21,9 @@ from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, RetrySchedule, lo
 from archiverd.journal import first_phase, schema
 from archiverd.journal.journal import Journal
 from archiverd.journal.queries import select_counts, select_files, select_run, select_story
-from archiverd.journal.reader import reading
+from archiverd.journal.reader import reading, reading_if_there
 from archiverd.journal.rows import FileFate, ObservedRecord
-from archiverd.journal.schema import EVENTS_KEPT, MIGRATIONS, VERSION, connect, upgrade
+from archiverd.journal.schema import EVENTS_KEPT, MIGRATIONS, VERSION, connect, select_version, upgrade
 from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
@@ -338,6 +339,23 @@ FILE_SINCE_7 = """
     INSERT INTO contents (id, name, entity, reason, sha256) VALUES (4, 'boot.txt', 'boot', '', x'');
     INSERT INTO manifests VALUES (1, '4');
 """
+
+
+def test_a_journal_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that reads it meanwhile sees no version in between, nor tables without a version."""
+    path = tmp_path / "journal.sqlite"
+    with monkeypatch.context() as broken, closing(connect(str(path))) as db:
+        broken.setattr(schema, "MIGRATIONS", (*MIGRATIONS[:-1], "CREATE TABLE last (x); NONSENSE"))
+        with pytest.raises(sqlite3.OperationalError):
+            schema.upgrade(db)
+        assert select_version(db) == 0
+        with reading_if_there(path) as found:
+            assert found is None
+        broken.undo()
+        schema.upgrade(db)
+    with reading_if_there(path) as found:
+        assert found is not None
+        assert select_version(found) == VERSION
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))

@@ -57,8 +57,10 @@ def reading_if_there(path: Path) -> Iterator[sqlite3.Connection | None]:
             yield None
             return
         with contextlib.closing(connect(str(path), read_only=True)) as connection:
+            connection.execute("BEGIN")  # version and tables of one moment: it may be made just now
             version = select_version(connection)
             refuse_foreign(connection, version)
+            connection.execute("COMMIT")
             yield connection if version else None
     except sqlite3.Error as error:
         if not is_mistake(error):

@@ -213,7 +213,7 @@ def select_damage(db: sqlite3.Connection) -> str:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Bring the journal to this program's schema version, in one transaction a step.
+    """Bring the journal to this program's schema version, in one transaction: a reader sees it before or after.
 
     Raise ArchiverError if a newer archiverd wrote the journal, or another program the file.
     """
@@ -224,8 +224,14 @@ def upgrade(connection: sqlite3.Connection) -> None:
             remedy="start the newer archiverd again, or set the journal aside: it can be rebuilt from the databases",
         )
     refuse_foreign(connection, version)
-    for number in range(version, VERSION):
-        connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")
+    if version < VERSION:
+        steps = ";".join(MIGRATIONS[version:])
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;{steps};PRAGMA user_version = {VERSION};COMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def refuse_foreign(connection: sqlite3.Connection, version: int) -> None:
