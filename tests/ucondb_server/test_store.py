@@ -123,6 +123,22 @@ def test_a_taken_key_takes_no_blob_and_no_number(database: Store, tmp_path: Path
     assert database.blob(folder, 3) is None
 
 
+def test_a_damaged_blob_is_not_taken_for_an_equal_one(database: Store, tmp_path: Path) -> None:
+    """Equal bytes share a blob as long as what is stored really has them (section 1: compared byte by byte)."""
+    folder = database.folder("test01")
+    assert folder is not None
+    for key in ("1", "2"):
+        with spooled(tmp_path, b"the same") as body:
+            assert database.put(folder, draft(key), body).data_key == 1
+    database._writer.execute("UPDATE pieces SET bytes = ?", (b"the sbme",))
+    for key in ("3", "4"):
+        with spooled(tmp_path, b"the same") as body:
+            assert database.put(folder, draft(key), body).data_key == 2
+    blob = database.blob(folder, 2)
+    assert blob is not None
+    assert database.piece(blob, 0) == b"the same"
+
+
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5])
 def test_a_spool_gives_back_what_it_took(tmp_path: Path, size: int) -> None:
     """Bytes added in uneven parts come out in pieces, in order, from memory or from the file."""

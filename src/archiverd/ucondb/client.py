@@ -3,7 +3,8 @@
 HttpUconDB ──▶ upload ──▶ login ──▶ digest     put at most once, prove by reading back
            ──▶ readback                        blobs in a stream
            ──▶ lookup ──▶ records              what is stored, what is proven absent
-           ──▶ server_info                     the server's version and time
+           ──▶ examination                     whether what is wrong is wrong with one key alone
+           ──▶ server_info                     whether the server answers, its version and time
                all through session ──▶ urls, http; errors words what goes wrong
 """
 
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from archiverd.config.ucondb import demand_usable
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb import errors, lookup, upload
+from archiverd.ucondb import errors, examination, lookup, upload
 from archiverd.ucondb.http import HttpExchange, system_message, tls_context
 from archiverd.ucondb.login import Login
 from archiverd.ucondb.readback import Received, receive
-from archiverd.ucondb.server_info import ServerInfo, read_server_info
+from archiverd.ucondb.server_info import ServerInfo, check_server, read_server_info
 from archiverd.ucondb.session import LARGEST_BLOB, Session
 from archiverd.ucondb.urls import RequestTargets
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from archiverd.config.models import Settings, UconDb
-    from archiverd.ucondb.port import Fingerprint, StoredVersion, StoreOutcome
+    from archiverd.ucondb.port import Examination, Fingerprint, StoredVersion, StoreOutcome
 
 
 def random_cnonce() -> str:
@@ -91,12 +92,7 @@ class HttpUconDB:
 
     async def check_server(self) -> None:
         """See ``port.UconDB``."""
-        purpose = errors.INITIALIZE
-        reply = await self._session.get(self._session.targets.probe(), purpose)
-        if reply.status != 200:
-            raise errors.refused(purpose, reply)
-        if reply.body.strip() != b"OK":  # status 200 even when the database is down (T17)
-            raise errors.impossible_reply(purpose, f"UconDB's database does not answer: {errors.detail_of(reply)}")
+        await check_server(self._session, errors.INITIALIZE)
 
     async def check_login(self) -> None:
         """See ``port.UconDB``."""
@@ -129,6 +125,10 @@ class HttpUconDB:
     async def fingerprint(self, key: str) -> Fingerprint:
         """See ``port.UconDB``. Raise UconDBError as ``read`` does."""
         return (await self._receive(key, keep=False)).identity
+
+    async def examine(self, key: str, *, keep: bool = False) -> Examination:
+        """See ``port.UconDB``."""
+        return await examination.examine(self._session, key, keep=keep)
 
     async def list_keys(self) -> Mapping[str, StoredVersion]:
         """See ``port.UconDB``."""

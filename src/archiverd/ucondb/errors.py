@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import Blame, Retry, UconDBError
+from archiverd.core.wording import printable
 
 if TYPE_CHECKING:
     from archiverd.ucondb.http import BrokenExchangeError, Reply
@@ -97,6 +98,18 @@ def _refused(purpose: Purpose, reply: Reply, retry: Retry) -> UconDBError:
 def impossible_reply(purpose: Purpose, problem: str, retry: Retry = Retry.TRANSIENT) -> UconDBError:
     """Return the error for a reply of status 200 whose content is impossible."""
     return UconDBError(f"{purpose.text}: {problem}", retry=retry, blame=Blame.BACKEND, remedy=_OUTSIDE, run=purpose.run)
+
+
+def from_cache(purpose: Purpose, mark: str) -> UconDBError:
+    """Return the error for a reply that a cache gave, with the header that betrays it."""
+    return UconDBError(
+        f"{purpose.text}: a cache on the way answered, not UconDB ({printable(mark[:80])})",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy="let ucon_db.server_url lead past the proxy, or have it obey Cache-Control",
+        run=purpose.run,
+        context={"cache": mark[:80]},
+    )
 
 
 def _blames_folder(detail: str) -> bool:

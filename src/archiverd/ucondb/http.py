@@ -33,18 +33,29 @@ _log = log.get()
 
 _SLICE = 1 << 18
 """Bytes given to the socket at a time: 200 MB in one piece block the event loop for 0.15 s and are copied."""
-_HEADERS = {"User-Agent": "archiverd", "Accept": "*/*", "Accept-Encoding": "identity"}
-"""Identity: Apache's mod_deflate compresses some replies of clients that allow it (ucondb_protocol.md section 5)."""
+_HEADERS = {
+    "User-Agent": "archiverd",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Cache-Control": "no-cache",
+    "Pragma": "no-cache",
+}
+"""Identity: Apache's mod_deflate compresses some replies of clients that allow it (ucondb_protocol.md section 5). No
+cache may answer: only what the server itself gives back is a proof."""
 
 
 class BrokenExchangeError(Exception):
     """An exchange that did not complete; ``str()`` says why, for operators."""
 
-    def __init__(self, reason: str, *, sent: bool, timed_out: bool = False) -> None:
-        """``sent``: some of the request may have reached the server. ``timed_out``: our time limit ended it."""
+    def __init__(self, reason: str, *, sent: bool, timed_out: bool = False, cut: bool = False) -> None:
+        """``sent``: some of the request may have reached the server. ``timed_out``: our time limit ended it.
+
+        ``cut``: the reply came to an end before all the bytes that it announced.
+        """
         super().__init__(reason)
         self.sent = sent
         self.timed_out = timed_out
+        self.cut = cut
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,35 @@ class StoreOutcome(enum.Enum):
     """The key has other bytes; nothing was overwritten."""
 
 
+class Finding(enum.Enum):
+    """What an examination of one key found. The server itself answered in each case."""
+
+    SOUND = "sound"
+    """The whole blob was read, and its bytes fit the checksum that UconDB keeps of them."""
+    ABSENT = "absent"
+    """No version has the key; proven by the 404 of the key itself."""
+    UNSOUND = "unsound"
+    """The bytes do not fit the checksum that UconDB keeps of them."""
+    UNREADABLE = "unreadable"
+    """The reply for this key is an error, or ends too early, though the server answers."""
+    SILENT = "silent"
+    """There is no reply for this key, though the server answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The result of examining one key."""
+
+    finding: Finding
+    why: str = ""
+    """In words, what is wrong; empty for SOUND and ABSENT."""
+    identity: Fingerprint | None = None
+    """Of the bytes that were read; None if they could not be."""
+    adler32: int | None = None
+    blob: bytes = b""
+    """The bytes; empty unless they were to be kept."""
+
+
 class UconDB(Protocol):
     """The port. Every method raises ``UconDBError``; its ``retry`` says whether waiting helps."""
 
@@ -72,7 +101,8 @@ class UconDB(Protocol):
     async def replace(self, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
         """Store ``blob`` under ``key`` in place of what is there, and prove it; only on an operator's decision.
 
-        Nothing is sent if the key has these bytes already. Raise as ``store`` does; after UNKNOWN call again.
+        Nothing is sent if the key has these bytes already. What cannot be read of this key alone is replaced too. Raise
+        as ``store`` does; after UNKNOWN call again.
         """
 
     async def read(self, key: str) -> bytes:
@@ -80,6 +110,12 @@ class UconDB(Protocol):
 
     async def fingerprint(self, key: str) -> Fingerprint:
         """Read the blob under ``key`` back in a stream and return its identity; memory use is constant."""
+
+    async def examine(self, key: str, *, keep: bool = False) -> Examination:
+        """Read the blob under ``key`` back and say what was found, past caches; with ``keep`` return its bytes too.
+
+        Raise UconDBError only when the server itself does not answer, or refuses us: that says nothing of the key.
+        """
 
     async def list_keys(self) -> Mapping[str, StoredVersion]:
         """Return every version that has a key, by key; never only a part of them."""

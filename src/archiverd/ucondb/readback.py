@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import UconDBError
-from archiverd.ucondb.errors import impossible_reply, refused
+from archiverd.ucondb.errors import from_cache, impossible_reply, refused
 from archiverd.ucondb.http import BrokenExchangeError
 from archiverd.ucondb.port import Fingerprint
 from archiverd.ucondb.session import ATTEMPTS, retry_broken
@@ -29,6 +29,8 @@ class Received:
     """The bytes; empty unless read with ``keep``."""
     intact: bool
     """The bytes match the Adler-32 that UconDB keeps of them."""
+    adler32: int
+    """Of the bytes, as an unsigned number."""
 
 
 async def receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
@@ -52,6 +54,7 @@ async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, k
     async with session.http.exchange("GET", target, seconds=session.timeout(size)) as answer:
         if answer.status != 200:
             raise refused(purpose, await answer.whole())
+        _refuse_cached(answer.headers, purpose)
         stored_size, stored_adler32 = _parse_headers(answer.headers, key, purpose)
         if keep and stored_size > session.largest_blob:
             raise _too_long(purpose, stored_size, session.largest_blob)
@@ -65,9 +68,19 @@ async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, k
             if keep:
                 kept += piece
     if length < stored_size:
-        raise BrokenExchangeError(f"UconDB sent {length} of {stored_size} bytes", sent=True)
+        raise BrokenExchangeError(f"UconDB sent {length} of {stored_size} bytes", sent=True, cut=True)
     intact = stored_adler32 is None or adler32 == stored_adler32
-    return Received(Fingerprint(length, digest.hexdigest()), bytes(kept), intact)
+    return Received(Fingerprint(length, digest.hexdigest()), bytes(kept), intact, adler32)
+
+
+def _refuse_cached(headers: Mapping[str, str], purpose: Purpose) -> None:
+    """Raise UconDBError if a cache on the way gave the reply: that proves nothing of what UconDB has.
+
+    Requests forbid it; a cache that does not care says so in ``Age`` (RFC 9111) or ``X-Cache``.
+    """
+    age, mark = headers.get("age", "").strip(), headers.get("x-cache", "")
+    if age.strip("0") or mark.upper().startswith("HIT"):
+        raise from_cache(purpose, f"Age: {age}" if age.strip("0") else f"X-Cache: {mark}")
 
 
 def _parse_headers(headers: Mapping[str, str], key: str, purpose: Purpose) -> tuple[int, int | None]:

@@ -1,4 +1,4 @@
-"""Who is there: the server's version, and what time it has (ucondb_protocol.md sections 3 and 7)."""
+"""Who is there: whether the server answers, its version, and what time it has (ucondb_protocol.md sections 3, 7)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.core.errors import UconDBError
-from archiverd.ucondb.errors import INITIALIZE, detail_of, refused
+from archiverd.ucondb.errors import INITIALIZE, detail_of, impossible_reply, refused
 
 if TYPE_CHECKING:
+    from archiverd.ucondb.errors import Purpose
     from archiverd.ucondb.login import Login
     from archiverd.ucondb.session import Session
 
@@ -24,6 +25,15 @@ class ServerInfo:
     version: str
     clock: float | None
     """Its time in epoch seconds, to the second, when it answered; None if unknown."""
+
+
+async def check_server(session: Session, purpose: Purpose) -> None:
+    """Prove that server and database answer. Raise UconDBError if they do not."""
+    reply = await session.get(session.targets.probe(), purpose)
+    if reply.status != 200:
+        raise refused(purpose, reply)
+    if reply.body.strip() != b"OK":  # status 200 even when the database is down (T17)
+        raise impossible_reply(purpose, f"UconDB's database does not answer: {detail_of(reply)}")
 
 
 async def read_server_info(session: Session, login: Login) -> ServerInfo:

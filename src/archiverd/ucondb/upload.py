@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd.core.errors import Retry, UconDBError, VerificationError
 from archiverd.ucondb.errors import impossible_reply, reading_back, refused, unreachable, uploading
+from archiverd.ucondb.examination import examine
 from archiverd.ucondb.http import BrokenExchangeError
 from archiverd.ucondb.lookup import demand_key, look_up
 from archiverd.ucondb.port import Fingerprint, StoreOutcome
@@ -59,12 +60,13 @@ async def store(session: Session, login: Login, key: str, blob: bytes, *, tag: s
 async def replace(session: Session, login: Login, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
     """Give ``key`` to ``blob`` (see ``port.UconDB.replace``). Raise UconDBError or VerificationError.
 
-    Each override that succeeds makes a version (ucondb_protocol.md section 8, step 5), so a look-up comes first: an
-    attempt that seemed to fail may have stored it.
+    Each override that succeeds makes a version (ucondb_protocol.md section 8, step 5), so what is there is examined
+    first: an attempt that seemed to fail may have stored it. If it cannot be read while the server answers, that is
+    what is to be replaced.
     """
     purpose = uploading(key)
     ours = await _accept(session, key, blob, tag, purpose)
-    if await look_up(session, key, purpose) is not None and await _compare(session, key, ours) is StoreOutcome.PROVEN:
+    if (await examine(session, key, keep=False)).identity == ours:
         return StoreOutcome.PROVEN
     as_sent = await _put(session, login, key, blob, tag, purpose, override=True)
     return await _prove(session, key, blob, ours, as_sent=as_sent)

@@ -8,6 +8,7 @@ that write must be called from one thread at a time; others from any thread at a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import sqlite3
@@ -305,10 +306,17 @@ def _version_of(row: tuple[Any, ...]) -> Version:
 
 
 def _blob_of(db: sqlite3.Connection, folder: int, body: Spool) -> int:
-    """Return the data key of the blob with the bytes of ``body``; store them if new."""
-    known = db.execute("SELECT data_key FROM blobs WHERE folder = ? AND sha256 = ?", (folder, body.sha256())).fetchone()
+    """Return the data key of the blob with the bytes of ``body``; store them if new.
+
+    Equal means equal byte by byte (section 1): a stored blob that was damaged since is not used again, and from now on
+    is found by no hash.
+    """
+    sql = "SELECT id, data_key FROM blobs WHERE folder = ? AND sha256 = ?"
+    known = db.execute(sql, (folder, body.sha256())).fetchone()
+    if known is not None and _holds(db, known[0], body):
+        return int(known[1])
     if known is not None:
-        return int(known[0])
+        db.execute("UPDATE blobs SET sha256 = ? WHERE id = ?", (f"damaged {known[0]}".encode(), known[0]))
     (data_key,) = db.execute("SELECT IFNULL(MAX(data_key), 0) + 1 FROM blobs WHERE folder = ?", (folder,)).fetchone()
     blob = db.execute(
         "INSERT INTO blobs (folder, data_key, size, adler32, sha256) VALUES (?, ?, ?, ?, ?)",
@@ -316,3 +324,11 @@ def _blob_of(db: sqlite3.Connection, folder: int, body: Spool) -> int:
     ).lastrowid
     db.executemany("INSERT INTO pieces VALUES (?, ?, ?)", ((blob, n, piece) for n, piece in enumerate(body.pieces())))
     return int(data_key)
+
+
+def _holds(db: sqlite3.Connection, blob: int, body: Spool) -> bool:
+    """Return whether a stored blob still has the bytes of ``body``."""
+    digest = hashlib.sha256()
+    for (piece,) in db.execute("SELECT bytes FROM pieces WHERE blob = ? ORDER BY number", (blob,)):
+        digest.update(piece)
+    return digest.digest() == body.sha256()
