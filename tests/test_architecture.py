@@ -60,7 +60,8 @@ SEAMS = {
 
 SQL = re.compile(r"\s*(SELECT|UPDATE|INSERT|DELETE|CREATE|ALTER|DROP|REPLACE|WITH)\s", re.ASCII)
 SQL_MODULES = {
-    f"journal/{module}.py" for module in ("schema", "queries", "scheduling", "summaries", "news", "statements")
+    f"journal/{module}.py"
+    for module in ("schema", "queries", "scheduling", "summaries", "news", "statements", "proofs")
 }
 """The modules with all SQL of the journal: its tables, what can be asked, what changes it."""
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from archiverd.audit.recovery import find_missing
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
+from archiverd.core.proofs import BlobFault
 from archiverd.journal.journal import Journal
 from archiverd.journal.transitions import Transition
+from tests.audit.held import Held, blob, verify
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,6 +41,37 @@ async def test_a_run_that_moves_on_while_ucondb_is_asked_is_left_to_that(tmp_pat
     await journal.see([7, 8], Lane.FRESH)
     for event in WAY:
         await journal.record(Transition(7, event), Transition(8, event))
-    assert await find_missing(journal, cast("Any", Forgetful(journal))) == {8}
+    assert (await find_missing(journal, cast("Any", Forgetful(journal)))).sent == {8}
     assert await journal.known() == {7: State.QUEUED, 8: State.IMPORTED}
+    await journal.close()
+
+
+@pytest.mark.parametrize("gone", [(1,), (1, 2), (2, 4, 6), (1, 2, 4, 5)])
+async def test_single_losses_are_uploaded_again(tmp_path: Path, gone: tuple[int, ...]) -> None:
+    """Beside each there is a run that UconDB has."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await verify(journal, range(1, 8), 1.0)
+    held = Held({run: blob(run) for run in range(1, 8) if run not in gone})
+    found = await find_missing(journal, cast("Any", held))
+    assert (found.sent, found.withheld) == (frozenset(gone), ())
+    await journal.close()
+
+
+@pytest.mark.parametrize("gone", [(1, 2, 3), (3, 4, 5, 7), range(1, 8)])
+async def test_nothing_is_uploaded_after_three_in_a_row(tmp_path: Path, gone: Collection[int]) -> None:
+    """Not even what is missing elsewhere: all are named, and the scrub stands still until they are there again."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await verify(journal, range(1, 8), 1.0)
+    held = Held({run: blob(run) for run in range(1, 8) if run not in gone})
+    found = await find_missing(journal, cast("Any", held))
+    assert found.sent == frozenset()
+    assert [one.run for one in found.withheld] == list(gone)
+    assert set((await journal.known()).values()) == {State.VERIFIED}
+    assert await journal.proofs.faulty(BlobFault.MISSING) == list(gone)
+    assert await journal.proofs.standstill() is not None
+    held.blobs = {run: blob(run) for run in range(1, 7)}
+    assert (await find_missing(journal, cast("Any", held))).sent == frozenset({7})
+    assert await journal.proofs.standstill() is None
     await journal.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 from archiverd.core.machine import State
 from archiverd.runrecord.blob import unpack
+from tests.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
@@ -201,11 +203,11 @@ def test_what_vanished_from_ucondb_is_noticed_and_uploaded_again(site: Site) -> 
     """A verified run is held to its word: `reconcile` tells, a pass mends."""
     site.make(*THREE_RUNS)
     assert site.run("once").returncode == 0
-    lose_what_ucondb_holds(site)
+    lose_versions(site, 7, 8)
     told = site.run("reconcile")
-    assert (told.returncode, "missing_ucondb          3   7-9" in told.stdout) == (1, True)
+    assert (told.returncode, "missing_ucondb          2   7-8" in told.stdout) == (1, True)
     assert site.run("once", "--incremental").returncode == 0
-    assert site.versions() == {}
+    assert site.versions() == {9: 1}
     assert site.run("once").returncode == 0
     assert site.versions() == {7: 1, 8: 1, 9: 1}
     for row in site.rows().values():
@@ -292,6 +294,22 @@ def test_a_stop_line_that_comes_after_all_updates_artdaqdb_only(site: Site) -> N
     assert b"23:59:59" in replaced["RunHistory2.fcl"]
     assert b"23:59:59" in replaced["metadata.fcl"]
     assert site.run("reconcile", "--deep").returncode == 0
+
+
+def lose_versions(site: Site, *runs: int) -> None:
+    """Let UconDB lose the versions of runs, behind its back."""
+    keys = [(str(run),) for run in runs]
+    change_ucondb(site, "DELETE FROM tags WHERE version IN (SELECT id FROM versions WHERE key = ?)", *keys)
+    change_ucondb(site, "DELETE FROM versions WHERE key = ?", *keys)
+
+
+def change_ucondb(site: Site, sql: str, *values: tuple[object, ...]) -> None:
+    """Change what UconDB has stored, behind its back."""
+    with (
+        contextlib.closing(sqlite3.connect(site.root / "ucondb" / "ucondb.sqlite", timeout=DEADLINE_SECONDS)) as db,
+        db,
+    ):
+        db.executemany(sql, values)
 
 
 def lose_what_ucondb_holds(site: Site) -> None:

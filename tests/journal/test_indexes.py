@@ -8,7 +8,9 @@ import pytest
 
 from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import OLDEST_EVERY, Lane
+from archiverd.core.proofs import BlobFault
 from archiverd.journal.journal import Journal
+from archiverd.journal.proofs import select_proof_summary
 from archiverd.journal.rows import FileFate
 from archiverd.journal.transitions import Transition
 
@@ -132,3 +134,31 @@ async def test_a_file_of_a_manifest_is_found_by_its_content(journal: Journal, pl
     looked_up = [plan for plan in plans if "contents" in plan]
     assert len(looked_up) == 2
     assert all("INDEX contents_same (sha256=? AND name=? AND entity=? AND reason=?" in plan for plan in looked_up)
+
+
+async def test_what_is_to_be_proven_again_stands_first_in_an_index(journal: Journal, plans: list[str]) -> None:
+    """The scrub asks every minute: nothing is sorted, and no table is read for it."""
+    await journal.proofs.note_step("early")
+    plans.clear()
+    await journal.proofs.facts()
+    asked = [plan for plan in plans if "scrub" not in plan]
+    assert [plan for plan in asked if not plan.startswith("SEARCH runs USING COVERING INDEX runs_")] == []
+    assert "TEMP B-TREE" not in "".join(asked)
+    assert len(asked) == 5
+
+
+async def test_keys_are_looked_up_along_the_runs(journal: Journal, plans: list[str]) -> None:
+    """A part of them at a time, and the neighbours of one."""
+    await journal.proofs.keys_below(1000, 200)
+    await journal.proofs.neighbours(500, 2)
+    assert all("TEMP B-TREE" not in plan and plan.startswith("SEARCH runs") for plan in plans)
+
+
+async def test_faults_are_found_in_an_index(journal: Journal, plans: list[str]) -> None:
+    """There are few of them among all that are verified; so is the oldest proof."""
+    await journal.proofs.faulty(BlobFault.DAMAGED)
+    await journal._read(select_proof_summary)
+    await journal.notification_memory("email").news(2)
+    faults = [plan for plan in plans if "runs_faulty" in plan]
+    assert len(faults) == 2
+    assert "SEARCH runs USING INDEX runs_proven" in plans

@@ -10,6 +10,7 @@ from archiverd import log
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Event, Stage, State
 from archiverd.core.priority import Lane
+from archiverd.core.proofs import BlobFault
 from archiverd.journal.journal import Journal
 from archiverd.journal.transitions import Transition
 from archiverd.pipeline import operator_actions
@@ -146,3 +147,25 @@ async def test_a_run_that_is_waived_already_says_so(journal: Restless) -> None:
         await operator_actions.waive(journal, 7, "again")
     assert caught.value.remedy == "`archiverd why 7` shows the reason"
     assert (await journal.story(7))[-1].note == "broken"
+
+
+@pytest.mark.parametrize("fault", [BlobFault.DAMAGED, BlobFault.DIFFERS])
+async def test_what_ucondb_does_not_give_back_is_replaced_at_a_word(journal: Restless, fault: BlobFault) -> None:
+    """The run is verified: without an override the release says what it would replace, with it a new blob is sent."""
+    await go(journal, *UPLOADING, Transition(7, Event.UPLOAD_PROVEN))
+    with pytest.raises(ArchiverError, match="Run 7 is verified and cannot be released"):
+        await operator_actions.release(journal, 7, override=True)
+    await journal.proofs.note_fault(7, fault, "VerificationError: x", "mend")
+    with pytest.raises(ArchiverError, match="releasing it replaces UconDB's version") as caught:
+        await operator_actions.release(journal, 7, override=False)
+    assert "`archiverd release 7 --override`" in caught.value.remedy
+    row = await operator_actions.release(journal, 7, override=True)
+    assert (row.state, row.override, row.packed_on, row.puts, row.error) == (State.IMPORTED, True, "", 0, "")
+
+
+async def test_what_ucondb_has_lost_is_uploaded_again_at_a_word(journal: Restless) -> None:
+    """Nothing is replaced, so no override is needed; what is sent is what was proven."""
+    await go(journal, *UPLOADING, Transition(7, Event.UPLOAD_PROVEN))
+    await journal.proofs.note_fault(7, BlobFault.MISSING, "VerificationError: x", "mend")
+    row = await operator_actions.release(journal, 7, override=False)
+    assert (row.state, row.override, row.blob_sha256, row.blob_fault) == (State.IMPORTED, False, "f00", None)

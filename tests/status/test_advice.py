@@ -8,6 +8,8 @@ import pytest
 
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.core.machine import Stage, State
+from archiverd.core.proofs import BlobFault
+from archiverd.journal.proofs import Standstill
 from archiverd.journal.rows import Hold
 from archiverd.journal.summaries import Cause, Durations
 from archiverd.status.advice import NOTHING_KNOWN, NOTHING_TO_DO, Circumstances, Workload, advise
@@ -24,6 +26,8 @@ WELL = Circumstances(
     changed=(),
     reused=(),
     missing=(),
+    faults={},
+    standstill=None,
     superseded=(),
     ranges={State.VERIFIED: [(7, 9)], State.OPEN: [(10, 10)]},
     causes=(),
@@ -230,3 +234,19 @@ def test_high_memory_names_its_settings(rss: int, limit: int, high: bool) -> Non
     assert told[0].startswith("High memory: ") is high
     if high:
         assert "lower app.parallel_workers and app.batch_size" in told[0]
+
+
+@pytest.mark.parametrize("fault", BlobFault)
+def test_what_ucondb_does_not_give_back_is_to_be_mended(fault: BlobFault) -> None:
+    """In the words of the comparison; never is all said to be well."""
+    (told,) = advise(replace(WELL, faults={fault: [7]}))
+    assert told == f"Mend: run 7 is {fault}: {Discrepancy(fault).remedy}"
+
+
+def test_a_standstill_is_told_with_its_cause_once() -> None:
+    """Not again for each run that showed it; other faults are."""
+    halt = Standstill(1.0, BlobFault.MISSING, "3 verified runs in a row (7-9) are missing", "look", (7, 8, 9))
+    told = advise(replace(WELL, standstill=halt, faults={BlobFault.MISSING: [7, 8, 9], BlobFault.DAMAGED: [10]}))
+    assert told[0] == "Look at UconDB: 3 verified runs in a row (7-9) are missing: look"
+    assert told[1].startswith("Mend: run 10 is damaged: ")
+    assert len(told) == 2

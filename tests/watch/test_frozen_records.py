@@ -109,7 +109,7 @@ def of_a_deep_comparison(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Corou
     monkeypatch.setattr(reconcile, "_unaccounted", read)
     monkeypatch.setattr(reconcile, "is_proven", lambda *_: True)
     sources: Any = SimpleNamespace(journal=journal(story=[], files=[]), directories={7}, records=RECORDS)
-    return reconcile._check_verified(sources, ROW, b"", "")
+    return reconcile._check_verified(sources, ROW, mock.Mock(), "")
 
 
 def of_a_probe(read: Frozen, monkeypatch: pytest.MonkeyPatch) -> Coroutine[Any, Any, object]:

@@ -13,6 +13,8 @@ from archiverd.app.call_observer import LastContact, observed
 from archiverd.app.stages import StageMaker, retry_schedule
 from archiverd.artdaqdb.backends import make_artdaqdb
 from archiverd.artdaqdb.schema import load_schema
+from archiverd.audit.scrub import Scrub
+from archiverd.audit.scrub_plan import Pace
 from archiverd.config.paths import journal_path, lock_path, stage_files
 from archiverd.core.errors import ArchiverError, Retry, error_stage
 from archiverd.core.machine import Effect, Stage
@@ -100,6 +102,18 @@ class Parts:
             await validator.make_up(shutdown)
         else:
             await validator.watch(shutdown)
+
+    async def prove_again(self, shutdown: Shutdown) -> None:
+        """Prove verified runs again, until a drain. Raise ArchiverError if the journal is damaged."""
+        migration = self.migration
+        if migration is None:
+            return
+
+        def may_read() -> bool:
+            return not migration.gate.shut and not migration.runner.paused
+
+        pace = Pace.of(self.settings.scrub)
+        await Scrub(self.journal, migration.ucondb, pace, may_read, time.time).watch(shutdown)
 
     @contextlib.asynccontextmanager
     async def draining_in_time(self, shutdown: Shutdown) -> AsyncIterator[None]:

@@ -15,6 +15,8 @@ from archiverd.control.fields import choice, fields_of, run_number, text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from archiverd.journal.rows import RunRow
+
 
 class Discrepancy(enum.StrEnum):
     """A kind of discrepancy. JSON shows its value (`reconcile --json`, `once --json`)."""
@@ -24,6 +26,7 @@ class Discrepancy(enum.StrEnum):
     MISSING_ARTDAQDB = "missing_artdaqdb"
     DIFFERS_ARTDAQDB = "differs_artdaqdb"
     MISSING_UCONDB = "missing_ucondb"
+    DAMAGED = "damaged"
     DIFFERS = "differs"
     UNPROVEN = "unproven"
     UNACCOUNTED = "unaccounted"
@@ -78,11 +81,25 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
     ),
     Discrepancy.MISSING_UCONDB: (
         "verified before, not in UconDB any more",
-        "`archiverd once` uploads it again",
+        (
+            "one or two are uploaded again by themselves, or by `archiverd once`; after three in a row nothing is, for "
+            "UconDB may be a restored or a wrong one: look at ucon_db.server_url and folder_name, ask its "
+            "administrators; `archiverd release RUN` uploads a run all the same"
+        ),
+    ),
+    Discrepancy.DAMAGED: (
+        "what UconDB holds of it cannot be read any more",
+        (
+            "ask UconDB's administrators; `archiverd retry migrate RUN` reads it again, `archiverd release RUN "
+            "--override` replaces it by what artdaqDB has"
+        ),
     ),
     Discrepancy.DIFFERS: (
         "UconDB's bytes are not those that were proven",
-        "compare them with what `archiverd export RUN DEST --from artdaqdb` gives, and ask UconDB's administrators",
+        (
+            "compare them with what `archiverd export RUN DEST --from artdaqdb` gives, and ask UconDB's administrators "
+            "who stored them; `archiverd release RUN --override` replaces them by what artdaqDB has"
+        ),
     ),
     Discrepancy.UNPROVEN: (
         "the journal does not tell how it was verified",
@@ -114,7 +131,7 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A discrepancy of one verified run; UconDB has its proven bytes all the same."""
+    """A discrepancy of one verified run."""
 
     run: int
     kind: Discrepancy
@@ -133,6 +150,11 @@ class Anomaly:
             return Anomaly(
                 fields.take("run", run_number), fields.take("state", choice(Discrepancy)), fields.take("error", text)
             )
+
+
+def find_faulty(row: RunRow) -> Anomaly | None:
+    """Return what is wrong with what UconDB holds of a verified run, by the last proof of it; None if nothing is."""
+    return None if row.blob_fault is None else Anomaly(row.run, Discrepancy(row.blob_fault), row.error)
 
 
 def describe_lost_source(run: int) -> str:

@@ -1,30 +1,36 @@
 """The comparison of run records, artdaqDB and UconDB: every run in one named state (I2), the verified ones checked.
 
 A deep comparison reads every blob back (I1, I5), packs artdaqDB's export anew and compares, run by run, whatever the
-journal says of the run; follows each verified run's story along the state machine (I3), with an intent before its put
-(I4) and a proof at its end (I8); and accounts for every file of its directory (I7).
+journal says of the run, and notes what it proves. A blob that is not what it was, or cannot be read, is named, and the
+next one is read: it ends early only when UconDB itself does not answer. It follows each verified run's story along the
+state machine (I3), with an intent before its put (I4) and a proof at its end (I8); and accounts for every file of its
+directory (I7).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from archiverd.audit.anomalies import Anomaly, Discrepancy
+from archiverd.audit.anomalies import Anomaly, Discrepancy, find_faulty
 from archiverd.audit.partition import Partition
+from archiverd.audit.proving import Prover
 from archiverd.audit.reused import find_reused
-from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
+from archiverd.core import runset
+from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry, UconDBError
 from archiverd.core.machine import Event, State, find_forbidden_step
+from archiverd.core.proofs import BlobFault
 from archiverd.detached import run_detached
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
 from archiverd.pipeline.migrator import pack
 from archiverd.runrecord import blob as blobs
 from archiverd.runrecord.record import parse_run_number
+from archiverd.ucondb.port import Finding, Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow, StoryLine
     from archiverd.process.progress import Progress
-    from archiverd.ucondb.port import StoredVersion, UconDB
+    from archiverd.ucondb.port import Examination, StoredVersion, UconDB
 
 RACY = 5.0
 """A file changed less than this many seconds before the end of its run's import may have come too late for it."""
@@ -43,6 +49,12 @@ _OTHER_CONTENT = "artdaqDB holds other content than UconDB"
 
 AT_ONCE = 4
 """Blobs that a deep comparison reads back at a time."""
+
+SILENT_KEYS = 3
+"""Keys in a row that get no reply, after which it is the server that does not answer."""
+
+_OF_BLOBS = (State.VERIFIED, Discrepancy.DAMAGED, Discrepancy.DIFFERS)
+"""States of verified runs that the bytes in UconDB decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +80,25 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
     states = {run: _classify(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
+    prover = Prover(sources.journal, sources.ucondb, time.time)
+    await prover.note_missing([run for run in states if states[run] == Discrepancy.MISSING_UCONDB])
     starts = {run: rows[run].start_line for run in sources.directories if states[run] == State.VERIFIED}
     found = await run_detached(lambda: find_reused(sources.records, starts))
     states |= {one.run: one.kind for one in found}
     changed = [row for row in rows.values() if row.changed and states[row.run] == State.VERIFIED]
     states |= {row.run: Discrepancy.CHANGED for row in changed}
     found += [Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in changed]
-    differing: tuple[int, ...] = ()
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        states, unlike = await _compare_all(sources, rows, states, both, on_progress)
-        differing = tuple(sorted(unlike))
-        kind = Discrepancy.DIFFERS_ARTDAQDB
-        found += [Anomaly(run, kind, unlike[run]) for run in differing if states[run] == kind]
+        compared = _Comparison(sources, rows, states, prover)
+        await compared.compare_all(both, on_progress)
+        found += compared.found
+        states = compared.states
+        differing = tuple(sorted(compared.unlike))
+    else:
+        faulty = (find_faulty(rows[run]) for run in states if states[run] in _OF_BLOBS)
+        found += [one for one in faulty if one is not None and one.kind == states[one.run]]
+        differing = ()
     return Partition(
         {name: tuple(sorted(run for run in states if states[run] == name)) for name in sorted(set(states.values()))},
         tuple(sorted(archived.keys() - held.keys())),
@@ -120,40 +138,91 @@ def _classify(
         return str(row.state)
     if run not in held:
         return Discrepancy.MISSING_UCONDB
-    if row.blob_length is not None and held[run].data_size != row.blob_length:
-        return Discrepancy.DIFFERS
+    if fault := _find_fault(row, held[run]):
+        return fault
     return str(State.VERIFIED) if run in archived else Discrepancy.MISSING_ARTDAQDB
 
 
-async def _compare_all(
-    sources: ComparedSources,
-    rows: Mapping[int, RunRow],
-    states: Mapping[int, str],
-    both: Collection[int],
-    on_progress: Progress,
-) -> tuple[dict[int, str], dict[int, str]]:
-    """Compare every run that ``both`` databases hold; return the new states, and how each differing run differs."""
-    after = dict(states)
-    differing: dict[int, str] = {}
-    done = 0
-    left = iter(both)
+def _find_fault(row: RunRow, version: StoredVersion) -> str:
+    """Return what is wrong with a verified run's version, by its description and the last proof; empty if nothing."""
+    if row.blob_fault in (BlobFault.DAMAGED, BlobFault.DIFFERS):
+        return str(row.blob_fault)
+    known = [(row.blob_length, version.data_size), (row.blob_adler32, version.adler32)]
+    return Discrepancy.DIFFERS if any(ours not in (None, theirs) for ours, theirs in known) else ""
 
-    async def work() -> None:
-        nonlocal done
-        for run in left:
-            blob = await sources.ucondb.read(str(run))
-            unlike = await _describe_difference(sources, run, blob)
-            if unlike:
-                differing[run] = unlike
-            if states[run] == State.VERIFIED:
-                after[run] = await _check_verified(sources, rows[run], blob, unlike)
-            done += 1
-            on_progress(done, len(both), "blobs compared")
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(work())
-    return after, differing
+@dataclass(slots=True)
+class _Comparison:
+    """A deep comparison under way: the states so far, and what was found of single runs."""
+
+    sources: ComparedSources
+    rows: Mapping[int, RunRow]
+    states: dict[int, str]
+    prover: Prover
+    found: list[Anomaly] = field(default_factory=list)
+    unlike: dict[int, str] = field(default_factory=dict)
+    """How each run differs of which artdaqDB and UconDB have different contents."""
+    _silent: list[int] = field(default_factory=list)
+    """Keys that got no reply, in a row."""
+
+    async def compare_all(self, both: Collection[int], on_progress: Progress) -> None:
+        """Compare every run that ``both`` databases hold. Raise UconDBError or ArtdaqDBError if one is away."""
+        done = 0
+        left = iter(both)
+
+        async def work() -> None:
+            nonlocal done
+            for run in left:
+                await self._compare(run, await self.sources.ucondb.examine(str(run), keep=True))
+                done += 1
+                on_progress(done, len(both), "blobs compared")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+
+    async def _compare(self, run: int, seen: Examination) -> None:
+        """Compare one run, given what was found under its key."""
+        if seen.finding is Finding.SILENT:
+            self._silent.append(run)
+            if len(self._silent) >= SILENT_KEYS:
+                raise _no_reply(self._silent, seen.why)
+        else:
+            self._silent.clear()
+        row = self.rows.get(run)
+        verified = row is not None and row.state is State.VERIFIED
+        if seen.finding is not Finding.SOUND:
+            if row is not None and verified:
+                await self._note(row, seen)
+            else:
+                self.unlike[run] = seen.why
+            return
+        unlike = await _describe_difference(self.sources, run, seen.blob)
+        if unlike:
+            self.unlike[run] = unlike
+        if row is not None and verified:
+            await self._note(row, seen)
+            if self.states[run] in _OF_BLOBS:
+                self.states[run] = await _check_verified(self.sources, row, seen, unlike)
+            if self.states[run] == Discrepancy.DIFFERS_ARTDAQDB:
+                self.found.append(Anomaly(run, Discrepancy.DIFFERS_ARTDAQDB, unlike))
+
+    async def _note(self, row: RunRow, seen: Examination) -> None:
+        """Note what was read of a verified run; what is wrong with that comes before all else that is."""
+        anomaly = (await self.prover.note(row, seen)).anomaly if row.blob_sha256 else None
+        if anomaly is not None:
+            self.states[row.run] = anomaly.kind
+            self.found.append(anomaly)
+
+
+def _no_reply(runs: Collection[int], why: str) -> UconDBError:
+    """Return the error for several keys that get no reply, though the server answers a probe."""
+    return UconDBError(
+        f"UconDB gives no reply for runs {runset.show(runs)}, though it answers a probe: {why}",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy="nothing was concluded; try again, and if it lasts ask UconDB's administrators",
+    )
 
 
 async def _describe_difference(sources: ComparedSources, run: int, blob: bytes) -> str:
@@ -174,12 +243,12 @@ async def _describe_difference(sources: ComparedSources, run: int, blob: bytes) 
     return "" if packed.blob == blob else _OTHER_CONTENT
 
 
-async def _check_verified(sources: ComparedSources, row: RunRow, blob: bytes, unlike: str) -> str:
+async def _check_verified(sources: ComparedSources, row: RunRow, seen: Examination, unlike: str) -> str:
     """Return the state of a run that the journal calls verified.
 
     A superseded one differs by intention. While UconDB has the bytes that were proven, it is artdaqDB that changed.
     """
-    proven = bool(row.blob_sha256) and await asyncio.to_thread(_sha256, blob) == row.blob_sha256
+    proven = bool(row.blob_sha256) and seen.identity == Fingerprint(row.blob_length or 0, row.blob_sha256)
     if row.blob_sha256 and not proven:
         return Discrepancy.DIFFERS
     if unlike and not (row.superseded and unlike == _OTHER_CONTENT):
@@ -214,7 +283,3 @@ def _unaccounted(directory: Path, fates: Collection[str], imported_at: float) ->
             if legible(entry.name) not in fates and entry.stat(follow_symlinks=False).st_ctime < imported_at - RACY
         ]
     return []
-
-
-def _sha256(blob: bytes) -> str:
-    return hashlib.sha256(blob).hexdigest()

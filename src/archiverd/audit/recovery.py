@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.audit.anomalies import Anomaly, Discrepancy, describe_lost_source
+from archiverd.audit.proving import Prover
 from archiverd.audit.reused import describe_other_run, find_reused
 from archiverd.core import runset
 from archiverd.core.machine import LOSABLE, State
+from archiverd.core.proofs import find_absent_in_a_row
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.pipeline.operator_actions import SkippedRun
@@ -80,18 +84,35 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
     return bool(await journal.record_allowed(transitions.lost(run)))
 
 
-async def find_missing(journal: Journal, ucondb: UconDB) -> frozenset[int]:
-    """Let the verified runs that UconDB no longer has be uploaded again; return them.
+@dataclass(frozen=True, slots=True)
+class MissingRuns:
+    """The verified runs that UconDB no longer has."""
 
-    Raise UconDBError when UconDB does not answer: then nothing is believed to be missing.
+    sent: frozenset[int] = frozenset()
+    """On their way to UconDB again."""
+    withheld: tuple[Anomaly, ...] = ()
+    """Left as they are: too many are missing in a row."""
+
+
+async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
+    """Let the verified runs that UconDB no longer has be uploaded again, none of them if three in a row are missing.
+
+    UconDB may have been restored from a backup then, or be another one. Raise UconDBError when it does not answer: then
+    nothing is believed to be missing.
     """
-    verified = [run for run, state in (await journal.known()).items() if state is State.VERIFIED]
+    verified = sorted(run for run, state in (await journal.known()).items() if state is State.VERIFIED)
     held = await ucondb.look_up_all([str(run) for run in verified])
     missing = [run for run in verified if str(run) not in held]
+    prover = Prover(journal, ucondb, time.time)
+    if in_a_row := find_absent_in_a_row(verified, frozenset(missing)):
+        await prover.note_missing(missing)
+        await prover.stop_for_absence(in_a_row, missing=len(missing))
+        return MissingRuns(withheld=tuple(Anomaly(run, Discrepancy.MISSING_UCONDB, "") for run in missing))
+    await journal.proofs.resume()
     found: set[int] = set()
     for start in range(0, len(missing), CHUNK):
         gone = (transitions.missing(run) for run in missing[start : start + CHUNK])
         found |= {row.run for row in await journal.record_allowed(*gone)}
     if found:
         _migration_log.error(f"{Discrepancy.MISSING_UCONDB.fact}: {runset.show(found)}", runs=len(found))
-    return frozenset(found)
+    return MissingRuns(sent=frozenset(found))

@@ -19,6 +19,7 @@ from archiverd.control import client
 from archiverd.core import runset
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import ON_THEIR_WAY, TROUBLE, State
+from archiverd.core.proofs import BlobFault
 from archiverd.core.wording import pluralise
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _print_report(found: Report, *, whole: bool) -> None:
     for source in found["sources"]:
         (_print_source if whole else _print_source_in_a_line)(source, found["at"])
     _print_states(found)
+    _print_proofs(found["scrub"], found["at"])
     _print_stages(found["stages"])
     for hold in found["holds"]:
         print_hold(hold, found["at"])
@@ -184,6 +186,16 @@ def _print_states(found: Report) -> None:
         busy = ", ".join(f"{counts[state]} {state}" for state in _PASSING if counts[state])
         rest = "" if drain["seconds"] is None or found["holds"] else f"; done in about {ago(drain['seconds'])}"
         click.echo(f"{'on their way':<15} {drain['waiting']:>7}   {busy or 'retries'}{rest}")
+
+
+def _print_proofs(scrub: Report, now: float) -> None:
+    """Print how old the oldest proof is, what is wrong with runs in UconDB, and why no run is proven again."""
+    if scrub["oldest_proof"] is not None:
+        wrong = "".join(f"; {scrub[fault]} {fault}" for fault in BlobFault if scrub[fault])
+        click.echo(f"{'oldest proof':<15} {ago(max(0.0, now - scrub['oldest_proof']))} ago{wrong}")
+    if scrub["standstill"] is not None:
+        halt = scrub["standstill"]
+        click.echo(f"no run is proven again for {ago(max(0.0, now - halt['since']))}: {cut(halt['why'], TEXT_SHOWN)}")
 
 
 def _print_stages(stages: Sequence[Report]) -> None:

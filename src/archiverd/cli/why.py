@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiverd.audit.anomalies import Discrepancy
 from archiverd.cli.hold_report import print_hold
 from archiverd.cli.run_number import RunNumber
 from archiverd.cli.wording import ago
@@ -97,6 +98,14 @@ def _validation(row: RunRow) -> str:
     return f"failed: {row.validation}" if row.validation else "passed"
 
 
+def _proofs(row: RunRow) -> str:
+    """Return when a verified run was proven last, and how often; empty for any other."""
+    if row.state is not State.VERIFIED or row.proven_at is None:
+        return ""
+    how_often = "once" if row.proofs == 1 else f"{row.proofs} times"
+    return f"{how_often}, last {ago(max(0.0, time.time() - row.proven_at))} ago"
+
+
 def _unknown(run: int, count: int, first: int | None, last: int | None) -> ArchiverError:
     """Return the error for a run that the journal does not have, saying which it has."""
     known = f"{count} runs are known, {first} to {last}" if count else "no run is known yet"
@@ -112,6 +121,8 @@ def _unknown(run: int, count: int, first: int | None, last: int | None) -> Archi
 def _print_row(row: RunRow) -> None:
     """Print a run's state, its facts and its remedy."""
     flags = [text for flag, text in FLAGS.items() if getattr(row, flag)]
+    if row.blob_fault is not None:
+        flags.append(f"{row.blob_fault}: {Discrepancy(row.blob_fault).fact}")
     click.echo(f"run {row.run}: {row.state}" + "".join(f" ({text})" for text in flags))
     facts = [
         ("configuration", row.configuration),
@@ -127,6 +138,7 @@ def _print_row(row: RunRow) -> None:
         ("reused", f"its directory holds another run, started {row.reused}" if row.reused else ""),
         ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
         ("packed on", row.packed_on),
+        ("proven", _proofs(row)),
         ("validation", _validation(row)),
     ]
     for name, value in facts:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from archiverd.config.hours import parse_hours
 from archiverd.config.reporting import Carbon, Reporting
 from archiverd.config.section import Count, Fraction, Percent, Section
 from archiverd.core.errors import ConfigurationError
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENVIRONMENT_PREFIX = "ARCHIVERD_"
+
+
+def _valid_hours(text: str) -> str:
+    """Return ``text`` if it means hours of the day. Raise ValueError."""
+    parse_hours(text)
+    return text
 
 
 class App(Section):
@@ -118,6 +125,16 @@ class Validation(Section):
     required: tuple[str, ...] = ("components", "config_name")
 
 
+class Scrub(Section):
+    """``[scrub]``: how verified runs are read back and compared again."""
+
+    share_per_day: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The share of those whose first proof is more than a week old, the oldest proof first."""
+    least_per_day: Annotated[int, Field(ge=0)] = 10
+    hours: Annotated[str, AfterValidator(_valid_hours)] = ""
+    """Local hours, such as ``22-6``; empty for any."""
+
+
 class Web(Section):
     """``[web]``: a page for browsers and monitoring, which this version does not have."""
 
@@ -165,6 +182,7 @@ class Settings(BaseSettings):
     reporting: Reporting = Reporting()
     carbon: Carbon = Carbon()
     app_fuzz: AppFuzz = AppFuzz()
+    scrub: Scrub = Scrub()
     web: Web = Web()
     fhiclize_generate: tuple[str, ...] = BY_DEFAULT
 

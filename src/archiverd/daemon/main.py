@@ -99,6 +99,7 @@ async def _live(
             group.create_task(late_stops.watch(), name="late stops"),
             group.create_task(audit.watch(), name="directories"),
             group.create_task(parts.validate_others(shutdown), name="validation"),
+            group.create_task(parts.prove_again(shutdown), name="scrub"),
         ]
         await shutdown.wait()
         lock_watch.cancel()

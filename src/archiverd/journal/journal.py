@@ -16,6 +16,7 @@ from archiverd.journal.errors import is_mistake, journal_error
 from archiverd.journal.integrity import open_sound
 from archiverd.journal.lookups import TAKEN_OVER, Lookups
 from archiverd.journal.memories import NotificationMemory, StageFileMemory
+from archiverd.journal.proofs import Proofs
 from archiverd.journal.writer import GROUP_LIMIT, Writer
 
 if TYPE_CHECKING:
@@ -248,6 +249,11 @@ class Journal(Lookups):
     def notification_memory(self, notifier: str) -> NotificationMemory:
         """Return what the journal remembers for ``notifier``."""
         return NotificationMemory(self._open_writer, notifier)
+
+    @property
+    def proofs(self) -> Proofs:
+        """The proofs of verified runs."""
+        return Proofs(self._open_writer, self._clock)
 
     def stage_file_memory(self, stage: Stage) -> StageFileMemory:
         """Return what the journal remembers of the files of ``stage``."""

@@ -13,16 +13,21 @@ if TYPE_CHECKING:
 
     from archiverd.journal.rows import Hold
 
+_LASTING = listing((*SET_ASIDE, State.VERIFIED))
+"""States out of which a run in trouble does not come by itself; a verified one has lost its blob in UconDB."""
+
 _FAILED = f"""
-    SELECT runs.run, runs.stage, runs.error, runs.remedy, runs.state IN {listing(SET_ASIDE)} AS lasting,
+    SELECT runs.run, runs.stage, runs.error, runs.remedy, runs.state IN {_LASTING} AS lasting,
         (SELECT max(id) FROM events WHERE events.run = runs.run) AS event
     FROM runs LEFT JOIN told ON told.run = runs.run AND told.teller = :teller
     WHERE runs.run IN (
             SELECT run FROM runs WHERE listed UNION SELECT run FROM runs WHERE state = '{State.UPLOAD_UNKNOWN}'
+            UNION SELECT run FROM runs WHERE blob_fault IS NOT NULL
         )
         AND (runs.state IN {listing(SET_ASIDE)}
+            OR (runs.state = '{State.VERIFIED}' AND runs.blob_fault IS NOT NULL)
             OR (runs.state IN {listing(MAY_BE_DUE)} AND runs.attempts > :quick))
-        AND (told.run IS NULL OR told.stage <> runs.stage OR told.lasting < (runs.state IN {listing(SET_ASIDE)})
+        AND (told.run IS NULL OR told.stage <> runs.stage OR told.lasting < (runs.state IN {_LASTING})
             OR EXISTS (SELECT 1 FROM events WHERE events.run = runs.run AND events.id > told.event
                 AND events.event = '{Event.RELEASED}'))
     ORDER BY runs.run
@@ -32,6 +37,7 @@ _OVER = f"""
     SELECT told.run, told.stage, runs.state = '{State.VERIFIED}' AS repaired
     FROM told LEFT JOIN runs ON runs.run = told.run
     WHERE told.teller = ? AND (runs.run IS NULL OR runs.state IN {listing(FINISHED)})
+        AND (runs.run IS NULL OR runs.state <> '{State.VERIFIED}' OR runs.blob_fault IS NULL)
     ORDER BY told.run
 """  # noqa: S608 - members of our enumerations
 

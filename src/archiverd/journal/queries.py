@@ -54,7 +54,9 @@ _CANDIDATES: dict[Candidates, str] = {
     "archived": "imported_at IS NOT NULL",
     "failed": f"state IN {listing(RETRIABLE)}",
     "waivable": f"state IN {listing(WAIVABLE)}",
-    "releasable": f"state IN {listing(RELEASABLE)} AND (state <> '{State.VERIFIED}' OR superseded)",
+    "releasable": (
+        f"state IN {listing(RELEASABLE)} AND (state <> '{State.VERIFIED}' OR superseded OR blob_fault IS NOT NULL)"
+    ),
 }
 """By kind, the SQL condition."""
 

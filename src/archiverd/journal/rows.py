@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.machine import Stage, State
 from archiverd.core.priority import Lane
+from archiverd.core.proofs import BlobFault
 
 if TYPE_CHECKING:
     import sqlite3
@@ -117,6 +118,18 @@ class RunRow:
     """How its directory differs from what was archived."""
     reused: str
     """The start line of another run whose record its directory holds; empty if it does not."""
+    blob_adler32: int | None
+    """Adler-32 of the blob, unsigned; None if the version that proved it did not note that."""
+    blob_fault: BlobFault | None
+    """What is wrong with what UconDB holds of a verified run; ``error`` says how."""
+    proven_at: float | None
+    """When UconDB gave back the proven bytes for the last time."""
+    proofs: int
+    """How often it did."""
+    checked_at: float | None
+    """When they were asked for last, whatever came of it."""
+    recheck_at: float | None
+    """When they are asked for again in the first week; None if only in turn."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:
@@ -137,6 +150,7 @@ class RunRow:
             "validated",
         ):
             facts[flag] = bool(facts[flag])
+        facts["blob_fault"] = BlobFault(facts["blob_fault"]) if facts["blob_fault"] else None
         facts["changed"] = Differences.of(facts["changed"])
         facts["without"] = tuple(json.loads(facts["without"]))
         return RunRow(**facts)

@@ -6,9 +6,9 @@ a run record (I7), as numbers of ``contents``, which runs share, ``holds`` the b
 phase of runs that have only started, ``told`` and ``told_holds`` what people were notified of, ``marks`` what is done
 once for all, ``looks`` since when open runs are as they are, ``clock`` how the wall clock stood to the one that never
 jumps, ``missing`` which run directories are missing all at once, ``odd_names`` and
-``odd_count`` what looks like a run and is none, ``sweep`` how far
-the comparison of the directories has come. Times are epoch seconds (UTC). ``PRAGMA user_version``
-has the schema version.
+``odd_count`` what looks like a run and is none, ``sweep`` how far the comparison of the directories has come,
+``scrub`` when verified runs were last proven again, ``standstill`` why that is not done now. Times are epoch seconds
+(UTC). ``PRAGMA user_version`` has the schema version.
 
 SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
 the other (``tests/journal/test_indexes.py``).
@@ -191,6 +191,36 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX runs_unvalidated ON runs (run) WHERE state = 'verified' AND NOT validated;
     CREATE TABLE odd_names (name TEXT PRIMARY KEY, rule TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE odd_count (id INTEGER PRIMARY KEY CHECK (id = 0), count INTEGER NOT NULL) STRICT;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN blob_adler32 INTEGER;
+    ALTER TABLE runs ADD COLUMN blob_fault TEXT;
+    ALTER TABLE runs ADD COLUMN proven_at REAL;
+    ALTER TABLE runs ADD COLUMN proofs INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN checked_at REAL;
+    ALTER TABLE runs ADD COLUMN recheck_at REAL;
+    UPDATE runs SET proven_at = verified_at, checked_at = verified_at, proofs = 1 WHERE verified_at IS NOT NULL;
+    UPDATE runs SET recheck_at = verified_at + 604800 WHERE verified_at > strftime('%s', 'now') - 604800;
+    CREATE INDEX runs_checked ON runs (state, recheck_at, checked_at) WHERE state = 'verified';
+    CREATE INDEX runs_proven ON runs (proven_at) WHERE state = 'verified';
+    CREATE INDEX runs_faulty ON runs (run) WHERE blob_fault IS NOT NULL;
+    CREATE TABLE scrub (
+        id INTEGER PRIMARY KEY CHECK (id = 0),
+        early_at REAL NOT NULL DEFAULT 0,
+        early INTEGER NOT NULL DEFAULT 0,
+        counted_at REAL NOT NULL DEFAULT 0,
+        others_at REAL NOT NULL DEFAULT 0,
+        looked_up_at REAL NOT NULL DEFAULT 0,
+        below INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE standstill (
+        id INTEGER PRIMARY KEY CHECK (id = 0),
+        since REAL NOT NULL,
+        fault TEXT NOT NULL,
+        why TEXT NOT NULL,
+        remedy TEXT NOT NULL,
+        runs TEXT NOT NULL
+    ) STRICT;
     """,
 )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import Lane
+from archiverd.core.proofs import BlobFault, next_proof_at
 from archiverd.journal.rows import Differences
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ class RunChanges(TypedDict, total=False):
     changed: Differences
     reused: str
     without: tuple[str, ...]
+    blob_adler32: int | None
+    blob_fault: BlobFault | None
+    proven_at: float | None
+    proofs: int
+    checked_at: float | None
+    recheck_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +100,15 @@ class ReadRecord:
 
 @dataclass(frozen=True, slots=True)
 class BlobIdentity:
-    """The columns that identify a run's blob: its ``Packed on`` text, its length in bytes, its SHA-256 in hex."""
+    """The columns that identify a run's blob: its ``Packed on`` text, its length in bytes, its SHA-256 in hex.
+
+    UconDB's own checksum too, the unsigned Adler-32.
+    """
 
     packed_on: str
     length: int
     sha256: str
+    adler32: int
 
 
 def ended(run: int, end: RecordEnd) -> Transition:
@@ -169,6 +180,9 @@ def upload_proven(row: RunRow, blob: BlobIdentity, *, verified_at: float, valida
     """
     changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at}
     changes.update({"validation": validation or "", "validated": validation is not None})
+    again = next_proof_at(verified_at, verified_at)
+    changes.update({"proven_at": verified_at, "checked_at": verified_at, "recheck_at": again, "proofs": 1})
+    changes["blob_fault"] = None
     if row.override:
         changes["override"] = False
         if row.superseded:
@@ -218,7 +232,8 @@ def unsettled(run: int, how: str) -> Transition:
 
 def missing(run: int) -> Transition:
     """Describe a run whose proven version UconDB no longer has."""
-    return Transition(run, Event.MISSING, "UconDB has no version under its key any more", {"verified_at": None})
+    changes: RunChanges = {**_FORGIVEN, "verified_at": None, "blob_fault": None}
+    return Transition(run, Event.MISSING, "UconDB has no version under its key any more", changes)
 
 
 def lost(run: int) -> Transition:
@@ -328,7 +343,12 @@ def _imported(configuration: str, imported_at: float, read: ReadRecord) -> RunCh
 
 
 def _blob(blob: BlobIdentity) -> RunChanges:
-    return {"packed_on": blob.packed_on, "blob_length": blob.length, "blob_sha256": blob.sha256}
+    return {
+        "packed_on": blob.packed_on,
+        "blob_length": blob.length,
+        "blob_sha256": blob.sha256,
+        "blob_adler32": blob.adler32,
+    }
 
 
 def _failure(error: str, remedy: str, attempts: int, due: float | None) -> RunChanges:

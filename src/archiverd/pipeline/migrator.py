@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -34,15 +35,16 @@ _log = log.get("Migration")
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A run's blob: its ``Packed on`` text, its bytes, and their length and SHA-256."""
+    """A run's blob: its ``Packed on`` text, its bytes, their length and SHA-256, and UconDB's checksum of them."""
 
     packed_on: str
     blob: bytes
     identity: Fingerprint
+    adler32: int
 
     def journal_identity(self) -> BlobIdentity:
         """Return the blob's identity as the journal has it."""
-        return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256)
+        return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256, self.adler32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class Migrator:
 def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed:
     """Pack a run's exported entities into its blob. Raise BlobCreationError if the format cannot hold them."""
     blob = blobs.pack(run, packed_on, [(f"{entity.name}.fcl", entity.fcl) for entity in exported])
-    return Packed(packed_on, blob, Fingerprint(len(blob), hashlib.sha256(blob).hexdigest()))
+    identity = Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
+    return Packed(packed_on, blob, identity, zlib.adler32(blob))
 
 
 def _require_same_blob(row: RunRow, identity: Fingerprint) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import NEEDS_OVERRIDE, RETRIED, ForbiddenTransitionError, Stage, State
+from archiverd.core.proofs import BlobFault
 from archiverd.journal import transitions
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ _NOTHING_TO_RETRY = {
     State.OPEN: "has not ended yet: nothing to retry; taken up by itself when it has",
 }
 """By state in which there is nothing to retry, the words for that."""
+
+
+_DESCRIBED = {
+    BlobFault.DAMAGED: "damaged in UconDB",
+    BlobFault.DIFFERS: "not what was proven in UconDB",
+    BlobFault.MISSING: "not in UconDB any more",
+}
+"""What is wrong with a verified run, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +62,23 @@ async def release(journal: Journal, run: int, *, override: bool, without: tuple[
 
     Files of the names ``without`` are left out of its archive: an operator decides so about what cannot be read.
 
-    A run in conflict and a superseded one need ``override``, which replaces UconDB's version. It does so for any other
-    run, too, of which a put was sent, for its blob may no longer be what it was then. Raise ArchiverError if the run is
+    A run in conflict, a superseded one and one whose blob in UconDB is damaged or differs need ``override``, which
+    replaces UconDB's version. It does so for any other run, too, of which a put was sent, for its blob may no longer be
+    what it was then. One that UconDB has lost is uploaded again. Raise ArchiverError if the run is
     unknown, cannot be released, or needs ``override``.
     """
     row = await _require_row(journal, run)
-    if row.state is State.VERIFIED and not row.superseded:
+    if row.state is State.VERIFIED and not row.superseded and row.blob_fault is None:
         raise ArchiverError(
             f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
         )
     if without:
         _require_names(row, without)
+    if row.state is State.VERIFIED and row.blob_fault is BlobFault.MISSING and not override:
+        return await _record_decision(journal, row, transitions.missing(run))
     guarded = row.state in NEEDS_OVERRIDE
     if guarded and not override:
-        what = "in conflict" if row.state is State.CONFLICT else "superseded"
+        what = _describe_guarded(row)
         raise ArchiverError(
             f"Run {run} is {what}: releasing it replaces UconDB's version",
             remedy=f"compare both (`archiverd export`), then `archiverd release {run} --override`",
@@ -99,6 +111,13 @@ async def retry(journal: Journal, run: int, stage: Stage, logger: log.Log) -> Sk
         if not await journal.record_allowed(asked):  # due, or picked, since its row was read
             logger.info("on its way already: nothing to retry", run=run)
     return None
+
+
+def _describe_guarded(row: RunRow) -> str:
+    """Return in words why a release of a run replaces UconDB's version."""
+    if row.blob_fault is not None:
+        return _DESCRIBED[row.blob_fault]
+    return "in conflict" if row.state is State.CONFLICT else "superseded"
 
 
 def _require_names(row: RunRow, names: tuple[str, ...]) -> None:

@@ -13,6 +13,8 @@ from archiverd.watch.missing import LOOKS_UNMOUNTED
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from archiverd.core.proofs import BlobFault
+    from archiverd.journal.proofs import Standstill
     from archiverd.journal.rows import Hold
     from archiverd.journal.summaries import Cause, Durations, Ranges
     from archiverd.status.differences import Differences, StateFile
@@ -83,6 +85,10 @@ class Circumstances:
     """Verified runs whose directory is not what was archived."""
     reused: Collection[int]
     """Verified runs whose directory holds another run's record."""
+    faults: Mapping[BlobFault, Collection[int]]
+    """Verified runs by what is wrong with what UconDB holds of them."""
+    standstill: Standstill | None
+    """Why no run is proven again; None if runs are."""
     missing: Ranges
     """Runs whose directories are missing, perhaps because they are not mounted."""
     causes: Sequence[Cause]
@@ -108,6 +114,7 @@ def advise(now: Circumstances) -> list[str]:
         *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.unreachable.items()),
         *(f"{hold.backend} is {hold.health}: {hold.remedy or hold.cause}" for hold in now.holds),
         *_advise_on_stages(now),
+        *_advise_on_proofs(now),
         *_advise_on_troubled_runs(now),
         *_advise_on_differences(now.differences),
         *_advise_on_state_files(now),
@@ -181,6 +188,15 @@ def _advise_on_troubled_runs(now: Circumstances) -> Iterator[str]:
             f"Decide: {_runs(now.superseded)} superseded: artdaqDB has a newer version than UconDB: `archiverd "
             "release RUN --override` replaces that"
         )
+
+
+def _advise_on_proofs(now: Circumstances) -> Iterator[str]:
+    """Yield what to do about runs that UconDB does not give back as they were proven."""
+    if now.standstill is not None:
+        yield f"Look at UconDB: {now.standstill.why}: {now.standstill.remedy}"
+    for fault, runs in now.faults.items():
+        if now.standstill is None or now.standstill.fault is not fault:
+            yield f"Mend: {_runs(runs)} {fault}: {Discrepancy(fault).remedy}"
 
 
 def _advise_on_differences(found: Differences | None) -> Iterator[str]:

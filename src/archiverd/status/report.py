@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from archiverd.config.secrecy import without_login
 from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, WAITING, Stage, State
+from archiverd.core.proofs import BlobFault
 from archiverd.core.wording import describe_odd_names
 from archiverd.journal import queries, summaries
+from archiverd.journal.proofs import ProofSummary, select_proof_summary
 from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 from archiverd.status.advice import Circumstances, Workload, advise, advise_on_tuning
@@ -93,6 +95,7 @@ class StatusReport:
     differences: Differences | None
     state_files: Sequence[StateFile] | None
     """None unless they were compared."""
+    proofs: ProofSummary
     recommendations: Sequence[str]
     tuning: Sequence[str]
     """The recommendations about speed and memory."""
@@ -117,6 +120,7 @@ class StatusReport:
                 "seconds": self.throughput.seconds,
             },
             "last_verified": self.throughput.last,
+            "scrub": _describe_proofs(self.proofs),
             "differences": None if self.differences is None else asdict(self.differences),
             "state_files": None if self.state_files is None else [one.to_json() for one in self.state_files],
             "recommendations": list(self.recommendations),
@@ -165,6 +169,7 @@ def build_report(
         workloads=workloads,
         differences=differences,
         state_files=state_files,
+        proofs=journal.proofs,
         recommendations=advise(circumstances),
         tuning=list(advise_on_tuning(circumstances)),
     )
@@ -186,6 +191,7 @@ class JournalFacts:
     trouble: Sequence[Brief] = ()
     durations: Mapping[Stage, Durations] = field(default_factory=dict)
     throughput: Throughput = field(default_factory=lambda: Throughput(0, None, None))
+    proofs: ProofSummary = field(default_factory=ProofSummary)
 
 
 def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
@@ -200,7 +206,17 @@ def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),
         throughput=queries.select_throughput(db, now),
+        proofs=select_proof_summary(db),
     )
+
+
+def _describe_proofs(proofs: ProofSummary) -> dict[str, object]:
+    """Return the state of all proofs as JSON has it (docs/commands.md)."""
+    return {
+        "oldest_proof": proofs.oldest,
+        **{str(fault): len(proofs.faults.get(fault, ())) for fault in BlobFault},
+        "standstill": None if proofs.standstill is None else asdict(proofs.standstill),
+    }
 
 
 def _read_odd_names(db: sqlite3.Connection) -> tuple[int, list[str]]:
@@ -228,6 +244,8 @@ def _describe_circumstances(
         superseded=journal.superseded,
         changed=[row.run for row in journal.flagged if row.changed],
         reused=[row.run for row in journal.flagged if row.reused],
+        faults=journal.proofs.faults,
+        standstill=journal.proofs.standstill,
         missing=[] if journal.missing is None else runset.unpack(journal.missing.runs),
         causes=journal.causes,
         holds=journal.holds,

@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Protocol
 from archiverd import log
 from archiverd.app.operations.results import HeldRuns, PassResult, PassScope
 from archiverd.app.state_file_sync import begin
+from archiverd.audit.anomalies import Anomaly
 from archiverd.audit.directory_audit import make_audit
+from archiverd.audit.proving import Prover, Verdict
 from archiverd.audit.reconcile import numbered
-from archiverd.audit.recovery import adopt_archived, find_anomalies, find_missing, import_again
+from archiverd.audit.recovery import MissingRuns, adopt_archived, find_anomalies, find_missing, import_again
 from archiverd.core.errors import UconDBError
 from archiverd.core.machine import ON_THEIR_WAY, RETRIABLE, TROUBLE, Stage, State
 from archiverd.journal.state_files import TAGS
 from archiverd.pipeline import operator_actions
+from archiverd.pipeline.operator_actions import SkippedRun
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from archiverd.app.operations.requests import OnceRequest, RecoverRequest, RetryRequest
     from archiverd.app.wiring import Parts
-    from archiverd.pipeline.operator_actions import SkippedRun
+    from archiverd.journal.rows import RunRow
     from archiverd.process.progress import Progress
     from archiverd.process.shutdown import ShutdownReason
 
@@ -71,40 +74,66 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
     await make_audit(parts.journal, records).compare_recent()
     anomalies = await find_anomalies(parts.journal, parts.artdaqdb, records)
     if request.migrating:
-        await _find_missing(parts)
+        anomalies += await _find_missing(parts)
     last = await parts.journal.last_run()  # beside a daemon runs keep coming, and a pass must end
     return PassScope(request.stages, last=last, anomalies=anomalies, adopted=adopted)
 
 
-async def _find_missing(parts: Parts) -> None:
-    """Find the verified runs that UconDB has lost; a UconDB that is away or does not answer stops nothing."""
+async def _find_missing(parts: Parts) -> tuple[Anomaly, ...]:
+    """Let the verified runs that UconDB has lost be uploaded again; return those that are not, for they are too many.
+
+    A UconDB that is away or does not answer stops nothing.
+    """
     if parts.migration is None or parts.migration.gate.failures:
-        return
+        return ()
     try:
-        await find_missing(parts.journal, parts.migration.ucondb)
+        return (await find_missing(parts.journal, parts.migration.ucondb)).withheld
     except UconDBError as error:
         log.failure(log.get("Migration"), error)
+        return ()
 
 
 async def prepare_retry(driver: PassDriver, request: RetryRequest, _: Progress) -> PassScope:
-    """Take the requested runs up again; they go on through both stages. Raise ArchiverError."""
+    """Take the requested runs up again; they go on through both stages. Raise ArchiverError.
+
+    One that is verified is proven again now, if the migration is asked for.
+    """
     parts = driver.parts
     await _probe_if_shut(parts)
     adopted = await begin(parts)
     chosen = request.runs or await parts.journal.listed(request.stage)
-    skipped = [await _take_up(parts, request.stage, run) for run in sorted(chosen)]
+    answers = [await _take_up(parts, request.stage, run) for run in sorted(chosen)]
     await parts.journal.hasten(chosen)
-    return PassScope(runs=chosen, skipped=[one for one in skipped if one is not None], adopted=adopted)
+    skipped = [one for one in answers if isinstance(one, SkippedRun)]
+    anomalies = [one for one in answers if isinstance(one, Anomaly)]
+    return PassScope(runs=chosen, anomalies=anomalies, skipped=skipped, adopted=adopted)
 
 
-async def _take_up(parts: Parts, stage: Stage, run: int) -> SkippedRun | None:
-    """Take up ``run`` again: from its directory, if ``stage`` is the import and artdaqDB has lost it."""
+async def _take_up(parts: Parts, stage: Stage, run: int) -> SkippedRun | Anomaly | None:
+    """Take up ``run`` again: from its directory, if ``stage`` is the import and artdaqDB has lost it.
+
+    A verified one is proven again, if ``stage`` is the migration. Return why it is not taken up, None if it is.
+    """
     if stage is Stage.IMPORT:
         records = parts.settings.source_files.run_records_dir
         answer = await import_again(parts.journal, parts.artdaqdb, records, run)
         if answer is not False:
             return None if answer is True else answer
+    row = await parts.journal.get(run)
+    if stage is Stage.MIGRATE and parts.migration is not None and row is not None and row.state is State.VERIFIED:
+        return await _prove_again(Prover(parts.journal, parts.migration.ucondb, time.time), row)
     return await operator_actions.retry(parts.journal, run, stage, log.get(TAGS[stage]))
+
+
+async def _prove_again(prover: Prover, row: RunRow) -> SkippedRun | Anomaly | None:
+    """Prove a verified run again; return the result, None if it is on its way to UconDB again."""
+    try:
+        outcome = await prover.prove(row)
+    except UconDBError as error:
+        return SkippedRun(row.run, f"it is verified, and was not proven again: {error} ({error.remedy})", failed=True)
+    if outcome.verdict is Verdict.PROVEN:
+        return SkippedRun(row.run, f"it is verified, and was proven again just now: {outcome.why}")
+    return outcome.anomaly
 
 
 async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progress: Progress) -> PassScope:
@@ -120,7 +149,7 @@ async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progre
     adopted = await begin(parts)
     on_progress(0, 0, "asking the databases what they hold")
     adopted |= await adopt_archived(parts.journal, parts.artdaqdb)
-    missing: frozenset[int] = frozenset()
+    missing = MissingRuns()
     if stage is Stage.MIGRATE and parts.migration is not None:
         held = frozenset(numbered(await parts.migration.ucondb.list_keys()))
         missing = await find_missing(parts.journal, parts.migration.ucondb)
@@ -133,7 +162,13 @@ async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progre
     for row in await parts.journal.in_state(*RETRIABLE):
         if row.run in held and row.stage is stage:
             await operator_actions.retry(parts.journal, row.run, stage, logger)
-    return PassScope(frozenset({stage}), held | missing, held=HeldRuns(len(held), verified), adopted=adopted)
+    return PassScope(
+        frozenset({stage}),
+        held | missing.sent,
+        anomalies=missing.withheld,
+        held=HeldRuns(len(held), verified),
+        adopted=adopted,
+    )
 
 
 async def _probe_if_shut(parts: Parts) -> None:

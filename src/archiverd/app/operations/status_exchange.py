@@ -50,6 +50,7 @@ FIELDS: Mapping[str, Callable[[object], Any]] = {
     "stages": each(named(anything)),
     "drain": named(anything),
     "last_verified": optional(number),
+    "scrub": named(anything),
     "differences": optional(named(each(integer))),
     "state_files": optional(each(named(anything))),
     "recommendations": each(text),

@@ -1,0 +1,164 @@
+"""The scrub beside the daemon's work: when it reads, what it leaves alone, how it goes on after a standstill."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from archiverd.audit.scrub import Scrub
+from archiverd.audit.scrub_plan import Pace, longest_wait
+from archiverd.config.hours import Hours
+from archiverd.core.errors import UconDBError
+from archiverd.core.machine import Event, State
+from archiverd.core.priority import Lane
+from archiverd.core.proofs import DAY_SECONDS, BlobFault
+from archiverd.journal.journal import Journal
+from archiverd.journal.transitions import Transition
+from archiverd.process.shutdown import Shutdown, ShutdownReason
+from archiverd.ucondb.port import Finding
+from tests.audit.held import Held, blob, verify
+from tests.waiting import DEADLINE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+DAY = DAY_SECONDS
+RUNS = range(1, 8)
+
+
+class Site:
+    """A journal with seven runs that were verified long ago, the UconDB that holds them, and the scrub."""
+
+    def __init__(self, path: Path) -> None:
+        self.now = 1_000_000.0
+        self.free = True
+        self.journal = Journal(path, clock=lambda: self.now)
+        self.held = Held({run: blob(run) for run in RUNS})
+        self.scrub = Scrub(
+            self.journal,
+            cast("Any", self.held),
+            Pace(0.01, 10, Hours()),
+            lambda: self.free,
+            lambda: self.now,
+            lambda now: now % DAY / 3600,
+        )
+
+    async def live(self, days: float) -> None:
+        """Let the scrub work for so many days."""
+        end = self.now + days * DAY
+        while self.now < end:
+            self.now += await self.scrub.step()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """Seven verified runs."""
+    made = Site(tmp_path / "journal.sqlite")
+    await made.journal.open()
+    await verify(made.journal, RUNS, made.now)
+    yield made
+    await made.journal.close()
+
+
+async def test_each_run_is_proven_again_in_time(site: Site) -> None:
+    """After one and seven days, then daily, for there are fewer than least_per_day; every key is looked up weekly."""
+    await site.live(6.5)
+    assert sorted(site.held.read) == list(RUNS)
+    await site.live(1.5)
+    assert sorted(site.held.read) == sorted([*RUNS, *RUNS])
+    looked_up = site.held.looked_up
+    assert looked_up in (len(RUNS), 2 * len(RUNS))
+    await site.live(7)
+    assert {(await site.journal.get(run)).proofs for run in RUNS} <= {8, 9, 10}  # type: ignore[union-attr]
+    assert site.held.looked_up == looked_up + len(RUNS)
+
+
+async def test_nothing_is_read_while_ucondb_is_left_alone(site: Site) -> None:
+    """The gate is shut, or the daemon is paused."""
+    site.free = False
+    await site.live(30)
+    assert (site.held.read, site.held.looked_up) == ([], 0)
+
+
+@pytest.mark.parametrize("events", [[], [Event.UPLOAD_BEGINS]])
+async def test_fresh_runs_come_first(site: Site, events: list[Event]) -> None:
+    """While a run waits for its upload, or is being uploaded, nothing else is read."""
+    await site.journal.see([20], Lane.FRESH)
+    for event in (Event.ENDED, Event.IMPORT_BEGINS, Event.IMPORT_DONE, *events):
+        await site.journal.record(Transition(20, event))
+    await site.live(2)
+    assert (site.held.read, site.held.looked_up) == ([], 0)
+
+
+async def test_a_key_that_is_not_as_it_was_proven_is_read_at_once(site: Site) -> None:
+    """The weekly look-up finds another size, and another checksum at the same size."""
+    site.held.blobs[2] = b"longer than the blob of run 2"
+    site.held.blobs[3] = blob(3)[::-1]
+    await site.scrub.step()
+    assert sorted(site.held.read) == [2, 3]
+    assert await site.journal.proofs.faulty(BlobFault.DIFFERS) == [2, 3]
+
+
+async def test_it_stands_still_and_goes_on_by_itself(site: Site) -> None:
+    """Once what was missing is there again, all that was noted as missing is right again; nothing was uploaded."""
+    gone = {run: site.held.blobs.pop(run) for run in (3, 4, 5, 6)}
+    await site.live(2)
+    assert await site.journal.proofs.standstill() is not None
+    read = list(site.held.read)
+    await site.live(10)
+    assert site.held.read == read
+    assert set((await site.journal.known()).values()) == {State.VERIFIED}
+    site.held.blobs |= gone
+    await site.live(0.1)
+    assert await site.journal.proofs.standstill() is None
+    assert await site.journal.proofs.faulty(BlobFault.MISSING) == []
+    await site.live(2)
+    assert len(site.held.read) > len(read)
+
+
+async def test_blobs_that_can_be_read_again_end_a_standstill_too(site: Site) -> None:
+    """The server gave errors for every blob for a while."""
+    site.held.wrong = dict.fromkeys(RUNS, Finding.UNREADABLE)
+    await site.live(2)
+    assert await site.journal.proofs.standstill() is not None
+    site.held.wrong = {}
+    await site.live(2)
+    assert await site.journal.proofs.standstill() is None
+    rows = [await site.journal.get(run) for run in RUNS]
+    assert all(row is not None and row.blob_fault is None for row in rows)
+
+
+async def test_an_operators_release_ends_a_standstill(site: Site) -> None:
+    """The run that was released is there again: the scrub goes on, and finds the next ones in a row, if there are."""
+    for run in (3, 4, 5):
+        del site.held.blobs[run]
+    await site.live(2)
+    site.held.blobs[4] = blob(4)
+    await site.live(8)
+    states = await site.journal.known()
+    assert {run for run in RUNS if states[run] is State.IMPORTED} == {3, 5}
+
+
+async def test_a_server_that_is_away_is_asked_again_later(site: Site) -> None:
+    """The step fails, nothing is noted, and the next one does the same again."""
+    site.held.away = True
+    for _ in range(2):
+        with pytest.raises(UconDBError):
+            await site.scrub.step()
+    site.held.away = False
+    await site.scrub.step()
+    assert site.held.looked_up == len(RUNS)
+
+
+async def test_a_drain_ends_it_at_once(site: Site) -> None:
+    """It waits for nothing but the drain; a failure of UconDB, told once, does not end it."""
+    shutdown = Shutdown(lambda: site.now)
+    site.held.away = True
+    watching = asyncio.create_task(site.scrub.watch(shutdown))
+    await asyncio.sleep(0)
+    shutdown.ask(ShutdownReason.DRAIN_ASKED)
+    await asyncio.wait_for(watching, DEADLINE_SECONDS)
+    assert longest_wait() == 60.0
