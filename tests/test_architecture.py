@@ -61,7 +61,7 @@ SEAMS = {
 SQL = re.compile(r"\s*(SELECT|UPDATE|INSERT|DELETE|CREATE|ALTER|DROP|REPLACE|WITH)\s", re.ASCII)
 SQL_MODULES = {
     f"journal/{module}.py"
-    for module in ("schema", "queries", "scheduling", "summaries", "news", "statements", "proofs")
+    for module in ("schema", "queries", "scheduling", "summaries", "news", "statements", "proofs", "destinations")
 }
 """The modules with all SQL of the journal: its tables, what can be asked, what changes it."""
 

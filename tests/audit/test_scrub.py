@@ -14,7 +14,9 @@ from archiverd.core.errors import UconDBError
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.core.proofs import DAY_SECONDS, BlobFault
+from archiverd.journal.destinations import Configured, Destination
 from archiverd.journal.journal import Journal
+from archiverd.journal.proofs import Standstill
 from archiverd.journal.transitions import Transition
 from archiverd.process.shutdown import Shutdown, ShutdownReason
 from archiverd.ucondb.port import Finding
@@ -162,3 +164,26 @@ async def test_a_drain_ends_it_at_once(site: Site) -> None:
     shutdown.ask(ShutdownReason.DRAIN_ASKED)
     await asyncio.wait_for(watching, DEADLINE_SECONDS)
     assert longest_wait() == 60.0
+
+
+async def test_runs_that_were_proven_elsewhere_are_left_alone(site: Site) -> None:
+    """They are no loss of the configured UconDB: nothing is read, and nothing stands still."""
+    places = Configured(Destination("a"), Destination("", "server", "folder", "object"), "/records")
+    await site.journal.settle(places)
+    site.held.blobs.clear()
+    await site.live(30)
+    assert (site.held.looked_up, site.held.read) == (0, [])
+    assert await site.journal.proofs.standstill() is None
+    assert {row.blob_fault for row in await site.journal.in_state(State.VERIFIED)} == {None}
+    assert len(await site.journal.in_state(State.VERIFIED)) == len(RUNS)
+
+
+async def test_a_standstill_ends_when_another_destination_is_configured(site: Site) -> None:
+    """What is wrong with one database says nothing of another."""
+    first, second = (Destination("", "server", folder, "object") for folder in ("first", "second"))
+    await site.journal.settle(Configured(Destination("a"), first, "/records"))
+    await site.journal.proofs.stop(Standstill(site.now, BlobFault.MISSING, "three in a row", "ask", (1, 2, 3)))
+    await site.journal.settle(Configured(Destination("a"), first, "/records"))
+    assert await site.journal.proofs.standstill() is not None
+    await site.journal.settle(Configured(Destination("a"), second, "/records"))
+    assert await site.journal.proofs.standstill() is None

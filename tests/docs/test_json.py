@@ -117,7 +117,7 @@ def test_every_reporting_command_has_json_and_is_documented() -> None:
         name for name, command in commands(main.cli) if any("--json" in parameter.opts for parameter in command.params)
     }
     assert {name for name, _ in commands(main.cli)} - having == set(WITHOUT)
-    assert {command.removesuffix(" --dry-run") for command in documented()} | {
+    assert {command.partition(" --")[0] for command in documented()} | {
         "rearchive",
         "retry",
         "recover",
@@ -128,7 +128,7 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
     """A site with a bit of everything: trouble, an outage, a first phase, a frozen daemon, databases that differ."""
     site.children[0].terminate()
     site.children[0].wait()
-    site.serve("--folder", "pending01")
+    site.serve("--folder", "pending01", "--folder", "test02")
     site.settings = 'pending_folder_name = "pending01"\n'
     site.configure()
     config = site.root / "archiverd.toml"
@@ -159,6 +159,7 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
     assert record("artdaqdb check")["findings"]
     assert record("artdaqdb rebuild-index", "RunHistory")["left_out"]
     record("fhicl check", str(site.records / "8" / "broken01.fcl"))
+    _elsewhere(record)
     _beside_a_daemon(record)
     record.shapes.pop("retry", None)
     assert {command: shape.undocumented for command, shape in record.shapes.items() if shape.undocumented} == {}
@@ -168,6 +169,16 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
         if shape.documented - shape.used
     }
     assert missing == {}
+
+
+def _elsewhere(record: Recorder) -> None:
+    """Run the commands that print all their keys only if other databases are configured than runs were archived in."""
+    config = record.site.config
+    before = config.read_text()
+    config.write_text(before.replace('"test01"', '"test02"').replace("/artdaqdb", "/another"))
+    assert record("once")["elsewhere"]
+    assert record("release --destination")["skipped"]
+    config.write_text(before)
 
 
 def reuse(site: Site, run: int) -> None:

@@ -217,6 +217,18 @@ def test_an_empty_ucondb_gets_nothing_by_itself(site: Site) -> None:
     assert states(site) == {"missing_ucondb": [7, 8, 9, 10, 11]}
 
 
+def test_what_a_database_really_lost_goes_there_again_at_an_operators_word(site: Site) -> None:
+    """All of it, once an operator says that the configured database is the right one."""
+    archived(site)
+    lose_versions(site, 7, 8, 9, 10)
+    assert states(site) == {"missing_ucondb": [7, 8, 9, 10], "verified": [11]}
+    done = json.loads(site.run("release", "--destination", "--json").stdout)
+    assert (done["sent"], done["imported"]) == (4, 0)
+    assert site.run("once").returncode == 0
+    assert site.versions() == {7: 1, 8: 1, 9: 1, 10: 1, 11: 1}
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
 def test_a_deep_comparison_ends_when_the_server_is_away(site: Site) -> None:
     """Then nothing is concluded of any run."""
     archived(site)

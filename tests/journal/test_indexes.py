@@ -9,6 +9,7 @@ import pytest
 from archiverd.core.machine import Event, Stage
 from archiverd.core.priority import OLDEST_EVERY, Lane
 from archiverd.core.proofs import BlobFault
+from archiverd.journal.destinations import Configured, Destination, Side
 from archiverd.journal.journal import Journal
 from archiverd.journal.proofs import select_proof_summary
 from archiverd.journal.rows import FileFate
@@ -157,8 +158,20 @@ async def test_keys_are_looked_up_along_the_runs(journal: Journal, plans: list[s
 async def test_faults_are_found_in_an_index(journal: Journal, plans: list[str]) -> None:
     """There are few of them among all that are verified; so is the oldest proof."""
     await journal.proofs.faulty(BlobFault.DAMAGED)
-    await journal._read(select_proof_summary)
+    await journal._read(lambda db: select_proof_summary(db, 1))
     await journal.notification_memory("email").news(2)
     faults = [plan for plan in plans if "runs_faulty" in plan]
     assert len(faults) == 2
-    assert "SEARCH runs USING INDEX runs_proven" in plans
+    assert "SEARCH runs USING INDEX runs_proven (proven_to=?)" in plans
+
+
+@pytest.mark.parametrize("side", Side)
+async def test_runs_that_are_elsewhere_are_looked_for_in_an_index(
+    journal: Journal, plans: list[str], side: Side
+) -> None:
+    """Every ten minutes, and for each `status`: no row of a run that is where it should be is read."""
+    await journal.settle(Configured(Destination("a"), Destination("", "s", "f", "o"), "/records"))
+    plans.clear()
+    await journal.to_look_up(side, 0.0)
+    await journal.elsewhere(side)
+    assert [plan for plan in plans if f"SCAN runs USING INDEX runs_{side}" not in plan] == []

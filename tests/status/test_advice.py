@@ -28,6 +28,7 @@ WELL = Circumstances(
     missing=(),
     faults={},
     standstill=None,
+    standings=(),
     superseded=(),
     ranges={State.VERIFIED: [(7, 9)], State.OPEN: [(10, 10)]},
     causes=(),

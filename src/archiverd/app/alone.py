@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from archiverd.app.destinations import settle
 from archiverd.app.operations import decisions
+from archiverd.app.operations.destination import release_destination
 from archiverd.app.operations.passes import (
     PassProgress,
     count_left,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from archiverd.app.operations.requests import (
+        DestinationRequest,
         OnceRequest,
         RearchiveRequest,
         ReconcileRequest,
@@ -48,10 +51,12 @@ if TYPE_CHECKING:
         RetryRequest,
         WaiveRequest,
     )
-    from archiverd.app.operations.results import Decision, PassResult
+    from archiverd.app.operations.results import Decision, PassResult, Released
     from archiverd.audit.partition import Partition
     from archiverd.config.models import Settings
     from archiverd.process.progress import Progress
+
+D = TypeVar("D")
 
 PROGRESS_SECONDS = 0.3
 """Seconds between reports of progress."""
@@ -118,7 +123,11 @@ class OwnOperations:
         """Put a run back to where it failed. Raise ArchiverError if that cannot be done."""
         return await self._decide(lambda journal: decisions.release(journal, request))
 
-    async def _decide(self, decide: Callable[[Journal], Awaitable[Decision]]) -> Decision:
+    async def release_destination(self, _: DestinationRequest) -> Released:
+        """Let runs that were archived elsewhere go to the databases that are configured. Raise ArchiverError."""
+        return await self._decide(lambda journal: release_destination(journal, self.settings))
+
+    async def _decide(self, decide: Callable[[Journal], Awaitable[D]]) -> D:
         """Record a decision as the only writer of the journal, and write failure logs and state files accordingly.
 
         A run that a killed process left in the middle of an effect is moved on first: nobody works on it. Raise
@@ -132,6 +141,7 @@ class OwnOperations:
             journal = Journal(path, clock=time.time)
             try:
                 await journal.open()
+                await settle(journal, self.settings)
                 await journal.recover()
                 # One made anew knows nothing yet: the files are left to the next pass, which takes them over.
                 files = make_state_files(self.settings, journal) if await journal.has_taken_over() else None
@@ -209,6 +219,10 @@ async def _run_stages(parts: Parts, scope: PassScope, shutdown: Shutdown, on_pro
                 await runner.run()
         if scope.runs is None and Stage.MIGRATE in scope.stages:
             await parts.validate_others(shutdown, once=True)
+        if scope.thorough and await parts.look_elsewhere(shutdown):
+            for runner in parts.runners:
+                if runner.stage in scope.stages:
+                    await runner.run()
         for task in attending:
             task.cancel()
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd import log
 from archiverd.app.call_observer import LastContact, observed
+from archiverd.app.destinations import settle
 from archiverd.app.stages import StageMaker, retry_schedule
 from archiverd.artdaqdb.backends import make_artdaqdb
 from archiverd.artdaqdb.schema import load_schema
+from archiverd.audit.elsewhere import LISTING_SECONDS, MOST_A_PASS, DestinationAudit, let_go
 from archiverd.audit.scrub import Scrub
 from archiverd.audit.scrub_plan import Pace
 from archiverd.config.paths import journal_path, lock_path, stage_files
-from archiverd.core.errors import ArchiverError, Retry, error_stage
+from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError, error_stage
 from archiverd.core.machine import Effect, Stage
 from archiverd.core.priority import longest_wait
 from archiverd.detached import run_detached
@@ -67,6 +69,29 @@ class Parts:
     notifications: Notifications
     contacts: Mapping[str, LastContact] = field(default_factory=dict)
     """When each database was last called, and how that ended."""
+
+    @property
+    def elsewhere(self) -> DestinationAudit:
+        """What looks up and compares runs that were archived in other databases than the configured ones."""
+        migration = self.migration
+        return DestinationAudit(
+            self.journal,
+            self.artdaqdb,
+            None if migration is None else migration.ucondb,
+            None if migration is None else migration.gate,
+            self.settings.source_files.run_records_dir,
+            is_busy=lambda: any(runner.in_hand for runner in self.runners),
+        )
+
+    async def look_elsewhere(self, shutdown: Shutdown) -> bool:
+        """Look up some runs that were archived elsewhere; return whether some were let go. Raise ArchiverError."""
+        try:
+            before = time.time() - LISTING_SECONDS
+            await self.elsewhere.look(shutdown, before=before, most=MOST_A_PASS)
+        except (UconDBError, ArtdaqDBError) as error:
+            log.failure(_log, error)
+        gone = await let_go(self.journal, self.settings.source_files.run_records_dir, asked=False)
+        return bool(gone.imported or gone.sent)
 
     @property
     def runners(self) -> tuple[StageRunner, ...]:
@@ -167,6 +192,7 @@ async def opened(
         )
         await journal.open()
         stack.push_async_callback(journal.close)
+        await settle(journal, settings)
         for row in await journal.recover():
             _log.info(f"taken up again after a restart as {row.state}", run=row.run)
         contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, CARBON.if_enabled(settings)

@@ -25,6 +25,7 @@ class Discrepancy(enum.StrEnum):
     CHANGED = "changed"
     MISSING_ARTDAQDB = "missing_artdaqdb"
     DIFFERS_ARTDAQDB = "differs_artdaqdb"
+    ELSEWHERE = "elsewhere"
     MISSING_UCONDB = "missing_ucondb"
     DAMAGED = "damaged"
     DIFFERS = "differs"
@@ -69,7 +70,8 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
         "imported before, not in artdaqDB any more",
         (
             "is it the right database? ask who removed it, and restore it, or let `archiverd retry import RUN` import "
-            "it again from its directory; what UconDB holds of it stays as it is"
+            "it again from its directory, `archiverd release --destination` all of them; what UconDB holds of it stays "
+            "as it is"
         ),
     ),
     Discrepancy.DIFFERS_ARTDAQDB: (
@@ -79,12 +81,19 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
             "is unsound)"
         ),
     ),
+    Discrepancy.ELSEWHERE: (
+        "verified in another UconDB, folder or object than the configured one, which does not have it",
+        (
+            "put [ucon_db] right if it is wrong; else `archiverd release --destination` lets such runs go there, or "
+            "`archiverd rearchive RUN --accept` says that it may stay where it is"
+        ),
+    ),
     Discrepancy.MISSING_UCONDB: (
         "verified before, not in UconDB any more",
         (
             "one or two are uploaded again by themselves, or by `archiverd once`; after three in a row nothing is, for "
             "UconDB may be a restored or a wrong one: look at ucon_db.server_url and folder_name, ask its "
-            "administrators; `archiverd release RUN` uploads a run all the same"
+            "administrators; `archiverd release RUN` uploads one all the same, `release --destination` all of them"
         ),
     ),
     Discrepancy.DAMAGED: (

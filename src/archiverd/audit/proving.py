@@ -32,8 +32,8 @@ _ASIDE: Final = TOO_MANY_ABSENT - 1
 
 RIGHT_DATABASE: Final = (
     "nothing is uploaded again: UconDB may be a restored or a wrong one; look at ucon_db.server_url, folder_name and "
-    "object_name, and ask its administrators; it goes on by itself when they are there again; `archiverd release RUN` "
-    "uploads a run all the same"
+    "object_name, and ask its administrators; it goes on by itself when they are there again; if they are lost, "
+    "`archiverd reconcile` counts all of them and `archiverd release --destination` uploads them again"
 )
 """What to do when many keys are free."""
 _SERVER: Final = "it goes on by itself when they can be read again; ask UconDB's administrators"

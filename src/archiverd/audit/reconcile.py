@@ -25,6 +25,7 @@ from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, find_forbidden_step
 from archiverd.core.proofs import BlobFault
 from archiverd.detached import run_detached
+from archiverd.journal.destinations import Found, Side
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
 from archiverd.pipeline.migrator import pack
@@ -79,7 +80,10 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     archived = await sources.artdaqdb.list_runs()
     held = await _held(sources.ucondb, rows.keys() | archived.keys() | sources.directories)
     everything = rows.keys() | archived.keys() | held.keys() | sources.directories
-    states = {run: _classify(run, rows.get(run), archived.keys(), held, sources.directories) for run in everything}
+    elsewhere = {side: await sources.journal.elsewhere(side) for side in Side}
+    states = {
+        run: _classify(run, rows.get(run), archived.keys(), held, sources.directories, elsewhere) for run in everything
+    }
     prover = Prover(sources.journal, sources.ucondb, time.time)
     await prover.note_missing([run for run in states if states[run] == Discrepancy.MISSING_UCONDB])
     starts = {run: rows[run].start_line for run in sources.directories if states[run] == State.VERIFIED}
@@ -90,7 +94,7 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     found += [Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in changed]
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        compared = _Comparison(sources, rows, states, prover)
+        compared = _Comparison(sources, rows, states, elsewhere[Side.UCONDB].keys(), prover)
         await compared.compare_all(both, on_progress)
         found += compared.found
         states = compared.states
@@ -99,6 +103,7 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
         faulty = (find_faulty(rows[run]) for run in states if states[run] in _OF_BLOBS)
         found += [one for one in faulty if one is not None and one.kind == states[one.run]]
         differing = ()
+    found += await _describe_elsewhere(sources.journal, states, {one.run for one in found})
     return Partition(
         {name: tuple(sorted(run for run in states if states[run] == name)) for name in sorted(set(states.values()))},
         tuple(sorted(archived.keys() - held.keys())),
@@ -128,19 +133,43 @@ def _classify(
     archived: Collection[int],
     held: Mapping[int, StoredVersion],
     directories: frozenset[int],
+    elsewhere: Mapping[Side, Mapping[int, Found | None]],
 ) -> str:
-    """Return the one state that a run is in."""
+    """Return the one state that a run is in; ``elsewhere`` are those not known to be in a configured database."""
     if row is None:
         if run in directories:
             return Discrepancy.UNSEEN
         return Discrepancy.ORPHAN_ARTDAQDB if run in archived else Discrepancy.ORPHAN_UCONDB
     if row.state is not State.VERIFIED:
         return str(row.state)
-    if run not in held:
+    imported = elsewhere[Side.ARTDAQDB].get(run)
+    if wrong := _describe_loss(row, held.get(run), elsewhere[Side.UCONDB]):
+        return wrong
+    if imported is Found.DIFFERS:
+        return Discrepancy.DIFFERS_ARTDAQDB
+    return str(State.VERIFIED) if run in archived or imported is Found.ACCEPTED else Discrepancy.MISSING_ARTDAQDB
+
+
+def _describe_loss(row: RunRow, held: StoredVersion | None, elsewhere: Mapping[int, Found | None]) -> str:
+    """Return what is wrong with what the configured UconDB holds of a verified run; empty if nothing is."""
+    if row.run in elsewhere:
+        found = elsewhere[row.run]
+        wrong = Discrepancy.DIFFERS if found is Found.DIFFERS else Discrepancy.ELSEWHERE
+        return "" if found is Found.ACCEPTED else wrong
+    if held is None:
         return Discrepancy.MISSING_UCONDB
-    if fault := _find_fault(row, held[run]):
-        return fault
-    return str(State.VERIFIED) if run in archived else Discrepancy.MISSING_ARTDAQDB
+    return _find_fault(row, held)
+
+
+async def _describe_elsewhere(journal: Journal, states: Mapping[int, str], told: Collection[int]) -> list[Anomaly]:
+    """Return how runs that were archived elsewhere differ from what the configured databases have, unless ``told``."""
+    kinds = {Side.UCONDB: Discrepancy.DIFFERS, Side.ARTDAQDB: Discrepancy.DIFFERS_ARTDAQDB}
+    return [
+        Anomaly(run, kind, note)
+        for side, kind in kinds.items()
+        for run, note in (await journal.differing(side)).items()
+        if states.get(run) == kind and run not in told
+    ]
 
 
 def _find_fault(row: RunRow, version: StoredVersion) -> str:
@@ -158,6 +187,8 @@ class _Comparison:
     sources: ComparedSources
     rows: Mapping[int, RunRow]
     states: dict[int, str]
+    elsewhere: Collection[int]
+    """Runs not known to be in the configured UconDB: what was found of them there is noted already."""
     prover: Prover
     found: list[Anomaly] = field(default_factory=list)
     unlike: dict[int, str] = field(default_factory=dict)
@@ -190,7 +221,7 @@ class _Comparison:
         else:
             self._silent.clear()
         row = self.rows.get(run)
-        verified = row is not None and row.state is State.VERIFIED
+        verified = row is not None and row.state is State.VERIFIED and run not in self.elsewhere
         if seen.finding is not Finding.SOUND:
             if row is not None and verified:
                 await self._note(row, seen)

@@ -12,16 +12,18 @@ from archiverd.audit.anomalies import Anomaly, Discrepancy, describe_lost_source
 from archiverd.audit.proving import Prover
 from archiverd.audit.reused import describe_other_run, find_reused
 from archiverd.core import runset
-from archiverd.core.machine import LOSABLE, State
+from archiverd.core.machine import LOSABLE
 from archiverd.core.proofs import find_absent_in_a_row
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
+from archiverd.journal.destinations import Found, Side
 from archiverd.pipeline.operator_actions import SkippedRun
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from archiverd.artdaqdb.port import ArtdaqDB
+    from archiverd.artdaqdb.port import ArchivedRun, ArtdaqDB
     from archiverd.journal.journal import Journal
     from archiverd.ucondb.port import UconDB
 
@@ -41,6 +43,13 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
     """
     archived = await artdaqdb.list_runs()
     unknown = archived.keys() - (await journal.known()).keys()
+    if unknown and await journal.has_imported_elsewhere() and not await journal.is_released(Side.ARTDAQDB):
+        _import_log.warning(
+            f"not known, and in an artdaqDB that is not the one runs were imported into so far: {runset.show(unknown)} "
+            "(left alone; `archiverd release --destination` says that it is the right one)",
+            runs=len(unknown),
+        )
+        return frozenset()
     if unknown:
         configurations = {run: archived[run].configuration.partition("/")[2] for run in sorted(unknown)}
         await journal.adopt(configurations)
@@ -54,7 +63,10 @@ async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) ->
     Raise ArtdaqDBError, or ArchiverError from the journal.
     """
     starts = await journal.verified_starts()
-    lost = sorted(starts.keys() - (await artdaqdb.list_runs()).keys())
+    archived = await artdaqdb.list_runs()
+    await journal.note_lacking(archived.keys())
+    stay = {run for run, found in (await journal.elsewhere(Side.ARTDAQDB)).items() if found is Found.ACCEPTED}
+    lost = sorted(starts.keys() - archived.keys() - stay)
     reused = await run_detached(partial(find_reused, records, starts))
     for one in reused:
         _stage_log.error(f"{one.error} ({one.kind.remedy})", run=one.run)
@@ -76,12 +88,18 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
     row = await journal.get(run)
     if row is None or row.state not in LOSABLE or row.imported_at is None or await artdaqdb.find(run) is not None:
         return False
-    directory = records / str(run)
-    if not await run_detached(directory.is_dir):
-        return SkippedRun(run, describe_lost_source(run), failed=True)
-    if another := await run_detached(partial(describe_other_run, directory, row.start_line)):
-        return SkippedRun(run, f"artdaqDB has lost it, and {another}; nothing was imported", failed=True)
+    if why := await run_detached(partial(why_not_imported_again, records, run, row.start_line)):
+        return SkippedRun(run, why, failed=True)
     return bool(await journal.record_allowed(transitions.lost(run)))
+
+
+def why_not_imported_again(records: Path, run: int, started: str) -> str:
+    """Return why a run that artdaqDB lacks cannot be imported from its directory; empty if it can. Blocking."""
+    directory = records / str(run)
+    if not directory.is_dir():
+        return describe_lost_source(run)
+    another = describe_other_run(directory, started)
+    return f"artdaqDB has lost it, and {another}; nothing was imported" if another else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +115,11 @@ class MissingRuns:
 async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
     """Let the verified runs that UconDB no longer has be uploaded again, none of them if three in a row are missing.
 
-    UconDB may have been restored from a backup then, or be another one. Raise UconDBError when it does not answer: then
-    nothing is believed to be missing.
+    UconDB may have been restored from a backup then, or be another one. Those that were proven in another UconDB,
+    folder or object are no loss of this one. Raise UconDBError when it does not answer: then nothing is believed to be
+    missing.
     """
-    verified = sorted(run for run, state in (await journal.known()).items() if state is State.VERIFIED)
+    verified = await journal.archived_here(Side.UCONDB)
     held = await ucondb.look_up_all([str(run) for run in verified])
     missing = [run for run in verified if str(run) not in held]
     prover = Prover(journal, ucondb, time.time)
@@ -116,3 +135,9 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
     if found:
         _migration_log.error(f"{Discrepancy.MISSING_UCONDB.fact}: {runset.show(found)}", runs=len(found))
     return MissingRuns(sent=frozenset(found))
+
+
+async def note_lacking(journal: Journal, archived: Mapping[int, ArchivedRun]) -> None:
+    """Note which verified runs artdaqDB lacks, and log those of which that is news. Raise ArchiverError."""
+    if news := await journal.note_lacking(archived.keys()):
+        _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(news)}", runs=len(news))

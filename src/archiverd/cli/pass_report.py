@@ -55,6 +55,8 @@ def _print_totals(result: PassResult, *, chosen: bool) -> None:
         click.echo(f"  run {run.run}: {run.state}: {run.error or 'waits for UconDB'}", err=True)
     for one in result.skipped:
         click.echo(f"  run {one.run}: not taken up: {one.reason}", err=True)
+    for place in result.elsewhere:
+        click.echo(f"  {place.said}", err=True)
     for kind in dict.fromkeys(one.kind for one in result.anomalies):
         _print_anomalies(kind, [one for one in result.anomalies if one.kind is kind])
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiverd.app.operations.status_exchange import StatusRequest, parse_report
+from archiverd.cli.destination_report import print_destinations
 from archiverd.cli.hold_report import print_hold
 from archiverd.cli.terminal import progress_bar
 from archiverd.cli.wording import ago, cut
@@ -38,6 +39,8 @@ DAEMON_SECONDS = 2.0
 PROBE_SECONDS = 900.0
 """How long `status --probe` waits for the daemon, which asks the databases."""
 
+WARNINGS_SHOWN = 3
+"""Most warnings that plain `status` shows, the most urgent first."""
 CAUSES_SHOWN = 2
 """Most causes that plain `status` shows, so that it fits in 24 lines; the rest is counted."""
 ADVICE_SHOWN = 3
@@ -103,10 +106,15 @@ def _gather(options: GlobalOptions, probe: Probe | None, *, comparing: bool = Fa
 def _print_report(found: Report, *, whole: bool) -> None:
     """Print the report: ``whole`` when the sources were asked, else what fits in one screen."""
     _print_daemon(found["daemon"])
-    for warning in found["warnings"]:
+    warnings = found["warnings"] if whole else found["warnings"][:WARNINGS_SHOWN]
+    for warning in warnings:
         click.echo(f"WARNING: {warning}")
+    if len(warnings) < len(found["warnings"]):
+        click.echo(f"and {len(found['warnings']) - len(warnings)} more warnings: archiverd status --probe")
     for source in found["sources"]:
         (_print_source if whole else _print_source_in_a_line)(source, found["at"])
+    if whole:
+        print_destinations(found["destinations"])
     _print_states(found)
     _print_proofs(found["scrub"], found["at"])
     _print_stages(found["stages"])

@@ -16,14 +16,17 @@ from archiverd.cli.wording import ago
 from archiverd.config.paths import journal_in
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import WAITING, Stage, State
+from archiverd.core.wording import printable
 from archiverd.journal import queries
+from archiverd.journal.destinations import select_destinations
 from archiverd.journal.reader import reading
 from archiverd.runrecord.times import epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from archiverd.cli.context import GlobalOptions
+    from archiverd.journal.destinations import Destination
     from archiverd.journal.rows import FileFate, RunRow, StoryLine
 
 FLAGS = {
@@ -49,6 +52,7 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
         first = queries.select_first_phase(db, run)
         holds = queries.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
         known = queries.select_extent(db)
+        places = {} if row is None else _places(row, select_destinations(db))
     if row is None:
         raise _unknown(run, *known)
     if as_json:
@@ -56,6 +60,7 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
             "version": 1,
             "run": asdict(row),
             "waits_for": waits_for(row),
+            "places": places,
             "first_phase": None if first is None else asdict(first),
             "holds": [asdict(hold) for hold in holds],
             "story": [asdict(line) for line in story],
@@ -64,6 +69,9 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
         click.echo(json.dumps(shown))
         return
     _print_row(row)
+    for what, place in places.items():
+        if place is not None:
+            click.echo(f"  {what.replace('_', ' ') + ':':<15}{place}")
     if first is not None:
         outcome = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
         click.echo(f"  {'first phase:':<15}{outcome}")
@@ -87,6 +95,13 @@ def waits_for(row: RunRow) -> str:
     if row.started:
         return f"its stop line: it is running; if it crashed, {dead}"
     return f"its start line: metadata.txt has none yet, or is not there; if none comes, {dead}"
+
+
+def _places(row: RunRow, destinations: Mapping[int, Destination]) -> dict[str, str | None]:
+    """Return which artdaqDB a run was imported into and which UconDB proved it; None for what is not known."""
+    named = {"imported_into": row.imported_to, "proven_in": row.proven_to}
+    found = {what: None if number is None else destinations.get(number) for what, number in named.items()}
+    return {what: None if place is None else printable(str(place)) for what, place in found.items()}
 
 
 def _validation(row: RunRow) -> str:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from archiverd import log
 from archiverd.app.operations import decisions
+from archiverd.app.operations.destination import release_destination
 from archiverd.app.operations.passes import prepare_once, prepare_recover, prepare_retry
 from archiverd.app.operations.rearchive import prepare_rearchive
 from archiverd.app.operations.reconcile import reconcile
 from archiverd.app.operations.requests import (
+    DestinationRequest,
     OnceRequest,
     RearchiveRequest,
     ReconcileRequest,
@@ -82,6 +84,7 @@ class Commands:
             StatusRequest.COMMAND: _typed(StatusRequest.from_json, self.status),
             WaiveRequest.COMMAND: _typed(WaiveRequest.from_json, self.waive),
             ReleaseRequest.COMMAND: _typed(ReleaseRequest.from_json, self.release),
+            DestinationRequest.COMMAND: _typed(DestinationRequest.from_json, self.release_destination),
             RearchiveRequest.COMMAND: _typed(RearchiveRequest.from_json, self.rearchive),
             RetryRequest.COMMAND: _typed(RetryRequest.from_json, self.retry),
             OnceRequest.COMMAND: _typed(OnceRequest.from_json, self.once),
@@ -154,6 +157,13 @@ class Commands:
         self.driver.wake()
         await sync(self.parts.state_files)
         return decision
+
+    async def release_destination(self, _: DestinationRequest, __: Progress) -> Result:
+        """Let runs that were archived elsewhere go to the databases that are configured."""
+        released = await release_destination(self.parts.journal, self.parts.settings)
+        self.driver.wake()
+        await sync(self.parts.state_files)
+        return released
 
     async def retry(self, request: RetryRequest, on_progress: Progress) -> Result:
         """Take the requested runs up again; return how they ended."""

@@ -98,6 +98,7 @@ async def _live(
             group.create_task(keep_in_sync(parts.state_files), name="state files"),
             group.create_task(late_stops.watch(), name="late stops"),
             group.create_task(audit.watch(), name="directories"),
+            group.create_task(parts.elsewhere.watch(shutdown), name="elsewhere"),
             group.create_task(parts.validate_others(shutdown), name="validation"),
             group.create_task(parts.prove_again(shutdown), name="scrub"),
         ]

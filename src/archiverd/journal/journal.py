@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from archiverd import log
 from archiverd.core.machine import IN_HAND, Effect, Stage
 from archiverd.core.priority import BACKOFF_CAP_SECONDS, Lane, takes_oldest
-from archiverd.journal import queries, scheduling, statements, transitions
+from archiverd.journal import destinations, queries, scheduling, statements, transitions
+from archiverd.journal.destinations import Found, Noted, Side
 from archiverd.journal.errors import is_mistake, journal_error
 from archiverd.journal.integrity import open_sound
 from archiverd.journal.lookups import TAKEN_OVER, Lookups
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from archiverd.journal.destinations import Configured, Site
     from archiverd.journal.first_phase import FirstPhaseStep
     from archiverd.journal.rows import (
         ClockState,
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
         RecordLook,
         RunRow,
     )
-    from archiverd.journal.transitions import Transition
+    from archiverd.journal.transitions import BlobIdentity, Transition
 
 T = TypeVar("T")
+
+MANY = 1000
+"""Most runs that are noted in one commit, so that others do not wait long."""
 
 
 class Journal(Lookups):
@@ -90,6 +95,39 @@ class Journal(Lookups):
     async def _write(self, statement: Callable[[sqlite3.Connection], T]) -> T:
         return await self._open_writer.write(statement)
 
+    async def settle(self, configured: Configured) -> Site:
+        """Note which destinations are configured, which is ``here`` from now on; return whose journal this is."""
+        self.here, site = await self._write(lambda db: destinations.settle(db, configured))
+        return site
+
+    async def release_destinations(self, records: str) -> None:
+        """Note an operator's word that the configured destinations are meant, and this run-records directory."""
+        here = self.here
+        await self._write(lambda db: destinations.release(db, here, records))
+
+    async def note_found(self, side: Side, noted: Iterable[Noted]) -> None:
+        """Note what the configured database of ``side`` has of runs that were archived elsewhere."""
+        here, found, now = side.of(self.here), list(noted), self._clock()
+        if here is not None and found:
+            await self._write(lambda db: destinations.note_elsewhere(db, here, found, now))
+
+    async def note_lacking(self, held: Collection[int]) -> list[int]:
+        """Note which verified runs artdaqDB lacks, by what it ``held``; return those of which that is news."""
+        here, now = self.here.artdaqdb, self._clock()
+        if here is None:
+            return []
+        known = set(await self._write(lambda db: destinations.note_held(db, here, held, now)))
+        lacking = await self._read(lambda db: destinations.select_lacking(db, here, held))
+        news = [run for run in lacking if run not in known]
+        for start in range(0, len(news), MANY):
+            await self.note_found(Side.ARTDAQDB, (Noted(run, Found.MISSING) for run in news[start : start + MANY]))
+        return news
+
+    async def note_standing(self, run: int, side: Side, blob: BlobIdentity | None = None) -> bool:
+        """Note that the configured database of ``side`` has what was archived of ``run``; see ``statements``."""
+        here, now = self.here, self._clock()
+        return await self._write(lambda db: statements.note_standing(db, run, here, side, blob, now))
+
     async def see(self, runs: Iterable[int], lane: Lane) -> None:
         """Note runs whose directory was seen for the first time; known ones are left as they are."""
         now, new = self._clock(), list(runs)
@@ -103,7 +141,8 @@ class Journal(Lookups):
         """
         now = self._clock()
         if configurations:
-            await self._write(lambda db: statements.insert_adopted(db, configurations, now))
+            here = self.here.artdaqdb
+            await self._write(lambda db: statements.insert_adopted(db, configurations, here, now))
             self._on_effect(Effect.WAKE_MIGRATE)
 
     async def record(self, *transitions: Transition) -> list[RunRow]:
@@ -211,6 +250,11 @@ class Journal(Lookups):
         fates, now = list(files), self._clock()
         await self._write(lambda db: statements.accept(db, run, fates, listing, now))
 
+    async def accept_elsewhere(self, run: int) -> bool:
+        """Note that ``run`` may stay where it is although a configured database lacks it; return whether one does."""
+        here = self.here
+        return await self._write(lambda db: destinations.accept(db, run, here))
+
     async def note_validated(self, run: int, validation: str) -> None:
         """Note what is wrong with the blob of ``run``, which was validated; empty if nothing is."""
         await self._write(lambda db: statements.note_validated(db, run, validation))
@@ -252,8 +296,8 @@ class Journal(Lookups):
 
     @property
     def proofs(self) -> Proofs:
-        """The proofs of verified runs."""
-        return Proofs(self._open_writer, self._clock)
+        """The proofs of the verified runs that the configured UconDB has."""
+        return Proofs(self._open_writer, self._clock, self.here.ucondb)
 
     def stage_file_memory(self, stage: Stage) -> StageFileMemory:
         """Return what the journal remembers of the files of ``stage``."""

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from archiverd.core.machine import Stage, State
 from archiverd.core.runset import LAST_RUN
-from archiverd.journal import queries, scheduling
+from archiverd.journal import destinations, queries, scheduling
+from archiverd.journal.destinations import Here
 from archiverd.journal.rows import FirstPhaseRow
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Collection, Iterable
 
+    from archiverd.journal.destinations import Destination, Found, Side, Standing
     from archiverd.journal.rows import (
         ClockState,
         FileFate,
@@ -37,6 +39,8 @@ class Lookups:
     def __init__(self) -> None:
         """Be closed; the journal's ``open`` sets the writer."""
         self._writer: Writer | None = None
+        self.here = Here()
+        """The destinations that are configured."""
 
     @property
     def _open_writer(self) -> Writer:
@@ -131,6 +135,48 @@ class Lookups:
     async def seen_before(self, at: float) -> int:
         """Return how many runs with a directory were seen before then, in epoch seconds."""
         return await self._read(lambda db: queries.count_seen_before(db, at))
+
+    async def standing(self, side: Side, destination: Destination) -> Standing:
+        """Return where the verified runs stand, as seen from ``destination``."""
+        return await self._read(lambda db: destinations.select_standing(db, side, destination))
+
+    async def elsewhere(self, side: Side) -> dict[int, Found | None]:
+        """Return the verified runs not known to be at the configured database of ``side``, and what was found of them.
+
+        None for one that was not looked up yet.
+        """
+        here = side.of(self.here)
+        return {} if here is None else await self._read(lambda db: destinations.select_elsewhere(db, side, here))
+
+    async def differing(self, side: Side) -> dict[int, str]:
+        """Return the runs of which the configured database of ``side`` has other content, and how that was found."""
+        here = side.of(self.here)
+        return {} if here is None else await self._read(lambda db: destinations.select_notes(db, here))
+
+    async def to_look_up(self, side: Side, before: float) -> list[int]:
+        """Return the verified runs to be looked up in the configured database of ``side``, the newest first.
+
+        Those that were not since ``before``, in epoch seconds.
+        """
+        here = side.of(self.here)
+        return (
+            [] if here is None else await self._read(lambda db: destinations.select_to_look_up(db, side, here, before))
+        )
+
+    async def archived_here(self, side: Side) -> list[int]:
+        """Return the verified runs that were archived in the configured database of ``side``, ascending."""
+        here = side.of(self.here)
+        return await self._read(lambda db: destinations.select_archived(db, side, here))
+
+    async def is_released(self, side: Side) -> bool:
+        """Return whether an operator lets runs go to the configured database of ``side`` that it lacks."""
+        here = side.of(self.here)
+        return await self._read(lambda db: destinations.is_released(db, here))
+
+    async def has_imported_elsewhere(self) -> bool:
+        """Return whether a run was imported into another artdaqDB than the configured one."""
+        here = self.here.artdaqdb
+        return await self._read(lambda db: destinations.has_imported_elsewhere(db, here))
 
     async def missing_since(self) -> MissingDirectories | None:
         """Return which directories are missing all at once; None if there is no doubt."""

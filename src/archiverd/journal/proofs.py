@@ -26,7 +26,7 @@ _TRACKS: dict[Track, str] = {"early": "early_at", "others": "others_at", "look_u
 """By track, the column with the time of its last step."""
 
 
-_EARLY = "FROM runs INDEXED BY runs_checked WHERE state = 'verified' AND recheck_at IS NOT NULL"
+_EARLY = "FROM runs INDEXED BY runs_checked WHERE state = 'verified' AND proven_to IS :here AND recheck_at IS NOT NULL"
 """SQL for the runs whose proofs some days after the first one are not all made."""
 
 
@@ -94,22 +94,26 @@ class ProofSummary:
 class Proofs:
     """The proofs of verified runs; every method raises ArchiverError if the journal fails."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], float]) -> None:
+    def __init__(self, writer: Writer, clock: Callable[[], float], here: int | None) -> None:
+        """Know ``here``, the number of the configured UconDB; runs proven in another one are left to others."""
         self._writer = writer
         self._clock = clock
+        self._here = here
 
     async def facts(self) -> ScrubFacts:
         """Return what the plan of the scrub depends on."""
-        now = self._clock()
-        return await self._writer.read(lambda db: select_scrub_facts(db, now))
+        now, here = self._clock(), self._here
+        return await self._writer.read(lambda db: select_scrub_facts(db, here, now))
 
     async def neighbours(self, run: int, most: int) -> list[int]:
         """Return the verified runs next to ``run``, ``most`` on each side, the nearest first."""
-        return await self._writer.read(lambda db: select_neighbours(db, run, most))
+        here = self._here
+        return await self._writer.read(lambda db: select_neighbours(db, here, run, most))
 
     async def keys_below(self, below: int, most: int) -> list[ProvenKey]:
         """Return the verified runs below a number, descending, at most so many."""
-        return await self._writer.read(lambda db: select_keys_below(db, below, most))
+        here = self._here
+        return await self._writer.read(lambda db: select_keys_below(db, here, below, most))
 
     async def faulty(self, fault: BlobFault) -> list[int]:
         """Return the verified runs with this fault, ascending."""
@@ -137,8 +141,8 @@ class Proofs:
 
     async def note_step(self, track: Track, below: int | None = None) -> None:
         """Note that a step of ``track`` was made; ``below``: where the look-ups go on."""
-        now = self._clock()
-        await self._writer.write(lambda db: note_step(db, track, below, now))
+        now, here = self._clock(), self._here
+        await self._writer.write(lambda db: note_step(db, track, here, below, now))
 
     async def stop(self, standstill: Standstill) -> bool:
         """Note that the scrub stands still; return whether that is news."""
@@ -149,68 +153,70 @@ class Proofs:
         return await self._writer.write(lambda db: put_standstill(db, None))
 
 
-def select_scrub_facts(db: sqlite3.Connection, now: float) -> ScrubFacts:
-    """Return what the plan of the scrub depends on.
+def select_scrub_facts(db: sqlite3.Connection, here: int | None, now: float) -> ScrubFacts:
+    """Return what the plan of the scrub depends on, of the verified runs that were proven in the UconDB ``here``.
 
     A run whose time cannot be comes first: a clock that was ahead made it.
     """
-    (verified,) = db.execute("SELECT count(*) FROM runs WHERE state = 'verified'").fetchone()
-    others = "FROM runs INDEXED BY runs_checked WHERE state = 'verified' AND recheck_at IS NULL"
-    (number,) = db.execute(f"SELECT count(*) {others}").fetchone()
+    values = {"here": here}
+    proven = "SELECT count(*) FROM runs INDEXED BY runs_checked WHERE state = 'verified' AND proven_to IS :here"
+    (verified,) = db.execute(proven, values).fetchone()
+    others = "FROM runs INDEXED BY runs_checked WHERE state = 'verified' AND proven_to IS :here AND recheck_at IS NULL"
+    (number,) = db.execute(f"SELECT count(*) {others}", values).fetchone()
     checked = f"SELECT run, checked_at {others} ORDER BY checked_at"
     due = f"SELECT run, recheck_at {_EARLY} ORDER BY recheck_at"
     steps = db.execute("SELECT early_at, others_at, looked_up_at, below FROM scrub").fetchone()
     return ScrubFacts(
         verified,
-        _count_early(db, now)[0],
+        _count_early(db, here, now)[0],
         number,
-        _first(db, due, now + AGAIN_DAYS[-1] * DAY_SECONDS),
-        _first(db, checked, now),
+        _first(db, due, here, now + AGAIN_DAYS[-1] * DAY_SECONDS),
+        _first(db, checked, here, now),
         *(steps or ()),
     )
 
 
-def _count_early(db: sqlite3.Connection, now: float) -> tuple[int, float]:
+def _count_early(db: sqlite3.Connection, here: int | None, now: float) -> tuple[int, float]:
     """Return how many early proofs are due within a day, and when that was counted.
 
     A greater count of the last day stands: who makes one proof after the other must not slow down by that.
     """
-    soon = f"SELECT count(*) {_EARLY} AND recheck_at <= ?"
-    (early,) = db.execute(soon, (now + DAY_SECONDS,)).fetchone()
+    soon = f"SELECT count(*) {_EARLY} AND recheck_at <= :soon"
+    (early,) = db.execute(soon, {"here": here, "soon": now + DAY_SECONDS}).fetchone()
     counted = db.execute("SELECT early, counted_at FROM scrub").fetchone()
     if counted is not None and counted[0] > early and now - DAY_SECONDS < counted[1] <= now:
         return counted[0], counted[1]
     return early, now
 
 
-def _first(db: sqlite3.Connection, sql: str, latest: float) -> Due | None:
+def _first(db: sqlite3.Connection, sql: str, here: int | None, latest: float) -> Due | None:
     """Return the first run that ``sql`` gives in order of time, or one whose time is after the ``latest`` possible."""
-    last = db.execute(f"{sql} DESC LIMIT 1").fetchone()
+    last = db.execute(f"{sql} DESC LIMIT 1", {"here": here}).fetchone()
     if last is None:
         return None
     if last[1] is not None and last[1] > latest:
         return Due(last[0], 0.0)
-    run, at = db.execute(f"{sql} LIMIT 1").fetchone()
+    run, at = db.execute(f"{sql} LIMIT 1", {"here": here}).fetchone()
     return Due(run, at or 0.0)
 
 
-def select_neighbours(db: sqlite3.Connection, run: int, most: int) -> list[int]:
-    """Return the verified runs next to ``run``, ``most`` on each side, the nearest first."""
-    below = "SELECT run FROM runs WHERE state = 'verified' AND run < ? ORDER BY run DESC LIMIT ?"
-    above = "SELECT run FROM runs WHERE state = 'verified' AND run > ? ORDER BY run LIMIT ?"
-    found = [one for sql in (below, above) for (one,) in db.execute(sql, (run, most))]
+def select_neighbours(db: sqlite3.Connection, here: int | None, run: int, most: int) -> list[int]:
+    """Return the runs proven ``here`` next to ``run``, ``most`` on each side, the nearest first."""
+    proven = "SELECT run FROM runs INDEXED BY runs_proven_to WHERE state = 'verified' AND proven_to IS ?"
+    below, above = f"{proven} AND run < ? ORDER BY run DESC LIMIT ?", f"{proven} AND run > ? ORDER BY run LIMIT ?"
+    found = [one for sql in (below, above) for (one,) in db.execute(sql, (here, run, most))]
     return sorted(found, key=lambda one: abs(one - run))
 
 
-def select_keys_below(db: sqlite3.Connection, below: int, most: int) -> list[ProvenKey]:
-    """Return the verified runs below a number, descending, at most so many."""
+def select_keys_below(db: sqlite3.Connection, here: int | None, below: int, most: int) -> list[ProvenKey]:
+    """Return the runs proven ``here`` below a number, descending, at most so many."""
     sql = (
-        "SELECT run, blob_length, blob_adler32, blob_fault FROM runs WHERE state = 'verified' AND run < ? "
-        "ORDER BY run DESC LIMIT ?"
+        "SELECT run, blob_length, blob_adler32, blob_fault FROM runs INDEXED BY runs_proven_to "
+        "WHERE state = 'verified' AND proven_to IS ? AND run < ? ORDER BY run DESC LIMIT ?"
     )
     return [
         ProvenKey(run, size, adler32, BlobFault(fault) if fault else None)
-        for run, size, adler32, fault in db.execute(sql, (below, most))
+        for run, size, adler32, fault in db.execute(sql, (here, below, most))
     ]
 
 
@@ -232,9 +238,10 @@ def select_standstill(db: sqlite3.Connection) -> Standstill | None:
     return Standstill(row["since"], BlobFault(row["fault"]), row["why"], row["remedy"], runs)
 
 
-def select_proof_summary(db: sqlite3.Connection) -> ProofSummary:
-    """Return the state of all proofs, for reports."""
-    (oldest,) = db.execute("SELECT min(proven_at) FROM runs INDEXED BY runs_proven WHERE state = 'verified'").fetchone()
+def select_proof_summary(db: sqlite3.Connection, here: int | None) -> ProofSummary:
+    """Return the state of the proofs made ``here``, for reports."""
+    sql = "SELECT min(proven_at) FROM runs INDEXED BY runs_proven WHERE state = 'verified' AND proven_to IS ?"
+    (oldest,) = db.execute(sql, (here,)).fetchone()
     return ProofSummary(oldest, select_faults(db), select_standstill(db))
 
 
@@ -273,11 +280,11 @@ def note_present(db: sqlite3.Connection, runs: Sequence[int], now: float) -> Non
             _clear_fault(db, row, now)
 
 
-def note_step(db: sqlite3.Connection, track: Track, below: int | None, now: float) -> None:
+def note_step(db: sqlite3.Connection, track: Track, here: int | None, below: int | None, now: float) -> None:
     """Note that a step of ``track`` was made; ``below``: where the look-ups go on."""
     db.execute("INSERT OR IGNORE INTO scrub (id) VALUES (0)")
     sql = f"UPDATE scrub SET {_TRACKS[track]} = ?, below = coalesce(?, below), early = ?, counted_at = ?"  # noqa: S608 - ours
-    db.execute(sql, (now, below, *_count_early(db, now)))
+    db.execute(sql, (now, below, *_count_early(db, here, now)))
 
 
 def put_standstill(db: sqlite3.Connection, standstill: Standstill | None) -> bool:

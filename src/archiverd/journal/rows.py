@@ -130,6 +130,10 @@ class RunRow:
     """When they were asked for last, whatever came of it."""
     recheck_at: float | None
     """When they are asked for again in the first week; None if only in turn."""
+    imported_to: int | None
+    """Number of the artdaqDB that it was imported into; None if unknown."""
+    proven_to: int | None
+    """Number of the UconDB that it was proven in; None if unknown."""
 
     @staticmethod
     def of(row: sqlite3.Row) -> RunRow:

@@ -4,11 +4,12 @@
 a run record (I7), as numbers of ``contents``, which runs share, ``holds`` the backends that are left alone for now,
 ``logs`` the failure logs as they were last written, ``state_files`` what the state files may say, ``pending`` the first
 phase of runs that have only started, ``told`` and ``told_holds`` what people were notified of, ``marks`` what is done
-once for all, ``looks`` since when open runs are as they are, ``clock`` how the wall clock stood to the one that never
-jumps, ``missing`` which run directories are missing all at once, ``odd_names`` and
-``odd_count`` what looks like a run and is none, ``sweep`` how far the comparison of the directories has come,
-``scrub`` when verified runs were last proven again, ``standstill`` why that is not done now. Times are epoch seconds
-(UTC). ``PRAGMA user_version`` has the schema version.
+once for all, ``destinations`` which databases runs were archived in, ``elsewhere`` what the configured ones have of
+runs archived in others, ``site`` whose journal this is, ``looks`` since when open runs are as they are, ``clock`` how
+the wall clock stood to the one that never jumps, ``missing`` which run directories are missing all at once,
+``odd_names`` and ``odd_count`` what looks like a run and is none, ``sweep`` how far the comparison of the directories
+has come, ``scrub`` when verified runs were last proven again, ``standstill`` why that is not done now. Times are epoch
+seconds (UTC). ``PRAGMA user_version`` has the schema version.
 
 SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
 the other (``tests/journal/test_indexes.py``).
@@ -221,6 +222,40 @@ MIGRATIONS: tuple[str, ...] = (
         remedy TEXT NOT NULL,
         runs TEXT NOT NULL
     ) STRICT;
+    """,
+    """
+    CREATE TABLE destinations (
+        id INTEGER PRIMARY KEY,
+        artdaqdb TEXT NOT NULL,
+        server TEXT NOT NULL,
+        folder TEXT NOT NULL,
+        object TEXT NOT NULL,
+        released INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (artdaqdb, server, folder, object)
+    ) STRICT;
+    CREATE TABLE site (
+        id INTEGER PRIMARY KEY CHECK (id = 0),
+        name TEXT NOT NULL,
+        records TEXT NOT NULL,
+        imported_to INTEGER,
+        proven_to INTEGER
+    ) STRICT;
+    CREATE TABLE elsewhere (
+        destination INTEGER NOT NULL,
+        run INTEGER NOT NULL,
+        found TEXT NOT NULL,
+        note TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (destination, run)
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE runs ADD COLUMN imported_to INTEGER;
+    ALTER TABLE runs ADD COLUMN proven_to INTEGER;
+    CREATE INDEX runs_imported_to ON runs (imported_to, run) WHERE state = 'verified';
+    CREATE INDEX runs_proven_to ON runs (proven_to, run) WHERE state = 'verified';
+    DROP INDEX runs_checked;
+    DROP INDEX runs_proven;
+    CREATE INDEX runs_checked ON runs (state, proven_to, recheck_at, checked_at) WHERE state = 'verified';
+    CREATE INDEX runs_proven ON runs (proven_to, proven_at) WHERE state = 'verified';
     """,
 )
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from archiverd.core import runset
 from archiverd.core.machine import TABLE, Effect, Position, Stage, State, step
 from archiverd.core.priority import Lane
+from archiverd.core.proofs import next_proof_at
+from archiverd.journal import destinations
 from archiverd.journal.queries import among, select_run
 from archiverd.journal.rows import Differences, legible
 from archiverd.journal.schema import EVENTS_KEPT
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Mapping
 
+    from archiverd.journal.destinations import Here
     from archiverd.journal.first_phase import FirstPhaseStep
     from archiverd.journal.news import Failed
     from archiverd.journal.rows import (
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
         RecordLook,
         RunRow,
     )
-    from archiverd.journal.transitions import Transition
+    from archiverd.journal.transitions import BlobIdentity, Transition
 
 
 def insert_seen(db: sqlite3.Connection, runs: Iterable[int], lane: Lane, now: float) -> None:
@@ -38,14 +41,16 @@ def insert_seen(db: sqlite3.Connection, runs: Iterable[int], lane: Lane, now: fl
     db.executemany(sql, [(run, State.OPEN, Stage.IMPORT, lane, now, now) for run in runs])
 
 
-def insert_adopted(db: sqlite3.Connection, configurations: Mapping[int, str], now: float) -> None:
-    """Note runs, by number with their configuration, that are in artdaqDB and have no directory."""
+def insert_adopted(
+    db: sqlite3.Connection, configurations: Mapping[int, str], destination: int | None, now: float
+) -> None:
+    """Note runs, by number with their configuration, that are in the artdaqDB of that number, without a directory."""
     sql = (
         "INSERT OR IGNORE INTO runs (run, state, stage, lane, source_gone, configuration, seen_at, imported_at, "
-        "changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "changed_at, imported_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
     rows = (
-        (run, State.IMPORTED, Stage.MIGRATE, Lane.BACKLOG, 1, configuration, now, now, now)
+        (run, State.IMPORTED, Stage.MIGRATE, Lane.BACKLOG, 1, configuration, now, now, now, destination)
         for run, configuration in configurations.items()
     )
     db.executemany(sql, rows)
@@ -77,6 +82,8 @@ def apply(db: sqlite3.Connection, transition: Transition, now: float) -> tuple[R
     insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
     db.execute(insert, (transition.run, now, str(transition.event), str(after.state), legible(transition.note)))
     trim_story(db, transition.run)
+    for proven in (transition.changes.get("imported_to"), transition.changes.get("proven_to")):
+        destinations.forget(db, transition.run, proven)
     if transition.files is not None:
         _put_manifest(db, transition.run, transition.files)
     if row.state is State.OPEN:
@@ -155,6 +162,32 @@ def accept(db: sqlite3.Connection, run: int, files: Iterable[FileFate], listing:
     )
     db.execute(insert, (now, "an operator lets stand what was archived", run))
     trim_story(db, run)
+
+
+def note_standing(
+    db: sqlite3.Connection, run: int, here: Here, side: destinations.Side, blob: BlobIdentity | None, now: float
+) -> bool:
+    """Note that the configured database of ``side`` has what was archived of a verified run; return whether it is news.
+
+    With ``blob`` its bytes are those from now on: the same record, packed at another time.
+    """
+    row, number = select_run(db, run), side.of(here)
+    if row is None or row.state is not State.VERIFIED or number is None:
+        return False
+    changes: dict[str, object] = {str(side): number}
+    if side is destinations.Side.UCONDB:
+        changes |= {"proven_at": now, "checked_at": now, "proofs": row.proofs + 1, "blob_fault": None}
+        changes["recheck_at"] = next_proof_at(row.verified_at or now, now)
+    if blob is not None:
+        changes |= {"packed_on": blob.packed_on, "blob_length": blob.length, "blob_sha256": blob.sha256}
+        changes["blob_adler32"] = blob.adler32
+    db.execute(*_update("runs", changes, run))
+    destinations.forget(db, run, number)
+    note = f"{side.label} that is configured now has it" + ("" if blob is None else f", packed on {blob.packed_on}")
+    insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
+    db.execute(insert, (run, now, "found_here", str(row.state), note))
+    trim_story(db, run)
+    return True
 
 
 def note_validated(db: sqlite3.Connection, run: int, validation: str) -> None:

@@ -8,23 +8,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from archiverd.core.machine import TROUBLE, Event, Stage, State
+from archiverd.journal.destinations import NOWHERE, Found, Side, select_number
 from archiverd.journal.queries import listing
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
+    from archiverd.journal.destinations import Destination
+
     Ranges = list[tuple[int, int]]
 
 FILESYSTEM, ARTDAQDB, UCONDB = "filesystem", "artdaqDB", "UconDB"
 """The three places a run can be in, as reports name them."""
 
+_IS_HERE = (
+    "(:here IS NULL OR (coalesce({side}, :here) = :here AND run NOT IN "
+    "(SELECT run FROM elsewhere WHERE destination = :here AND found = '{missing}')))"
+)
 PLACES = {
     FILESYSTEM: "NOT source_gone",
-    ARTDAQDB: "imported_at IS NOT NULL",
-    UCONDB: "verified_at IS NOT NULL",
+    ARTDAQDB: "imported_at IS NOT NULL AND " + _IS_HERE.format(side=Side.ARTDAQDB, missing=Found.MISSING),
+    UCONDB: "verified_at IS NOT NULL AND " + _IS_HERE.format(side=Side.UCONDB, missing=Found.MISSING),
 }
-"""By place, the SQL condition for a run that should be there by the journal."""
+"""By place, the SQL condition for a run that should be there by the journal; ``:here`` is the number of the database.
+
+A run of which it is not known where it was archived counts.
+"""
 
 STEPS = {
     Stage.IMPORT: (Event.IMPORT_BEGINS, (Event.IMPORT_DONE, Event.UPDATE_DONE)),
@@ -92,13 +102,17 @@ def select_ranges(db: sqlite3.Connection) -> dict[State, Ranges]:
     return {state: found[state] for state in State if state in found}
 
 
-def select_place(db: sqlite3.Connection, place: str) -> Ranges:
-    """Return the runs that should be in ``place`` (of PLACES) by the journal, as contiguous ranges."""
+def select_place(db: sqlite3.Connection, place: str, destination: Destination | None = None) -> Ranges:
+    """Return the runs that should be in ``place`` (of PLACES) by the journal, as contiguous ranges.
+
+    ``destination`` is the database that is meant; any counts if that is None.
+    """
+    here = None if destination is None else select_number(db, destination) or NOWHERE
     sql = (
         "SELECT min(run), max(run) FROM (SELECT run, run - row_number() OVER (ORDER BY run) AS island "  # noqa: S608 - ours
         f"FROM runs WHERE {PLACES[place]}) GROUP BY island ORDER BY 1"
     )
-    return [(first, last) for first, last in db.execute(sql)]
+    return [(first, last) for first, last in db.execute(sql, {"here": here})]
 
 
 def select_superseded(db: sqlite3.Connection) -> list[int]:

@@ -59,6 +59,8 @@ class RunChanges(TypedDict, total=False):
     proofs: int
     checked_at: float | None
     recheck_at: float | None
+    imported_to: int | None
+    proven_to: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class ReadRecord:
     """Digest of the listing, the same before and after reading."""
     removed: tuple[str, ...] = ()
     """Files that were archived earlier and are not in the directory any more."""
+    destination: int | None = None
+    """Number of the artdaqDB that it is in now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +176,15 @@ def upload_begins(run: int, blob: BlobIdentity, *, puts: int) -> Transition:
     return Transition(run, Event.UPLOAD_BEGINS, f"{blob.length} bytes, sha256 {blob.sha256}", changes)
 
 
-def upload_proven(row: RunRow, blob: BlobIdentity, *, verified_at: float, validation: str | None) -> Transition:
-    """Describe the proof: the blob was read back from UconDB.
+def upload_proven(
+    row: RunRow, blob: BlobIdentity, *, destination: int | None, verified_at: float, validation: str | None
+) -> Transition:
+    """Describe the proof: the blob was read back from the UconDB of the number ``destination``.
 
     ``validation`` says what is wrong with the blob; None if that was not asked. The proof uses up a release with
     override; a superseded run has its stop line in UconDB from then on.
     """
-    changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at}
+    changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at, "proven_to": destination}
     changes.update({"validation": validation or "", "validated": validation is not None})
     again = next_proof_at(verified_at, verified_at)
     changes.update({"proven_at": verified_at, "checked_at": verified_at, "recheck_at": again, "proofs": 1})
@@ -232,8 +238,14 @@ def unsettled(run: int, how: str) -> Transition:
 
 def missing(run: int) -> Transition:
     """Describe a run whose proven version UconDB no longer has."""
-    changes: RunChanges = {**_FORGIVEN, "verified_at": None, "blob_fault": None}
-    return Transition(run, Event.MISSING, "UconDB has no version under its key any more", changes)
+    return Transition(run, Event.MISSING, "UconDB has no version under its key any more", _UNPROVEN)
+
+
+def sent_on(run: int) -> Transition:
+    """Describe a run that was proven elsewhere, and that an operator lets go to the UconDB that is configured now."""
+    return Transition(
+        run, Event.MISSING, "not in the UconDB that is configured now; released by an operator", _UNPROVEN
+    )
 
 
 def lost(run: int) -> Transition:
@@ -311,6 +323,8 @@ def retried(run: int, stage: Stage, *, reopens: bool) -> Transition:
 
 _FORGIVEN: RunChanges = {"due": None, "attempts": 0, "error": "", "remedy": ""}
 """Columns of a run that has no failure any more."""
+_UNPROVEN: RunChanges = {**_FORGIVEN, "verified_at": None, "proven_to": None, "blob_fault": None}
+"""Columns of a run that UconDB does not have."""
 _REPLACED: RunChanges = {"override": True, "packed_on": "", "blob_length": None, "blob_sha256": "", "puts": 0}
 """Columns of a run whose version in UconDB is to be replaced."""
 
@@ -336,6 +350,7 @@ def _imported(configuration: str, imported_at: float, read: ReadRecord) -> RunCh
         **_FORGIVEN,
         "configuration": configuration,
         "imported_at": imported_at,
+        "imported_to": read.destination,
         "listing": read.listing,
         "changed": Differences(removed=read.removed),
         "reused": "",

@@ -206,7 +206,7 @@ class Importer:
         left_out = [fate for fate in fates if not fate.entity]
         now = self.policy.clock()
         removed = tuple(sorted({fate.name for fate in plan.standing}))
-        read = ReadRecord((*fates, *plan.standing), plan.listing, removed)
+        read = ReadRecord((*fates, *plan.standing), plan.listing, removed, self.journal.here.artdaqdb)
         done = (
             transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, read=read)
             if row.superseded

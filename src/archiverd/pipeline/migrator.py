@@ -121,22 +121,22 @@ class Migrator:
     ) -> tuple[StoreOutcome, Packed]:
         """Return whether the blob found under the run's key is this run's, packed at another time (I5).
 
-        So it is after the loss of a journal, or if the older tool archived the run. The run is packed once more, with
-        the found blob's own ``Packed on`` text, and compared.
+        So it is after the loss of a journal, or if the older tool archived the run.
         """
-        found = await self.ucondb.read(str(run))
-        try:
-            its_text = blobs.unpack(found).packed_on
-        except BlobCreationError:
-            return StoreOutcome.CONFLICT, ours
-        rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
-        return (StoreOutcome.PROVEN, rebuilt) if rebuilt.blob == found else (StoreOutcome.CONFLICT, ours)
+        rebuilt = await rebuild_found(self.ucondb, run, exported)
+        return (StoreOutcome.CONFLICT, ours) if rebuilt is None else (StoreOutcome.PROVEN, rebuilt)
 
     async def _verified(self, row: RunRow, packed: Packed) -> None:
         """Record the proof and log how long after its stop the run was safe."""
         said = None if self.required is None else validate_blob(packed.blob, self.required, row.run)
         now = self.policy.clock()
-        proof = transitions.upload_proven(row, packed.journal_identity(), verified_at=now, validation=said)
+        proof = transitions.upload_proven(
+            row,
+            packed.journal_identity(),
+            destination=self.journal.here.ucondb,
+            verified_at=now,
+            validation=said,
+        )
         await self.journal.record(proof)
         _log.info("verified in UconDB", run=row.run, bytes=packed.identity.length, **_time_since_stop(row, now))
 
@@ -156,6 +156,20 @@ def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed
     blob = blobs.pack(run, packed_on, [(f"{entity.name}.fcl", entity.fcl) for entity in exported])
     identity = Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
     return Packed(packed_on, blob, identity, zlib.adler32(blob))
+
+
+async def rebuild_found(ucondb: UconDB, run: int, exported: Sequence[ExportedEntity]) -> Packed | None:
+    """Return a run packed with the ``Packed on`` text of the blob that UconDB has; None if the bytes differ (I5).
+
+    Raise UconDBError.
+    """
+    found = await ucondb.read(str(run))
+    try:
+        its_text = blobs.unpack(found).packed_on
+    except BlobCreationError:
+        return None
+    rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
+    return rebuilt if rebuilt.blob == found else None
 
 
 def _require_same_blob(row: RunRow, identity: Fingerprint) -> None:

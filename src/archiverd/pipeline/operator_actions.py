@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archiverd.control.fields import fields_of, run_number, text
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import NEEDS_OVERRIDE, RETRIED, ForbiddenTransitionError, Stage, State
 from archiverd.core.proofs import BlobFault
@@ -43,6 +44,12 @@ class SkippedRun:
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
         return {"run": self.run, "reason": self.reason}
+
+    @staticmethod
+    def from_json(value: object) -> SkippedRun:
+        """Return what ``to_json`` made ``value`` of. Raise MessageError if it made none."""
+        with fields_of(value, "a run that was skipped") as fields:
+            return SkippedRun(fields.take("run", run_number), fields.take("reason", text))
 
 
 async def waive(journal: Journal, run: int, reason: str) -> RunRow:

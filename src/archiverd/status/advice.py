@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Discrepancy
+from archiverd.audit.destination import advise as advise_on
 from archiverd.core import runset
 from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Stage, State
+from archiverd.core.wording import pluralise
 from archiverd.watch.missing import LOOKS_UNMOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from archiverd.core.proofs import BlobFault
+    from archiverd.journal.destinations import Standing
     from archiverd.journal.proofs import Standstill
     from archiverd.journal.rows import Hold
     from archiverd.journal.summaries import Cause, Durations, Ranges
@@ -91,6 +94,8 @@ class Circumstances:
     """Why no run is proven again; None if runs are."""
     missing: Ranges
     """Runs whose directories are missing, perhaps because they are not mounted."""
+    standings: Sequence[Standing]
+    """Where the verified runs stand, as seen from each configured database."""
     causes: Sequence[Cause]
     holds: Sequence[Hold]
     workloads: Sequence[Workload]
@@ -113,6 +118,7 @@ def advise(now: Circumstances) -> list[str]:
         *_advise_on_daemon(now),
         *(f"Make {source} reachable: {remedy or 'see what it says'}" for source, remedy in now.unreachable.items()),
         *(f"{hold.backend} is {hold.health}: {hold.remedy or hold.cause}" for hold in now.holds),
+        *_advise_on_destinations(now),
         *_advise_on_stages(now),
         *_advise_on_proofs(now),
         *_advise_on_troubled_runs(now),
@@ -132,6 +138,14 @@ def _advise_on_daemon(now: Circumstances) -> Iterator[str]:
         )
     elif now.daemon_remedy is not None:
         yield f"See to the daemon, which cannot tell how it is: {now.daemon_remedy or '`archiverd check`'}"
+
+
+def _advise_on_destinations(now: Circumstances) -> Iterator[str]:
+    """Yield what to do about runs that were archived in other databases than the configured ones."""
+    for one in now.standings:
+        if one.elsewhere > one.accepted:
+            runs = pluralise(one.elsewhere - one.accepted, "run")
+            yield f"{'Decide' if one.wrong else 'Wait'}: {runs} not in this {one.side.label}: {advise_on(one)}"
 
 
 def _advise_on_stages(now: Circumstances) -> Iterator[str]:

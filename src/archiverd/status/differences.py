@@ -14,7 +14,7 @@ from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from archiverd.config.models import Settings
@@ -74,8 +74,16 @@ class StateFile:
         }
 
 
-def compare(probes: Sequence[ProbeResult], states: Mapping[State, Ranges], imported: Sequence[int]) -> Differences:
-    """Return where the sources do not agree; a source that could not be read is in no difference (I8)."""
+def compare(
+    probes: Sequence[ProbeResult],
+    states: Mapping[State, Ranges],
+    imported: Sequence[int],
+    elsewhere: Collection[int] = (),
+) -> Differences:
+    """Return where the sources do not agree; a source that could not be read is in no difference (I8).
+
+    Runs that were proven ``elsewhere`` are no loss of this UconDB.
+    """
     seen = {probe.name: None if probe.ranges is None else runset.numbers(probe.ranges) for probe in probes}
     directories, archived, held = (seen.get(name) for name in (FILESYSTEM, ARTDAQDB, UCONDB))
     known = {state: runset.numbers(spans) for state, spans in states.items()}
@@ -93,7 +101,7 @@ def compare(probes: Sequence[ProbeResult], states: Mapping[State, Ranges], impor
         not_imported=only(directories, archived, excused, verified, set(imported)),
         not_migrated=only(archived, held, excused, verified),
         lost_artdaqdb=only(set(imported), archived),
-        lost_ucondb=only(verified, held),
+        lost_ucondb=only(verified.difference(elsewhere), held),
         orphan_artdaqdb=only(archived, directories or set(), everything),
         orphan_ucondb=only(held, archived, directories, everything),
     )
@@ -105,8 +113,12 @@ def read_state_file(
     db: sqlite3.Connection | None,
     probes: Sequence[ProbeResult] | None,
     states: Mapping[State, Ranges],
+    elsewhere: Collection[int] = (),
 ) -> StateFile:
-    """Read the state file of a stage, and find what it should say: by the stage's database if that was probed."""
+    """Read the state file of a stage, and find what it should say: by the stage's database if that was probed.
+
+    Runs that were proven ``elsewhere`` are through the migration.
+    """
     (path,) = (files.state for files in stage_files(settings) if files.stage is stage)
     recorded, problem = _read_recorded(path)
     contiguous = 0 if db is None else scheduling.select_progress(db, stage).last_contiguous_run
@@ -115,7 +127,7 @@ def read_state_file(
     if probe is not None and probe.ranges is not None:
         excused = [span for state in LEFT_OUT for span in states.get(state, [])]
         existing = [span for spans in states.values() for span in spans]
-        done = runset.numbers([*probe.ranges, *excused])
+        done = runset.numbers([*probe.ranges, *excused]).union(elsewhere if stage is Stage.MIGRATE else ())
         contiguous = runset.contiguous(runset.numbers(existing), done)
     return StateFile(stage, path.name, recorded, problem, contiguous)
 

@@ -10,12 +10,14 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from archiverd.audit import destination
 from archiverd.config.secrecy import without_login
 from archiverd.core import runset
 from archiverd.core.machine import TROUBLE, WAITING, Stage, State
 from archiverd.core.proofs import BlobFault
 from archiverd.core.wording import describe_odd_names
 from archiverd.journal import queries, summaries
+from archiverd.journal.destinations import NOWHERE, Side, select_elsewhere, select_number, select_site
 from archiverd.journal.proofs import ProofSummary, select_proof_summary
 from archiverd.journal.rows import Throughput
 from archiverd.journal.summaries import ARTDAQDB, FILESYSTEM, UCONDB
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from archiverd.config.models import Settings
+    from archiverd.journal.destinations import Configured, Destination, Site, Standing
     from archiverd.journal.rows import Hold, MissingDirectories, RunRow
     from archiverd.journal.summaries import Brief, Cause, Durations, Ranges
     from archiverd.status.differences import Differences, StateFile
@@ -99,6 +102,9 @@ class StatusReport:
     recommendations: Sequence[str]
     tuning: Sequence[str]
     """The recommendations about speed and memory."""
+    standings: Sequence[Standing] = ()
+    """Where the verified runs stand, as seen from each configured database."""
+    site: Site | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
@@ -124,6 +130,8 @@ class StatusReport:
             "differences": None if self.differences is None else asdict(self.differences),
             "state_files": None if self.state_files is None else [one.to_json() for one in self.state_files],
             "recommendations": list(self.recommendations),
+            "destinations": [one.to_json() for one in self.standings],
+            "site": None if self.site is None else asdict(self.site),
         }
 
 
@@ -141,14 +149,19 @@ def build_report(
     its reply to `status`, ``{"error": …, "remedy": …}`` if it has none, None if no daemon runs.
     """
     now = time.time()
-    journal = JournalFacts() if db is None else _read_journal(db, now)
+    places = destination.configured(settings)
+    journal = JournalFacts() if db is None else _read_journal(db, now, places)
+    elsewhere: Collection[int] = ()
+    if db is not None and places.ucondb is not None:
+        elsewhere = select_elsewhere(db, Side.UCONDB, select_number(db, places.ucondb) or NOWHERE)
     workloads = _list_workloads(settings, journal, daemon)
     differences = None
     if probes is not None:
-        differences = compare(probes, journal.ranges, [] if db is None else queries.select_imported(db))
+        imported = [] if db is None else queries.select_imported(db)
+        differences = compare(probes, journal.ranges, imported, elsewhere)
     state_files = None
     if comparing:
-        state_files = [read_state_file(settings, stage, db, probes, journal.ranges) for stage in Stage]
+        state_files = [read_state_file(settings, stage, db, probes, journal.ranges, elsewhere) for stage in Stage]
     circumstances = replace(
         _describe_circumstances(settings, journal, daemon, workloads, has_journal=db is not None),
         differences=differences,
@@ -159,7 +172,7 @@ def build_report(
     return StatusReport(
         at=now,
         daemon=daemon,
-        warnings=_list_warnings(settings, journal.odd, is_empty=db is None and daemon is None),
+        warnings=_list_warnings(settings, journal, places, is_empty=db is None and daemon is None),
         ranges=journal.ranges,
         sources=[_describe_source(settings, name, db, daemon, probes, now) for name in (FILESYSTEM, ARTDAQDB, UCONDB)],
         causes=journal.causes,
@@ -172,6 +185,8 @@ def build_report(
         proofs=journal.proofs,
         recommendations=advise(circumstances),
         tuning=list(advise_on_tuning(circumstances)),
+        standings=journal.standings,
+        site=journal.site,
     )
 
 
@@ -192,9 +207,11 @@ class JournalFacts:
     durations: Mapping[Stage, Durations] = field(default_factory=dict)
     throughput: Throughput = field(default_factory=lambda: Throughput(0, None, None))
     proofs: ProofSummary = field(default_factory=ProofSummary)
+    standings: Sequence[Standing] = ()
+    site: Site | None = None
 
 
-def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
+def _read_journal(db: sqlite3.Connection, now: float, places: Configured) -> JournalFacts:
     return JournalFacts(
         ranges=summaries.select_ranges(db),
         causes=summaries.select_causes(db),
@@ -206,7 +223,9 @@ def _read_journal(db: sqlite3.Connection, now: float) -> JournalFacts:
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),
         throughput=queries.select_throughput(db, now),
-        proofs=select_proof_summary(db),
+        proofs=select_proof_summary(db, select_number(db, places.ucondb)),
+        standings=destination.select_standings(db, places),
+        site=select_site(db),
     )
 
 
@@ -247,6 +266,7 @@ def _describe_circumstances(
         faults=journal.proofs.faults,
         standstill=journal.proofs.standstill,
         missing=[] if journal.missing is None else runset.unpack(journal.missing.runs),
+        standings=journal.standings,
         causes=journal.causes,
         holds=journal.holds,
         workloads=workloads,
@@ -261,10 +281,15 @@ def _describe_circumstances(
     )
 
 
-def _list_warnings(settings: Settings, odd: tuple[int, list[str]], *, is_empty: bool) -> list[str]:
-    warnings = [] if settings.ucon_db.verify_tls else [TLS_OFF]
-    if odd[0]:
-        warnings.append(f"{describe_odd_names(*odd)} (`archiverd runs` lists them)")
+def _list_warnings(settings: Settings, journal: JournalFacts, places: Configured, *, is_empty: bool) -> list[str]:
+    """Return what is wrong, the most urgent first."""
+    warnings = []
+    if other := destination.describe_other_site(journal.site, places):
+        warnings.append(other)
+    warnings += filter(None, map(destination.describe, filter(destination.is_loud, journal.standings)))
+    warnings += [] if settings.ucon_db.verify_tls else [TLS_OFF]
+    if journal.odd[0]:
+        warnings.append(f"{describe_odd_names(*journal.odd)} (`archiverd runs` lists them)")
     return [*warnings, NO_JOURNAL] if is_empty else warnings
 
 
@@ -287,11 +312,17 @@ def _describe_source(
     elif scanned:
         told_by, at, ranges = "daemon", scanned["at"], [(first, last) for first, last in scanned["ranges"]]
     else:
-        told_by, ranges = "journal", [] if db is None else summaries.select_place(db, name)
+        told_by, ranges = "journal", [] if db is None else summaries.select_place(db, name, _named(settings, name))
     facts = () if probe is None else tuple(probe.facts)
     errors = () if probe is None else tuple(probe.problems)
     problems = tuple(Problem(f"{error.name}: {error}", error.remedy) for error in errors)
     return Source(name, _locate(settings, name), told_by, at, ranges, contact, facts, problems)
+
+
+def _named(settings: Settings, name: str) -> Destination | None:
+    """Return the database of that name; None for the run records, and if it is not configured."""
+    places = destination.configured(settings)
+    return {ARTDAQDB: places.artdaqdb, UCONDB: places.ucondb}.get(name)
 
 
 def _locate(settings: Settings, name: str) -> str:

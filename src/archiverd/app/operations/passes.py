@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from archiverd import log
-from archiverd.app.operations.results import HeldRuns, PassResult, PassScope
+from archiverd.app.operations.results import Elsewhere, HeldRuns, PassResult, PassScope
 from archiverd.app.state_file_sync import begin
+from archiverd.audit import destination
 from archiverd.audit.anomalies import Anomaly
 from archiverd.audit.directory_audit import make_audit
 from archiverd.audit.proving import Prover, Verdict
@@ -76,7 +77,7 @@ async def prepare_once(driver: PassDriver, request: OnceRequest, on_progress: Pr
     if request.migrating:
         anomalies += await _find_missing(parts)
     last = await parts.journal.last_run()  # beside a daemon runs keep coming, and a pass must end
-    return PassScope(request.stages, last=last, anomalies=anomalies, adopted=adopted)
+    return PassScope(request.stages, last=last, anomalies=anomalies, adopted=adopted, thorough=True)
 
 
 async def _find_missing(parts: Parts) -> tuple[Anomaly, ...]:
@@ -209,4 +210,16 @@ async def summarize(parts: Parts, begun: float, scope: PassScope, stopped: Shutd
     gate = None if parts.migration is None or Stage.MIGRATE not in scope.stages else parts.migration.gate
     shut = gate is not None and gate.shut
     totals = await parts.journal.outcome(begun, (*TROUBLE, State.IMPORTED) if shut else TROUBLE, scope.runs)
-    return PassResult.of(scope, totals, gate.hold if gate is not None and shut else None, stopped)
+    hold = gate.hold if gate is not None and shut else None
+    return PassResult.of(scope, totals, hold, stopped, await _find_elsewhere(parts) if scope.thorough else ())
+
+
+async def _find_elsewhere(parts: Parts) -> list[Elsewhere]:
+    """Return how many verified runs are not known to be in each configured database."""
+    found = []
+    for side, configured in destination.sides(destination.configured(parts.settings)):
+        one = await parts.journal.standing(side, configured)
+        if text := destination.describe(one):
+            said = f"{text} ({destination.advise(one)})"
+            found.append(Elsewhere(side.label, one.missing, one.differing, one.not_looked_up, said))
+    return found

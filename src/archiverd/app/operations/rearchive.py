@@ -73,9 +73,12 @@ async def _take_up(parts: Parts, request: RearchiveRequest, run: int) -> Skipped
 async def _accept(parts: Parts, run: int) -> SkippedRun | None:
     """Let stand what was archived of a run; return why that cannot be done, None if it is done."""
     directory = parts.settings.source_files.run_records_dir / str(run)
+    elsewhere = await parts.journal.accept_elsewhere(run)
     try:
         record = await run_detached(partial(read_run_record, directory, run))
     except ArchiverError as error:
+        if elsewhere:
+            return None
         return SkippedRun(run, f"{error} ({error.remedy})", failed=True)
     await parts.journal.accept(run, accepted(await parts.journal.files(run), record), record.listing)
     return None

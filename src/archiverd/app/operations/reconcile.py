@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ async def reconcile(parts: Parts, request: ReconcileRequest, on_progress: Progre
     found = await run_detached(lambda: scan_records(parts.settings))
     verified = await parts.journal.in_state(State.VERIFIED)
     await make_audit(parts.journal, records).compare([row for row in verified if row.run in found.runs])
+    if parts.migration.gate.shut:
+        await parts.migration.gate.probe()
+    await parts.elsewhere.look(None, before=time.time(), on_progress=on_progress)
     sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     partition = await comparison.reconcile(sources, deep=request.deep, on_progress=on_progress)
     return replace(partition, odd=found.odd)

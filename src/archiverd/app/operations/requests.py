@@ -196,3 +196,20 @@ class ReleaseRequest:
             return ReleaseRequest(
                 fields.take("run", run_number), fields.take("override", flag), fields.take("without", each(text))
             )
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRequest:
+    """Let runs that were archived elsewhere go to the databases that are configured now."""
+
+    COMMAND: ClassVar[str] = "release_destination"
+
+    def to_json(self) -> dict[str, object]:
+        """Return its arguments."""
+        return {}
+
+    @staticmethod
+    def from_json(value: object) -> DestinationRequest:
+        """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
+        with fields_of(value, _REQUEST):
+            return DestinationRequest()

@@ -48,6 +48,30 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Verified runs that are not known to be in one of the configured databases: numbers of runs."""
+
+    name: str
+    missing: int
+    differing: int
+    not_looked_up: int
+    said: str
+    """The same in words, with what to do."""
+
+    @staticmethod
+    def from_json(value: object) -> Elsewhere:
+        """Return what JSON has of it. Raise MessageError if that is something else."""
+        with fields_of(value, "runs elsewhere") as fields:
+            return Elsewhere(
+                fields.take("name", text),
+                fields.take("missing", integer),
+                fields.take("differing", integer),
+                fields.take("not_looked_up", integer),
+                fields.take("said", text),
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PassScope:
     """What a pass is about, and what was found before its runs were taken up."""
 
@@ -64,6 +88,8 @@ class PassScope:
     """What a database holds, where it was asked for that."""
     adopted: frozenset[int] = frozenset()
     """Runs that only artdaqDB knew of."""
+    thorough: bool = False
+    """Directories and databases are asked what became of verified runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +111,26 @@ class PassResult:
     outage: Outage | None
     exit_code: int
     """0 if all is well, 130 if interrupted, else 1."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Verified runs that are not known to be in the configured databases, if that was asked."""
 
     @staticmethod
     def of(
-        scope: PassScope, totals: PassTotals, hold: Hold | None, stopped: ShutdownReason | None = None
+        scope: PassScope,
+        totals: PassTotals,
+        hold: Hold | None,
+        stopped: ShutdownReason | None = None,
+        elsewhere: Sequence[Elsewhere] = (),
     ) -> PassResult:
         """Return the result of a pass over ``scope`` from what became of its runs.
 
         ``hold`` is why UconDB is left alone, if it is; ``stopped`` why the pass ended before its time, if it did. The
-        exit code is 1 for a run that failed, is anomalous or is not known, and for a lock file that was removed.
+        exit code is 1 for a run that failed, is anomalous, is not known or not where it should be, and for a lock file
+        that was removed.
         """
         adopted = scope.adopted if scope.runs is None else scope.adopted & scope.runs
         wrong = totals.stuck or scope.anomalies or any(one.failed for one in scope.skipped)
+        wrong = wrong or any(one.missing or one.differing for one in elsewhere)
         return PassResult(
             imported=totals.imported - len(adopted) if Stage.IMPORT in scope.stages else 0,
             verified=totals.verified if Stage.MIGRATE in scope.stages else 0,
@@ -107,6 +141,7 @@ class PassResult:
             held=scope.held,
             outage=None if hold is None else Outage(hold.cause, hold.remedy),
             exit_code=stopped.value if stopped is not None else 1 if wrong else 0,
+            elsewhere=tuple(elsewhere),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -122,6 +157,7 @@ class PassResult:
             "held": None if self.held is None else asdict(self.held),
             "hold": None if self.outage is None else asdict(self.outage),
             "exit_code": self.exit_code,
+            "elsewhere": [asdict(one) for one in self.elsewhere],
         }
 
     @staticmethod
@@ -135,10 +171,11 @@ class PassResult:
                 open=fields.take("open", integer),
                 failed=fields.take("failed", each(_stuck_run)),
                 anomalies=fields.take("amiss", each(Anomaly.from_json)),
-                skipped=fields.take("skipped", each(_skipped_run)),
+                skipped=fields.take("skipped", each(SkippedRun.from_json)),
                 held=fields.take("held", optional(HeldRuns.from_json)),
                 outage=fields.take("hold", optional(Outage.from_json)),
                 exit_code=fields.take("exit_code", integer),
+                elsewhere=fields.take("elsewhere", each(Elsewhere.from_json)),
             )
 
 
@@ -160,11 +197,47 @@ class Decision:
             return Decision(fields.take("run", run_number), fields.take("state", choice(State)))
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What an operator's word about the destination did."""
+
+    places: tuple[str, ...]
+    """The databases that are configured."""
+    imported: int
+    """Runs that are imported again."""
+    sent: int
+    """Runs that are sent to UconDB."""
+    not_looked_up: int
+    """Runs that go there as soon as it is known that they are missing."""
+    skipped_count: int
+    skipped: tuple[SkippedRun, ...]
+    """Those that artdaqDB lacks and that cannot be imported, the first hundred."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it (`release --destination --json`)."""
+        return {
+            "places": list(self.places),
+            "imported": self.imported,
+            "sent": self.sent,
+            "not_looked_up": self.not_looked_up,
+            "skipped_count": self.skipped_count,
+            "skipped": [one.to_json() for one in self.skipped],
+        }
+
+    @staticmethod
+    def from_json(value: object) -> Released:
+        """Return what ``to_json`` made ``value`` of. Raise MessageError if it made none."""
+        with fields_of(value, "what was released") as fields:
+            return Released(
+                fields.take("places", each(text)),
+                fields.take("imported", integer),
+                fields.take("sent", integer),
+                fields.take("not_looked_up", integer),
+                fields.take("skipped_count", integer),
+                fields.take("skipped", each(SkippedRun.from_json)),
+            )
+
+
 def _stuck_run(value: object) -> StuckRun:
     with fields_of(value, "a run that failed") as fields:
         return StuckRun(fields.take("run", run_number), fields.take("state", choice(State)), fields.take("error", text))
-
-
-def _skipped_run(value: object) -> SkippedRun:
-    with fields_of(value, "a run that was skipped") as fields:
-        return SkippedRun(fields.take("run", run_number), fields.take("reason", text))

@@ -54,6 +54,8 @@ FIELDS: Mapping[str, Callable[[object], Any]] = {
     "differences": optional(named(each(integer))),
     "state_files": optional(each(named(anything))),
     "recommendations": each(text),
+    "destinations": each(named(anything)),
+    "site": optional(named(text)),
 }
 """What reads each field of the report."""
 

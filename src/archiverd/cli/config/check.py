@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.artdaqdb import backends
-from archiverd.core.errors import ConfigurationError
+from archiverd.audit.destination import advise, configured, describe, describe_other_site, select_standings
+from archiverd.cli.destination_report import print_destinations
+from archiverd.config.paths import journal_path
+from archiverd.core.errors import ArchiverError, ConfigurationError
+from archiverd.journal.destinations import select_site
+from archiverd.journal.reader import reading_if_there
 from archiverd.ucondb.http import system_message, tls_context
 
 if TYPE_CHECKING:
@@ -24,8 +29,30 @@ def check(options: GlobalOptions, as_json: bool) -> None:
     settings, path = options.settings()
     _refuse_unworkable(settings)
     click.echo(f"{path}: configuration is valid", err=True)
+    standings, warnings = _tell_destinations(settings)
+    print_destinations(standings, err=True)
+    for warning in warnings:
+        click.echo(f"WARNING: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps({"version": 1, "file": str(path), "valid": True}))
+        told = {"file": str(path), "valid": True, "destinations": standings, "warnings": warnings}
+        click.echo(json.dumps({"version": 1, **told}))
+
+
+def _tell_destinations(settings: Settings) -> tuple[list[dict[str, object]], list[str]]:
+    """Return where verified runs stand, as seen from the settings, and what is to be said about that.
+
+    Nothing without a journal; one that cannot be read is said, and does not make the configuration wrong.
+    """
+    places = configured(settings)
+    try:
+        with reading_if_there(journal_path(settings)) as db:
+            if db is None:
+                return [], []
+            standings, site = select_standings(db, places), select_site(db)
+    except ArchiverError as error:
+        return [], [f"the journal cannot be read, so nobody knows where runs stand: {error}"]
+    told = (f"{text} ({advise(one)})" for one in standings if (text := describe(one)))
+    return [one.to_json() for one in standings], [*filter(None, [describe_other_site(site, places)]), *told]
 
 
 def _refuse_unworkable(settings: Settings) -> None:
