@@ -33,7 +33,16 @@ def test_another_path_host_or_database_is_another(one: str, other: str) -> None:
     assert canonical_uri(ArtdaqDb(database_uri=one)) != canonical_uri(ArtdaqDb(database_uri=other))
 
 
-@pytest.mark.parametrize("uri", ["mongodb://me:geheim@a.example/db?x=y", "mongodb://me:geheim@/", "x://me:geheim@h/db"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://me:geheim@a.example/db?x=y",
+        "mongodb://me:geheim@/",
+        "x://me:geheim@h/db",
+        "mongodb://me:ge/heim/geheim@a.example/db",
+        "mongodb://me@corp:geheim/1@a.example/",
+    ],
+)
 def test_no_password_is_kept(uri: str) -> None:
     """It stands in the journal and on screens, also where the URI cannot be understood."""
     assert "geheim" not in canonical_uri(ArtdaqDb(database_uri=uri))

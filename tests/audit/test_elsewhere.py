@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from archiverd.audit.elsewhere import AGAIN_SECONDS, AT_ONCE, PAUSE_SECONDS, DestinationAudit, let_go
+from archiverd.core.errors import UconDBError
 from archiverd.core.machine import State
 from archiverd.journal.destinations import Found, Side
 from archiverd.journal.journal import Journal
+from archiverd.ucondb.port import Finding
+from tests.audit.held import Held, blob, verify
 from tests.journal.test_destinations import NEW, OLD, archive, at
 
 if TYPE_CHECKING:
@@ -54,6 +59,14 @@ class Open:
     """A gate that lets everything through."""
 
     shut: bool = False
+
+
+class Other(Held):
+    """An artdaqDB, and a UconDB that has the blobs of the same runs."""
+
+    async def list_runs(self) -> dict[int, object]:
+        """See ``ArtdaqDB.list_runs``."""
+        return dict.fromkeys(self.blobs)
 
 
 async def moved(tmp_path: Path) -> Journal:
@@ -124,9 +137,65 @@ async def test_what_an_emptied_artdaqdb_lost_needs_a_word_each_time(tmp_path: Pa
     """It is not elsewhere: a word about the place, given when it was new, does not cover its loss."""
     journal = await moved(tmp_path)
     await journal.release_destinations("/records")
-    await journal.note_lacking(set())
+    await journal.note_lacking(set(RUNS), set())
     assert (await let_go(journal, tmp_path, asked=False)).imported == ()
     for run in RUNS:
         (tmp_path / str(run)).mkdir()
     assert len((await let_go(journal, tmp_path, asked=True)).imported) == len(RUNS)
+    await journal.close()
+
+
+async def verified_somewhere(tmp_path: Path) -> tuple[Journal, Other]:
+    """Return a journal of five verified runs that does not say where, and databases that have them."""
+    journal, runs = Journal(tmp_path / "journal.sqlite", clock=lambda: 1_000.0), range(1, 6)
+    await journal.open()
+    await verify(journal, runs, 1_000.0)
+    await journal.settle(at(NEW))
+    for run in runs:
+        await journal.note_standing(run, Side.ARTDAQDB)
+    return journal, Other({run: blob(run) for run in runs})
+
+
+async def test_a_damaged_blob_holds_up_no_other_run(tmp_path: Path) -> None:
+    """It is named with the reason; all others are compared; one that gets no reply is looked up again."""
+    journal, databases = await verified_somewhere(tmp_path)
+    databases.wrong = {4: Finding.UNREADABLE, 3: Finding.SILENT, 2: Finding.UNSOUND}
+    assert await audit(journal, cast("Any", databases), []).look(None, before=1_000.0)
+    assert await journal.elsewhere(Side.UCONDB) == {4: Found.DIFFERS, 3: None, 2: Found.DIFFERS}
+    assert (await journal.differing(Side.UCONDB))[4] == "run 4 cannot be read"
+    await journal.close()
+
+
+async def test_a_server_that_gives_no_blob_concludes_nothing(tmp_path: Path) -> None:
+    """Three keys without a reply: the look ends with the server's failure, and no run is said to differ."""
+    journal, databases = await verified_somewhere(tmp_path)
+    databases.wrong = dict.fromkeys(range(1, 6), Finding.SILENT)
+    with pytest.raises(UconDBError, match="no reply for runs 3-5"):
+        await audit(journal, cast("Any", databases), []).look(None, before=1_000.0)
+    assert set((await journal.elsewhere(Side.UCONDB)).values()) == {None}
+    await journal.close()
+
+
+async def test_a_server_that_is_away_is_logged_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The watch asks every few seconds; the log of a night is one line."""
+    journal, databases = await verified_somewhere(tmp_path)
+    databases.away = True
+    quiet = Quiet(most=20)
+    await audit(journal, cast("Any", databases), []).watch(cast("Any", quiet))
+    assert quiet.rests == [AGAIN_SECONDS] * 20
+    assert capsys.readouterr().out.count("] UconDBError: Connection refused") == 1
+    await journal.close()
+
+
+async def test_a_run_that_was_verified_while_artdaqdb_was_listed_is_not_missing(tmp_path: Path) -> None:
+    """A long list does not have what came after it was begun."""
+    journal, databases = await verified_somewhere(tmp_path)
+
+    async def list_slowly() -> dict[int, object]:
+        await verify(journal, [20], 1_000.0)
+        return dict.fromkeys(range(1, 6))
+
+    databases.list_runs = list_slowly  # type: ignore[method-assign]
+    assert await audit(journal, cast("Any", databases), []).look(None, before=1_000.0)
+    assert Found.MISSING not in (await journal.elsewhere(Side.ARTDAQDB)).values()
     await journal.close()

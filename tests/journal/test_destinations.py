@@ -74,11 +74,18 @@ async def test_what_was_found_in_a_wrong_place_is_nothing_elsewhere(journal: Jou
     await journal.settle(at(NEW))
     await journal.note_found(Side.UCONDB, [Noted(7, Found.MISSING), Noted(8, Found.DIFFERS, "other bytes")])
     assert await journal.elsewhere(Side.UCONDB) == {8: Found.DIFFERS, 7: Found.MISSING}
-    assert await journal.to_look_up(Side.UCONDB, 0.0) == []
-    assert await journal.to_look_up(Side.UCONDB, 9e9) == [8, 7]
+    assert await journal.to_look_up(Side.UCONDB, 0.0, 9e9) == []
+    assert await journal.to_look_up(Side.UCONDB, 8e9, 9e9) == [8, 7]
     await journal.settle(at(OLD))
     assert await journal.elsewhere(Side.UCONDB) == {}
     assert await journal.archived_here(Side.UCONDB) == [7, 8]
+
+
+async def test_a_look_by_a_clock_that_was_ahead_is_made_again(journal: Journal) -> None:
+    """It would else be the last one for years."""
+    await journal.settle(at(NEW))
+    await journal.note_found(Side.UCONDB, [Noted(7, Found.MISSING), Noted(8, Found.MISSING)])
+    assert await journal.to_look_up(Side.UCONDB, 0.0, 500.0) == [8, 7]
 
 
 async def test_a_proof_in_the_new_place_names_it(journal: Journal) -> None:
@@ -117,11 +124,11 @@ async def test_an_operators_word_ends_when_another_place_is_configured(journal: 
 
 async def test_an_artdaqdb_that_was_emptied_lacks_what_was_imported_into_it(journal: Journal) -> None:
     """It is news once; what is there again, or imported again, is lacking no more."""
-    assert await journal.note_lacking({7, 8}) == []
-    assert await journal.note_lacking({}) == [7, 8]
-    assert await journal.note_lacking({}) == []
+    assert await journal.note_lacking({7, 8}, {7, 8}) == []
+    assert await journal.note_lacking({7, 8}, {}) == [7, 8]
+    assert await journal.note_lacking({7, 8}, {}) == []
     assert (await journal.standing(Side.ARTDAQDB, FILES)).missing == 2
-    assert await journal.note_lacking({8}) == []
+    assert await journal.note_lacking({7, 8}, {8}) == []
     assert await journal.elsewhere(Side.ARTDAQDB) == {7: Found.MISSING}
     await journal.record(transitions.lost(7))
     assert await journal.elsewhere(Side.ARTDAQDB) == {}

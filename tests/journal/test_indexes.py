@@ -172,6 +172,6 @@ async def test_runs_that_are_elsewhere_are_looked_for_in_an_index(
     """Every ten minutes, and for each `status`: no row of a run that is where it should be is read."""
     await journal.settle(Configured(Destination("a"), Destination("", "s", "f", "o"), "/records"))
     plans.clear()
-    await journal.to_look_up(side, 0.0)
+    await journal.to_look_up(side, 0.0, 9e9)
     await journal.elsewhere(side)
     assert [plan for plan in plans if f"SCAN runs USING INDEX runs_{side}" not in plan] == []

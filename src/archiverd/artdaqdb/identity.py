@@ -38,7 +38,8 @@ def _mongodb(uri: str) -> str:
     try:
         shown = parse_uri(uri, os.environ).shown
     except ConfigurationError:
-        return without_login(uri, "").partition("?")[0]
+        scheme, _, rest = uri.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"  # whatever a password is made of
     scheme, _, rest = shown.partition("?")[0].partition("://")
     hosts, _, database = rest.rpartition("@")[2].partition("/")
     named = sorted(host.lower().removesuffix(f":{_MONGODB_PORT}") for host in hosts.split(","))

@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from archiverd import log
+from archiverd.audit.proving import SILENT_KEYS, no_reply
 from archiverd.audit.recovery import CHUNK, note_lacking, why_not_imported_again
 from archiverd.core import runset
-from archiverd.core.errors import ArchiverError, ArtdaqDBError, Blame, BlobCreationError, Retry
+from archiverd.core.errors import ArchiverError, ArtdaqDBError, Blame, BlobCreationError, Retry, UconDBError
 from archiverd.core.machine import State
 from archiverd.core.proofs import BlobFault
 from archiverd.detached import run_detached
@@ -24,6 +25,7 @@ from archiverd.journal import transitions
 from archiverd.journal.destinations import Found, Noted, Side
 from archiverd.pipeline.migrator import pack, rebuild_found
 from archiverd.pipeline.operator_actions import SkippedRun
+from archiverd.ucondb.port import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -73,6 +75,8 @@ async def let_go(journal: Journal, records: Path, *, asked: bool) -> LetGo:
     ``asked``: an operator says so now; else it is done for those archived elsewhere before an operator said so. Raise
     ArchiverError.
     """
+    if not asked and not any([await journal.is_released(side) for side in Side]):
+        return LetGo((), (), ())
     lacking = await _missing(journal, Side.ARTDAQDB)
     wanted = lacking if asked else await _released(journal, Side.ARTDAQDB, lacking)
     rows = [row for run in sorted(wanted) if (row := await journal.get(run)) is not None]
@@ -131,18 +135,21 @@ class DestinationAudit:
     clock: Callable[[], float] = time.time
     _listed: float | None = field(default=None, init=False)
     """When artdaqDB was listed, in epoch seconds."""
+    _last_failure: str = field(default="", init=False)
 
     async def watch(self, shutdown: Shutdown) -> None:
         """Look again and again until a drain. Raise ArchiverError if the journal is damaged."""
         while not shutdown.asked:
-            done = False
             try:
                 done = await self.look(shutdown, before=self.clock() - LISTING_SECONDS, pause=PAUSE_SECONDS)
                 await let_go(self.journal, self.records, asked=False)
+                self._last_failure = ""
             except ArchiverError as error:
-                if not isinstance(error, ArtdaqDBError) and error.retry is not Retry.TRANSIENT:
+                if not isinstance(error, (ArtdaqDBError, UconDBError)) and error.retry is not Retry.TRANSIENT:
                     raise
-                log.failure(_import_log, error)
+                if str(error) != self._last_failure:
+                    log.failure(_migration_log if isinstance(error, UconDBError) else _import_log, error)
+                self._last_failure, done = str(error), False
             await shutdown.rest(ROUND_SECONDS if done else AGAIN_SECONDS)
 
     async def look(
@@ -160,7 +167,9 @@ class DestinationAudit:
         """
         archived = await self._list_artdaqdb(before)
         if archived is not None:
-            runs = [run for run in await self.journal.to_look_up(Side.ARTDAQDB, before) if run in archived]
+            runs = [
+                run for run in await self.journal.to_look_up(Side.ARTDAQDB, before, self.clock()) if run in archived
+            ]
 
             async def compare(part: Sequence[int]) -> None:
                 await self._compare_imported(part, archived)
@@ -171,17 +180,16 @@ class DestinationAudit:
             return True
         if self.gate.shut:
             return False
-        runs = await self.journal.to_look_up(Side.UCONDB, before)
+        runs = await self.journal.to_look_up(Side.UCONDB, before, self.clock())
         return await self._in_parts(runs[:most], self._compare_proven, shutdown, pause, on_progress)
 
     async def _list_artdaqdb(self, before: float) -> Mapping[int, ArchivedRun] | None:
         """Return what artdaqDB has, and note what it lacks; None if that was done since and nothing is elsewhere."""
-        fresh = self._listed is not None and self._listed >= before
-        if fresh and not await self.journal.to_look_up(Side.ARTDAQDB, before):
+        fresh = self._listed is not None and before <= self._listed <= self.clock()
+        if fresh and not await self.journal.to_look_up(Side.ARTDAQDB, before, self.clock()):
             return None
-        archived = await self.artdaqdb.list_runs()
+        archived = await note_lacking(self.journal, self.artdaqdb)
         self._listed = self.clock()
-        await note_lacking(self.journal, archived)
         return archived
 
     async def _in_parts(
@@ -232,6 +240,7 @@ class DestinationAudit:
         """Look up ``runs`` in UconDB, and compare what it has. Raise UconDBError."""
         if self.ucondb is None:
             return
+        silent: list[int] = []
         held = await self.ucondb.look_up_all([str(run) for run in runs])
         missing = [run for run in runs if str(run) not in held]
         await self.journal.note_found(Side.UCONDB, [Noted(run, Found.MISSING) for run in missing])
@@ -239,20 +248,32 @@ class DestinationAudit:
             row = await self.journal.get(run)
             if row is None or row.state is not State.VERIFIED or str(run) not in held:
                 continue
-            unlike, blob = await self._describe_ucondb(self.ucondb, row)
+            found = await self._describe_ucondb(self.ucondb, row)
+            if found is None:
+                silent.append(run)
+                if len(silent) >= SILENT_KEYS:
+                    raise no_reply(silent)
+                continue
+            unlike, blob = found
             if unlike:
                 await self.journal.note_found(Side.UCONDB, [Noted(run, Found.DIFFERS, unlike)])
                 _migration_log.error(f"{unlike} (`archiverd reconcile`; nothing was overwritten)", run=run)
             else:
                 await self.journal.note_standing(run, Side.UCONDB, blob)
 
-    async def _describe_ucondb(self, ucondb: UconDB, row: RunRow) -> tuple[str, BlobIdentity | None]:
+    async def _describe_ucondb(self, ucondb: UconDB, row: RunRow) -> tuple[str, BlobIdentity | None] | None:
         """Say how UconDB's bytes of a run differ from what was proven; empty if they do not.
 
-        The second is their identity where they are the run packed at another time (I5).
+        The second is their identity where they are the run packed at another time (I5). None if there is no reply for
+        this key alone.
         """
         try:
-            if row.blob_sha256 and (await ucondb.fingerprint(str(row.run))).sha256 == row.blob_sha256:
+            seen = await ucondb.examine(str(row.run))
+            if seen.finding is Finding.SILENT:
+                return None
+            if seen.identity is None:
+                return seen.why or "UconDB has no version under its key any more", None
+            if row.blob_sha256 and seen.identity.sha256 == row.blob_sha256:
                 return "", None
             rebuilt = await rebuild_found(ucondb, row.run, await self.artdaqdb.export(row.run))
         except ArchiverError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from archiverd import log
 from archiverd.audit.anomalies import Anomaly, Discrepancy
 from archiverd.core import runset
-from archiverd.core.errors import Blame, UconDBError, VerificationError
+from archiverd.core.errors import Blame, Retry, UconDBError, VerificationError
 from archiverd.core.proofs import TOO_MANY_ABSENT, BlobFault, find_absent_in_a_row
 from archiverd.journal import transitions
 from archiverd.journal.proofs import Standstill
@@ -29,6 +29,9 @@ _log = log.get("Migration")
 
 _ASIDE: Final = TOO_MANY_ABSENT - 1
 """Neighbours on each side that decide whether a run is the only one."""
+
+SILENT_KEYS: Final = 3
+"""Keys in a row that get no reply, after which it is the server that does not answer."""
 
 RIGHT_DATABASE: Final = (
     "nothing is uploaded again: UconDB may be a restored or a wrong one; look at ucon_db.server_url, folder_name and "
@@ -150,6 +153,16 @@ class Prover:
             if len(unreadable) == TOO_MANY_ABSENT:
                 break
         return sorted(unreadable)
+
+
+def no_reply(runs: Collection[int], why: str = "") -> UconDBError:
+    """Return the error for several keys that get no reply, though the server answers a probe."""
+    return UconDBError(
+        f"UconDB gives no reply for runs {runset.show(runs)}, though it answers a probe{f': {why}' if why else ''}",
+        retry=Retry.TRANSIENT,
+        blame=Blame.BACKEND,
+        remedy="nothing was concluded; try again, and if it lasts ask UconDB's administrators",
+    )
 
 
 def judge(row: RunRow, found: Examination) -> tuple[BlobFault, VerificationError] | None:

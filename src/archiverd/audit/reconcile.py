@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Anomaly, Discrepancy, find_faulty
 from archiverd.audit.partition import Partition
-from archiverd.audit.proving import Prover
+from archiverd.audit.proving import SILENT_KEYS, Prover, no_reply
 from archiverd.audit.reused import find_reused
-from archiverd.core import runset
-from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry, UconDBError
+from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, find_forbidden_step
 from archiverd.core.proofs import BlobFault
 from archiverd.detached import run_detached
@@ -50,9 +49,6 @@ _OTHER_CONTENT = "artdaqDB holds other content than UconDB"
 
 AT_ONCE = 4
 """Blobs that a deep comparison reads back at a time."""
-
-SILENT_KEYS = 3
-"""Keys in a row that get no reply, after which it is the server that does not answer."""
 
 _OF_BLOBS = (State.VERIFIED, Discrepancy.DAMAGED, Discrepancy.DIFFERS)
 """States of verified runs that the bytes in UconDB decide."""
@@ -217,7 +213,7 @@ class _Comparison:
         if seen.finding is Finding.SILENT:
             self._silent.append(run)
             if len(self._silent) >= SILENT_KEYS:
-                raise _no_reply(self._silent, seen.why)
+                raise no_reply(self._silent, seen.why)
         else:
             self._silent.clear()
         row = self.rows.get(run)
@@ -244,16 +240,6 @@ class _Comparison:
         if anomaly is not None:
             self.states[row.run] = anomaly.kind
             self.found.append(anomaly)
-
-
-def _no_reply(runs: Collection[int], why: str) -> UconDBError:
-    """Return the error for several keys that get no reply, though the server answers a probe."""
-    return UconDBError(
-        f"UconDB gives no reply for runs {runset.show(runs)}, though it answers a probe: {why}",
-        retry=Retry.TRANSIENT,
-        blame=Blame.BACKEND,
-        remedy="nothing was concluded; try again, and if it lasts ask UconDB's administrators",
-    )
 
 
 async def _describe_difference(sources: ComparedSources, run: int, blob: bytes) -> str:

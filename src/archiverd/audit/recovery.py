@@ -63,8 +63,7 @@ async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) ->
     Raise ArtdaqDBError, or ArchiverError from the journal.
     """
     starts = await journal.verified_starts()
-    archived = await artdaqdb.list_runs()
-    await journal.note_lacking(archived.keys())
+    archived = await note_lacking(journal, artdaqdb, log_news=False)
     stay = {run for run, found in (await journal.elsewhere(Side.ARTDAQDB)).items() if found is Found.ACCEPTED}
     lost = sorted(starts.keys() - archived.keys() - stay)
     reused = await run_detached(partial(find_reused, records, starts))
@@ -137,7 +136,14 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
     return MissingRuns(sent=frozenset(found))
 
 
-async def note_lacking(journal: Journal, archived: Mapping[int, ArchivedRun]) -> None:
-    """Note which verified runs artdaqDB lacks, and log those of which that is news. Raise ArchiverError."""
-    if news := await journal.note_lacking(archived.keys()):
+async def note_lacking(journal: Journal, artdaqdb: ArtdaqDB, *, log_news: bool = True) -> Mapping[int, ArchivedRun]:
+    """Note which verified runs artdaqDB lacks, and log those of which that is news; return what it has.
+
+    A run that was not verified before the list was begun may have come after it. Raise ArchiverError.
+    """
+    verified = await journal.verified()
+    archived = await artdaqdb.list_runs()
+    news = await journal.note_lacking(verified, archived.keys())
+    if news and log_news:
         _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(news)}", runs=len(news))
+    return archived

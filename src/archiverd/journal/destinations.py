@@ -246,13 +246,16 @@ def select_notes(db: sqlite3.Connection, here: int) -> dict[int, str]:
     return dict(map(tuple, db.execute(sql, (here, Found.DIFFERS))))
 
 
-def select_to_look_up(db: sqlite3.Connection, side: Side, here: int, before: float) -> list[int]:
-    """Return the verified runs to be looked up ``here``, the newest first: not since ``before``, in epoch seconds."""
+def select_to_look_up(db: sqlite3.Connection, side: Side, here: int, before: float, now: float) -> list[int]:
+    """Return the verified runs to be looked up ``here``, the newest first: not since ``before``, in epoch seconds.
+
+    One that was looked up after ``now`` was so by a clock that was ahead.
+    """
     sql = (
         f"SELECT strange.run FROM {_strange(side)} "  # noqa: S608 - ours
-        "WHERE found IS NULL OR (at < :before AND found <> :accepted) ORDER BY strange.run DESC"
+        "WHERE found IS NULL OR (NOT at BETWEEN :before AND :now AND found <> :accepted) ORDER BY strange.run DESC"
     )
-    values = {"here": here, "before": before, "accepted": Found.ACCEPTED}
+    values = {"here": here, "before": before, "now": now, "accepted": Found.ACCEPTED}
     return [run for (run,) in db.execute(sql, values)]
 
 
@@ -293,11 +296,15 @@ def accept(db: sqlite3.Connection, run: int, here: Here) -> bool:
     return db.execute(sql, values).rowcount > 0
 
 
-def select_lacking(db: sqlite3.Connection, here: int, held: Collection[int]) -> list[int]:
-    """Return the verified runs that artdaqDB lacks, by what it ``held``, ascending."""
-    verified = db.execute("SELECT run FROM runs WHERE state = ?", (State.VERIFIED,))
+def select_lacking(db: sqlite3.Connection, here: int, expected: Collection[int], held: Collection[int]) -> list[int]:
+    """Return the verified runs among the ``expected`` that artdaqDB lacks, by what it ``held``, ascending."""
     stay = {run for (run,) in db.execute(_FOUND, (here, Found.ACCEPTED))}
-    return sorted({run for (run,) in verified} - set(held) - stay)
+    return sorted((select_verified(db) & set(expected)) - set(held) - stay)
+
+
+def select_verified(db: sqlite3.Connection) -> set[int]:
+    """Return the verified runs."""
+    return {run for (run,) in db.execute("SELECT run FROM runs WHERE state = ?", (State.VERIFIED,))}
 
 
 def note_held(db: sqlite3.Connection, here: int, held: Collection[int], now: float) -> list[int]:

@@ -111,13 +111,16 @@ class Journal(Lookups):
         if here is not None and found:
             await self._write(lambda db: destinations.note_elsewhere(db, here, found, now))
 
-    async def note_lacking(self, held: Collection[int]) -> list[int]:
-        """Note which verified runs artdaqDB lacks, by what it ``held``; return those of which that is news."""
+    async def note_lacking(self, expected: Collection[int], held: Collection[int]) -> list[int]:
+        """Note which of the ``expected`` runs artdaqDB lacks, by what it ``held``; return those of which that is news.
+
+        Only those that are verified still.
+        """
         here, now = self.here.artdaqdb, self._clock()
         if here is None:
             return []
         known = set(await self._write(lambda db: destinations.note_held(db, here, held, now)))
-        lacking = await self._read(lambda db: destinations.select_lacking(db, here, held))
+        lacking = await self._read(lambda db: destinations.select_lacking(db, here, expected, held))
         news = [run for run in lacking if run not in known]
         for start in range(0, len(news), MANY):
             await self.note_found(Side.ARTDAQDB, (Noted(run, Found.MISSING) for run in news[start : start + MANY]))

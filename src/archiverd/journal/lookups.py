@@ -153,15 +153,19 @@ class Lookups:
         here = side.of(self.here)
         return {} if here is None else await self._read(lambda db: destinations.select_notes(db, here))
 
-    async def to_look_up(self, side: Side, before: float) -> list[int]:
+    async def verified(self) -> set[int]:
+        """Return the verified runs."""
+        return await self._read(destinations.select_verified)
+
+    async def to_look_up(self, side: Side, before: float, now: float) -> list[int]:
         """Return the verified runs to be looked up in the configured database of ``side``, the newest first.
 
-        Those that were not since ``before``, in epoch seconds.
+        Those that were not between ``before`` and ``now``, in epoch seconds.
         """
         here = side.of(self.here)
-        return (
-            [] if here is None else await self._read(lambda db: destinations.select_to_look_up(db, side, here, before))
-        )
+        if here is None:
+            return []
+        return await self._read(lambda db: destinations.select_to_look_up(db, side, here, before, now))
 
     async def archived_here(self, side: Side) -> list[int]:
         """Return the verified runs that were archived in the configured database of ``side``, ascending."""
