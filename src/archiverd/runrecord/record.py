@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -30,7 +29,8 @@ _NOT_REGULAR: Final = {errno.ELOOP: "a symbolic link", errno.ENXIO: "not a regul
 _UNREADABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE})
 """Errors of a single file: it is there, and cannot be read now."""
 
-_RUN_NAME: Final = re.compile(r"[1-9][0-9]{0,17}")
+_MOST_DIGITS: Final = 18
+"""Digits of the greatest run number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ def parse_run_number(name: str) -> int | None:
 
     ``012345``, ``²`` and ``12345.bak`` are not runs; a number of more than 18 digits does not fit the journal.
     """
-    return int(name) if _RUN_NAME.fullmatch(name) else None
+    is_run = name.isdecimal() and name.isascii() and name[0] != "0" and len(name) <= _MOST_DIGITS
+    return int(name) if is_run else None  # no regular expression: a scan asks this of every run directory
 
 
 def read_run_record(directory: Path, run: int, *, network: bool = False) -> RunRecord:

@@ -91,11 +91,15 @@ def scan(root: Path, apart: Sequence[Path] = ()) -> DirectoryScan:
             remedy="check source_files.run_records_dir, its mount, and that the user archiverd runs as may read it",
             context={"directory": str(root)},
         ) from error
-    doubles = _follow(root, links, {(status.st_dev, inode): run for run, inode in runs.items()}, apart, odd)
-    followed = {run for run, _ in links} - {int(one.name) for one in odd if parse_run_number(one.name) is not None}
+    doubles: dict[int, int] = {}
+    followed: set[int] = set()
+    if links:
+        doubles = _follow(root, links, {(status.st_dev, inode): run for run, inode in runs.items()}, apart, odd)
+        followed = {run for run, _ in links} - {int(one.name) for one in odd if parse_run_number(one.name) is not None}
     first = tuple(sorted(odd, key=lambda one: one.name)[:NAMES_KEPT])
     identity = (status.st_dev, status.st_ino)
-    return DirectoryScan(frozenset(runs) | followed, status.st_mtime_ns, identity, doubles, OddNames(len(odd), first))
+    found = frozenset(runs) | followed if followed else frozenset(runs)
+    return DirectoryScan(found, status.st_mtime_ns, identity, doubles, OddNames(len(odd), first))
 
 
 def _rule(name: str, run: int | None) -> str | None:
