@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archiverd.audit.directory import STANDS, Verdict, accepted, compare_directory, listing_of
+from archiverd.audit.directory import STANDS, Verdict, accepted, compare_directory, look_at
 from archiverd.core.machine import Stage, State
 from archiverd.core.priority import Lane
 from archiverd.journal.rows import Differences, FileFate, RunRow
@@ -50,7 +50,7 @@ def row(directory: Path) -> RunRow:
     """Return the row of a verified run whose directory was read as it is."""
     facts = dict.fromkeys(RunRow.__dataclass_fields__, None)
     facts |= {"run": 7, "state": State.VERIFIED, "stage": Stage.MIGRATE, "lane": Lane.FRESH, "start_line": START}
-    facts |= {"listing": listing_of(directory), "changed": Differences(), "reused": ""}
+    facts |= {"listing": look_at(directory)[0], "changed": Differences(), "reused": ""}
     return RunRow(**facts)  # type: ignore[arg-type]
 
 

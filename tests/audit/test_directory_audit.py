@@ -129,6 +129,8 @@ async def test_hashing_has_a_bounded_rate(archive: Archive, monkeypatch: pytest.
     await archive.audit.compare_recent()
     assert archive.rests[-1] == 0.0
     monkeypatch.setattr(module.mounts, "is_network", lambda _: True)
+    await archive.audit.compare_recent()
+    assert archive.rests[-1] >= 2 / module.CALLS_A_SECOND  # unchanged: the directory and each file in it
     (archive.records / "7" / "a.fcl").chmod(0o644)
     await archive.audit.compare_recent()
     assert archive.rests[-1] >= 6 / module.CALLS_A_SECOND

@@ -55,13 +55,14 @@ class Comparison:
     """How many bytes were read."""
 
 
-def listing_of(directory: Path, *, network: bool = False) -> str:
-    """Return the digest of a directory's listing; empty if it cannot be read. Blocking."""
+def look_at(directory: Path) -> tuple[str, int]:
+    """Return the digest of a directory's listing, and its number of files; empty if it cannot be read. Blocking."""
     try:
         with opened(directory) as descriptor:
-            return digest_of(list_files(descriptor, network=network).files)
+            files = list_files(descriptor).files
+            return digest_of(files), len(files)
     except OSError:
-        return ""
+        return "", 0
 
 
 def compare_directory(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from archiverd import log
 from archiverd.audit.anomalies import Discrepancy
-from archiverd.audit.directory import Comparison, Verdict, compare_directory, listing_of
+from archiverd.audit.directory import Comparison, Verdict, compare_directory, look_at
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import State
 from archiverd.core.runset import LAST_RUN
@@ -45,7 +45,7 @@ BYTES_A_SECOND: Final = 10e6
 CALLS_A_SECOND: Final = 20.0
 """Most calls of a network file system in a second."""
 CALLS_A_FILE: Final = 3
-"""Calls that the status of a file costs there: open, fstat, close."""
+"""Calls that comparing a file costs there: open, fstat, close; a look costs one a file, and one the directory."""
 AT_ONCE: Final = 20
 """Runs compared in one go."""
 
@@ -114,21 +114,26 @@ class DirectoryAudit:
             if await self._journal.missing_since() is not None:
                 return  # nobody can tell what became of directories that are not mounted
             network = await run_detached(partial(mounts.is_network, self._records))
-            part = rows[start : start + AT_ONCE]
-            part = await run_detached(partial(self._suspects, part, network=network))
+            part, looked_at = await run_detached(partial(self._suspects, rows[start : start + AT_ONCE]))
             manifests = [await self._journal.files(row.run) for row in part]
             found = await run_detached(partial(self._compare_all, part, manifests, network=network))
             await self._note(part, found)
-            calls = CALLS_A_FILE * sum(map(len, manifests)) if network else 0
+            calls = looked_at + CALLS_A_FILE * sum(map(len, manifests)) if network else 0
             await self._rest(sum(one.hashed for one in found) / BYTES_A_SECOND + calls / CALLS_A_SECOND)
 
-    def _suspects(self, rows: Sequence[RunRow], *, network: bool) -> list[RunRow]:
-        """Return the runs whose files have not the status they had, or that are flagged. Blocking."""
-        return [
-            row
-            for row in rows
-            if row.changed or row.reused or listing_of(self._records / str(row.run), network=network) != row.listing
-        ]
+    def _suspects(self, rows: Sequence[RunRow]) -> tuple[list[RunRow], int]:
+        """Return the runs whose files have not the status they had, or that are flagged; and the calls made. Blocking.
+
+        On a network file system too the status is asked for without opening the file: an answer out of the cache of
+        attributes, a minute old, only delays what is seen to the next round.
+        """
+        suspects, calls = [], 0
+        for row in rows:
+            listing, files = look_at(self._records / str(row.run))
+            calls += 1 + files
+            if row.changed or row.reused or listing != row.listing:
+                suspects.append(row)
+        return suspects, calls
 
     def _compare_all(
         self, rows: Sequence[RunRow], manifests: Sequence[Sequence[FileFate]], *, network: bool
