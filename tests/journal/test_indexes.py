@@ -134,7 +134,7 @@ async def test_a_file_of_a_manifest_is_found_by_its_content(journal: Journal, pl
     await journal.record(Transition(1, Event.IMPORT_DONE, files=files))
     looked_up = [plan for plan in plans if "contents" in plan]
     assert len(looked_up) == 2
-    assert all("INDEX contents_same (sha256=? AND name=? AND entity=? AND reason=?" in plan for plan in looked_up)
+    assert all("INDEX contents_same (<expr>=? AND name=?" in plan for plan in looked_up)
 
 
 async def test_what_is_to_be_proven_again_stands_first_in_an_index(journal: Journal, plans: list[str]) -> None:

@@ -257,6 +257,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX runs_checked ON runs (state, proven_to, recheck_at, checked_at) WHERE state = 'verified';
     CREATE INDEX runs_proven ON runs (proven_to, proven_at) WHERE state = 'verified';
     """,
+    """
+    DROP INDEX contents_same;
+    CREATE INDEX contents_same ON contents (substr(sha256, 1, 8), name);
+    """,
 )
 
 VERSION = len(MIGRATIONS)

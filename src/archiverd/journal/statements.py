@@ -290,15 +290,21 @@ def _put_manifest(db: sqlite3.Connection, run: int, fates: Iterable[FileFate]) -
 
     Content that no run has any more stays: it is little, and soon another run's.
     """
-    numbers = set()
+    # the words of the index contents_same come first; nobody else writes between the look and the insertion
+    known = (
+        "SELECT id FROM contents WHERE substr(sha256, 1, 8) = substr(:sha256, 1, 8) AND name = :name "
+        "AND sha256 = :sha256 AND entity = :entity AND reason = :reason AND size IS :size"
+    )
+    new = "INSERT INTO contents (name, entity, reason, size, sha256) VALUES (:name, :entity, :reason, :size, :sha256)"
+    numbers: set[int] = set()
     for fate in fates:
-        values = (*map(legible, (fate.name, fate.entity, fate.reason)), fate.size, bytes.fromhex(fate.sha256))
-        db.execute("INSERT OR IGNORE INTO contents (name, entity, reason, size, sha256) VALUES (?, ?, ?, ?, ?)", values)
-        sql = (
-            "SELECT id FROM contents WHERE name = ? AND entity = ? AND reason = ? AND ifnull(size, -1) = ifnull(?, -1) "
-            "AND sha256 = ?"
-        )
-        numbers.add(db.execute(sql, values).fetchone()[0])
+        values = {column: legible(getattr(fate, column)) for column in ("name", "entity", "reason")}
+        content = {**values, "size": fate.size, "sha256": bytes.fromhex(fate.sha256)}
+        found = db.execute(known, content).fetchone()
+        if found is None:
+            db.execute(new, content)
+            found = db.execute("SELECT last_insert_rowid()").fetchone()
+        numbers.add(found[0])
     db.execute("INSERT OR REPLACE INTO manifests VALUES (?, ?)", (run, runset.pack(numbers)))
 
 
