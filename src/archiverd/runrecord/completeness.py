@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from archiverd.runrecord.directory import opened
 from archiverd.runrecord.promised import ENVIRONMENT
 from archiverd.runrecord.snapshot import APPENDED_LATER, METADATA, tail
 from archiverd.runrecord.spelling import BLANKS
@@ -96,7 +97,8 @@ def start_line(directory: Path) -> str | None:
     None if there is none, or it cannot be read. Reads the end of metadata.txt only. Blocking.
     """
     try:
-        return time_lines(tail(directory / METADATA)).started
+        with opened(directory) as descriptor:
+            return time_lines(tail(METADATA, descriptor)).started
     except OSError:
         return None
 

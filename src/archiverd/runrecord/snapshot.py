@@ -165,13 +165,13 @@ def _tail_if_readable(name: str, directory: int) -> bytes | None:
         return None
 
 
-def tail(path: Path | str, directory: int | None = None) -> bytes | None:
+def tail(name: str, directory: int) -> bytes | None:
     """Return the end of a regular file, at most 4 MiB; None if there is none of that name. Blocking.
 
-    ``path`` is relative to the directory open as ``directory``, if given. Raise OSError if the file cannot be read.
+    It is looked for in the directory open as ``directory``. Raise OSError if the file cannot be read.
     """
     try:
-        descriptor = os.open(path, _READ_FLAGS, dir_fd=directory)
+        descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
     except FileNotFoundError:
         return None
     try:
