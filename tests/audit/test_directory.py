@@ -139,6 +139,18 @@ def test_what_nobody_can_tell(directory: Path, monkeypatch: pytest.MonkeyPatch, 
     assert compare_directory(directory, known, manifest).verdict is Verdict.UNKNOWN
 
 
+def test_an_acceptance_claims_nothing_of_what_was_never_archived(directory: Path) -> None:
+    """What never came, was left out, or is there in another program's words, keeps the reason that was told."""
+    (directory / "c.fcl").write_text("c: 1\n")
+    without = [
+        FileFate("c.fcl", "", "left out by the other program that archived this run"),
+        FileFate("d.fcl", "", "promised by the record itself; it never came"),
+        FileFate("metadata.txt", "metadata", "archived by another program, in its own words"),
+    ]
+    manifest = [*MANIFEST[1:], *without]
+    assert accepted(manifest, read_run_record(directory, 7)) == manifest
+
+
 def test_what_was_accepted_is_no_difference_any_more_and_a_later_change_is(directory: Path) -> None:
     """The manifest says of each file what an operator lets stand; it is held against the directory as ever."""
     known = row(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,10 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiverd.artdaqdb.filesystem.store import FileSystemDB
+from archiverd.artdaqdb.port import Entity
+from archiverd.artdaqdb.rules import SCHEMA_ENTITY, SYSTEM_LAYOUT
+from archiverd.artdaqdb.schema import load_schema
 from archiverd.core.machine import State
 from archiverd.journal.queries import select_files
 from archiverd.journal.reader import reading
 from archiverd.runrecord.blob import unpack
+from tests.artdaqdb.conftoolp.conftest import STANDIN
+from tests.artdaqdb.tools import standin
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -172,3 +179,60 @@ def test_one_pass_from_cron_notices_too(site: Site) -> None:
     assert "added late01.fcl" in told.stderr
     assert site.run("rearchive", "7", "--override").returncode == 0
     assert site.run("reconcile", "--deep").returncode == 0
+
+
+def last_update(site: Site, run: int, *, up_to: int = 0) -> int:
+    """Return the number of a run's last update in artdaqDB, after updates ``up_to`` that number."""
+    schema = Entity(SYSTEM_LAYOUT, SCHEMA_ENTITY, load_schema(None).text)
+
+    async def update() -> int:
+        db = FileSystemDB(f"filesystemdb://{site.root}/artdaqdb")
+        await db.open()
+        found = await db.find(run)
+        assert found is not None
+        for number in range(found.update + 1, up_to + 1):
+            note = Entity("RunHistory", "note", f"n: {number}\n".encode())
+            await db.update(run, found.configuration.partition("/")[2], [note, schema])
+        found = await db.find(run)
+        await db.close()
+        return 0 if found is None else found.update
+
+    return asyncio.run(update())
+
+
+def refused(site: Site, words: str) -> None:
+    """Check that `rearchive` refuses run 7, which has changed, in ``words``, and changes nothing; `--accept` works."""
+    before, update, blob = site.rows()[7], last_update(site, 7), site.blob(7)
+    for option in ((), ("--override",)):
+        done = site.run("rearchive", "7", *option)
+        assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+        assert "`archiverd rearchive 7 --accept` lets what was archived stand" in done.stderr
+        assert (last_update(site, 7), site.blob(7), site.versions()) == (update, blob, {7: 1})
+        assert site.rows()[7].state is State.VERIFIED
+        assert site.rows()[7].verified_at == before.verified_at
+    assert site.run("rearchive", "7", "--accept").returncode == 0
+    assert site.run("reconcile").returncode == 0
+
+
+@pytest.mark.parametrize("change", [add, edit])
+def test_beyond_the_ninth_update_nothing_is_archived_again(site: Site, change: Callable[[Path], None]) -> None:
+    """The experiment's library takes v9 for the newest for good, and stores each later update as v10 once more."""
+    text = site.config.read_text()
+    site.config.write_text(text.replace("[artdaq_db]", f'[artdaq_db]\nconftoolp_dir = "{STANDIN}"'))
+    site.make(*DEMO, "--runs", "1", "--first", "7")
+    assert site.run("once").returncode == 0
+    assert last_update(site, 7, up_to=9) == 9
+    change(site.records / "7")
+    refused(site, "artdaqDB has update 9 of it, and its library takes v9 for the newest whatever comes after")
+
+
+@pytest.mark.parametrize("change", [add, edit])
+def test_through_the_tools_nothing_is_archived_again(site: Site, change: Callable[[Path], None]) -> None:
+    """They store no versions: that is said before anything is tried, and no run is set aside for it."""
+    bundle = standin.install(site.root / "bundle")
+    keys = f'use_tools = true\nconftoolp_dir = "{bundle}"'
+    site.config.write_text(site.config.read_text().replace("[artdaq_db]", f"[artdaq_db]\n{keys}"))
+    site.make(*DEMO, "--runs", "1", "--first", "7")
+    assert site.run("once").returncode == 0
+    change(site.records / "7")
+    refused(site, "artdaqDB's tools store no next version of what they have: set artdaq_db.use_tools to false, or")

@@ -85,6 +85,9 @@ def accepted(manifest: Sequence[FileFate], record: RunRecord) -> list[FileFate]:
     read = {legible(file.name): (len(file.data), hashlib.sha256(file.data).hexdigest()) for file in record.files}
     fates = []
     for fate in manifest:
+        if not fate.sha256:  # nothing of it was archived as it was read: it never came, or another program left it out
+            fates.append(fate)
+            continue
         size, sha256 = read.get(fate.name, (None, ""))
         since = "removed" if size is None else "edited"
         reason = fate.reason if sha256 == fate.sha256 else f"{since} since it was archived: {STANDS}"

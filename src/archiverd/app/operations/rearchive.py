@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.app.operations.results import PassScope
 from archiverd.app.state_file_sync import begin
+from archiverd.artdaqdb.backends import choose_backend
 from archiverd.artdaqdb.rules import LAST_UPDATE_IN_ORDER
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.audit.directory import Verdict, accepted, compare_directory
@@ -52,7 +53,7 @@ async def _take_up(parts: Parts, request: RearchiveRequest, run: int) -> Skipped
         other = f"the directory holds another run: started {found.started}, archived is the one started"
         return SkippedRun(run, f"{other} {row.start_line}; {Discrepancy.REUSED.remedy}", failed=True)
     if request.accept:
-        return await _accept(parts, run)
+        return await _accept(parts, row)
     if (problem := await _problem(parts, row, found)) is not None:
         return problem
     records = parts.settings.source_files.run_records_dir
@@ -70,16 +71,23 @@ async def _take_up(parts: Parts, request: RearchiveRequest, run: int) -> Skipped
     return SkippedRun(run, "it has moved on meanwhile", failed=True)
 
 
-async def _accept(parts: Parts, run: int) -> SkippedRun | None:
-    """Let stand what was archived of a run; return why that cannot be done, None if it is done."""
+async def _accept(parts: Parts, row: RunRow) -> SkippedRun | None:
+    """Let stand what was archived of a run; return why that cannot be done, None if it is done.
+
+    A directory that is gone, or cannot be read, hinders only the acceptance of how it has changed.
+    """
+    run = row.run
     directory = parts.settings.source_files.run_records_dir / str(run)
     elsewhere = await parts.journal.accept_elsewhere(run)
     try:
         record = await run_detached(partial(read_run_record, directory, run))
     except ArchiverError as error:
-        if elsewhere:
-            return None
-        return SkippedRun(run, f"{error} ({error.remedy})", failed=True)
+        flagged = (row.incomplete or row.no_end) and not row.changed
+        if not elsewhere and not flagged:
+            return SkippedRun(run, f"{error} ({error.remedy})", failed=True)
+        if flagged:
+            await parts.journal.accept(run, await parts.journal.files(run), row.listing)
+        return None
     await parts.journal.accept(run, accepted(await parts.journal.files(run), record), record.listing)
     return None
 
@@ -95,15 +103,19 @@ async def _compare(parts: Parts, row: RunRow) -> Comparison:
 async def _problem(parts: Parts, row: RunRow, found: Comparison) -> SkippedRun | None:
     """Return why a run cannot, or need not, be archived again; None if it can."""
     run, differences = row.run, found.differences
+    stands = f"`archiverd rearchive {run} --accept` lets what was archived stand"
     if found.verdict is Verdict.UNKNOWN and not found.listing:
         return SkippedRun(run, "its directory cannot be read", failed=True)
     if found.verdict is Verdict.SAME:
         return SkippedRun(run, "its directory holds what was archived: there is nothing to archive again")
     if found.verdict is Verdict.CHANGED and not (differences.added or differences.edited):
         why = f"{', '.join(differences.removed)} removed, and nothing is taken out of an archive"
-        return SkippedRun(run, f"{why}: `archiverd rearchive {run} --accept` lets what was archived stand", failed=True)
+        return SkippedRun(run, f"{why}: {stands}", failed=True)
+    if choose_backend(parts.settings.artdaq_db) == "tools":
+        why = "artdaqDB's tools store no next version of what they have"
+        return SkippedRun(run, f"{why}: set artdaq_db.use_tools to false, or {stands}", failed=True)
     held = await parts.artdaqdb.find(run)
     if held is not None and held.update >= LAST_UPDATE_IN_ORDER:
         why = f"artdaqDB has update {held.update} of it, and its library takes v9 for the newest whatever comes after"
-        return SkippedRun(run, f"{why}; `archiverd rearchive {run} --accept` lets what was archived stand", failed=True)
+        return SkippedRun(run, f"{why}; {stands}", failed=True)
     return None
