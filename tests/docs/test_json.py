@@ -159,6 +159,7 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
     assert record("artdaqdb check")["findings"]
     assert record("artdaqdb rebuild-index", "RunHistory")["left_out"]
     record("fhicl check", str(site.records / "8" / "broken01.fcl"))
+    _unmounted(record)
     _elsewhere(record)
     _beside_a_daemon(record)
     record.shapes.pop("retry", None)
@@ -169,6 +170,18 @@ def test_every_documented_key_is_there_and_no_other(site: Site) -> None:
         if shape.documented - shape.used
     }
     assert missing == {}
+
+
+def _unmounted(record: Recorder) -> None:
+    """Run the command that ends the doubt about directories that are missing all at once."""
+    records, away = record.site.records, record.site.root / "away"
+    records.rename(away)
+    records.mkdir()
+    record("once")
+    assert record("waive --missing", "--reason", "x")["gone"] == [7, 8, 9]
+    records.rmdir()
+    away.rename(records)
+    record("once")
 
 
 def _elsewhere(record: Recorder) -> None:

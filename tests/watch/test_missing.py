@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archiverd.watch.missing import is_believed, looks_unmounted
+from archiverd.watch.missing import describe_missing, find_doubtful, is_believed, looks_unmounted
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,34 @@ def test_what_looks_unmounted(known: int, vanished: int, another: bool, doubtful
 def test_what_is_believed(seconds: float, left: int, believed: bool) -> None:
     """After a day, and only where other run directories are there."""
     assert is_believed(seconds, left) is believed
+
+
+ALL = set(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("known", "gone", "found", "doubted", "doubtful"),
+    [
+        (ALL, set(), ALL, set(), set()),
+        (ALL, set(), set(), set(), ALL),
+        ({1, 2}, set(), set(), set(), {1, 2}),
+        ({1, 2}, {1, 2}, set(), set(), set()),
+        (ALL, {1}, {20}, set(), ALL - {1, 20}),
+        (ALL, set(), ALL - {3}, set(), set()),
+        (ALL, set(), ALL - {3}, {3, 4}, {3}),
+        (set(), set(), set(), set(), set()),
+    ],
+)
+def test_of_which_runs_one_scan_cannot_tell(
+    known: set[int], gone: set[int], found: set[int], doubted: set[int], doubtful: set[int]
+) -> None:
+    """Where nothing stands, where many are missing, and where the last process could not tell either."""
+    assert find_doubtful(known, gone, found, doubted) == doubtful
+
+
+def test_missing_directories_are_told_with_a_remedy() -> None:
+    """Which, and what to do whatever is true."""
+    told = describe_missing({7, 8, 9})
+    assert told.startswith("7-9: cannot tell what became of them")
+    assert "mount it" in told
+    assert "`archiverd waive --missing --reason TEXT`" in told

@@ -634,6 +634,30 @@ async def test_directories_that_were_moved_away_are_believed_to_be_gone_after_a_
         assert await journal.missing_since() is None
 
 
+async def test_an_operators_word_ends_the_doubt(site: Site) -> None:
+    """Whatever is there: the directories are gone, for the process that runs and for the next, until they are back."""
+    for run in range(1, 6):
+        site.record(run, START if run == 5 else START + STOP)
+    records, away = site.root / "records", site.root / "away"
+    async with site.process() as (_, watcher):
+        await found(site, watcher)
+    records.rename(away)
+    records.mkdir()
+    async with site.process() as (journal, watcher):
+        await watcher.find_all()
+        assert await journal.believe_missing() == [1, 2, 3, 4, 5]
+        assert await journal.believe_missing() == []
+        await watcher._tick(hinted=True)
+        assert (await journal.gone(), await journal.missing_since()) == ({1, 2, 3, 4, 5}, None)
+        assert "Run directory is gone before" in (await row_of(journal, 5)).error
+    async with site.process() as (journal, watcher):
+        await watcher.find_all()
+        assert (await journal.gone(), await journal.missing_since()) == ({1, 2, 3, 4, 5}, None)
+        (away / "2").rename(records / "2")
+        await watcher._tick(hinted=True)
+        assert await journal.gone() == {1, 3, 4, 5}
+
+
 async def test_a_small_site_that_starts_on_an_empty_mount_point_flags_nothing(site: Site) -> None:
     """However few its runs are: where nothing at all stands at a start, nobody can tell."""
     for run in range(1, 6):

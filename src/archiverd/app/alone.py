@@ -49,9 +49,10 @@ if TYPE_CHECKING:
         RecoverRequest,
         ReleaseRequest,
         RetryRequest,
+        WaiveMissingRequest,
         WaiveRequest,
     )
-    from archiverd.app.operations.results import Decision, PassResult, Released
+    from archiverd.app.operations.results import Decision, PassResult, Released, WaivedDirectories
     from archiverd.audit.partition import Partition
     from archiverd.config.models import Settings
     from archiverd.process.progress import Progress
@@ -118,6 +119,10 @@ class OwnOperations:
     async def waive(self, request: WaiveRequest) -> Decision:
         """Leave a run out for good. Raise ArchiverError if it cannot be."""
         return await self._decide(lambda journal: decisions.waive(journal, request))
+
+    async def waive_missing(self, request: WaiveMissingRequest) -> WaivedDirectories:
+        """Take the run directories that are missing all at once as gone. Raise ArchiverError if none are."""
+        return await self._decide(lambda journal: decisions.waive_missing(journal, request))
 
     async def release(self, request: ReleaseRequest) -> Decision:
         """Put a run back to where it failed. Raise ArchiverError if that cannot be done."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FINE = frozenset({State.OPEN, *FINISHED})
 """The states of runs when everything is in order."""
 
+NO_DISORDER = ("incomplete", "no_end", "superseded")
+"""Flags of verified runs that are listed and no disorder."""
+
 
 def _odd_name(value: object) -> OddName:
     """Return what JSON has of one odd name. Raise MessageError if that is something else."""
@@ -39,10 +42,14 @@ class Partition:
     """Single runs of which there is more to say, ascending."""
     odd: OddNames = field(default_factory=OddNames)
     """Names in the run-records directory that look like runs and are none."""
+    flags: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Verified runs by the flags that are no disorder (``NO_DISORDER``)."""
+    missing: tuple[int, ...] = ()
+    """Runs whose directories are missing, perhaps because they are not mounted; each has its state all the same."""
 
     @property
     def in_order(self) -> bool:
-        """Whether every run is verified, open, ignored or waived."""
+        """Whether every run is verified, open, ignored or waived; flags and missing directories are no disorder."""
         return all(state in FINE for state in self.states)
 
     def to_json(self) -> dict[str, object]:
@@ -58,6 +65,8 @@ class Partition:
             "amiss": [one.to_json() for one in self.anomalies],
             "names": [{"name": printable(one.name), "rule": one.rule} for one in self.odd.names],
             "names_count": self.odd.count,
+            "flags": {name: list(runs) for name, runs in self.flags.items()},
+            "missing": list(self.missing),
         }
 
     @staticmethod
@@ -74,4 +83,6 @@ class Partition:
                 fields.take("compared", integer),
                 fields.take("amiss", each(Anomaly.from_json)),
                 OddNames(fields.take("names_count", integer), fields.take("names", each(_odd_name))),
+                fields.take("flags", named(each(run_number))),
+                fields.take("missing", each(run_number)),
             )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archiverd.audit.anomalies import Anomaly, Discrepancy, find_faulty
-from archiverd.audit.partition import Partition
+from archiverd.audit.partition import NO_DISORDER, Partition
 from archiverd.audit.proving import SILENT_KEYS, Prover, no_reply
 from archiverd.audit.reused import find_reused
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
@@ -107,7 +107,13 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
         differing,
         len(both),
         tuple(sorted(found, key=lambda one: one.run)),
+        flags=_flagged([row for row in rows.values() if row.state is State.VERIFIED]),
     )
+
+
+def _flagged(verified: Sequence[RunRow]) -> dict[str, tuple[int, ...]]:
+    """Return the verified runs by those of their flags that are no disorder."""
+    return {flag: tuple(sorted(row.run for row in verified if getattr(row, flag))) for flag in NO_DISORDER}
 
 
 async def _held(ucondb: UconDB, runs: Collection[int]) -> dict[int, StoredVersion]:

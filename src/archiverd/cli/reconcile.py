@@ -11,12 +11,22 @@ from archiverd.app.operations.requests import ReconcileRequest
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.audit.partition import FINE, Partition
 from archiverd.cli.daemon_client import daemon_or_alone
+from archiverd.cli.why import FLAGS
 from archiverd.cli.wording import list_single_runs
 from archiverd.core import runset
 from archiverd.core.wording import describe_odd_names, pluralise
+from archiverd.watch.missing import describe_missing
 
 if TYPE_CHECKING:
     from archiverd.cli.context import GlobalOptions
+
+_ACCEPT = "no disorder: `archiverd why RUN` tells more, `archiverd rearchive RUN --accept` acknowledges it"
+_ACKNOWLEDGE = {
+    "incomplete": _ACCEPT,
+    "no_end": _ACCEPT,
+    "superseded": "no disorder: `archiverd release RUN --override` replaces UconDB's version",
+}
+"""What can be done about each flag that is no disorder."""
 
 
 @click.command(short_help="Compare run records, artdaqDB and UconDB run by run.")
@@ -57,6 +67,12 @@ def _print_partition(found: Partition) -> None:
             click.echo(f"    {remedy}")
         for line in list_single_runs([one for one in found.anomalies if one.kind == name]):
             click.echo(f"    {line}")
+    for flag, runs in found.flags.items():
+        if runs:
+            click.echo(f"{FLAGS[flag]}: {runset.show(runs)}")
+            click.echo(f"    {_ACKNOWLEDGE[flag]}")
+    if found.missing:
+        click.echo(f"directories missing: {describe_missing(found.missing)}")
     if found.odd.count:
         click.echo(describe_odd_names(found.odd.count, [one.name for one in found.odd.names]))
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(found.only_artdaqdb)}")

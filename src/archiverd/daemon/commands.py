@@ -22,6 +22,7 @@ from archiverd.app.operations.requests import (
     RecoverRequest,
     ReleaseRequest,
     RetryRequest,
+    WaiveMissingRequest,
     WaiveRequest,
 )
 from archiverd.app.operations.status import gather_status, select_verified
@@ -83,6 +84,7 @@ class Commands:
             "resume": _without_arguments(self.resume),
             StatusRequest.COMMAND: _typed(StatusRequest.from_json, self.status),
             WaiveRequest.COMMAND: _typed(WaiveRequest.from_json, self.waive),
+            WaiveMissingRequest.COMMAND: _typed(WaiveMissingRequest.from_json, self.waive_missing),
             ReleaseRequest.COMMAND: _typed(ReleaseRequest.from_json, self.release),
             DestinationRequest.COMMAND: _typed(DestinationRequest.from_json, self.release_destination),
             RearchiveRequest.COMMAND: _typed(RearchiveRequest.from_json, self.rearchive),
@@ -150,6 +152,10 @@ class Commands:
         decision = await decisions.waive(self.parts.journal, request)
         await sync(self.parts.state_files)
         return decision
+
+    async def waive_missing(self, request: WaiveMissingRequest, _: Progress) -> Result:
+        """Take the run directories that are missing all at once as gone."""
+        return await decisions.waive_missing(self.parts.journal, request)
 
     async def release(self, request: ReleaseRequest, _: Progress) -> Result:
         """Put a run back to where it failed."""

@@ -275,6 +275,10 @@ class Journal(Lookups):
         """Note which directories are missing all at once; None if none are."""
         await self._write(lambda db: statements.note_missing(db, missing))
 
+    async def believe_missing(self) -> list[int]:
+        """Note that the directories that are missing all at once are gone; return their runs, ascending."""
+        return await self._write(statements.believe_missing)
+
     async def note_clock(self, clock: ClockState) -> None:
         """Note how the wall clock stands to the one that never jumps."""
         await self._write(lambda db: statements.note_clock(db, clock))

@@ -11,7 +11,7 @@ from archiverd.core.machine import TABLE, Effect, Position, Stage, State, step
 from archiverd.core.priority import Lane
 from archiverd.core.proofs import next_proof_at
 from archiverd.journal import destinations
-from archiverd.journal.queries import among, select_run
+from archiverd.journal.queries import among, select_missing, select_run
 from archiverd.journal.rows import Differences, legible
 from archiverd.journal.schema import EVENTS_KEPT
 
@@ -213,6 +213,15 @@ def note_missing(db: sqlite3.Connection, missing: MissingDirectories | None) -> 
     db.execute("DELETE FROM missing")
     if missing is not None:
         db.execute("INSERT INTO missing VALUES (0, ?, ?)", astuple(missing))
+
+
+def believe_missing(db: sqlite3.Connection) -> list[int]:
+    """Note that the directories that are missing all at once are gone; return their runs, ascending."""
+    missing = select_missing(db)
+    runs = [] if missing is None else sorted(runset.numbers(runset.unpack(missing.runs)))
+    note_gone(db, runs, gone=True)
+    note_missing(db, None)
+    return runs
 
 
 def note_clock(db: sqlite3.Connection, clock: ClockState) -> None:

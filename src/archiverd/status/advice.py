@@ -10,7 +10,7 @@ from archiverd.audit.destination import advise as advise_on
 from archiverd.core import runset
 from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Stage, State
 from archiverd.core.wording import pluralise
-from archiverd.watch.missing import LOOKS_UNMOUNTED
+from archiverd.watch.missing import LOOKS_UNMOUNTED, REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -196,7 +196,8 @@ def _advise_on_troubled_runs(now: Circumstances) -> Iterator[str]:
         if runs:
             yield f"Decide: {_runs(runs)} {kind}: {kind.remedy}"
     if now.missing:
-        yield f"Look at the mount of the run records: {runset.show_ranges(now.missing)}: {LOOKS_UNMOUNTED}"
+        missing = runset.show_ranges(now.missing)
+        yield f"Look at the mount of the run records: {missing}: {LOOKS_UNMOUNTED} ({REMEDY})"
     if now.superseded:
         yield (
             f"Decide: {_runs(now.superseded)} superseded: artdaqDB has a newer version than UconDB: `archiverd "

@@ -25,7 +25,7 @@ from archiverd.process.progress import silent
 from archiverd.process.work_dir import FirstStart
 from archiverd.watch import inotify
 from archiverd.watch.directory_scan import DirectoryScan, OddNames, scan_records
-from archiverd.watch.missing import LOOKS_UNMOUNTED, is_believed, looks_unmounted
+from archiverd.watch.missing import LOOKS_UNMOUNTED, REMEDY, is_believed, looks_unmounted
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
@@ -236,6 +236,9 @@ class Watcher:
 
         ``another``: another directory stands at the path than at the last scan.
         """
+        if self._doubted and await self._journal.missing_since() is None:  # an operator says that they are gone
+            self._gone |= self._doubted
+            self._doubted, self._doubt_logged = frozenset(), False
         gone = self._known - found.runs
         vanished, back = gone - self._gone, self._gone - gone
         known = len(self._known - self._gone)
@@ -264,7 +267,7 @@ class Watcher:
             self._doubt_logged = True
             _log.error(
                 f"{pluralise(len(vanished), 'run directory', 'run directories')} missing: {LOOKS_UNMOUNTED} "
-                "(mount it; directories that were moved away on purpose are believed to be gone after a day)",
+                f"({REMEDY}; those that are missing beside others are believed to be gone after a day)",
                 runs=len(vanished),
             )
         self._doubted = frozenset(vanished)

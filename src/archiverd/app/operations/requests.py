@@ -173,6 +173,25 @@ class WaiveRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class WaiveMissingRequest:
+    """Take the run directories that are missing all at once as gone."""
+
+    COMMAND: ClassVar[str] = "waive_missing"
+
+    reason: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return its arguments."""
+        return {"reason": self.reason}
+
+    @staticmethod
+    def from_json(value: object) -> WaiveMissingRequest:
+        """Return the request that ``to_json`` made ``value`` of. Raise MessageError."""
+        with fields_of(value, _REQUEST) as fields:
+            return WaiveMissingRequest(fields.take("reason", text))
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseRequest:
     """Put ``run`` back to where it failed; with ``override`` UconDB's version may be replaced.
 

@@ -198,6 +198,24 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class WaivedDirectories:
+    """The run directories that an operator takes as gone."""
+
+    gone: tuple[int, ...]
+    """Their runs, ascending."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it (`waive --missing --json`)."""
+        return {"gone": list(self.gone)}
+
+    @staticmethod
+    def from_json(value: object) -> WaivedDirectories:
+        """Return what ``to_json`` made ``value`` of. Raise MessageError if it made none."""
+        with fields_of(value, "what was waived") as fields:
+            return WaivedDirectories(fields.take("gone", each(run_number)))
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """What an operator's word about the destination did."""
 
