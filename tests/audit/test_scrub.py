@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from archiverd.audit.proving import Prover, Verdict
 from archiverd.audit.scrub import Scrub
 from archiverd.audit.scrub_plan import Pace, longest_wait
 from archiverd.config.hours import Hours
-from archiverd.core.errors import UconDBError
+from archiverd.core.errors import ArchiverError, UconDBError
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.core.proofs import DAY_SECONDS, BlobFault
@@ -18,6 +19,7 @@ from archiverd.journal.destinations import Configured, Destination
 from archiverd.journal.journal import Journal
 from archiverd.journal.proofs import Standstill
 from archiverd.journal.transitions import Transition
+from archiverd.pipeline.operator_actions import release
 from archiverd.process.shutdown import Shutdown, ShutdownReason
 from archiverd.ucondb.port import Finding
 from tests.audit.held import Held, blob, verify
@@ -187,3 +189,48 @@ async def test_a_standstill_ends_when_another_destination_is_configured(site: Si
     assert await site.journal.proofs.standstill() is not None
     await site.journal.settle(Configured(Destination("a"), second, "/records"))
     assert await site.journal.proofs.standstill() is None
+
+
+async def test_several_damaged_blobs_in_a_row_can_be_replaced(site: Site) -> None:
+    """It may be the server, so none is flagged; an operator who knows better has one replaced all the same."""
+    site.held.wrong = dict.fromkeys((3, 4, 5, 6, 7), Finding.UNREADABLE)
+    await site.live(2)
+    standstill = await site.journal.proofs.standstill()
+    assert standstill is not None
+    row = await site.journal.get(7)
+    assert row is not None
+    prover = Prover(site.journal, cast("Any", site.held), lambda: site.now)
+    assert (await prover.prove(row)).verdict is Verdict.STOPPED
+    with pytest.raises(ArchiverError, match="cannot be read there"):
+        await release(site.journal, 7, override=False)
+    assert (await release(site.journal, 7, override=True)).override
+    with pytest.raises(ArchiverError, match="cannot be released"):
+        await release(site.journal, 1, override=True)
+
+
+async def test_one_that_was_replaced_ends_a_standstill(site: Site) -> None:
+    """Whichever of them it is, by itself; the others are no longer too many, and named."""
+    site.held.wrong = dict.fromkeys((3, 4, 5), Finding.UNREADABLE)
+    await site.live(2)
+    del site.held.wrong[5]
+    await site.live(2)
+    assert await site.journal.proofs.standstill() is None
+    assert await site.journal.proofs.faulty(BlobFault.DAMAGED) == [3, 4]
+
+
+async def test_runs_proven_by_a_clock_that_was_ahead_hold_up_no_other(site: Site) -> None:
+    """A run of a far future is proven again at once, and then in its turn, among all others."""
+    await verify(site.journal, [20], site.now + 20_000 * DAY)
+    site.held.blobs[20] = blob(20)
+    await site.live(8.5)
+    assert {(await site.journal.get(run)).proofs for run in RUNS} <= {3, 4}  # type: ignore[union-attr]
+    assert site.held.read.count(20) <= 9
+
+
+async def test_what_was_replaced_while_it_was_read_is_sound(site: Site) -> None:
+    """The fault was that of the bytes from before: it is not noted against the new ones."""
+    old = await site.journal.get(3)
+    assert old is not None
+    assert not await site.journal.proofs.note_fault(3, BlobFault.DAMAGED, "cut", "", "ab" * 32)
+    assert await site.journal.proofs.faulty(BlobFault.DAMAGED) == []
+    assert await site.journal.proofs.note_fault(3, BlobFault.DAMAGED, "cut", "", old.blob_sha256)

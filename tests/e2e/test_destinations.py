@@ -163,7 +163,38 @@ def test_what_the_new_place_has_is_compared_and_proven_there(two_folders: Site) 
     for run in (7, 8):
         site.assert_proven(site.rows()[run])
     assert site.rows()[9].blob_sha256 == before[9].blob_sha256
+    again = json.loads(site.run("retry", "migrate", "9", "--json").stdout)
+    assert [(one["run"], one["state"]) for one in again["amiss"]] == [(9, "differs")]
+    assert site.run("release", "9").returncode == 1
     assert (site.versions(), site.versions("test02")) == ({7: 1, 8: 1, 9: 1}, {7: 1, 8: 1, 9: 1})
+    assert site.run("release", "9", "--override").returncode == 0
+    assert site.run("once").returncode == 0
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
+def test_proving_a_run_again_that_was_archived_elsewhere_sends_nothing(two_folders: Site) -> None:
+    """It is looked up in the configured place, and the answer says that it is not there."""
+    site = two_folders
+    mistype(site)
+    again = json.loads(site.run("retry", "migrate", "8", "--json").stdout)
+    assert [(one["run"], one["state"]) for one in again["amiss"]] == [(8, "elsewhere")]
+    assert site.run("once").returncode == 1
+    assert site.versions("test02") == {}
+
+
+def test_a_superseded_run_goes_to_another_folder_as_it_is_now(two_folders: Site) -> None:
+    """Its older version cannot be made any more: what artdaqDB has now goes there, and nothing is superseded then."""
+    site = two_folders
+    (site.records / "8" / "extra01.fcl").write_text("more: 1\n")
+    assert site.run("rearchive", "8").returncode == 0
+    assert site.rows()[8].superseded
+    mistype(site)
+    assert site.run("release", "--destination").returncode == 0
+    assert site.run("once").returncode == 0
+    row = site.rows()[8]
+    assert (row.state, row.superseded) == (State.VERIFIED, False)
+    assert site.run("reconcile", "--deep").returncode == 0
+    assert site.versions("test02") == {7: 1, 8: 1, 9: 1}
 
 
 def test_another_sites_journal_is_told_and_believed_in_nothing(two_folders: Site, tmp_path: Path) -> None:

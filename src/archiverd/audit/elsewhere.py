@@ -181,7 +181,7 @@ class DestinationAudit:
         if self.gate.shut:
             return False
         runs = await self.journal.to_look_up(Side.UCONDB, before, self.clock())
-        return await self._in_parts(runs[:most], self._compare_proven, shutdown, pause, on_progress)
+        return await self._in_parts(runs[:most], self.compare_proven, shutdown, pause, on_progress)
 
     async def _list_artdaqdb(self, before: float) -> Mapping[int, ArchivedRun] | None:
         """Return what artdaqDB has, and note what it lacks; None if that was done since and nothing is elsewhere."""
@@ -236,7 +236,7 @@ class DestinationAudit:
             return _as_finding(error)
         return "" if packed.identity.sha256 == row.blob_sha256 else "artdaqDB has other content of it"
 
-    async def _compare_proven(self, runs: Sequence[int]) -> None:
+    async def compare_proven(self, runs: Sequence[int]) -> None:
         """Look up ``runs`` in UconDB, and compare what it has. Raise UconDBError."""
         if self.ucondb is None:
             return

@@ -39,7 +39,10 @@ RIGHT_DATABASE: Final = (
     "`archiverd reconcile` counts all of them and `archiverd release --destination` uploads them again"
 )
 """What to do when many keys are free."""
-_SERVER: Final = "it goes on by itself when they can be read again; ask UconDB's administrators"
+_SERVER: Final = (
+    "it goes on by itself when one of them can be read again; ask UconDB's administrators; `archiverd release RUN "
+    "--override` replaces one that is lost"
+)
 
 
 class Verdict(enum.Enum):
@@ -96,7 +99,9 @@ class Prover:
             return Outcome(Verdict.PROVEN, f"{row.blob_length} bytes read back, sha256 {row.blob_sha256}")
         kind, error = fault
         anomaly = Anomaly(row.run, Discrepancy(kind), str(error))
-        if await self.journal.proofs.note_fault(row.run, kind, f"{error.name}: {error}", anomaly.kind.action):
+        if await self.journal.proofs.note_fault(
+            row.run, kind, f"{error.name}: {error}", anomaly.kind.action, row.blob_sha256
+        ):
             log.failure(_log, error, row.run)
         return Outcome(Verdict.FAULTY, str(error), anomaly)
 

@@ -47,6 +47,9 @@ RACY = 5.0
 
 _OTHER_CONTENT = "artdaqDB holds other content than UconDB"
 
+READINGS = 3
+"""Most readings of a blob that is replaced while it is read."""
+
 AT_ONCE = 4
 """Blobs that a deep comparison reads back at a time."""
 
@@ -90,7 +93,7 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     found += [Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in changed]
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        compared = _Comparison(sources, rows, states, elsewhere[Side.UCONDB].keys(), prover)
+        compared = _Comparison(sources, states, elsewhere[Side.UCONDB].keys(), prover)
         await compared.compare_all(both, on_progress)
         found += compared.found
         states = compared.states
@@ -187,7 +190,6 @@ class _Comparison:
     """A deep comparison under way: the states so far, and what was found of single runs."""
 
     sources: ComparedSources
-    rows: Mapping[int, RunRow]
     states: dict[int, str]
     elsewhere: Collection[int]
     """Runs not known to be in the configured UconDB: what was found of them there is noted already."""
@@ -206,7 +208,7 @@ class _Comparison:
         async def work() -> None:
             nonlocal done
             for run in left:
-                await self._compare(run, await self.sources.ucondb.examine(str(run), keep=True))
+                await self._compare(run, *await self._examine(run))
                 done += 1
                 on_progress(done, len(both), "blobs compared")
 
@@ -214,15 +216,26 @@ class _Comparison:
             for _ in range(AT_ONCE):
                 group.create_task(work())
 
-    async def _compare(self, run: int, seen: Examination) -> None:
-        """Compare one run, given what was found under its key."""
+    async def _examine(self, run: int) -> tuple[RunRow | None, Examination]:
+        """Return a run's row and what is under its key; again if an operator had that replaced meanwhile."""
+        row = await self.sources.journal.get(run)
+        for _ in range(READINGS):
+            seen = await self.sources.ucondb.examine(str(run), keep=True)
+            before, row = row, await self.sources.journal.get(run)
+            if before is None or row is None or (before.state, before.blob_sha256) == (row.state, row.blob_sha256):
+                break
+        return row, seen
+
+    async def _compare(self, run: int, row: RunRow | None, seen: Examination) -> None:
+        """Compare one run, given its row and what was found under its key."""
         if seen.finding is Finding.SILENT:
             self._silent.append(run)
             if len(self._silent) >= SILENT_KEYS:
                 raise no_reply(self._silent, seen.why)
         else:
             self._silent.clear()
-        row = self.rows.get(run)
+        if row is not None and row.state is not State.VERIFIED and self.states[run] in _OF_BLOBS:
+            self.states[run] = str(row.state)  # sent on its way meanwhile
         verified = row is not None and row.state is State.VERIFIED and run not in self.elsewhere
         if seen.finding is not Finding.SOUND:
             if row is not None and verified:

@@ -13,7 +13,7 @@ from archiverd.audit.proving import Prover
 from archiverd.audit.reused import describe_other_run, find_reused
 from archiverd.core import runset
 from archiverd.core.machine import LOSABLE
-from archiverd.core.proofs import find_absent_in_a_row
+from archiverd.core.proofs import BlobFault, find_absent_in_a_row
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.journal.destinations import Found, Side
@@ -126,7 +126,11 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
         await prover.note_missing(missing)
         await prover.stop_for_absence(in_a_row, missing=len(missing))
         return MissingRuns(withheld=tuple(Anomaly(run, Discrepancy.MISSING_UCONDB, "") for run in missing))
-    await journal.proofs.resume()
+    standstill = await journal.proofs.standstill()
+    if standstill is not None and standstill.fault is BlobFault.MISSING:
+        await journal.proofs.resume()
+    noted = await journal.proofs.faulty(BlobFault.MISSING)
+    await journal.proofs.note_present([run for run in noted if str(run) in held])
     found: set[int] = set()
     for start in range(0, len(missing), CHUNK):
         gone = (transitions.missing(run) for run in missing[start : start + CHUNK])

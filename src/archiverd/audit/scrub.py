@@ -20,7 +20,7 @@ from archiverd.core.runset import LAST_RUN
 from archiverd.ucondb.port import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from archiverd.journal.journal import Journal
     from archiverd.journal.proofs import ProvenKey, Standstill
@@ -118,13 +118,20 @@ class Scrub:
         if standstill.fault is BlobFault.MISSING:
             over = any([await self.ucondb.look_up(str(run)) for run in standstill.runs])
         else:
-            over = (await self.ucondb.examine(str(standstill.runs[0]))).finding is Finding.SOUND
+            over = await self._is_one_sound(standstill.runs)
         if over and await self.journal.proofs.resume():
             missing = await self.journal.proofs.faulty(BlobFault.MISSING)
             held = await self.ucondb.look_up_all([str(run) for run in missing])
             await self.journal.proofs.note_present([run for run in missing if str(run) in held])
             _log.info("runs are proven again: UconDB has again what was missing, or gives it back again")
         return over
+
+    async def _is_one_sound(self, runs: Sequence[int]) -> bool:
+        """Return whether one of ``runs`` can be read: a single one may be damaged for good."""
+        for run in runs:
+            if (await self.ucondb.examine(str(run))).finding is Finding.SOUND:
+                return True
+        return False
 
 
 def _is_unlike(key: ProvenKey, held: StoredVersion | None) -> bool:

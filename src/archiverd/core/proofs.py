@@ -28,7 +28,12 @@ class BlobFault(enum.StrEnum):
 
 
 def next_proof_at(first: float, last: float) -> float | None:
-    """Return when a run is due again that was proven first and last at these times; None if only by its turn."""
+    """Return when a run is due again that was proven first and last at these times; None if only by its turn.
+
+    So too if the first time is after the last one: a clock that was ahead gave it, and nothing can be counted from it.
+    """
+    if first > last:
+        return None
     due = (first + days * DAY_SECONDS for days in AGAIN_DAYS)
     return next((at for at in due if at > last), None)
 

@@ -116,8 +116,9 @@ class Proofs:
         return await self._writer.read(lambda db: select_keys_below(db, here, below, most))
 
     async def faulty(self, fault: BlobFault) -> list[int]:
-        """Return the verified runs with this fault, ascending."""
-        return (await self._writer.read(select_faults)).get(fault, [])
+        """Return the verified runs with this fault, ascending, that were proven in the configured UconDB."""
+        here = self._here
+        return (await self._writer.read(lambda db: select_faults(db, here))).get(fault, [])
 
     async def standstill(self) -> Standstill | None:
         """Return why the scrub stands still; None if it does not."""
@@ -128,10 +129,13 @@ class Proofs:
         now = self._clock()
         return await self._writer.write(lambda db: note_proven(db, run, sha256, adler32, now))
 
-    async def note_fault(self, run: int, fault: BlobFault, error: str, remedy: str) -> bool:
-        """Note what is wrong with what UconDB holds of a verified run; return whether that is news."""
+    async def note_fault(self, run: int, fault: BlobFault, error: str, remedy: str, sha256: str | None = None) -> bool:
+        """Note what is wrong with what UconDB holds of a verified run; return whether that is news.
+
+        ``sha256`` is what was expected there: a run whose version was replaced meanwhile is left as it is.
+        """
         now = self._clock()
-        return await self._writer.write(lambda db: note_fault(db, run, fault, error, remedy, now))
+        return await self._writer.write(lambda db: note_fault(db, run, fault, error, remedy, sha256, now))
 
     async def note_present(self, runs: Sequence[int]) -> None:
         """Note that keys that were missing are there again."""
@@ -220,11 +224,14 @@ def select_keys_below(db: sqlite3.Connection, here: int | None, below: int, most
     ]
 
 
-def select_faults(db: sqlite3.Connection) -> dict[BlobFault, list[int]]:
-    """Return the verified runs with a fault, by that, ascending."""
-    sql = "SELECT run, blob_fault FROM runs WHERE blob_fault IS NOT NULL AND +state = 'verified' ORDER BY run"
+def select_faults(db: sqlite3.Connection, here: int | None) -> dict[BlobFault, list[int]]:
+    """Return the verified runs proven ``here`` with a fault, by that, ascending."""
+    sql = (
+        "SELECT run, blob_fault FROM runs WHERE blob_fault IS NOT NULL AND +state = 'verified' "
+        "AND +proven_to IS ? ORDER BY run"
+    )
     found: dict[BlobFault, list[int]] = {}
-    for run, fault in db.execute(sql):
+    for run, fault in db.execute(sql, (here,)):
         found.setdefault(BlobFault(fault), []).append(run)
     return found
 
@@ -242,7 +249,7 @@ def select_proof_summary(db: sqlite3.Connection, here: int | None) -> ProofSumma
     """Return the state of the proofs made ``here``, for reports."""
     sql = "SELECT min(proven_at) FROM runs INDEXED BY runs_proven WHERE state = 'verified' AND proven_to IS ?"
     (oldest,) = db.execute(sql, (here,)).fetchone()
-    return ProofSummary(oldest, select_faults(db), select_standstill(db))
+    return ProofSummary(oldest, select_faults(db, here), select_standstill(db))
 
 
 def note_proven(db: sqlite3.Connection, run: int, sha256: str, adler32: int | None, now: float) -> bool:
@@ -258,10 +265,12 @@ def note_proven(db: sqlite3.Connection, run: int, sha256: str, adler32: int | No
     return _clear_fault(db, row, now)
 
 
-def note_fault(db: sqlite3.Connection, run: int, fault: BlobFault, error: str, remedy: str, now: float) -> bool:
-    """Note what is wrong with what UconDB holds of a verified run; return whether that is news."""
+def note_fault(
+    db: sqlite3.Connection, run: int, fault: BlobFault, error: str, remedy: str, sha256: str | None, now: float
+) -> bool:
+    """Note what is wrong with what UconDB holds of a verified run (see ``Proofs``); return whether that is news."""
     row = select_run(db, run)
-    if row is None or row.state is not State.VERIFIED:
+    if row is None or row.state is not State.VERIFIED or sha256 not in (None, row.blob_sha256):
         return False
     sql = "UPDATE runs SET checked_at = ?, recheck_at = ?, blob_fault = ?, error = ?, remedy = ? WHERE run = ?"
     again = next_proof_at(row.verified_at or 0.0, now)
@@ -288,7 +297,10 @@ def note_step(db: sqlite3.Connection, track: Track, here: int | None, below: int
 
 
 def put_standstill(db: sqlite3.Connection, standstill: Standstill | None) -> bool:
-    """Note why the scrub stands still, None if it does not; return whether that is news. The first cause stays."""
+    """Note why the scrub stands still, None if it does not; return whether that is news.
+
+    The first cause stays; runs that show the same fault are added to it.
+    """
     before = select_standstill(db)
     if standstill is None:
         db.execute("DELETE FROM standstill")
@@ -296,6 +308,9 @@ def put_standstill(db: sqlite3.Connection, standstill: Standstill | None) -> boo
     if before is None:
         values = (standstill.since, standstill.fault, legible(standstill.why), standstill.remedy)
         db.execute("INSERT INTO standstill VALUES (0, ?, ?, ?, ?, ?)", (*values, runset.pack(standstill.runs)))
+    elif before.fault is standstill.fault:
+        runs = runset.pack({*before.runs, *standstill.runs})
+        db.execute("UPDATE standstill SET runs = ?", (runs,))
     return before is None
 
 

@@ -182,7 +182,7 @@ def upload_proven(
     """Describe the proof: the blob was read back from the UconDB of the number ``destination``.
 
     ``validation`` says what is wrong with the blob; None if that was not asked. The proof uses up a release with
-    override; a superseded run has its stop line in UconDB from then on.
+    override; what was proven of a superseded run is what artdaqDB has of it now.
     """
     changes: RunChanges = {**_FORGIVEN, **_blob(blob), "verified_at": verified_at, "proven_to": destination}
     changes.update({"validation": validation or "", "validated": validation is not None})
@@ -191,8 +191,8 @@ def upload_proven(
     changes["blob_fault"] = None
     if row.override:
         changes["override"] = False
-        if row.superseded:
-            changes.update({"superseded": False, "dead": False})
+    if row.superseded:
+        changes.update({"superseded": False, "dead": row.dead and not row.stop_line})
     return Transition(row.run, Event.UPLOAD_PROVEN, f"{blob.length} bytes read back, sha256 {blob.sha256}", changes)
 
 

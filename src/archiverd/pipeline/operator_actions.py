@@ -10,6 +10,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import NEEDS_OVERRIDE, RETRIED, ForbiddenTransitionError, Stage, State
 from archiverd.core.proofs import BlobFault
 from archiverd.journal import transitions
+from archiverd.journal.destinations import Found, Side
 
 if TYPE_CHECKING:
     from archiverd import log
@@ -75,7 +76,12 @@ async def release(journal: Journal, run: int, *, override: bool, without: tuple[
     unknown, cannot be released, or needs ``override``.
     """
     row = await _require_row(journal, run)
-    if row.state is State.VERIFIED and not row.superseded and row.blob_fault is None:
+    if (
+        row.state is State.VERIFIED
+        and not row.superseded
+        and row.blob_fault is None
+        and not await _may_be_replaced(journal, run)
+    ):
         raise ArchiverError(
             f"Run {run} is verified and cannot be released", remedy="there is nothing to release", run=run
         )
@@ -124,7 +130,20 @@ def _describe_guarded(row: RunRow) -> str:
     """Return in words why a release of a run replaces UconDB's version."""
     if row.blob_fault is not None:
         return _DESCRIBED[row.blob_fault]
-    return "in conflict" if row.state is State.CONFLICT else "superseded"
+    if row.state is State.CONFLICT:
+        return "in conflict"
+    return "superseded" if row.superseded else "not what was proven in the configured UconDB, or cannot be read there"
+
+
+async def _may_be_replaced(journal: Journal, run: int) -> bool:
+    """Return whether the configured UconDB has other content of a verified run, or does not give it back.
+
+    It was archived elsewhere, or is one of several that cannot be read.
+    """
+    standstill = await journal.proofs.standstill()
+    if standstill is not None and standstill.fault is BlobFault.DAMAGED and run in standstill.runs:
+        return True
+    return (await journal.elsewhere(Side.UCONDB)).get(run) is Found.DIFFERS
 
 
 def _require_names(row: RunRow, names: tuple[str, ...]) -> None:

@@ -14,13 +14,14 @@ from archiverd import log
 from archiverd.app.operations.results import Elsewhere, HeldRuns, PassResult, PassScope
 from archiverd.app.state_file_sync import begin
 from archiverd.audit import destination
-from archiverd.audit.anomalies import Anomaly
+from archiverd.audit.anomalies import Anomaly, Discrepancy
 from archiverd.audit.directory_audit import make_audit
 from archiverd.audit.proving import Prover, Verdict
 from archiverd.audit.reconcile import numbered
 from archiverd.audit.recovery import MissingRuns, adopt_archived, find_anomalies, find_missing, import_again
-from archiverd.core.errors import UconDBError
+from archiverd.core.errors import ArtdaqDBError, UconDBError
 from archiverd.core.machine import ON_THEIR_WAY, RETRIABLE, TROUBLE, Stage, State
+from archiverd.journal.destinations import Found, Side
 from archiverd.journal.state_files import TAGS
 from archiverd.pipeline import operator_actions
 from archiverd.pipeline.operator_actions import SkippedRun
@@ -122,6 +123,8 @@ async def _take_up(parts: Parts, stage: Stage, run: int) -> SkippedRun | Anomaly
             return None if answer is True else answer
     row = await parts.journal.get(run)
     if stage is Stage.MIGRATE and parts.migration is not None and row is not None and row.state is State.VERIFIED:
+        if row.proven_to != parts.journal.here.ucondb:
+            return await _prove_here(parts, run)
         return await _prove_again(Prover(parts.journal, parts.migration.ucondb, time.time), row)
     return await operator_actions.retry(parts.journal, run, stage, log.get(TAGS[stage]))
 
@@ -135,6 +138,24 @@ async def _prove_again(prover: Prover, row: RunRow) -> SkippedRun | Anomaly | No
     if outcome.verdict is Verdict.PROVEN:
         return SkippedRun(row.run, f"it is verified, and was proven again just now: {outcome.why}")
     return outcome.anomaly
+
+
+async def _prove_here(parts: Parts, run: int) -> SkippedRun | Anomaly | None:
+    """Prove a run that was verified elsewhere in the configured UconDB, if that has it; return the result."""
+    try:
+        await parts.elsewhere.compare_proven([run])
+    except (UconDBError, ArtdaqDBError) as error:
+        return SkippedRun(
+            run, f"it was verified elsewhere, and not looked up here: {error} ({error.remedy})", failed=True
+        )
+    elsewhere = await parts.journal.elsewhere(Side.UCONDB)
+    if run not in elsewhere:
+        return SkippedRun(run, "it was verified elsewhere, and was proven here just now")
+    if elsewhere[run] is Found.DIFFERS:
+        return Anomaly(run, Discrepancy.DIFFERS, (await parts.journal.differing(Side.UCONDB)).get(run, ""))
+    if elsewhere[run] is None:
+        return SkippedRun(run, "verified elsewhere, and the configured UconDB gives no reply for it", failed=True)
+    return Anomaly(run, Discrepancy.ELSEWHERE, "")
 
 
 async def prepare_recover(driver: PassDriver, request: RecoverRequest, on_progress: Progress) -> PassScope:
