@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from archiverd.artdaqdb.identity import canonical_uri
@@ -22,7 +23,7 @@ RELEASE = "`archiverd release --destination`"
 
 def configured(settings: Settings) -> Configured:
     """Return the destinations and the run-records directory that the settings name."""
-    records = str(settings.source_files.run_records_dir.absolute())
+    records = os.path.normpath(settings.source_files.run_records_dir.absolute())
     return Configured(Destination(canonical_uri(settings.artdaq_db)), _ucondb(settings.ucon_db), records)
 
 
