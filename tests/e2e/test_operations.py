@@ -321,7 +321,7 @@ def lose_what_ucondb_holds(site: Site) -> None:
 
 
 def test_a_superseded_run_that_ucondb_lost_is_stored_as_it_is_now(site: Site) -> None:
-    """What was sent can no longer be rebuilt; its key is free, so what artdaqDB has goes there and overwrites nothing."""
+    """What was sent cannot be rebuilt; its key is free, so what artdaqDB has goes there and overwrites nothing."""
     site.make(*ONE_RUN)
     unstop(site, 7)
     config = site.root / "archiverd.toml"
