@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archiverd.cli.why import _unknown, waits_for
-from archiverd.core.machine import Event
+from archiverd.cli.why import _unknown, remedies, waits_for
+from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
-from archiverd.journal.rows import ObservedRecord
+from archiverd.journal.rows import Differences, ObservedRecord
 from archiverd.journal.transitions import Transition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -42,6 +44,33 @@ async def test_an_open_run_tells_what_it_waits_for(
     (ended,) = await journal.record(Transition(7, Event.ENDED))
     assert waits_for(ended) == ""
     await journal.close()
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({}, []),
+        ({"changed": Differences(added=("a.fcl",))}, ["`archiverd rearchive 7`"]),
+        ({"changed": Differences(added=("a.fcl",)), "reused": "later"}, ["rename the directory"]),
+        ({"superseded": True}, ["`archiverd release 7 --override`"]),
+        ({"incomplete": True}, ["no disorder; `archiverd rearchive 7 --accept`"]),
+        ({"no_end": True}, ["no disorder; `archiverd rearchive 7 --accept`"]),
+    ],
+)
+async def test_each_flag_of_a_verified_run_has_its_remedy(
+    tmp_path: Path, flags: Mapping[str, Any], told: Sequence[str]
+) -> None:
+    """With the run's own number; a run that is not verified has none, and a reused number hides the difference."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await journal.see([7], Lane.FRESH)
+    row = await journal.get(7)
+    await journal.close()
+    assert row is not None
+    row = replace(row, **flags)
+    assert remedies(row) == []
+    found = remedies(replace(row, state=State.VERIFIED))
+    assert [one.startswith(word) for one, word in zip(found, told, strict=True)] == [True] * len(told)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,22 @@ def waits_for(row: RunRow) -> str:
     return f"its start line: metadata.txt has none yet, or is not there; if none comes, {dead}"
 
 
+def remedies(row: RunRow) -> list[str]:
+    """Return what to do about each flag of a verified run; what UconDB does not give back has its remedy in the row."""
+    if row.state is not State.VERIFIED:
+        return []
+    told = []
+    if row.reused:
+        told.append(Discrepancy.REUSED.action)
+    elif row.changed:
+        told.append(Discrepancy.CHANGED.action)
+    if row.superseded:
+        told.append("`archiverd release RUN --override` replaces UconDB's version by what artdaqDB has")
+    if row.incomplete or row.no_end:
+        told.append("no disorder; `archiverd rearchive RUN --accept` acknowledges it")
+    return [action.replace("RUN", str(row.run)) for action in told]
+
+
 def _places(row: RunRow, destinations: Mapping[int, Destination]) -> dict[str, str | None]:
     """Return which artdaqDB a run was imported into and which UconDB proved it; None for what is not known."""
     named = {"imported_into": row.imported_to, "proven_in": row.proven_to}
@@ -151,6 +167,7 @@ def _print_row(row: RunRow) -> None:
         ("next retry", f"in {ago(max(0.0, row.due - time.time()))}" if row.due else ""),
         ("changed", f"{row.changed} since it was archived" if row.changed else ""),
         ("reused", f"its directory holds another run, started {row.reused}" if row.reused else ""),
+        *(("remedy", action) for action in remedies(row)),
         ("blob", f"{row.blob_length} bytes, sha256 {row.blob_sha256}" if row.blob_sha256 else ""),
         ("packed on", row.packed_on),
         ("proven", _proofs(row)),

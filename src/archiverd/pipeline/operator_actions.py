@@ -92,9 +92,11 @@ async def release(journal: Journal, run: int, *, override: bool, without: tuple[
     guarded = row.state in NEEDS_OVERRIDE
     if guarded and not override:
         what = _describe_guarded(row)
+        damaged = row.state is State.VERIFIED and row.blob_fault is BlobFault.DAMAGED
+        first = "ask UconDB's administrators" if damaged else "compare both (`archiverd export`)"
         raise ArchiverError(
             f"Run {run} is {what}: releasing it replaces UconDB's version",
-            remedy=f"compare both (`archiverd export`), then `archiverd release {run} --override`",
+            remedy=f"{first}, then `archiverd release {run} --override`",
             run=run,
         )
     if _never_ended(row):
