@@ -14,6 +14,7 @@ from archiverd.audit.directory import STANDS, Verdict, accepted, compare_directo
 from archiverd.core.machine import Stage, State
 from archiverd.core.priority import Lane
 from archiverd.journal.rows import Differences, FileFate, RunRow
+from archiverd.pipeline.import_plan import NEVER_CAME
 from archiverd.runrecord.record import read_run_record
 
 if TYPE_CHECKING:
@@ -149,6 +150,29 @@ def test_an_acceptance_claims_nothing_of_what_was_never_archived(directory: Path
     ]
     manifest = [*MANIFEST[1:], *without]
     assert accepted(manifest, read_run_record(directory, 7)) == manifest
+
+
+def test_a_promised_file_that_comes_after_all_was_added(directory: Path) -> None:
+    """Also after an acceptance; an empty one has not come, and one that was left out for another reason is no news."""
+    known = row(directory)
+    awaited = [FileFate("c.fcl", "", NEVER_CAME), FileFate("d.fcl", "", NEVER_CAME)]
+    manifest = [*MANIFEST, *awaited, FileFate("e.fcl", "", "left out by an operator")]
+    (directory / "d.fcl").touch()
+    (directory / "e.fcl").write_text("e: 1\n")
+    assert compare_directory(directory, known, manifest).verdict is Verdict.SAME
+    (directory / "c.fcl").write_text("c: 1\n")
+    assert compare_directory(directory, known, manifest).differences == Differences(added=("c.fcl",))
+    stands = accepted(manifest, read_run_record(directory, 7))
+    assert {one.name: one.reason for one in stands if one.name > "c"} == {
+        "core.1": "a core dump",
+        "c.fcl": f"added since it was archived: {STANDS}",
+        "d.fcl": NEVER_CAME,
+        "e.fcl": "left out by an operator",
+        "metadata.txt": "",
+    }
+    assert compare_directory(directory, known, stands).verdict is Verdict.SAME
+    (directory / "d.fcl").write_text("d: 1\n")
+    assert compare_directory(directory, known, stands).differences == Differences(added=("d.fcl",))
 
 
 def test_what_was_accepted_is_no_difference_any_more_and_a_later_change_is(directory: Path) -> None:

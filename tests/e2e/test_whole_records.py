@@ -174,10 +174,11 @@ def test_a_temporary_file_of_a_copy_is_waited_for(site: Site, name: str) -> None
 
 
 def test_a_run_without_a_file_that_it_names_is_archived_in_the_end_and_flagged(site: Site) -> None:
-    """After the final wait, or at once where the record is older than that: `why` names what never came."""
+    """After the final wait: `why` names what never came. Where it comes after all, that is a change, and mendable."""
     site.settings = "[watch]\nfinal_wait_seconds = 2.0\n"
     site.configure()
     site.make(*DEMO, "--runs", "1", "--first", "7")
+    late = (site.records / "7" / "component01.fcl").read_bytes()
     (site.records / "7" / "component01.fcl").unlink()
     daemon = site.start("run")
     row = site.wait(is_verified(7))[7]
@@ -186,6 +187,15 @@ def test_a_run_without_a_file_that_it_names_is_archived_in_the_end_and_flagged(s
     assert "component01.fcl" in said
     assert "it never came" in said
     assert site.run("reconcile").returncode == 0
+    (site.records / "7" / "component01.fcl").write_bytes(late)
+    told = site.run("reconcile")
+    assert (told.returncode, "changed" in told.stdout + told.stderr) == (1, True)
+    assert "added component01.fcl since it was archived" in site.run("why", "7").stdout
+    assert site.run("rearchive", "7", "--override").returncode == 0
+    row = site.rows()[7]
+    assert (row.state, row.incomplete, bool(row.changed)) == (State.VERIFIED, False, False)
+    assert "component01.fcl" in archived_files(site, 7)
+    assert site.run("reconcile", "--deep").returncode == 0
     assert site.stop(daemon) == 130
 
 

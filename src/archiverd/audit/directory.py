@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from archiverd.journal.rows import Differences, FileFate, legible
+from archiverd.pipeline.import_plan import NEVER_CAME
 from archiverd.runrecord.completeness import start_line
 from archiverd.runrecord.directory import opened
 from archiverd.runrecord.listing import digest_of, list_files, status_of
@@ -85,6 +86,8 @@ def accepted(manifest: Sequence[FileFate], record: RunRecord) -> list[FileFate]:
     read = {legible(file.name): (len(file.data), hashlib.sha256(file.data).hexdigest()) for file in record.files}
     fates = []
     for fate in manifest:
+        if is_awaited(fate) and read.get(fate.name, (0, ""))[0]:  # it came after all: among the new ones
+            continue
         if not fate.sha256:  # nothing of it was archived as it was read: it never came, or another program left it out
             fates.append(fate)
             continue
@@ -92,8 +95,13 @@ def accepted(manifest: Sequence[FileFate], record: RunRecord) -> list[FileFate]:
         since = "removed" if size is None else "edited"
         reason = fate.reason if sha256 == fate.sha256 else f"{since} since it was archived: {STANDS}"
         fates.append(replace(fate, reason=reason, size=size, sha256=sha256))
-    new = sorted(read.keys() - {fate.name for fate in manifest})
+    new = sorted(read.keys() - {fate.name for fate in fates})
     return [*fates, *(FileFate(name, "", f"added since it was archived: {STANDS}", *read[name]) for name in new)]
+
+
+def is_awaited(fate: FileFate) -> bool:
+    """Return whether a file is one that its record promises and that never came: if it comes it was added."""
+    return fate.reason == NEVER_CAME
 
 
 def _compare(
@@ -113,8 +121,9 @@ def _compare(
     there = {legible(file.name): file for file in files}
     same_size = [name for name, fate in known.items() if name in there and there[name].size == fate.size]
     contents = {name: _hash(descriptor, there[name]) for name in same_size}
+    awaited = {fate.name for fate in manifest if is_awaited(fate) and fate.name in there and there[fate.name].size}
     differences = Differences(
-        added=tuple(sorted(there.keys() - {fate.name for fate in manifest})),
+        added=tuple(sorted(there.keys() - {fate.name for fate in manifest} | awaited)),
         edited=tuple(sorted(name for name in known.keys() & there.keys() if contents.get(name) != known[name].sha256)),
         removed=tuple(sorted(known.keys() - there.keys())),
     )

@@ -159,9 +159,13 @@ def import_done(
     return Transition(run, Event.IMPORT_DONE, note, changes, read.files)
 
 
-def update_done(run: int, note: str, *, configuration: str, imported_at: float, read: ReadRecord) -> Transition:
+def update_done(
+    run: int, note: str, *, configuration: str, imported_at: float, incomplete: bool, read: ReadRecord
+) -> Transition:
     """Describe an update that is in artdaqDB; ``dead`` and ``superseded`` stay set until UconDB has it."""
-    return Transition(run, Event.UPDATE_DONE, note, _imported(configuration, imported_at, read), read.files)
+    changes = _imported(configuration, imported_at, read)
+    changes["incomplete"] = incomplete
+    return Transition(run, Event.UPDATE_DONE, note, changes, read.files)
 
 
 def import_conflicts(run: int, *, error: str, remedy: str) -> Transition:

@@ -208,7 +208,14 @@ class Importer:
         removed = tuple(sorted({fate.name for fate in plan.standing}))
         read = ReadRecord((*fates, *plan.standing), plan.listing, removed, self.journal.here.artdaqdb)
         done = (
-            transitions.update_done(row.run, note, configuration=plan.configuration, imported_at=now, read=read)
+            transitions.update_done(
+                row.run,
+                note,
+                configuration=plan.configuration,
+                imported_at=now,
+                incomplete=row.incomplete and bool(plan.missing),
+                read=read,
+            )
             if row.superseded
             else transitions.import_done(
                 row.run,
