@@ -190,3 +190,12 @@ def test_what_was_accepted_is_no_difference_any_more_and_a_later_change_is(direc
     assert compare_directory(directory, known, manifest).verdict is Verdict.SAME
     (directory / "c.fcl").write_text("c: 2\n")
     assert compare_directory(directory, known, manifest).differences == Differences(edited=("c.fcl",))
+
+
+@pytest.mark.parametrize("reason", [NEVER_CAME, "a symbolic link", "a directory"])
+def test_a_file_that_comes_where_there_was_none_is_added(directory: Path, reason: str) -> None:
+    """One that the record promised and that never came, or that stands where a link or a directory was."""
+    (directory / "late.fcl").write_text("late: 1\n")
+    row_before = replace(row(directory), listing="another")
+    found = compare_directory(directory, row_before, [*MANIFEST, FileFate("late.fcl", "", reason)])
+    assert found.differences == Differences(added=("late.fcl",))

@@ -17,7 +17,7 @@ from archiverd.pipeline.import_plan import NEVER_CAME
 from archiverd.runrecord.completeness import start_line
 from archiverd.runrecord.directory import opened
 from archiverd.runrecord.listing import digest_of, list_files, status_of
-from archiverd.runrecord.record import LARGEST_FILE
+from archiverd.runrecord.record import LARGEST_FILE, NO_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,8 +100,11 @@ def accepted(manifest: Sequence[FileFate], record: RunRecord) -> list[FileFate]:
 
 
 def is_awaited(fate: FileFate) -> bool:
-    """Return whether a file is one that its record promises and that never came: if it comes it was added."""
-    return fate.reason == NEVER_CAME
+    """Return whether there was no file of this name when the run was archived: if one comes it was added.
+
+    Its record promises it and it never came, or a link or a directory had its name.
+    """
+    return fate.reason == NEVER_CAME or fate.reason in NO_FILE
 
 
 def _compare(

@@ -26,6 +26,8 @@ MOST_FILES: Final = 4096
 
 _NOT_REGULAR: Final = {errno.ELOOP: "a symbolic link", errno.ENXIO: "not a regular file"}
 """Errors of opening that say what an entry is."""
+NO_FILE: Final = frozenset({*_NOT_REGULAR.values(), "a directory"})
+"""Reasons for leaving out what is no file at all."""
 _UNREADABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE})
 """Errors of a single file: it is there, and cannot be read now."""
 
