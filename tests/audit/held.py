@@ -37,6 +37,8 @@ class Held:
     blobs: dict[int, bytes]
     wrong: dict[int, Finding] = field(default_factory=dict)
     """What is found instead of a run's blob."""
+    once: dict[int, Finding] = field(default_factory=dict)
+    """The same, for one reading only."""
     away: bool = False
     read: list[int] = field(default_factory=list)
     """The runs whose blobs were read, in order."""
@@ -49,6 +51,8 @@ class Held:
         if run not in self.blobs:
             return Examination(Finding.ABSENT)
         self.read.append(run)
+        if run in self.once:
+            return Examination(self.once.pop(run), f"run {key} cannot be read this time")
         if run in self.wrong:
             return Examination(self.wrong[run], f"run {key} cannot be read")
         data = self.blobs[run]

@@ -113,6 +113,16 @@ async def test_what_is_wrong_is_noted_and_told_once(
     assert (await site.journal.story(4))[-1].event == "sound"
 
 
+@pytest.mark.parametrize("finding", [Finding.UNSOUND, Finding.UNREADABLE, Finding.SILENT])
+async def test_one_failed_reading_damages_no_run(site: Site, finding: Finding) -> None:
+    """A busy server, or a reply that is cut on its way: the blob is read again before anything is said of it."""
+    site.held.once[4] = finding
+    story = await site.journal.story(4)
+    assert (await site.prove(4)).verdict is Verdict.PROVEN
+    assert (await site.row(4)).blob_fault is None
+    assert await site.journal.story(4) == story
+
+
 async def test_people_are_told_when_a_run_is_sound_again(site: Site) -> None:
     """A fault that was reported is reported as repaired, and only then."""
     site.held.wrong[4] = Finding.UNSOUND

@@ -102,7 +102,7 @@ async def test_a_key_that_is_not_as_it_was_proven_is_read_at_once(site: Site) ->
     site.held.blobs[2] = b"longer than the blob of run 2"
     site.held.blobs[3] = blob(3)[::-1]
     await site.scrub.step()
-    assert sorted(site.held.read) == [2, 3]
+    assert set(site.held.read) == {2, 3}
     assert await site.journal.proofs.faulty(BlobFault.DIFFERS) == [2, 3]
 
 

@@ -80,6 +80,8 @@ class Prover:
         Raise UconDBError when UconDB does not answer, ArchiverError when the journal fails.
         """
         found = await self.ucondb.examine(str(row.run))
+        if found.finding is not Finding.ABSENT and judge(row, found) is not None:
+            found = await self.ucondb.examine(str(row.run))  # one busy server or broken line damages no run
         if found.finding is Finding.ABSENT:
             return await self._absent(row.run)
         if found.finding in (Finding.UNREADABLE, Finding.SILENT):
