@@ -65,9 +65,9 @@ outage-test: setup  ## UconDB killed, frozen, failing, cutting, slow during 200 
 healthy-site: setup  ## 220 clean records of every layout and profile, by the daemon and by once: no flag, all verified
 	@ARCHIVERD_HEALTHY_RUNS=5 $(BIN)/pytest -n 2 tests/e2e/test_healthy_site.py
 
-copy-test: setup  ## copies stopped at random files, growing and unreadable files, 20 times each beside busy cores
-	@for i in 1 2 3 4; do sh -c 'while :; do :; done' & loops="$$loops $$!"; done; trap "kill $$loops" EXIT; \
-	for i in $$(seq 20); do $(BIN)/pytest -q -n $(WORKERS) tests/e2e/test_whole_records.py || exit 1; done
+copy-test: setup  ## every way a run was once called verified and was not whole, 20 times each, four at a time
+	@seq 20 | xargs -P 4 -I{} $(BIN)/pytest -q -n $(WORKERS) -p no:cacheprovider $(ARGS) $(addprefix tests/e2e/test_,$(addsuffix .py,\
+		whole_records jumping_clock changed_directories damaged_blobs destinations names unmounted taken_over validation backfill))
 
 conftoolp-test: setup  ## the experiment's library dying, hanging and killed at random during 100 imports
 	@ARCHIVERD_CONFTOOLP_RUNS=100 $(BIN)/pytest -s -n 0 tests/e2e/test_conftoolp.py -k lose_nothing
