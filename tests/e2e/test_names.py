@@ -55,7 +55,9 @@ def test_a_run_that_was_moved_and_names_that_are_none(site: Site) -> None:
     found = site.run("reconcile", "--deep")
     assert (found.returncode, "3 names in run_records_dir" in found.stdout) == (0, True)
     assert json.loads(site.run("reconcile", "--json").stdout)["names_count"] == 3
-    site.start("run")
+    daemon = site.start("run")
+    site.wait_for_log("watches ")
     (moved / "7" / "late01.fcl").write_text("a: 1\n")
-    assert site.run("once").returncode == 1
-    assert site.rows()[7].changed.added == ("late01.fcl",)
+    once = site.run("once")
+    assert (once.returncode, site.rows()[7].changed.added) == (1, ("late01.fcl",)), once.stdout + once.stderr
+    assert site.stop(daemon) == 130

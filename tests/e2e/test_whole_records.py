@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import io
 import os
 import random
 import shutil
 import signal
 import subprocess
+import sys
+import tarfile
+import termios
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +27,6 @@ from archiverd.runrecord.listing import junk
 from tests.waiting import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from archiverd.journal.rows import RunRow
@@ -30,13 +35,8 @@ if TYPE_CHECKING:
 
 SBND = ("--profile", "sbnd", "--fcl-scale", "0.2", "--crash", "0", "--gaps", "0", "--no-chmod")
 DEMO = ("--profile", "demo", "--fcl", "dumped", "--crash", "0", "--gaps", "0", "--no-chmod")
-TOOLS = {
-    "rsync": ["rsync", "-a", "--bwlimit=4096"],
-    "cp": ["cp", "-r"],
-    "tar": ["sh", "-c", 'mkdir "$2" && tar -C "$1" -cf - . | tar -C "$2" -xf -', "tar"],
-}
 TRIES = 60
-"""Records made for a copy to be stopped midway: it may be quicker than the test."""
+"""Records made for a copy to be stopped midway: one may stop before it has come to metadata.txt, or after the rest."""
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
 """Takes from root the right to read everything."""
 
@@ -75,22 +75,96 @@ def waits_for(run: int, words: str) -> Callable[[dict[int, RunRow]], bool]:
     return lambda rows: run in rows and rows[run].state is State.OPEN and words in rows[run].waits_for
 
 
-def stopped_midway(source: Path, target: Path, tool: str, after: int) -> subprocess.Popen[bytes] | None:
-    """Begin to copy with a real tool, and stop it as soon as ``after`` files are there; None if it was quicker."""
-    copy = subprocess.Popen([*TOOLS[tool], f"{source}/", str(target)], start_new_session=True)
-    while not target.exists() or len(os.listdir(target)) < after:
-        if copy.poll() is not None:
-            break
+Resume = Callable[[], None]
+"""Lets a copy that stands still go on to its end."""
+
+
+def stall_rsync(source: Path, target: Path) -> Resume | None:
+    """Begin to copy with rsync, and stop it at a random file; None if it was quicker."""
+    files = len(os.listdir(source))
+    after = random.randrange(files // 2, files - 3)
+    command = ["rsync", "-a", "--bwlimit=256", f"{source}/", str(target)]
+    copy = subprocess.Popen(command, start_new_session=True)
+    wait_until(lambda: copy.poll() is not None or (target.exists() and len(os.listdir(target)) >= after))
     if copy.poll() is not None:
         return None
     os.killpg(copy.pid, signal.SIGSTOP)
-    names = [name for name in os.listdir(target) if junk(name) is None]
-    if copy.poll() is None and "metadata.txt" in names and len(names) < len(os.listdir(source)):
-        return copy
-    with contextlib.suppress(ProcessLookupError):
+
+    def resume() -> None:
         os.killpg(copy.pid, signal.SIGCONT)
-    assert copy.wait(DEADLINE_SECONDS) == 0
-    return None
+        assert copy.wait(DEADLINE_SECONDS) == 0
+
+    return resume
+
+
+def stall_cp(source: Path, target: Path) -> Resume | None:
+    """Begin to copy with cp, which waits for the content of a random file: a pipe has its place meanwhile."""
+    name = random.choice([name for name in os.listdir(source) if name != "metadata.txt"])
+    content = (source / name).read_bytes()
+    (source / name).unlink()
+    os.mkfifo(source / name)
+    copy = subprocess.Popen(["cp", "-r", "--copy-contents", str(source), str(target)])
+    pipe = wait_for_reader(source / name)
+
+    def resume() -> None:
+        with os.fdopen(pipe, "wb") as file:
+            os.set_blocking(pipe, True)
+            file.write(content)
+        assert copy.wait(DEADLINE_SECONDS) == 0
+
+    return resume
+
+
+def wait_for_reader(pipe: Path) -> int:
+    """Wait until a named pipe is read from; return a descriptor that writes to it."""
+    opened: list[int] = []
+
+    def is_read() -> bool:
+        with contextlib.suppress(OSError):
+            opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(opened)
+
+    wait_until(is_read)
+    return opened[0]
+
+
+def stall_tar(source: Path, target: Path) -> Resume | None:
+    """Begin to unpack with tar, which waits for more in the middle of a random file."""
+    archive = subprocess.run(["tar", "-C", str(source), "-cf", "-", "."], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        cut = random.choice([member.offset_data + member.size // 2 for member in tar if member.isfile()])
+    target.mkdir()
+    copy = subprocess.Popen(["tar", "-C", str(target), "-xf", "-"], stdin=subprocess.PIPE)
+    assert copy.stdin is not None
+    pipe = copy.stdin
+    pipe.write(archive[:cut])
+    pipe.flush()
+    wait_until(lambda: not unread_bytes(pipe.fileno()))
+
+    def resume() -> None:
+        with pipe:
+            pipe.write(archive[cut:])
+        assert copy.wait(DEADLINE_SECONDS) == 0
+
+    return resume
+
+
+def unread_bytes(pipe: int) -> int:
+    """Return how many bytes in a pipe have not been read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+TOOLS = {"rsync": stall_rsync, "cp": stall_cp, "tar": stall_tar}
+
+
+def is_partial(source: Path, target: Path) -> bool:
+    """Return whether a record is there with its stop line, and lacks files."""
+    there = {name for name in os.listdir(target) if junk(name) is None}
+    return (
+        "metadata.txt" in there
+        and (target / "metadata.txt").stat().st_size > 0
+        and len(there) < len(os.listdir(source))
+    )
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -101,22 +175,23 @@ def test_a_copy_that_stalls_is_archived_whole(site: Site, elsewhere: Path, tool:
     make_aside(site, elsewhere, *SBND, "--runs", str(TRIES), "--first", "40")
     daemon = site.start("run")
     for run in range(40, 40 + TRIES):
-        source = elsewhere / str(run)
-        total = len(os.listdir(source))
-        copy = stopped_midway(source, site.records / str(run), tool, random.randrange(total // 2, total - 3))
-        if copy is not None:
+        source, target = elsewhere / str(run), site.records / str(run)
+        resume = TOOLS[tool](source, target)
+        if resume is not None and is_partial(source, target):
             break
+        if resume is not None:
+            resume()
     else:
         pytest.fail(f"{tool} could not be stopped midway")
+    names = set(os.listdir(source))
     row = site.wait(waits_for(run, "at most watch.final_wait_seconds"))[run]
     assert "files that the record itself names" in row.waits_for or "a copy that is under way" in row.waits_for
     assert row.waits_for in site.run("why", str(run)).stdout
-    os.killpg(copy.pid, signal.SIGCONT)
-    assert copy.wait(DEADLINE_SECONDS) == 0
+    resume()
     row = site.wait(is_verified(run))[run]
     site.assert_proven(row)
     assert not row.incomplete
-    assert archived_files(site, run) == set(os.listdir(source))
+    assert archived_files(site, run) == names
     assert site.stop(daemon) == 130
 
 
