@@ -31,6 +31,7 @@ from archiverd.demo.runs import remove_tree
 from archiverd.journal.journal import Journal
 from archiverd.journal.rows import FileFate
 from archiverd.ucondb.client import HttpUconDB
+from archiverd.ucondb.port import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,9 +77,9 @@ async def measure(root: Path, options: argparse.Namespace) -> None:
         ucondb = HttpUconDB(settings_of(url, site.password.read_text()), rereads=2)
         await ucondb.open()
         for key in range(options.blobs):
-            await ucondb.store(f"{FIRST + key}", os.urandom(BLOB), tag="blob", look_first=False)
+            await ucondb.store(f"{FIRST + key}", Blob.of(os.urandom(BLOB)), tag="blob", look_first=False)
         for key in range(options.blobs, LOOKED_UP_AT_ONCE):
-            await ucondb.store(f"{FIRST + key}", b"x" * 1000, tag="small", look_first=False)
+            await ucondb.store(f"{FIRST + key}", Blob.of(b"x" * 1000), tag="small", look_first=False)
         read = await cpu(options.blobs, lambda key: ucondb.examine(f"{FIRST + key}"))
         keys = [f"{FIRST + key}" for key in range(LOOKED_UP_AT_ONCE)]
         look_up = await cpu(10, lambda _: ucondb.look_up_all(keys))

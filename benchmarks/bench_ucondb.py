@@ -30,7 +30,7 @@ from archiverd.demo import processes
 from archiverd.demo.runs import remove_tree
 from archiverd.ucondb.client import HttpUconDB
 from archiverd.ucondb.digest import authorization, parse_challenge
-from archiverd.ucondb.port import StoreOutcome
+from archiverd.ucondb.port import Blob, StoreOutcome
 from archiverd.ucondb.urls import RequestTargets
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def our_loop(ucondb: HttpUconDB) -> Callable[[str, bytes], Awaitable[None]]:
     """Return a function that stores a blob with our client."""
 
     async def store(key: str, blob: bytes) -> None:
-        if await ucondb.store(key, blob, tag=key, look_first=False) is not StoreOutcome.PROVEN:
+        if await ucondb.store(key, Blob.of(blob), tag=key, look_first=False) is not StoreOutcome.PROVEN:
             raise RuntimeError(f"key {key} is not proven")
 
     return store
@@ -147,15 +147,15 @@ async def weigh(settings: UconDb, size: int) -> None:
     """Print the peak memory that storing and reading back one blob of ``size`` bytes adds to this process."""
     ucondb = HttpUconDB(settings, rereads=2)
     await ucondb.open()
-    await ucondb.store("warm-up", os.urandom(MIB), tag="warm-up", look_first=False)
+    await ucondb.store("warm-up", Blob.of(os.urandom(MIB)), tag="warm-up", look_first=False)
     idle = _memory("VmRSS")
     blob = os.urandom(size)
     _forget_peak()
-    await ucondb.store("heavy", blob, tag="heavy", look_first=False)
+    await ucondb.store("heavy", Blob.of(blob), tag="heavy", look_first=False)
     storing = _memory("VmHWM") - idle - size
     del blob
     _forget_peak()
-    found = await ucondb.fingerprint("heavy")
+    found = (await ucondb.summarise("heavy")).identity
     reading = _memory("VmHWM") - idle
     await ucondb.close()
     print(

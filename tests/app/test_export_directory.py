@@ -79,7 +79,7 @@ async def test_what_was_packed_comes_out_byte_for_byte(
 ) -> None:
     """Any names and contents: a file each, its bytes those packed, and none beside or above the directory."""
     root = tmp_path_factory.mktemp("export")
-    content = await read_ucondb(Blobs(pack(7, WHEN, list(files.items()))), 7)  # type: ignore[arg-type]
+    content = await read_ucondb(Blobs(b"".join(pack(7, WHEN, list(files.items())))), 7)  # type: ignore[arg-type]
     written = write(RealDisk(), content.files, root / "dest", [])
     assert {one.name: (root / "dest" / one.file).read_bytes() for one in written} == files
     assert sorted(os.listdir(root)) == ["dest"]
@@ -131,7 +131,7 @@ async def test_a_blob_of_the_older_tool_is_taken_as_it_is() -> None:
 async def test_another_runs_blob_is_refused() -> None:
     """A blob that says it is of run 8 is not written out as run 7; nor is one that is none."""
     with pytest.raises(VerificationError, match="under key 7 says that it is run 8's"):
-        await read_ucondb(Blobs(pack(8, WHEN, [])), 7)  # type: ignore[arg-type]
+        await read_ucondb(Blobs(b"".join(pack(8, WHEN, []))), 7)  # type: ignore[arg-type]
     with pytest.raises(BlobCreationError, match="This is no blob"):
         await read_ucondb(Blobs(b"hello"), 7)  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ from archiverd.core.machine import Event
 from archiverd.core.priority import Lane
 from archiverd.core.proofs import next_proof_at
 from archiverd.journal.transitions import Transition
-from archiverd.ucondb.port import Examination, Finding, Fingerprint, StoredVersion
+from archiverd.ucondb.port import HEAD_BYTES, BlobSummary, Examination, Finding, Fingerprint, StoredVersion
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -44,7 +44,7 @@ class Held:
     """The runs whose blobs were read, in order."""
     looked_up: int = 0
 
-    async def examine(self, key: str, *, keep: bool = False) -> Examination:
+    async def examine(self, key: str) -> Examination:
         """See ``UconDB.examine``."""
         run = int(key)
         await self.check_server()
@@ -56,7 +56,7 @@ class Held:
         if run in self.wrong:
             return Examination(self.wrong[run], f"run {key} cannot be read")
         data = self.blobs[run]
-        return Examination(Finding.SOUND, "", identity(data), zlib.adler32(data), data if keep else b"")
+        return Examination(Finding.SOUND, "", BlobSummary(identity(data), zlib.adler32(data), data[:HEAD_BYTES]))
 
     async def look_up(self, key: str) -> StoredVersion | None:
         """See ``UconDB.look_up``."""

@@ -13,6 +13,7 @@ from archiverd.config.loader import load
 from archiverd.core.machine import State
 from archiverd.runrecord.blob import unpack
 from archiverd.ucondb.client import make_ucondb
+from archiverd.ucondb.port import Blob
 from tests.e2e.test_operations import ONE_RUN, THREE_RUNS
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def put(site: Site, key: str, blob: bytes, *, over: bool = False) -> None:
     async def storing() -> None:
         ucondb = make_ucondb(load(site.root / "archiverd.toml"))
         await ucondb.open()
-        await (ucondb.replace(key, blob, tag=key) if over else ucondb.store(key, blob, tag=key, look_first=True))
+        theirs = Blob.of(blob)
+        await (ucondb.replace(key, theirs, tag=key) if over else ucondb.store(key, theirs, tag=key, look_first=True))
         await ucondb.close()
 
     asyncio.run(storing())

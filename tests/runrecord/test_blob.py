@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core.errors import BlobCreationError
-from archiverd.runrecord.blob import UnpackedBlob, pack, packed_on_text, unpack
+from archiverd.runrecord.blob import HEAD_BYTES, UnpackedBlob, packed_on_text, read_packed_on, unpack
+from archiverd.runrecord.blob import pack as pack_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WHEN = "Oct 26 14:30 UTC"
+
+
+def pack(run: int, packed_on: str, files: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return the blob in one piece."""
+    return b"".join(pack_parts(run, packed_on, files))
+
+
 PIECES = st.sampled_from(
     [
         b"#####",
@@ -143,6 +155,14 @@ def test_any_bytes(data: bytes) -> None:
         unpack(data)
     except BlobCreationError:
         return
+
+
+def test_the_beginning_is_enough_for_the_time_text() -> None:
+    """The first bytes of a blob tell when it was packed, whatever follows; those of anything else are refused."""
+    blob = pack(10**18 - 1, "x" * 64, [("a.fcl", b"1\n" * HEAD_BYTES)])
+    assert read_packed_on(blob[:HEAD_BYTES]) == "x" * 64
+    with pytest.raises(BlobCreationError, match="does not begin with"):
+        read_packed_on(blob[1:])
 
 
 def test_a_blob_without_files() -> None:

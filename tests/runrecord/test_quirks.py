@@ -80,7 +80,7 @@ def test_quirk(name: str, records: Path) -> None:
     accounted = {file.source for file in prepared.files if file.source} | {gone.name for gone in prepared.left_out}
     assert accounted | {rejected.name for rejected in prepared.rejected} == in_directory
     contents = [(file.name, file.fcl) for file in prepared.files]
-    assert sorted(unpack(pack(run, "Oct 26 14:30 UTC", contents)).files) == sorted(contents)
+    assert sorted(unpack(b"".join(pack(run, "Oct 26 14:30 UTC", contents))).files) == sorted(contents)
 
 
 def _check_statements(quirk: dict[str, list[str]], prepared: PreparedRun) -> None:

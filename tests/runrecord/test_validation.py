@@ -13,7 +13,7 @@ GOOD = b'config_name: "x"\ncomponents: ["a"]\nsbndaq_commit_or_version: "v1 "\n'
 
 def blob(metadata: bytes) -> bytes:
     """Return a blob with this metadata.fcl."""
-    return pack(1, "Oct 26 14:30 UTC", [("metadata.fcl", metadata), ("tpc01.fcl", b"components: 1\n")])
+    return b"".join(pack(1, "Oct 26 14:30 UTC", [("metadata.fcl", metadata), ("tpc01.fcl", b"components: 1\n")]))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_what_is_required_is_a_problem() -> None:
 
 def test_no_metadata() -> None:
     """A blob without metadata.fcl is one problem."""
-    assert validate(pack(1, "Oct 26 14:30 UTC", []), REQUIRED).problems == ("metadata.fcl is not in the blob",)
+    assert validate(b"".join(pack(1, "Oct 26 14:30 UTC", [])), REQUIRED).problems == (
+        "metadata.fcl is not in the blob",
+    )
 
 
 def test_no_blob() -> None:

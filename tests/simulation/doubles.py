@@ -207,7 +207,7 @@ class Line:
         target: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: Sequence[bytes] = (),
         seconds: float | None = None,
         **_: object,
     ) -> Reply:
@@ -230,10 +230,10 @@ class Line:
             await asyncio.sleep(10.0 if seconds is None else seconds)
             query = parse_qs(urlsplit(target).query)
             if method == "POST" and "key" in query and "override" not in query and "Authorization" in (headers or {}):
-                server.watch(query["key"][0], body)
-                server.late.append((world.time() + world.dice.uniform(0.0, 600.0), query["key"][0], body))
+                server.watch(query["key"][0], b"".join(body))
+                server.late.append((world.time() + world.dice.uniform(0.0, 600.0), query["key"][0], b"".join(body)))
             raise BrokenExchangeError("Read timed out (read timeout=10)", sent=True, timed_out=True)
-        reply = server.answer(method, target, headers or {}, body)
+        reply = server.answer(method, target, headers or {}, b"".join(body))
         world.effect("answered")
         if world.chance(0.01):
             world.note(f"{method} answer lost")

@@ -16,7 +16,7 @@ import pytest
 
 import archiverd
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb.port import Fingerprint, StoreOutcome
+from archiverd.ucondb.port import Blob, Fingerprint, StoreOutcome
 from tests.ucondb.playback import INSTANCE, PASSWORD, USER, client
 from tests.waiting import DEADLINE_SECONDS
 
@@ -81,12 +81,12 @@ async def test_a_blob_is_stored_once_and_everything_finds_it(url: str) -> None:
         assert await ucondb.look_up("1001") is None
         assert await ucondb.list_keys() == {}
         assert await ucondb.look_up_all(["1001"]) == {}
-        assert await ucondb.store("1001", BLOB, tag="1001", look_first=False) is StoreOutcome.PROVEN
+        assert await ucondb.store("1001", Blob.of(BLOB), tag="1001", look_first=False) is StoreOutcome.PROVEN
         found = await ucondb.look_up("1001")
         assert found is not None
         assert (found.key, found.data_size) == ("1001", len(BLOB))
         assert await ucondb.read("1001") == BLOB
-        assert await ucondb.fingerprint("1001") == Fingerprint(len(BLOB), hashlib.sha256(BLOB).hexdigest())
+        assert (await ucondb.summarise("1001")).identity == Fingerprint(len(BLOB), hashlib.sha256(BLOB).hexdigest())
         assert await ucondb.list_keys() == {"1001": found}
         assert await ucondb.look_up_all([MISSING, "1001"]) == {"1001": found}
 
@@ -95,9 +95,9 @@ async def test_a_blob_is_stored_once_and_everything_finds_it(url: str) -> None:
 async def test_a_taken_key_is_proof_or_conflict(url: str, look_first: bool) -> None:
     """Equal bytes under a taken key are success, others a conflict; what stands there stays."""
     async with client(url, object_name=f"taken {look_first}") as ucondb:
-        assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is StoreOutcome.PROVEN
-        assert await ucondb.store("7", BLOB, tag="7", look_first=look_first) is StoreOutcome.PROVEN
-        assert await ucondb.store("7", b"other", tag="7", look_first=look_first) is StoreOutcome.CONFLICT
+        assert await ucondb.store("7", Blob.of(BLOB), tag="7", look_first=look_first) is StoreOutcome.PROVEN
+        assert await ucondb.store("7", Blob.of(BLOB), tag="7", look_first=look_first) is StoreOutcome.PROVEN
+        assert await ucondb.store("7", Blob.of(b"other"), tag="7", look_first=look_first) is StoreOutcome.CONFLICT
         assert await ucondb.read("7") == BLOB
         assert len(await ucondb.list_keys()) == 1
 
@@ -106,7 +106,7 @@ async def test_many_at_once_store_one(url: str) -> None:
     """Of ten simultaneous stores of one key with two contents, those of one are proven, the others in conflict."""
     blobs = [b"one" * 1000, b"two" * 1000]
     async with client(url, object_name="race") as ucondb:
-        calls = [ucondb.store("5", blobs[turn % 2], tag="5", look_first=False) for turn in range(10)]
+        calls = [ucondb.store("5", Blob.of(blobs[turn % 2]), tag="5", look_first=False) for turn in range(10)]
         outcomes = await asyncio.gather(*calls)
         winner = blobs.index(await ucondb.read("5"))
     assert outcomes == [StoreOutcome.PROVEN if turn % 2 == winner else StoreOutcome.CONFLICT for turn in range(10)]
@@ -115,7 +115,7 @@ async def test_many_at_once_store_one(url: str) -> None:
 async def test_parallel_runs_share_one_login(url: str) -> None:
     """Twenty runs at once are all proven, an empty blob among them."""
     async with client(url, object_name="many") as ucondb:
-        calls = [ucondb.store(str(run), b"r" * run, tag=str(run), look_first=False) for run in range(20)]
+        calls = [ucondb.store(str(run), Blob.of(b"r" * run), tag=str(run), look_first=False) for run in range(20)]
         assert set(await asyncio.gather(*calls)) == {StoreOutcome.PROVEN}
         assert {key: found.data_size for key, found in (await ucondb.list_keys()).items()} == {
             str(run): run for run in range(20)
@@ -125,7 +125,7 @@ async def test_parallel_runs_share_one_login(url: str) -> None:
 async def test_odd_names_and_keys_survive(url: str) -> None:
     """An object with spaces, commas and letters beyond ASCII works like any other."""
     async with client(url, object_name="a b,c+ä&d/e") as ucondb:
-        assert await ucondb.store("a,b+c d", BLOB, tag="x&y", look_first=True) is StoreOutcome.PROVEN
+        assert await ucondb.store("a,b+c d", Blob.of(BLOB), tag="x&y", look_first=True) is StoreOutcome.PROVEN
         assert list(await ucondb.list_keys()) == ["a,b+c d"]
 
 
@@ -135,7 +135,7 @@ async def test_a_wrong_password_stores_nothing(url: str) -> None:
         with pytest.raises(UconDBError, match=r"^Failed to initialize UConDB client: 401 Unauthorized"):
             await ucondb.check()
         with pytest.raises(UconDBError, match=r"^Failed to upload blob for run 9: 401 Unauthorized$") as caught:
-            await ucondb.store("9", BLOB, tag="9", look_first=False)
+            await ucondb.store("9", Blob.of(BLOB), tag="9", look_first=False)
         assert caught.value.context["status"] == 401
         assert await ucondb.look_up("9") is None
 
@@ -147,7 +147,7 @@ async def test_an_unknown_folder_is_told(url: str) -> None:
             ucondb.check(),
             ucondb.look_up("1"),
             ucondb.list_keys(),
-            ucondb.store("1", BLOB, tag="1", look_first=False),
+            ucondb.store("1", Blob.of(BLOB), tag="1", look_first=False),
         ):
             with pytest.raises(UconDBError) as caught:
                 await call
@@ -158,7 +158,7 @@ async def test_a_large_blob_makes_the_round_trip(url: str) -> None:
     """20 MB are stored and proven."""
     blob = bytes(range(256)) * 80_000
     async with client(url, object_name="large") as ucondb:
-        assert await ucondb.store("1", blob, tag="1", look_first=False) is StoreOutcome.PROVEN
+        assert await ucondb.store("1", Blob.of(blob), tag="1", look_first=False) is StoreOutcome.PROVEN
 
 
 async def test_every_run_is_proven_in_the_end_through_faults(launch: Callable[..., str]) -> None:
@@ -169,7 +169,7 @@ async def test_every_run_is_proven_in_the_end_through_faults(launch: Callable[..
     async def persist(ucondb: Any, key: str) -> None:
         for attempt in range(40):
             try:
-                outcome = await ucondb.store(key, blobs[key], tag=key, look_first=attempt > 0)
+                outcome = await ucondb.store(key, Blob.of(blobs[key]), tag=key, look_first=attempt > 0)
             except UconDBError as error:
                 assert error.retry in (Retry.TRANSIENT, Retry.UNKNOWN)  # noqa: PT017 - some attempts succeed
                 continue

@@ -7,13 +7,14 @@ import contextlib
 import gzip
 import hashlib
 import random
+import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb.port import Fingerprint, StoreOutcome
+from archiverd.ucondb.port import HEAD_BYTES, Blob, BlobSummary, Fingerprint, StoreOutcome
 from tests.ucondb.playback import client
 from tests.ucondb_server.conftest import launcher
 
@@ -83,7 +84,7 @@ async def persist(ucondb: HttpUconDB, key: str, blob: bytes) -> StoreOutcome:
     """Store as the port wants it: again after each error that says so, looking first from then on."""
     for attempt in range(ATTEMPTS):
         try:
-            return await ucondb.store(key, blob, tag=key, look_first=attempt > 0)
+            return await ucondb.store(key, Blob.of(blob), tag=key, look_first=attempt > 0)
         except UconDBError as error:
             assert error.retry in (Retry.TRANSIENT, Retry.UNKNOWN)  # noqa: PT017  # some attempts succeed
     raise AssertionError(f"key {key} never came to an end")
@@ -92,9 +93,9 @@ async def persist(ucondb: HttpUconDB, key: str, blob: bytes) -> StoreOutcome:
 async def same_both_ways(server: Server, of: str, blob: bytes) -> None:
     """Store ``blob`` and demand it back: from our client, and from one that is not ours."""
     async with client(server.url, object_name=of) as ucondb:
-        assert await ucondb.store("7", blob, tag="7", look_first=False) is StoreOutcome.PROVEN
-        assert await ucondb.store("7", blob + b"!", tag="7", look_first=False) is StoreOutcome.CONFLICT
-        assert await ucondb.fingerprint("7") == Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
+        assert await ucondb.store("7", Blob.of(blob), tag="7", look_first=False) is StoreOutcome.PROVEN
+        assert await ucondb.store("7", Blob.of(blob + b"!"), tag="7", look_first=False) is StoreOutcome.CONFLICT
+        assert (await ucondb.summarise("7")).identity == Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
         assert await ucondb.read("7") == blob
     assert held(server, of) == [("7", blob)]
 
@@ -117,7 +118,9 @@ async def test_keys_that_look_alike_stay_apart(server: Server) -> None:
     async with client(server.url, object_name="odd") as ucondb:
         for key in ODD_KEYS:
             assert await ucondb.look_up(key) is None
-            assert await ucondb.store(key, key.encode() * 3, tag="odd", look_first=False) is StoreOutcome.PROVEN
+            assert (
+                await ucondb.store(key, Blob.of(key.encode() * 3), tag="odd", look_first=False) is StoreOutcome.PROVEN
+            )
         listed = await ucondb.list_keys()
         assert {key: found.data_size for key, found in listed.items()} == {
             key: 3 * len(key.encode()) for key in ODD_KEYS
@@ -126,7 +129,7 @@ async def test_keys_that_look_alike_stay_apart(server: Server) -> None:
         assert [await ucondb.look_up(key) for key in absent] == [None] * len(absent)
         for key in (" 7", "7 "):  # a reply's header loses the blanks: it could never be proven
             with pytest.raises(UconDBError, match="cannot be a key"):
-                await ucondb.store(key, b"x", tag="odd", look_first=False)
+                await ucondb.store(key, Blob.of(b"x"), tag="odd", look_first=False)
     assert held(server, "odd") == sorted((key, key.encode() * 3) for key in ODD_KEYS)
 
 
@@ -164,16 +167,16 @@ async def test_nothing_read_through_faults_is_false(launch: Callable[..., Server
     healthy = launch(tmp_path / "data")
     async with client(healthy.url) as ucondb:
         for key, blob in blobs.items():
-            await ucondb.store(key, blob, tag=key, look_first=False)
+            await ucondb.store(key, Blob.of(blob), tag=key, look_first=False)
         listed = await ucondb.list_keys()
     healthy.stop()
     failing = launch(tmp_path / "data", fault="error=0.3,cut=0.3,drop=0.3,seed=8", **MODES[mode])
     async with client(failing.url, timeout_seconds=5.0) as ucondb:
         right: Mapping[str, tuple[Callable[[], Awaitable[Any]], Any]] = {
             "read": (lambda: ucondb.read("3"), blobs["3"]),
-            "fingerprint": (
-                lambda: ucondb.fingerprint("3"),
-                Fingerprint(len(blobs["3"]), hashlib.sha256(blobs["3"]).hexdigest()),
+            "summarise": (
+                lambda: ucondb.summarise("3"),
+                BlobSummary(Blob.of(blobs["3"]).identity, zlib.adler32(blobs["3"]), blobs["3"][:HEAD_BYTES]),
             ),
             "look_up": (lambda: ucondb.look_up("3"), listed["3"]),
             "look_up of an absent one": (lambda: ucondb.look_up("9"), None),

@@ -15,7 +15,7 @@ import pytest
 from archiverd.core.errors import Retry, UconDBError
 from archiverd.ucondb.client import HttpUconDB
 from archiverd.ucondb.http import BrokenExchangeError, HttpExchange, tls_context
-from archiverd.ucondb.port import Fingerprint, StoreOutcome
+from archiverd.ucondb.port import Blob, Fingerprint, StoreOutcome
 from tests.ucondb.playback import (
     DATA,
     Playback,
@@ -52,7 +52,7 @@ async def test_a_recorded_blob_is_read_whole() -> None:
     async with playing(*steps, *steps) as (ucondb, server):
         assert await ucondb.read("1001") == b"hello run 1001\n"
         digest = hashlib.sha256(b"hello run 1001\n").hexdigest()
-        assert await ucondb.fingerprint("1001") == Fingerprint(15, digest)
+        assert (await ucondb.summarise("1001")).identity == Fingerprint(15, digest)
         assert server.asked[1] == "GET /data/test01/configuration?key=1001"
 
 
@@ -114,7 +114,7 @@ async def test_a_download_that_freezes_is_given_up() -> None:
     steps = say(meta_reply(b"hello")), freeze(blob_reply(b"hello")[:-1])
     async with playing(*steps, timeout_seconds=2.0) as (ucondb, _):
         with pytest.raises(UconDBError, match=r"Read timed out \(read timeout=2\)"):
-            await ucondb.fingerprint("1001")
+            await ucondb.summarise("1001")
 
 
 async def test_a_blob_too_large_for_memory_is_not_read_into_it() -> None:
@@ -123,7 +123,7 @@ async def test_a_blob_too_large_for_memory_is_not_read_into_it() -> None:
     async with playing(*steps, *steps, largest_blob=4) as (ucondb, _):
         with pytest.raises(UconDBError, match="holds 5 bytes"):
             await ucondb.read("1001")
-        assert (await ucondb.fingerprint("1001")).length == 5
+        assert (await ucondb.summarise("1001")).identity.length == 5
 
 
 async def test_a_fingerprint_takes_constant_memory() -> None:
@@ -146,7 +146,7 @@ async def test_a_fingerprint_takes_constant_memory() -> None:
     async with playing(say(described), pour) as (ucondb, _):
         tracemalloc.start()
         try:
-            assert await ucondb.fingerprint("1001") == Fingerprint(size, digest.hexdigest())
+            assert (await ucondb.summarise("1001")).identity == Fingerprint(size, digest.hexdigest())
             assert tracemalloc.get_traced_memory()[1] < 8_000_000
         finally:
             tracemalloc.stop()
@@ -173,7 +173,7 @@ async def test_a_large_body_is_sent_with_its_length_and_without_a_copy() -> None
     wire = HttpExchange(url, 20.0, tls_context(verify=True, ca_file=None))
     tracemalloc.start()
     try:
-        assert (await wire.ask("POST", "/i/app/x", body=blob)).status == 200
+        assert (await wire.ask("POST", "/i/app/x", body=[blob])).status == 200
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
@@ -194,7 +194,7 @@ async def test_a_body_is_let_go_with_its_exchange() -> None:
         gc.disable()
         try:
             before = sys.getrefcount(blob)
-            await wire.ask("POST", "/put", body=blob)
+            await wire.ask("POST", "/put", body=[blob])
             assert sys.getrefcount(blob) == before
         finally:
             gc.enable()
@@ -222,7 +222,7 @@ async def test_an_early_refusal_of_a_large_body_is_understood() -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/i/app"
     async with client(url) as ucondb:
         with pytest.raises(UconDBError) as caught:
-            await ucondb.store("1001", blob, tag="1001", look_first=False)
+            await ucondb.store("1001", Blob.of(blob), tag="1001", look_first=False)
     assert caught.value.retry is Retry.UNKNOWN or "ucon_db.folder_name" in caught.value.remedy
     server.close()
     await server.wait_closed()
@@ -234,8 +234,8 @@ async def test_nothing_sent_is_told_as_connection_refused() -> None:
         url = server.url
     async with client(url) as ucondb:
         for call in (
-            ucondb.store("1001", b"x", tag="1001", look_first=False),
-            ucondb.store("1001", b"x", tag="1001", look_first=True),
+            ucondb.store("1001", Blob.of(b"x"), tag="1001", look_first=False),
+            ucondb.store("1001", Blob.of(b"x"), tag="1001", look_first=True),
         ):
             with pytest.raises(
                 UconDBError, match=r"^Failed to upload blob for run 1001: Connection refused$"
@@ -253,9 +253,9 @@ async def test_a_refusal_between_login_and_put_sent_nothing() -> None:
     async with Playback(*steps).running() as server:
         ucondb = HttpUconDB(settings(server.url), rereads=2)
         await ucondb.open()
-        assert await ucondb.store("1001", blob, tag="1001", look_first=False) is StoreOutcome.PROVEN
+        assert await ucondb.store("1001", Blob.of(blob), tag="1001", look_first=False) is StoreOutcome.PROVEN
     with pytest.raises(UconDBError, match="Connection refused") as caught:
-        await ucondb.store("1001", blob, tag="1001", look_first=False)
+        await ucondb.store("1001", Blob.of(blob), tag="1001", look_first=False)
     assert caught.value.retry is Retry.TRANSIENT
     await ucondb.close()
 
@@ -302,7 +302,7 @@ async def test_tls_to_a_server_without_it_sent_nothing() -> None:
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/i/app"
     async with client(url) as ucondb:
         with pytest.raises(UconDBError, match=r"run 1001: TLS failed: ") as caught:
-            await ucondb.store("1001", b"x", tag="1001", look_first=False)
+            await ucondb.store("1001", Blob.of(b"x"), tag="1001", look_first=False)
         assert caught.value.retry is Retry.TRANSIENT
     server.close()
     await server.wait_closed()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from archiverd.core.errors import Retry, UconDBError
-from archiverd.ucondb.port import StoredVersion
+from archiverd.ucondb.port import Blob, StoredVersion
 from tests.ucondb.playback import PASSWORD, Step, body_of, freeze, play, playing, recorded, reply, reset, say
 
 LOOK_UP = "GET /data/test01/configuration?key=1001&meta_only=yes"
@@ -142,8 +142,8 @@ async def test_an_impossible_key_is_not_sent(key: str) -> None:
     async with playing() as (ucondb, _):
         for call in (
             ucondb.look_up(key),
-            ucondb.store(key, b"", tag="1", look_first=False),
-            ucondb.store("1", b"", tag=key, look_first=False),
+            ucondb.store(key, Blob.of(b""), tag="1", look_first=False),
+            ucondb.store("1", Blob.of(b""), tag=key, look_first=False),
         ):
             with pytest.raises(UconDBError, match="cannot be a key") as caught:
                 await call

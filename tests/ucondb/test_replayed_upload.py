@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archiverd.core.errors import Retry, UconDBError, VerificationError
-from archiverd.ucondb.port import StoreOutcome
+from archiverd.ucondb.port import Blob, StoreOutcome
 from tests.ucondb.playback import blob_reply, close, freeze, meaning, reset
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def store(playback: Playback, connect: Callable[..., Any]) -> Callable[...
     client = await connect(playback.url, timeout_seconds=2.0)
 
     async def go(blob: bytes = BLOB, *, look_first: bool = False) -> StoreOutcome:
-        outcome: StoreOutcome = await client.store("1001", blob, tag="1001", look_first=look_first)
+        outcome: StoreOutcome = await client.store("1001", Blob.of(blob), tag="1001", look_first=look_first)
         return outcome
 
     return go
@@ -252,7 +252,7 @@ async def test_blob_too_large(playback: Playback, connect: Callable[..., Any]) -
     """A blob that the server cannot hold is refused for good before anything is sent."""
     client = await connect(playback.url, largest_blob=14)
     with pytest.raises(UconDBError, match="15 bytes") as caught:
-        await client.store("1001", BLOB, tag="1001", look_first=False)
+        await client.store("1001", Blob.of(BLOB), tag="1001", look_first=False)
     assert caught.value.retry is Retry.PERMANENT
     assert playback.requests == []
 
@@ -266,5 +266,5 @@ async def test_odd_names_travel_in_the_query(playback: Playback, connect: Callab
         (f"POST {expected}full_meta=yes&key=1001&tag=x%26y", meaning("bad_password")),
     )
     with pytest.raises(UconDBError, match="401"):
-        await client.store("1001", BLOB, tag="x&y", look_first=False)
+        await client.store("1001", Blob.of(BLOB), tag="x&y", look_first=False)
     assert "," not in playback.requests[1].headers["authorization"].partition('uri="')[2].partition('"')[0]

@@ -271,11 +271,11 @@ class DestinationAudit:
             seen = await ucondb.examine(str(row.run))
             if seen.finding is Finding.SILENT:
                 return None
-            if seen.identity is None:
+            if seen.blob is None:
                 return seen.why or "UconDB has no version under its key any more", None
-            if row.blob_sha256 and seen.identity.sha256 == row.blob_sha256:
+            if row.blob_sha256 and seen.blob.identity.sha256 == row.blob_sha256:
                 return "", None
-            rebuilt = await rebuild_found(ucondb, row.run, await self.artdaqdb.export(row.run))
+            rebuilt = await rebuild_found(seen.blob, row.run, await self.artdaqdb.export(row.run))
         except ArchiverError as error:
             return _as_finding(error), None
         if rebuilt is None:

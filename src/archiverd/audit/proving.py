@@ -96,7 +96,9 @@ class Prover:
     async def note(self, row: RunRow, found: Examination) -> Outcome:
         """Note what the examination of a verified run's key found, and log what is news of it."""
         if (fault := judge(row, found)) is None:
-            if await self.journal.proofs.note_proven(row.run, row.blob_sha256, found.adler32):
+            if await self.journal.proofs.note_proven(
+                row.run, row.blob_sha256, None if found.blob is None else found.blob.adler32
+            ):
                 _log.info("UconDB gives back what was proven again", run=row.run)
             return Outcome(Verdict.PROVEN, f"{row.blob_length} bytes read back, sha256 {row.blob_sha256}")
         kind, error = fault

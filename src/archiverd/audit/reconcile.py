@@ -27,8 +27,7 @@ from archiverd.detached import run_detached
 from archiverd.journal.destinations import Found, Side
 from archiverd.journal.rows import legible
 from archiverd.journal.schema import EVENTS_KEPT
-from archiverd.pipeline.migrator import pack
-from archiverd.runrecord import blob as blobs
+from archiverd.pipeline.migrator import rebuild_found
 from archiverd.runrecord.record import parse_run_number
 from archiverd.ucondb.port import Finding, Fingerprint
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow, StoryLine
     from archiverd.process.progress import Progress
-    from archiverd.ucondb.port import Examination, StoredVersion, UconDB
+    from archiverd.ucondb.port import BlobSummary, Examination, StoredVersion, UconDB
 
 RACY = 5.0
 """A file changed less than this many seconds before the end of its run's import may have come too late for it."""
@@ -220,7 +219,7 @@ class _Comparison:
         """Return a run's row and what is under its key; again if an operator had that replaced meanwhile."""
         row = await self.sources.journal.get(run)
         for _ in range(READINGS):
-            seen = await self.sources.ucondb.examine(str(run), keep=True)
+            seen = await self.sources.ucondb.examine(str(run))
             before, row = row, await self.sources.journal.get(run)
             if before is None or row is None or (before.state, before.blob_sha256) == (row.state, row.blob_sha256):
                 break
@@ -237,7 +236,7 @@ class _Comparison:
         if row is not None and row.state is not State.VERIFIED and self.states[run] in _OF_BLOBS:
             self.states[run] = str(row.state)  # sent on its way meanwhile
         verified = row is not None and row.state is State.VERIFIED and run not in self.elsewhere
-        if seen.finding is not Finding.SOUND:
+        if seen.blob is None:
             if row is not None and verified:
                 await self._note(row, seen)
             else:
@@ -261,22 +260,21 @@ class _Comparison:
             self.found.append(anomaly)
 
 
-async def _describe_difference(sources: ComparedSources, run: int, blob: bytes) -> str:
+async def _describe_difference(sources: ComparedSources, run: int, found: BlobSummary) -> str:
     """Describe how artdaqDB's export of a run, packed with the blob's ``Packed on`` text, differs from the blob.
 
     Return an empty string if it does not. Raise ArtdaqDBError when artdaqDB does not answer.
     """
     try:
-        packed_on = blobs.unpack(blob).packed_on
         exported = await sources.artdaqdb.export(run)
-        packed = await asyncio.to_thread(pack, run, packed_on, exported)
+        rebuilt = await rebuild_found(found, run, exported)
     except BlobCreationError as error:
         return f"{error.name}: {error}"
     except ArtdaqDBError as error:
         if error.retry is Retry.TRANSIENT or error.blame is not Blame.RUN:
             raise
         return f"{error.name}: {error}"
-    return "" if packed.blob == blob else _OTHER_CONTENT
+    return "" if rebuilt is not None else _OTHER_CONTENT
 
 
 async def _check_verified(sources: ComparedSources, row: RunRow, seen: Examination, unlike: str) -> str:

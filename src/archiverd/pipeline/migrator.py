@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,9 +16,10 @@ from archiverd.journal import transitions
 from archiverd.journal.transitions import BlobIdentity
 from archiverd.pipeline.failure_policy import FailurePolicy, as_known_error
 from archiverd.pipeline.gate import Gate, GateShutError
-from archiverd.pipeline.validator import validate_blob
+from archiverd.pipeline.validator import report_validation
 from archiverd.runrecord import blob as blobs
-from archiverd.ucondb.port import Fingerprint, StoreOutcome
+from archiverd.runrecord.validation import METADATA, validate_metadata
+from archiverd.ucondb.port import Blob, StoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,23 +27,27 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.port import ArtdaqDB, ExportedEntity
     from archiverd.journal.journal import Journal
     from archiverd.journal.rows import RunRow
-    from archiverd.ucondb.port import UconDB
+    from archiverd.ucondb.port import BlobSummary, Fingerprint, UconDB
 
 _log = log.get("Migration")
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A run's blob: its ``Packed on`` text, its bytes, their length and SHA-256, and UconDB's checksum of them."""
+    """A run's blob and its ``Packed on`` text; its metadata.fcl too, which is validated (None: it has none)."""
 
     packed_on: str
-    blob: bytes
-    identity: Fingerprint
-    adler32: int
+    blob: Blob
+    metadata: bytes | None
+
+    @property
+    def identity(self) -> Fingerprint:
+        """The blob's length and SHA-256."""
+        return self.blob.identity
 
     def journal_identity(self) -> BlobIdentity:
         """Return the blob's identity as the journal has it."""
-        return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256, self.adler32)
+        return BlobIdentity(self.packed_on, self.identity.length, self.identity.sha256, self.blob.adler32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,14 @@ class Migrator:
 
         So it is after the loss of a journal, or if the older tool archived the run.
         """
-        rebuilt = await rebuild_found(self.ucondb, run, exported)
+        rebuilt = await rebuild_found(await self.ucondb.summarise(str(run)), run, exported)
         return (StoreOutcome.CONFLICT, ours) if rebuilt is None else (StoreOutcome.PROVEN, rebuilt)
 
     async def _verified(self, row: RunRow, packed: Packed) -> None:
         """Record the proof and log how long after its stop the run was safe."""
-        said = None if self.required is None else validate_blob(packed.blob, self.required, row.run)
+        said = None
+        if self.required is not None:
+            said = report_validation(validate_metadata(packed.metadata, self.required), row.run)
         now = self.policy.clock()
         proof = transitions.upload_proven(
             row,
@@ -153,23 +158,18 @@ class Migrator:
 
 def pack(run: int, packed_on: str, exported: Sequence[ExportedEntity]) -> Packed:
     """Pack a run's exported entities into its blob. Raise BlobCreationError if the format cannot hold them."""
-    blob = blobs.pack(run, packed_on, [(f"{entity.name}.fcl", entity.fcl) for entity in exported])
-    identity = Fingerprint(len(blob), hashlib.sha256(blob).hexdigest())
-    return Packed(packed_on, blob, identity, zlib.adler32(blob))
+    files = [(f"{entity.name}.fcl", entity.fcl) for entity in exported]
+    return Packed(packed_on, Blob.of(*blobs.pack(run, packed_on, files)), dict(files).get(METADATA))
 
 
-async def rebuild_found(ucondb: UconDB, run: int, exported: Sequence[ExportedEntity]) -> Packed | None:
-    """Return a run packed with the ``Packed on`` text of the blob that UconDB has; None if the bytes differ (I5).
-
-    Raise UconDBError.
-    """
-    found = await ucondb.read(str(run))
+async def rebuild_found(found: BlobSummary, run: int, exported: Sequence[ExportedEntity]) -> Packed | None:
+    """Return a run packed with the ``Packed on`` text of the blob that UconDB has; None if the bytes differ (I5)."""
     try:
-        its_text = blobs.unpack(found).packed_on
+        its_text = blobs.read_packed_on(found.head)
     except BlobCreationError:
         return None
     rebuilt = await asyncio.to_thread(pack, run, its_text, exported)
-    return rebuilt if rebuilt.blob == found else None
+    return rebuilt if rebuilt.identity == found.identity else None
 
 
 def _require_same_blob(row: RunRow, identity: Fingerprint) -> None:

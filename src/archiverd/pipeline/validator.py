@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import RunRow
     from archiverd.pipeline.gate import Gate
     from archiverd.process.shutdown import Shutdown
+    from archiverd.runrecord.validation import BlobValidation
     from archiverd.ucondb.port import UconDB
 
 _log = log.get("Validation")
@@ -29,9 +30,8 @@ ROUND_SECONDS: Final = 600.0
 """Seconds between two looks for blobs that were not validated."""
 
 
-def validate_blob(blob: bytes, required: tuple[str, ...], run: int) -> str:
-    """Validate a run's blob and log what is wrong with it; return that as one text, empty if nothing is."""
-    found = validate(blob, required)
+def report_validation(found: BlobValidation, run: int) -> str:
+    """Log what is wrong with a run's blob; return that as one text, empty if nothing is."""
     for problem in found.problems:
         _log.error(problem, run=run)
     for warning in found.warnings:
@@ -91,7 +91,8 @@ class Validator:
                 "not validated: UconDB gives other bytes than were proven (`archiverd reconcile --deep`)", run=row.run
             )
             return
-        await self.journal.note_validated(row.run, validate_blob(blob, self.required, row.run))
+        found = await asyncio.to_thread(validate, blob, self.required)
+        await self.journal.note_validated(row.run, report_validation(found, row.run))
 
 
 def _sha256(blob: bytes) -> str:

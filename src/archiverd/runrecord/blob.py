@@ -26,6 +26,8 @@ _START: Final = re.compile(rb"Start of Record\nRun Number: ([0-9]{1,18})\nPacked
 _SEPARATOR: Final = re.compile(rb"\n#####\n([^\n]+\.fcl):\n#####\n")
 _LOOKALIKE: Final = re.compile(rb"^#####( *)(?=\n[^\n]+\.fcl:(?:\n#####(?:\n|\Z)|\Z))", re.MULTILINE)
 _NAME: Final = re.compile(r"[^\n\r]+\.fcl")
+HEAD_BYTES: Final = 256
+"""Bytes in which a blob's first lines end."""
 _PACKED_ON: Final = re.compile(r"[\x20-\x7e]{1,64}")
 
 
@@ -43,31 +45,32 @@ def packed_on_text(now: datetime) -> str:
     return f"{_MONTHS[now.month - 1]} {now:%d %H:%M} UTC"
 
 
-def pack(run: int, packed_on: str, files: Sequence[tuple[str, bytes]]) -> bytes:
-    """Return the blob of ``files``, pairs of a name ending in ``.fcl`` and its bytes.
+def pack(run: int, packed_on: str, files: Sequence[tuple[str, bytes]]) -> tuple[bytes, ...]:
+    """Return the blob of ``files``, pairs of a name ending in ``.fcl`` and its bytes, in parts to be joined.
 
-    Raise BlobCreationError, naming the file, for a name that the format does not allow or that is there twice.
+    The contents themselves are parts, so that a blob of hundreds of megabytes is not in memory twice. Raise
+    BlobCreationError, naming the file, for a name that the format does not allow or that is there twice.
     """
     _check_names(run, [name for name, _ in files])
     if not _PACKED_ON.fullmatch(packed_on):
         raise BlobCreationError(f"Run {run} cannot be packed: {packed_on!r} is not a time text", run=run)
     head = f"Run Number: {run}\nPacked on {packed_on}\n".encode()
-    parts = [b"Start of Record\n", head]
     ordered = sorted(files, key=lambda file: _place(file[0]))
-    for name, content in ordered:
-        parts += [b"\n#####\n", name.encode(), b":\n#####\n", _escaped(content)]
-    parts += [b"\nEnd of Record\n", head]
-    blob = b"".join(parts)
-    if unpack(blob) != UnpackedBlob(run, packed_on, tuple(ordered)):
-        raise BlobCreationError(f"Run {run} cannot be packed: its blob does not unpack to the same files", run=run)
-    return blob
+    separators = [f"\n#####\n{name}:\n#####\n".encode() for name, _ in ordered]
+    contents = [_escaped(content) for _, content in ordered]
+    for at, (name, content) in enumerate(ordered):
+        escaped, following = contents[at], b"".join(separators[at + 1 : at + 2])
+        if not _splits(escaped, following) or _unescaped(escaped) != content:
+            raise BlobCreationError(
+                f"Run {run} cannot be packed: its blob does not unpack to the same {name!a}", run=run
+            )
+    files_in_parts = (part for pair in zip(separators, contents, strict=True) for part in pair)
+    return (b"Start of Record\n" + head, *files_in_parts, b"\nEnd of Record\n" + head)
 
 
 def unpack(blob: bytes) -> UnpackedBlob:
     """Split a blob into its files. Raise BlobCreationError if it is none, is cut short, or has a name not in UTF-8."""
-    start = _START.match(blob)
-    if start is None:
-        raise BlobCreationError("This is no blob: it does not begin with Start of Record, Run Number and Packed on")
+    start = _demand_start(blob)
     end = b"\nEnd of Record\n" + blob[len(b"Start of Record\n") : start.end()]
     if not blob.endswith(end) or len(blob) < start.end() + len(end):
         raise BlobCreationError(
@@ -85,6 +88,31 @@ def unpack(blob: bytes) -> UnpackedBlob:
     except UnicodeDecodeError as error:
         raise BlobCreationError(f"The blob of run {start[1].decode()} holds a file name that is not UTF-8") from error
     return UnpackedBlob(int(start[1]), start[2].decode(), files)
+
+
+def read_packed_on(beginning: bytes) -> str:
+    """Return the text behind ``Packed on`` of a blob whose first ``HEAD_BYTES`` bytes, or more, are given.
+
+    Raise BlobCreationError if it is no blob.
+    """
+    return _demand_start(beginning)[2].decode()
+
+
+def _demand_start(beginning: bytes) -> re.Match[bytes]:
+    """Return the match of a blob's first lines. Raise BlobCreationError if it does not begin as a blob does."""
+    start = _START.match(beginning)
+    if start is None:
+        raise BlobCreationError("This is no blob: it does not begin with Start of Record, Run Number and Packed on")
+    return start
+
+
+def _splits(content: bytes, following: bytes) -> bool:
+    """Return whether a reader who comes to ``content`` finds its end where ``following``, a separator, begins.
+
+    The last content is followed by none.
+    """
+    ends = [match.start() for match in _SEPARATOR.finditer(content + following)]
+    return ends == ([len(content)] if following else [])
 
 
 def _place(name: str) -> tuple[int, str, str]:

@@ -12,6 +12,8 @@ from archiverd.runrecord.blob import unpack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+METADATA: Final = "metadata.fcl"
+"""The file of a blob that is validated."""
 KEYS: Final = ("config_name", "components", "sbndaq_commit_or_version")
 """Keys that every reader searches for; those that are not required only give a warning."""
 
@@ -25,18 +27,22 @@ class BlobValidation:
 
 
 def validate(blob: bytes, required: Sequence[str]) -> BlobValidation:
-    """Check that metadata.fcl in ``blob`` has exactly one line of each key.
-
-    Readers search for a key anywhere in the text, followed by a colon and white space (run_records.md section 4). A
-    missing or repeated key is a problem if it is required, a warning if it is another of ``KEYS``. Raises nothing.
-    """
+    """Check metadata.fcl in ``blob`` (see ``validate_metadata``). Raises nothing."""
     try:
         files = dict(unpack(blob).files)
     except BlobCreationError as error:
         return BlobValidation(problems=(str(error),))
-    metadata = files.get("metadata.fcl")
+    return validate_metadata(files.get(METADATA), required)
+
+
+def validate_metadata(metadata: bytes | None, required: Sequence[str]) -> BlobValidation:
+    """Check that a blob's metadata.fcl, None if it has none, has exactly one line of each key.
+
+    Readers search for a key anywhere in the text, followed by a colon and white space (run_records.md section 4). A
+    missing or repeated key is a problem if it is required, a warning if it is another of ``KEYS``. Raises nothing.
+    """
     if metadata is None:
-        return BlobValidation(problems=("metadata.fcl is not in the blob",))
+        return BlobValidation(problems=(f"{METADATA} is not in the blob",))
     problems: list[str] = []
     warnings: list[str] = []
     for key in dict.fromkeys((*required, *KEYS)):

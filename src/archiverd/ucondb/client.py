@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from archiverd.config.models import Settings, UconDb
-    from archiverd.ucondb.port import Examination, Fingerprint, StoredVersion, StoreOutcome
+    from archiverd.ucondb.port import Blob, BlobSummary, Examination, StoredVersion, StoreOutcome
 
 
 def random_cnonce() -> str:
@@ -106,7 +106,7 @@ class HttpUconDB:
         """See ``port.UconDB``."""
         return await lookup.look_up(self._session, key, errors.looking_up(key))
 
-    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
+    async def store(self, key: str, blob: Blob, *, tag: str, look_first: bool) -> StoreOutcome:
         """See ``port.UconDB``.
 
         A UconDBError means that nothing was stored, or that the blob under the key could not be read back now.
@@ -114,7 +114,7 @@ class HttpUconDB:
         """
         return await upload.store(self._session, self._login, key, blob, tag=tag, look_first=look_first)
 
-    async def replace(self, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
+    async def replace(self, key: str, blob: Blob, *, tag: str) -> StoreOutcome:
         """See ``port.UconDB``. Raise as ``store`` does."""
         return await upload.replace(self._session, self._login, key, blob, tag=tag)
 
@@ -122,13 +122,13 @@ class HttpUconDB:
         """See ``port.UconDB``. Raise UconDBError also if the key is free, or its bytes do not fit UconDB's checksum."""
         return (await self._receive(key, keep=True)).blob
 
-    async def fingerprint(self, key: str) -> Fingerprint:
+    async def summarise(self, key: str) -> BlobSummary:
         """See ``port.UconDB``. Raise UconDBError as ``read`` does."""
-        return (await self._receive(key, keep=False)).identity
+        return (await self._receive(key, keep=False)).summary
 
-    async def examine(self, key: str, *, keep: bool = False) -> Examination:
+    async def examine(self, key: str) -> Examination:
         """See ``port.UconDB``."""
-        return await examination.examine(self._session, key, keep=keep)
+        return await examination.examine(self._session, key)
 
     async def list_keys(self) -> Mapping[str, StoredVersion]:
         """See ``port.UconDB``."""

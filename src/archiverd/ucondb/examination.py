@@ -19,15 +19,14 @@ _BUSY = (408, 429, 502, 503, 504)
 """Statuses of a server, or of a front end before it, that has no time now."""
 
 
-async def examine(session: Session, key: str, *, keep: bool) -> Examination:
+async def examine(session: Session, key: str) -> Examination:
     """Read the blob under ``key`` back (see ``port.UconDB.examine``). Raise UconDBError."""
     purpose = reading_back(key)
     try:
         found = await look_up(session, key, purpose)
         if found is None:
             return Examination(Finding.ABSENT)
-        keep = keep and found.data_size <= session.largest_blob
-        received = await receive(session, key, found.data_size, purpose, keep=keep)
+        received = await receive(session, key, found.data_size, purpose, keep=False)
     except UconDBError as error:
         finding = _blames_key(error)
         if finding is None:
@@ -35,7 +34,7 @@ async def examine(session: Session, key: str, *, keep: bool) -> Examination:
         await check_server(session, purpose)
         return Examination(finding, error.message)
     if received.intact:
-        return Examination(Finding.SOUND, "", received.identity, received.adler32, received.blob)
+        return Examination(Finding.SOUND, "", received.summary)
     return Examination(Finding.UNSOUND, f"{purpose.text}: the bytes do not fit the checksum UconDB keeps of them")
 
 

@@ -19,7 +19,7 @@ import httpx
 from archiverd import log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 CONNECTIONS = 80
@@ -109,7 +109,7 @@ class HttpExchange:
         target: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: Sequence[bytes] = (),
         seconds: float | None = None,
         limit: int = REPLY_LIMIT,
     ) -> Reply:
@@ -124,19 +124,19 @@ class HttpExchange:
         target: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: Sequence[bytes] = (),
         seconds: float | None = None,
     ) -> AsyncIterator[StreamedReply]:
         """Send a request; give its reply once the head has arrived.
 
-        ``target`` is sent as it is; a POST has a Content-Length and is never chunked (ucondb_protocol.md section 11,
-        T1). ``seconds`` limits the time between two pieces sent or received. Raise BrokenExchangeError, also from the
-        reply's pieces.
+        ``body`` is in parts to be joined. ``target`` is sent as it is; a POST has a Content-Length and is never chunked
+        (ucondb_protocol.md section 11, T1). ``seconds`` limits the time between two pieces sent or received. Raise
+        BrokenExchangeError, also from the reply's pieces.
         """
         patience = self._seconds if seconds is None else seconds
         timeout = httpx.Timeout(connect=self._seconds, read=patience, write=patience, pool=self._seconds)
         posts = method == "POST"
-        sent = {**_HEADERS, **(headers or {}), **({"Content-Length": str(len(body))} if posts else {})}
+        sent = {**_HEADERS, **(headers or {}), **({"Content-Length": str(sum(map(len, body)))} if posts else {})}
         slices = _Slices(body)
         request = httpx.Request(
             method,
@@ -212,18 +212,33 @@ class _Pool:
 
 
 class _Slices:
-    """A request's body, given to the socket in slices."""
+    """A request's body, given to the socket in slices of one size whatever the sizes of its parts."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = memoryview(body)
+    def __init__(self, body: Sequence[bytes]) -> None:
+        self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), _SLICE):
-            yield bytes(self._body[start : start + _SLICE])
+        for piece in _sliced(self._body):
+            yield piece
 
     def release(self) -> None:
         """Release the body: httpx's response and request refer to this until the cycle collector runs."""
-        self._body = memoryview(b"")
+        self._body = ()
+
+
+def _sliced(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of ``parts`` in pieces of ``_SLICE``, the last one shorter."""
+    pending = bytearray()
+    for part in parts:
+        view = memoryview(part)
+        while len(pending) + len(view) >= _SLICE:
+            taken = _SLICE - len(pending)
+            yield bytes(pending) + view[:taken]
+            pending.clear()
+            view = view[taken:]
+        pending += view
+    if pending:
+        yield bytes(pending)
 
 
 def tls_context(*, verify: bool, ca_file: Path | None) -> ssl.SSLContext:

@@ -104,7 +104,7 @@ async def _look_up_some(session: Session, keys: Sequence[str]) -> Mapping[str, S
     body = json.dumps({"keys": keys}).encode()
     seconds = session.settings.timeout_seconds + LISTING_SECONDS
     reply = await retry_broken(
-        LIST, lambda: session.http.ask("POST", target, body=body, seconds=seconds, limit=LISTING_LIMIT)
+        LIST, lambda: session.http.ask("POST", target, body=[body], seconds=seconds, limit=LISTING_LIMIT)
     )
     if _object_absent(reply):
         return None

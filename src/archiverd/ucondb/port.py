@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,36 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes to store, in parts to be joined; a big blob is never in memory as one piece."""
+
+    parts: Sequence[bytes]
+    identity: Fingerprint
+    adler32: int
+    """Adler-32 of the bytes, as an unsigned number."""
+
+    @staticmethod
+    def of(*parts: bytes) -> Blob:
+        """Return the blob of these parts. Hashes them all: not for the event loop, unless they are few."""
+        digest, adler32, length = hashlib.sha256(), 1, 0
+        for part in parts:
+            digest.update(part)
+            adler32 = zlib.adler32(part, adler32)
+            length += len(part)
+        return Blob(parts, Fingerprint(length, digest.hexdigest()), adler32)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSummary:
+    """What is kept of a blob that was read in a stream."""
+
+    identity: Fingerprint
+    adler32: int
+    head: bytes
+    """Its first bytes, at most ``HEAD_BYTES``."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredVersion:
     """Metadata of the version stored under a key (ucondb_protocol.md section 4)."""
 
@@ -27,6 +59,10 @@ class StoredVersion:
     data_size: int
     adler32: int
     """Adler-32 of the bytes, as an unsigned number (``uadler32``)."""
+
+
+HEAD_BYTES: Final = 256
+"""Bytes of a blob that was read of which a summary keeps no more."""
 
 
 class StoreOutcome(enum.Enum):
@@ -60,11 +96,13 @@ class Examination:
     finding: Finding
     why: str = ""
     """In words, what is wrong; empty for SOUND and ABSENT."""
-    identity: Fingerprint | None = None
-    """Of the bytes that were read; None if they could not be."""
-    adler32: int | None = None
-    blob: bytes = b""
-    """The bytes; empty unless they were to be kept."""
+    blob: BlobSummary | None = None
+    """What was read; None unless the finding is SOUND."""
+
+    @property
+    def identity(self) -> Fingerprint | None:
+        """The length and SHA-256 of what was read; None if it could not be."""
+        return None if self.blob is None else self.blob.identity
 
 
 class UconDB(Protocol):
@@ -88,7 +126,7 @@ class UconDB(Protocol):
     async def look_up(self, key: str) -> StoredVersion | None:
         """Return what is stored under ``key``, or None if its absence is proven."""
 
-    async def store(self, key: str, blob: bytes, *, tag: str, look_first: bool) -> StoreOutcome:
+    async def store(self, key: str, blob: Blob, *, tag: str, look_first: bool) -> StoreOutcome:
         """Store ``blob`` under ``key`` at most once and prove it by reading it back.
 
         With ``look_first`` a look-up precedes the put: needed after any earlier attempt; on a first one the server's
@@ -98,7 +136,7 @@ class UconDB(Protocol):
         with ``look_first``.
         """
 
-    async def replace(self, key: str, blob: bytes, *, tag: str) -> StoreOutcome:
+    async def replace(self, key: str, blob: Blob, *, tag: str) -> StoreOutcome:
         """Store ``blob`` under ``key`` in place of what is there, and prove it; only on an operator's decision.
 
         Nothing is sent if the key has these bytes already. What cannot be read of this key alone is replaced too. Raise
@@ -108,11 +146,11 @@ class UconDB(Protocol):
     async def read(self, key: str) -> bytes:
         """Return the whole blob stored under ``key``."""
 
-    async def fingerprint(self, key: str) -> Fingerprint:
-        """Read the blob under ``key`` back in a stream and return its identity; memory use is constant."""
+    async def summarise(self, key: str) -> BlobSummary:
+        """Read the blob under ``key`` back in a stream and return what it is; memory use is constant."""
 
-    async def examine(self, key: str, *, keep: bool = False) -> Examination:
-        """Read the blob under ``key`` back and say what was found, past caches; with ``keep`` return its bytes too.
+    async def examine(self, key: str) -> Examination:
+        """Read the blob under ``key`` back in a stream and say what was found, past caches; memory use is constant.
 
         Raise UconDBError only when the server itself does not answer, or refuses us: that says nothing of the key.
         """

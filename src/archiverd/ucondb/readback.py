@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from archiverd.core.errors import UconDBError
 from archiverd.ucondb.errors import from_cache, impossible_reply, refused
 from archiverd.ucondb.http import BrokenExchangeError
-from archiverd.ucondb.port import Fingerprint
+from archiverd.ucondb.port import HEAD_BYTES, BlobSummary, Fingerprint
 from archiverd.ucondb.session import ATTEMPTS, retry_broken
 
 if TYPE_CHECKING:
@@ -24,31 +24,33 @@ if TYPE_CHECKING:
 class Received:
     """A blob as received; it has as many bytes as UconDB announced."""
 
-    identity: Fingerprint
+    summary: BlobSummary
     blob: bytes
     """The bytes; empty unless read with ``keep``."""
     intact: bool
     """The bytes match the Adler-32 that UconDB keeps of them."""
-    adler32: int
-    """Of the bytes, as an unsigned number."""
+    md5: str
+    """Of the bytes, in lower-case hex; empty unless asked for."""
 
 
-async def receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+async def receive(
+    session: Session, key: str, size: int, purpose: Purpose, *, keep: bool, md5: bool = False
+) -> Received:
     """Read the blob under ``key``; ``size``, the expected bytes, decides the timeout.
 
     Without ``keep`` memory use is constant. A reply that is short (HTTP does not show it, T2) or does not match its
     checksum is requested again at once, at most ATTEMPTS times; the last one that does not match is returned as not
     intact. Raise UconDBError.
     """
-    received = await retry_broken(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
+    received = await retry_broken(purpose, lambda: _receive(session, key, size, purpose, keep=keep, md5=md5))
     for _ in range(ATTEMPTS - 1):
         if received.intact:
             break
-        received = await retry_broken(purpose, lambda: _receive(session, key, size, purpose, keep=keep))
+        received = await retry_broken(purpose, lambda: _receive(session, key, size, purpose, keep=keep, md5=md5))
     return received
 
 
-async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool) -> Received:
+async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, keep: bool, md5: bool) -> Received:
     """Read the blob under ``key`` once. Raise UconDBError, or BrokenExchangeError if it is incomplete."""
     target = session.targets.data(key=key)
     async with session.http.exchange("GET", target, seconds=session.timeout(size)) as answer:
@@ -59,18 +61,26 @@ async def _receive(session: Session, key: str, size: int, purpose: Purpose, *, k
         if keep and stored_size > session.largest_blob:
             raise _too_long(purpose, stored_size, session.largest_blob)
         digest, adler32, length, kept = hashlib.sha256(), 1, 0, bytearray()
+        second = hashlib.md5(usedforsecurity=False) if md5 else None
         async for piece in answer.pieces:
             length += len(piece)
             if length > stored_size:
                 raise impossible_reply(purpose, f"UconDB sent more than the {stored_size} bytes it announced")
             digest.update(piece)
             adler32 = zlib.adler32(piece, adler32)
-            if keep:
+            if second is not None:
+                second.update(piece)
+            if keep or len(kept) < HEAD_BYTES:
                 kept += piece
     if length < stored_size:
         raise BrokenExchangeError(f"UconDB sent {length} of {stored_size} bytes", sent=True, cut=True)
     intact = stored_adler32 is None or adler32 == stored_adler32
-    return Received(Fingerprint(length, digest.hexdigest()), bytes(kept), intact, adler32)
+    return Received(
+        summary=BlobSummary(Fingerprint(length, digest.hexdigest()), adler32, bytes(kept[:HEAD_BYTES])),
+        blob=bytes(kept) if keep else b"",
+        intact=intact,
+        md5="" if second is None else second.hexdigest(),
+    )
 
 
 def _refuse_cached(headers: Mapping[str, str], purpose: Purpose) -> None:
