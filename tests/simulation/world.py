@@ -76,6 +76,11 @@ class World:
         self.dice = random.Random(seed)
         self.haste = haste
         self.now = EPOCH
+        self.clock_ahead = self.server_ahead = 0.0
+        """How far the wall clock of the machine, and that of the file server, are ahead of true time."""
+        self.booted = EPOCH - DAY
+        self.boot = 0
+        """When the machine was started last, and which start that was."""
         self.loop: VirtualLoop | None = None
         self.dead = True
         self.peaceful = False
@@ -87,6 +92,22 @@ class World:
     def time(self) -> float:
         """Return epoch seconds."""
         return self.now if self.loop is None else self.loop.now
+
+    def wall(self) -> float:
+        """Return epoch seconds by the clock of the machine, which may be wrong."""
+        return self.time() + self.clock_ahead
+
+    def server_time(self) -> float:
+        """Return epoch seconds by the clock of the file server, which may be wrong."""
+        return self.time() + self.server_ahead
+
+    def uptime(self) -> float:
+        """Return the seconds since the machine was started: this clock never jumps."""
+        return self.time() - self.booted
+
+    def reboot(self) -> None:
+        """Start the machine anew."""
+        self.booted, self.boot = self.now, self.boot + 1
 
     def chance(self, share: float) -> bool:
         """Tell whether a fault of this share befalls somebody now."""
