@@ -92,6 +92,34 @@ async def test_a_missing_file_is_removed_when_it_is_missing_a_day_later_too(arch
     assert await archive.changes(7) == "removed a.fcl"
 
 
+async def test_no_restart_counts_the_day_of_a_missing_file_anew(archive: Archive) -> None:
+    """Nor do passes, each of which is a process: within one start of the machine its clock decides, else the wall's."""
+    await archive.verify(7, a="a: 1\n", b="b: 1\n")
+    (archive.records / "7" / "a.fcl").unlink()
+    for boot, uptime, since in (("x", 5.0, 0.0), ("x", AGAIN_SECONDS, 9e9), ("y", 3.0, AGAIN_SECONDS - 1)):
+        archive.audit = process(archive, NOW + since, uptime, boot)
+        await archive.audit.compare_recent()
+        assert await archive.changes(7) == ""
+    archive.audit = process(archive, NOW + AGAIN_SECONDS, 4.0, "y")
+    await archive.audit.compare_recent()
+    assert await archive.changes(7) == "removed a.fcl"
+
+
+def process(archive: Archive, now: float, uptime: float, boot: str) -> DirectoryAudit:
+    """Return the audit of another process, by its clocks."""
+    return DirectoryAudit(archive.journal, archive.records, lambda: now, lambda: uptime, archive.rest, boot)
+
+
+async def test_each_missing_file_has_a_day_of_its_own(archive: Archive) -> None:
+    """One that vanishes while another is missing is told a day later as well."""
+    await archive.verify(7, a="a: 1\n", b="b: 1\n")
+    for name, told in (("a", ""), ("b", "removed a.fcl"), ("b", "removed a.fcl, b.fcl")):
+        (archive.records / "7" / f"{name}.fcl").unlink(missing_ok=True)
+        await archive.audit.compare_recent()
+        assert await archive.changes(7) == told
+        archive.now += AGAIN_SECONDS
+
+
 async def test_a_change_is_noted_once_and_forgotten_when_it_is_undone(archive: Archive) -> None:
     """In the journal, in the run's story, and in the log."""
     await archive.verify(7, a="a: 1\n")

@@ -137,6 +137,12 @@ async def test_a_file_of_a_manifest_is_found_by_its_content(journal: Journal, pl
     assert all("INDEX contents_same (<expr>=? AND name=?" in plan for plan in looked_up)
 
 
+async def test_the_missing_files_of_a_run_are_found_by_its_number(journal: Journal, plans: list[str]) -> None:
+    """The audit asks for those of each directory that is not as it was; they need not be sorted."""
+    await journal.lost_files(7)
+    assert plans == ["SEARCH lost_files USING PRIMARY KEY (run=?)"]
+
+
 async def test_what_is_to_be_proven_again_stands_first_in_an_index(journal: Journal, plans: list[str]) -> None:
     """The scrub asks every minute: nothing is sorted, and no table is read for it."""
     await journal.proofs.note_step("early")

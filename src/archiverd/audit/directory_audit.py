@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +20,9 @@ from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import State
 from archiverd.core.runset import LAST_RUN
 from archiverd.detached import run_detached
-from archiverd.journal.rows import ComparedRun, Differences
+from archiverd.journal.rows import ComparedRun, Differences, LostFile
 from archiverd.process import mounts
+from archiverd.watch.ages import boot_id, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -50,17 +51,9 @@ AT_ONCE: Final = 20
 """Runs compared in one go."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Lost:
-    """Files that were missing when a directory was compared, since when by the clock that never jumps."""
-
-    names: frozenset[str]
-    since: float
-
-
 def make_audit(journal: Journal, records: Path) -> DirectoryAudit:
     """Return the audit of the run directories in ``records``."""
-    return DirectoryAudit(journal, records, time.time, time.monotonic, asyncio.sleep)
+    return DirectoryAudit(journal, records, time.time, uptime, asyncio.sleep, boot_id())
 
 
 class DirectoryAudit:
@@ -71,21 +64,25 @@ class DirectoryAudit:
         journal: Journal,
         records: Path,
         clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        uptime: Callable[[], float],
         rest: Callable[[float], Awaitable[object]],
+        boot: str = "",
     ) -> None:
-        """``clock`` gives epoch seconds, ``monotonic`` seconds of a clock that never jumps; ``rest`` waits."""
+        """``clock`` gives epoch seconds, ``uptime`` those since the machine started; ``rest`` waits.
+
+        ``boot`` tells which start of the machine this is: without it times of another process are told by ``clock``.
+        """
         self._journal = journal
         self._records = records
         self._clock = clock
-        self._monotonic = monotonic
+        self._uptime = uptime
         self._rest = rest
-        self._lost: dict[int, _Lost] = {}
+        self._boot = boot
 
     async def watch(self) -> None:
         """Compare until cancelled. Raise ArchiverError if the journal is damaged."""
         while True:
-            begun = self._monotonic()
+            begun = self._uptime()
             try:
                 await self.compare_recent()
                 await self._go_on()
@@ -93,7 +90,7 @@ class DirectoryAudit:
                 if error.retry is not Retry.TRANSIENT:
                     raise
                 log.failure(_log, error)
-            await self._rest(max(1.0, ROUND_SECONDS - (self._monotonic() - begun)))
+            await self._rest(max(1.0, ROUND_SECONDS - (self._uptime() - begun)))
 
     async def compare_recent(self) -> None:
         """Compare the runs of the last days. Raise ArchiverError if the journal fails."""
@@ -144,7 +141,7 @@ class DirectoryAudit:
 
     async def _note(self, rows: Sequence[RunRow], found: Sequence[Comparison]) -> None:
         """Note what was found, and log what is news."""
-        compared = [one for row, comparison in zip(rows, found, strict=True) if (one := self._judged(row, comparison))]
+        compared = [one for row, result in zip(rows, found, strict=True) if (one := await self._judged(row, result))]
         for run in await self._journal.note_compared(compared):
             row = await self._journal.get(run)
             if row is None:
@@ -157,25 +154,34 @@ class DirectoryAudit:
             else:
                 _log.info("its directory holds what was archived again", run=run)
 
-    def _judged(self, row: RunRow, found: Comparison) -> ComparedRun | None:
+    async def _judged(self, row: RunRow, found: Comparison) -> ComparedRun | None:
         """Return what to note of a run; None for nothing."""
         if found.verdict is Verdict.UNKNOWN:
             return None
         if found.verdict is Verdict.REUSED:
             return ComparedRun(row.run, Differences(), found.started)
-        removed = self._removed(row, found.differences.removed)
+        removed = await self._removed(row, found.differences.removed)
         differences = Differences(found.differences.added, found.differences.edited, removed)
         listing = "" if found.differences else found.listing
         same = (differences, "", listing or row.listing) == (row.changed, row.reused, row.listing)
         return None if same else ComparedRun(row.run, differences, listing=listing)
 
-    def _removed(self, row: RunRow, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the missing files that are removed: they were missing a day ago too."""
-        if not names:
-            self._lost.pop(row.run, None)
-            return ()
-        now, before = self._monotonic(), self._lost.get(row.run)
-        if before is None or not before.names & set(names):
-            before = self._lost[row.run] = _Lost(frozenset(names), now)
-        known = set(row.changed.removed) | (before.names if now - before.since >= AGAIN_SECONDS else set())
-        return tuple(name for name in names if name in known)
+    async def _removed(self, row: RunRow, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the missing files that are removed: each was missing a day ago too.
+
+        Since when is in the journal: neither a restart nor one pass a day begins to count anew.
+        """
+        noted = {one.name: one for one in await self._journal.lost_files(row.run)}
+        now = LostFile("", self._clock(), self._uptime(), self._boot)
+        lost = {name: noted.get(name) or replace(now, name=name) for name in names}
+        if lost != noted:
+            await self._journal.note_lost(row.run, lost.values())
+        return tuple(
+            name for name in names if name in row.changed.removed or _elapsed(lost[name], now) >= AGAIN_SECONDS
+        )
+
+
+def _elapsed(since: LostFile, now: LostFile) -> float:
+    """Return the seconds between two moments: over a restart of the machine only the wall clock tells."""
+    same_start = bool(since.boot) and since.boot == now.boot
+    return now.uptime - since.uptime if same_start else now.wall - since.wall

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ComparedRun,
         FileFate,
         Hold,
+        LostFile,
         MissingDirectories,
         ObservedRecord,
         RecordLook,
@@ -266,6 +267,11 @@ class Journal(Lookups):
         """Note the names that look like runs and are none, each with the rule it breaks, and how many there are."""
         odd = list(names)
         await self._write(lambda db: statements.note_odd_names(db, count, odd))
+
+    async def note_lost(self, run: int, lost: Iterable[LostFile]) -> None:
+        """Note which files of a verified run are missing, and since when: no others are."""
+        missing = list(lost)
+        await self._write(lambda db: statements.note_lost(db, run, missing))
 
     async def note_sweep(self, below: int) -> None:
         """Note that the comparison of the directories goes on with the runs below this number."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archiverd.journal.rows import (
         ClockState,
         FileFate,
+        LostFile,
         MigrationCounts,
         MissingDirectories,
         PassTotals,
@@ -119,6 +120,10 @@ class Lookups:
     async def verified_since(self, since: float) -> list[RunRow]:
         """Return the runs with a directory that were verified since then, in epoch seconds, and still are."""
         return await self._read(lambda db: queries.select_verified_since(db, since))
+
+    async def lost_files(self, run: int) -> list[LostFile]:
+        """Return the files of a verified run that were missing at the last comparison of its directory, by name."""
+        return await self._read(lambda db: queries.select_lost_files(db, run))
 
     async def sweep(self) -> int:
         """Return the number below which the comparison of the directories goes on; 0 to begin anew."""

@@ -21,6 +21,7 @@ from archiverd.journal.rows import (
     FileFate,
     FirstPhaseRow,
     Hold,
+    LostFile,
     MigrationCounts,
     MissingDirectories,
     PassTotals,
@@ -238,6 +239,12 @@ def select_state_texts(db: sqlite3.Connection, stage: Stage) -> tuple[str, ...] 
 def select_looks(db: sqlite3.Connection) -> dict[int, RecordLook]:
     """Return since when the records of open runs are as they are, by run."""
     return {row["run"]: RecordLook(**dict(row)) for row in db.execute("SELECT * FROM looks")}
+
+
+def select_lost_files(db: sqlite3.Connection, run: int) -> list[LostFile]:
+    """Return the files of a verified run that were missing at the last comparison, by name."""
+    sql = "SELECT name, wall, uptime, boot FROM lost_files WHERE run = ? ORDER BY name"
+    return [LostFile(*row) for row in db.execute(sql, (run,))]
 
 
 def select_clock(db: sqlite3.Connection) -> ClockState | None:

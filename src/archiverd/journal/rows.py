@@ -217,6 +217,19 @@ class ComparedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class LostFile:
+    """A file of a verified run that was missing when its directory was compared, since when by the clocks there are."""
+
+    name: str
+    wall: float
+    """Epoch seconds."""
+    uptime: float
+    """Seconds since the machine started: comparable while ``boot`` is the same."""
+    boot: str
+    """Which start of the machine that was; empty if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class MissingDirectories:
     """Runs whose directories are missing all at once, as ``runset.pack`` writes them, since when in epoch seconds."""
 

@@ -8,8 +8,9 @@ once for all, ``destinations`` which databases runs were archived in, ``elsewher
 runs archived in others, ``site`` whose journal this is, ``looks`` since when open runs are as they are, ``clock`` how
 the wall clock stood to the one that never jumps, ``missing`` which run directories are missing all at once,
 ``odd_names`` and ``odd_count`` what looks like a run and is none, ``sweep`` how far the comparison of the directories
-has come, ``scrub`` when verified runs were last proven again, ``standstill`` why that is not done now. Times are epoch
-seconds (UTC). ``PRAGMA user_version`` has the schema version.
+has come, ``lost_files`` since when files of verified runs are missing, ``scrub`` when verified runs were last proven
+again, ``standstill`` why that is not done now. Times are epoch seconds (UTC). ``PRAGMA user_version`` has the schema
+version.
 
 SQLite uses an index with a condition only for a query with the condition in the same words: who changes one changes
 the other (``tests/journal/test_indexes.py``).
@@ -260,6 +261,16 @@ MIGRATIONS: tuple[str, ...] = (
     """
     DROP INDEX contents_same;
     CREATE INDEX contents_same ON contents (substr(sha256, 1, 8), name);
+    """,
+    """
+    CREATE TABLE lost_files (
+        run INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        wall REAL NOT NULL,
+        uptime REAL NOT NULL,
+        boot TEXT NOT NULL,
+        PRIMARY KEY (run, name)
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ComparedRun,
         FileFate,
         Hold,
+        LostFile,
         MissingDirectories,
         ObservedRecord,
         RecordLook,
@@ -206,6 +207,12 @@ def note_odd_names(db: sqlite3.Connection, count: int, names: Iterable[tuple[str
 def note_sweep(db: sqlite3.Connection, below: int) -> None:
     """Note that the comparison of the directories goes on with the runs below this number."""
     db.execute("INSERT OR REPLACE INTO sweep VALUES (0, ?)", (below,))
+
+
+def note_lost(db: sqlite3.Connection, run: int, lost: Iterable[LostFile]) -> None:
+    """Note which files of a verified run are missing, and since when."""
+    db.execute("DELETE FROM lost_files WHERE run = ?", (run,))
+    db.executemany("INSERT INTO lost_files VALUES (?, ?, ?, ?, ?)", [(run, *astuple(one)) for one in lost])
 
 
 def note_missing(db: sqlite3.Connection, missing: MissingDirectories | None) -> None:
