@@ -368,6 +368,20 @@ async def test_a_run_that_was_watched_settles_by_the_time_of_its_stop_line(site:
     assert [move.run for move in reader.read(seen).ended] == [7]
 
 
+async def test_a_file_server_that_is_behind_ends_no_run_at_its_stop_line(site: Site) -> None:
+    """By its clock the stop line is old when it comes: what was seen a moment ago tells that it is not."""
+    site.record(7, START)
+    reader, seen = OpenRunReader(site.settings, site.clocks.keeper()), [OpenRun(7)]
+    for _ in range(4):
+        assert reader.read(seen).ended == []
+        site.clocks.passed += 0.5
+    site.record(7, START + STOP)
+    site.clocks.stands = take_snapshot(site.root / "records" / "7").changed + 3600.0 - site.clocks.passed
+    assert reader.read(seen).settles_in == pytest.approx(0.5)
+    site.clocks.passed += 0.6
+    assert [move.run for move in reader.read(seen).ended] == [7]
+
+
 FORTNIGHT = 15 * 86_400.0
 
 

@@ -115,9 +115,10 @@ class OpenRunReader:
         stamp = record_stamp(directory)
         later = self._later_started(seen)
         stands = stamp is not None and stamp == seen.stamp and (seen.kept is None or seen.kept.readable)
-        if stands and self._time.monotonic() < seen.look_due:
-            return None
-        if stands and seen.kept is not None and not later and not self._abandoned(seen):
+        waits = seen.kept is not None and not later and not self._abandoned(seen)
+        if stands and (waits or self._time.monotonic() < seen.look_due):
+            if seen.look is not None:  # what comes next was not there yet, whatever time the file server gives it
+                seen.look = replace(seen.look, at=self._time.monotonic())
             return None
         return self._judge(seen, take_snapshot(directory, network=self._network), stamp)
 
