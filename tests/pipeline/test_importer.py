@@ -22,6 +22,7 @@ from archiverd.pipeline.import_plan import (
     lacks_its_end,
     plan_import,
     prove,
+    with_standing,
 )
 from archiverd.pipeline.importer import Importer
 from archiverd.runrecord.converters.registry import BY_DEFAULT
@@ -175,6 +176,19 @@ def test_an_archive_without_the_end_of_its_run_is_noticed(text: bytes, ends: boo
     for data, expected in ((STOPPED, ends), (METADATA, True)):
         plan = plan_import(prepare(record(metadata__txt=data), BY_DEFAULT), load_schema(None), "archive")
         assert ends_in(plan, held) is expected
+
+
+@pytest.mark.parametrize("now", [{}, {"c1__fcl": b"a: {"}])
+def test_what_was_archived_of_a_file_stands_when_nothing_of_it_can_be_archived_again(now: dict[str, bytes]) -> None:
+    """Though its record promises the file, or what is there now is no FHiCL: nothing is wrong with the run."""
+    promising = STOPPED + b"Component #0: c1\nComponent #1: c2\n"
+    first = record(metadata__txt=promising, c1__fcl=b"a: 1\n", c2__fcl=b"b: 1\n")
+    again = record(metadata__txt=promising, c2__fcl=b"b: 2\n", **now)
+    earlier, later = (plan_import(prepare(one, BY_DEFAULT), load_schema(None), "archive") for one in (first, again))
+    plan = with_standing(later, earlier.fates)
+    prove(7, plan, list((archived(first, update=True) | archived(again, update=True)).values()))
+    assert [(fate.name, fate.entity) for fate in plan.standing] == [("c1.fcl", "c1")]
+    assert ("c1.fcl" in plan.missing, [fate.name for fate in plan.fates if fate.name == "c1.fcl"]) == (False, [])
 
 
 def test_a_rule_may_take_a_file_twice() -> None:

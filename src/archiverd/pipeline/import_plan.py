@@ -65,7 +65,7 @@ class Plan:
     listing: str = ""
     """Digest of the listing that was read."""
     standing: tuple[FileFate, ...] = ()
-    """Files that were archived earlier and are not in the record any more: their entities stand."""
+    """Files that were archived earlier and of which nothing can be archived now: their entities stand."""
     missing: tuple[str, ...] = ()
     """Names of files that the record promises and that never came, or came empty."""
 
@@ -119,10 +119,17 @@ def _has_place(name: str, schema: Schema, unmatched: str) -> bool:
 
 
 def with_standing(plan: Plan, earlier: Sequence[FileFate]) -> Plan:
-    """Return a plan that leaves alone what was archived ``earlier`` of files that are not in the record any more."""
-    names, entities = {fate.name for fate in plan.fates}, {one.name for one in (*plan.entities, *plan.update)}
-    gone = (fate for fate in earlier if fate.entity and fate.name not in names and fate.entity not in entities)
-    return replace(plan, standing=tuple(gone))
+    """Return a plan that leaves alone what was archived ``earlier`` of files of which nothing can be archived now.
+
+    They are not in the record any more, though it may still promise them, or cannot be archived as they are.
+    """
+    archived = {fate.name for fate in plan.fates if fate.entity}
+    entities = {one.name for one in (*plan.entities, *plan.update)}
+    gone = [one for one in earlier if one.entity and one.name not in archived and one.entity not in entities]
+    names = {fate.name for fate in gone}
+    fates = tuple(fate for fate in plan.fates if fate.name not in names)
+    missing = tuple(name for name in plan.missing if name not in names)
+    return replace(plan, standing=tuple(gone), fates=fates, missing=missing)
 
 
 def same_run(plan: Plan, held: Sequence[ExportedEntity]) -> bool:
