@@ -25,7 +25,7 @@ class Look:
     appended: tuple[object, ...]
     """Status of the directory and of the files that are written to while the run goes on."""
     appended_since: float
-    """When these changed last: by their own times, but not before the look that showed them otherwise."""
+    """When these changed last: by their own times, or when that was seen if these lie before a look that was other."""
 
     @property
     def digest(self) -> str:
@@ -48,6 +48,7 @@ def compare(snapshot: RecordSnapshot, before: Look | None, *, wall: float, now: 
     else:
         newest = max([snapshot.ctime_ns, *(file.ctime_ns for file in files)]) / 1e9
         by_their_times = now - max(0.0, wall - newest) if snapshot.readable else now
-        appended_since = by_their_times if before is None else min(now, max(before.at, by_their_times))
+        plausible = before is None or by_their_times >= before.at  # what was not there yet cannot be older than that
+        appended_since = by_their_times if plausible else now
     copied_since = now if before is None or before.copied != copied else before.copied_since
     return Look(now, copied, copied_since, appended, appended_since)
