@@ -8,7 +8,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.simulation.world import World
 
@@ -37,12 +37,16 @@ class Agenda:
             happen()
         self._world.now = max(self._world.now, until)
 
-    async def pass_by(self, on_news: Callable[[], None]) -> None:
-        """Let things happen at their time while a process lives; it may hear of each at once by ``on_news``."""
+    async def pass_by(self, before: Callable[[], Awaitable[None]], on_news: Callable[[], None]) -> None:
+        """Let things happen at their time while a process lives: what ``before`` does comes before each of them.
+
+        ``on_news`` is called after it.
+        """
         self._earlier = asyncio.Event()
         while True:
             now = self._world.time()
             while self._heap and self._heap[0][0] <= now:
+                await before()
                 heapq.heappop(self._heap)[2]()
                 on_news()
             self._earlier.clear()

@@ -25,7 +25,7 @@ class Editors:
             self._add: 2.0,
             self._edit: 2.0,
             self._edit_in_secret: 1.0,
-            self._remove: 0.0,
+            self._remove: 1.0,
             self._append_total_events: 1.0,
             self._correct_stop: 0.5,
             self._change_modes: 1.0,
@@ -53,13 +53,15 @@ class Editors:
 
     def disturb_reader(self, directory: Node) -> None:
         """Change a record between two files that the importer reads of it, all files at once."""
-        if not self._world.chance(0.004):
+        if not self._world.chance(0.01):
             return
         record = next((one for one in self._detector.records.values() if one.node is directory), None)
         if record is None or not self._detector.is_imported_first(record.run):
             return
         self._world.note("changed while it was read")
         names = [name for name in record.files if name.endswith(".fcl")]
+        if len(names) > 1 and self._world.dice.random() < 0.3:
+            self._server.remove(directory, names.pop())
         for name in names:
             self._server.write(directory, name, record.files[name] + self._line("r"))
         record.changed(self._world.time(), names[0], late=bool(record.late))

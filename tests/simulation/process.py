@@ -13,12 +13,16 @@ from unittest import mock
 
 from archiverd import log
 from archiverd.app.destinations import settle
+from archiverd.app.operations import rearchive
 from archiverd.artdaqdb.filesystem import store as artdaqdb_store
 from archiverd.artdaqdb.filesystem.store import FileSystemDB
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.audit import directory as directory_comparison
-from archiverd.audit import directory_audit
+from archiverd.audit import directory_audit, elsewhere, recovery, scrub, scrub_plan
 from archiverd.audit.directory_audit import DirectoryAudit
+from archiverd.audit.elsewhere import DestinationAudit
+from archiverd.audit.scrub import Scrub
+from archiverd.audit.scrub_plan import Pace
 from archiverd.core.environment import Environment
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import Effect, Stage
@@ -45,11 +49,15 @@ from archiverd.watch.late_stops import LateStopWatcher
 from archiverd.watch.open_runs import completion_waits
 from archiverd.watch.watcher import CHECK_SECONDS, Watcher
 from tests.simulation.doubles import Ledger, Line, Unreliable
+from tests.simulation.operators import operate
 from tests.simulation.world import Inline, at_once
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from archiverd.artdaqdb.port import ArtdaqDB
     from tests.simulation.life import Detector
+    from tests.simulation.world import World
 
 BOOKS_SECONDS = 7200.0
 ROUND_SECONDS = 7200.0
@@ -58,6 +66,8 @@ LIVELY_SECONDS = 3.0
 """How long after somebody wrote the watch looks every half second, as it always does in a real daemon."""
 WAITING_SECONDS, IDLE_SECONDS = 30.0, 3600.0
 """Between two looks while a record with its stop line is waited for, and while there is none."""
+SCRUB_SECONDS = 3600.0
+"""Longest wait of the scrub between two looks at its plan."""
 SCHEMA = load_schema(None)
 
 
@@ -69,18 +79,40 @@ def surroundings(detector: Detector) -> ExitStack:
     stack.enter_context(mock.patch.multiple(journals, open_sound=opened, Writer=functools.partial(Ledger, world)))
     line = mock.Mock(return_value=Line(world, detector.server))
     stack.enter_context(mock.patch.object(ucondb_client, "HttpExchange", line))
+    stack.enter_context(mock.patch.object(ucondb_client, "tls_context", mock.Mock(return_value=None)))  # 40 ms a start
     for module in (directory, listing, snapshot, directory_scan, watcher, directory_comparison):
         stack.enter_context(mock.patch.object(module, "os", files.os))
     stack.enter_context(mock.patch.object(record, "os", files.reading_os))
     stack.enter_context(mock.patch.object(mounts, "is_network", mock.Mock(return_value=detector.network)))
-    for module in (importer, watcher, late_stops, directory_audit):
+    for module in (importer, watcher, late_stops, directory_audit, elsewhere, recovery, rearchive):
         stack.enter_context(mock.patch.object(module, "run_detached", at_once))
     for module, name, seconds in (
         (artdaqdb_store, "SHORTEST_PUBLISH_SECONDS", 30.0),
         (directory_audit, "ROUND_SECONDS", ROUND_SECONDS),
+        (elsewhere, "ROUND_SECONDS", ROUND_SECONDS),
+        (elsewhere, "AGAIN_SECONDS", 600.0),
+        (scrub, "STANDSTILL_WAITS", 2),
     ):
         stack.enter_context(mock.patch.object(module, name, seconds))
+    for module in (scrub, scrub_plan):
+        stack.enter_context(mock.patch.object(module, "longest_wait", mock.Mock(return_value=SCRUB_SECONDS)))
     return stack
+
+
+def _audit(journal: Journal, records: Path, world: World) -> DirectoryAudit:
+    return DirectoryAudit(journal, records, world.wall, world.uptime, asyncio.sleep, f"boot {world.boot}")
+
+
+def _scrub(journal: Journal, ucondb: HttpUconDB, gate: Gate, detector: Detector) -> Scrub:
+    pace = Pace.of(detector.settings.scrub)
+    return Scrub(journal, ucondb, pace, lambda: not gate.shut, detector.world.wall, lambda _: 12.0)
+
+
+def _elsewhere(
+    journal: Journal, artdaqdb: ArtdaqDB, ucondb: HttpUconDB, gate: Gate, detector: Detector
+) -> DestinationAudit:
+    records = detector.settings.source_files.run_records_dir
+    return DestinationAudit(journal, artdaqdb, ucondb, gate, records, clock=detector.world.wall)
 
 
 @dataclass(eq=False)
@@ -94,6 +126,8 @@ class Process:
     _news: asyncio.Event = field(init=False)
     _heard: float = -1e12
     """When somebody wrote a record last."""
+    _looked: float = -1e12
+    """When the watch looked last."""
 
     async def run(self) -> None:
         """Live until killed."""
@@ -152,13 +186,25 @@ class Process:
             group.create_task(gate.attend(lambda hold: journal.hold("UconDB", hold)))
             group.create_task(self._watch(watcher))
             group.create_task(LateStopWatcher(settings, journal, timekeeper).watch())
-            group.create_task(DirectoryAudit(journal, records, world.wall, world.time, asyncio.sleep).watch())
+            group.create_task(_audit(journal, records, world).watch())
             group.create_task(self._keep_state_files(journal))
-            group.create_task(detector.agenda.pass_by(self._hear))
+            group.create_task(_scrub(journal, ucondb, gate, self.detector).watch(shutdown))
+            group.create_task(_elsewhere(journal, unreliable, ucondb, gate, self.detector).watch(shutdown))
+            group.create_task(operate(detector, journal, unreliable))
+            group.create_task(detector.agenda.pass_by(functools.partial(self._look, watcher), self._hear))
 
     def _hear(self) -> None:
         self._heard = self.detector.world.time()
         self._news.set()
+
+    async def _look(self, watcher: Watcher) -> None:
+        """Look as the watch would have done a moment ago."""
+        if self.detector.world.time() - self._looked > CHECK_SECONDS:
+            await self._tick(watcher)
+
+    async def _tick(self, watcher: Watcher) -> None:
+        self._looked = self.detector.world.time()
+        await watcher._tick(hinted=False)
 
     async def _watch(self, watcher: Watcher) -> None:
         """Look as the watch does, and seldom while nobody writes."""
@@ -172,7 +218,7 @@ class Process:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait)
                 await asyncio.sleep(world.dice.uniform(0.0, CHECK_SECONDS))
-            await watcher._tick(hinted=False)
+            await self._tick(watcher)
 
     def _gate(self, ucondb: HttpUconDB, wake: asyncio.Event) -> Gate:
         async def probe(*, login_only: bool) -> None:

@@ -60,6 +60,10 @@ class Record:
     """How many of its files cannot be read now, or whether its directory cannot."""
     begun_at: float = 0.0
     """When it was begun, in seconds in which a process could have seen it."""
+    stands: set[tuple[str, tuple[bytes, ...] | None]] = field(default_factory=set)
+    """By file, what it held (None: it was gone) when an operator let stand what was archived of it."""
+    rearchived: bool = False
+    """Whether an operator wanted it archived again: what was removed stands beside what is there."""
     disturbed: bool = False
     """Whether anything befell it of which the archive may tell something."""
     ended: bool = False
@@ -90,6 +94,12 @@ class Record:
         rc = "rc_info_start.txt" in names and "rc_info_stop.txt" not in names
         named = bool(self.promised & written) and bool(self.promised - written)
         return rc or named or any(not is_part(name) for name in names)
+
+    def let_stand(self, *, all_files: bool) -> None:
+        """Note that an operator lets stand what was archived of its files, or of those that are gone."""
+        names, now = {name for state in self.states for name in state}, self.facts
+        self.stands |= {(name, now.get(name)) for name in names if all_files or name not in now}
+        self.rearchived |= not all_files
 
     def permit(self) -> None:
         """Note that somebody lets a file be read again: what changed meanwhile can be seen only from now on."""
@@ -166,9 +176,9 @@ class Scribe:
         world, dice, server = self._world, self._world.dice, self._server
         node = server.make_directory()
         record = Record(run, node, server, self._watched, begun_at=self._watched(), quiet_since=world.time())
-        how = dice.choices(("daq", "rsync", "cp"), (3.0, 1.0, 1.0))[0]
+        how = dice.choices(("daq", "rsync", "cp"), (3.0, 1.0, 2.0))[0]
         names = [f"component{number:02}.fcl" for number in range(1, dice.randint(2, 3))]
-        names += ["tpc01.fcl"] if dice.random() < 0.5 else []
+        names += ["tpc01.fcl"] if dice.random() < 0.7 else []
         if dice.random() < 0.7:
             record.promised = frozenset(names)
         start, stop = (datetime.fromtimestamp(world.wall() - ago, UTC).ctime() for ago in (3600, 5))
@@ -186,7 +196,7 @@ class Scribe:
 
     def _fcl(self) -> bytes:
         dice = self._world.dice
-        last = dice.randint(20, 40) if dice.random() < 0.05 else dice.randint(1, 3)
+        last = dice.randint(8, 16) if dice.random() < 0.15 else dice.randint(1, 3)
         lines = [f"v{number}: {self.token()}\n" for number in range(1, last + 1)]
         return "".join(lines).encode()
 
@@ -197,6 +207,9 @@ class Scribe:
         rc = dice.random() < 0.3
         if rc:
             steps.append(self._writing(record, "rc_info_start.txt", self._rc_info(), 0.1))
+        if dice.random() < 0.03:
+            self._world.note("run crashes")
+            return steps
         metadata = files["metadata.txt"] + stopped
         duration = dice.expovariate(1 / 7200.0)
         steps.append(Step(duration, "metadata.txt", lambda: server.write(node, "metadata.txt", metadata)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,20 +13,31 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archiverd.artdaqdb.filesystem.redo import Redo
+from archiverd.audit import directory_audit
+from archiverd.audit.directory import Comparison, Verdict, look_at
 from archiverd.core.errors import ArchiverError
+from archiverd.journal import destinations
 from archiverd.pipeline import importer as importing
 from archiverd.pipeline.importer import Importer
 from archiverd.pipeline.migrator import Migrator
+from archiverd.runrecord import record as reading
+from archiverd.runrecord.listing import digest_of, list_files
+from archiverd.runrecord.record import RecordFile, RunRecord
 from archiverd.ucondb import upload
 from archiverd.ucondb.port import StoreOutcome
+from archiverd.watch import open_runs
 from tests.simulation.disk import ForgetfulDisk
 from tests.simulation.life import WILD, BrokenPromiseError, Detector, play
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
 
+    from archiverd.journal.destinations import Destination
+    from archiverd.runrecord.look import Look
+    from archiverd.runrecord.snapshot import RecordSnapshot
     from tests.simulation.life import Rates
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -42,6 +54,21 @@ FAULTS = (
         for method in ("GET", "POST")
         for how in ("lost on the way", "busy", "timed out", "answer lost")
     ),
+    *(f"written by {how}" for how in ("daq", "rsync", "cp")),
+    *(
+        "run crashes",
+        "copy stalls",
+        "changed while it was read",
+        "file added",
+        "file edited",
+        "file edited in secret",
+        "number reused",
+    ),
+    *("late Total events", "stop time corrected", "chmod -R", "file touched"),
+    *("file unreadable", "directory unreadable", "file removed"),
+    *("bit rot", "blob lost", "version deleted", "version overridden", "backup restored"),
+    *("clock jumps", "file server's clock jumps", "run records not mounted", "another folder"),
+    *("release", "release --override", "rearchive --accept", "rearchive --override"),
 )
 """What must have gone wrong somewhere; artdaqDB's list_runs and find are not on a run's way when all is well."""
 
@@ -53,10 +80,10 @@ def live(seed: int, days: int, tmp_path: Path, rates: Rates | None = None) -> st
     return " ".join(play(seed, days, root, rates))
 
 
-@pytest.mark.parametrize("seed", range(101, 107))
+@pytest.mark.parametrize("seed", range(101, 106))
 def test_no_promise_is_broken_in_a_detectors_life(tmp_path: Path, seed: int) -> None:
     """Killed at any effect, its disk forgetting what was not synced, UconDB failing in every way: all runs are safe."""
-    assert "runs" in live(seed, 30, tmp_path)
+    assert "runs" in live(seed, 20, tmp_path)
 
 
 def test_a_seed_plays_the_same_life_again(tmp_path: Path) -> None:
@@ -157,6 +184,35 @@ def forgetful_journal(self: Detector) -> None:
     self.synced.backup(self.file)
 
 
+def without_second_look(snapshot: RecordSnapshot, before: Look | None, *, wall: float, now: float) -> Look:
+    """Take files that are copied at a start for still at the first look."""
+    return replace(COMPARE(snapshot, before, wall=wall, now=now), copied_since=now - 1e6)
+
+
+def hasty_read(descriptor: int, _directory: Path, run: int, *, network: bool) -> RunRecord:
+    """Do not look again after reading, neither at a file nor at the directory."""
+    listing = list_files(descriptor, network=network)
+    files = []
+    for one in listing.files:
+        opened = reading.os.open(one.name, os.O_RDONLY, dir_fd=descriptor)
+        with reading.os.fdopen(opened, "rb", closefd=False) as file:
+            files.append(RecordFile(one.name, file.read()))
+        reading.os.close(opened)
+    return RunRecord(run, tuple(files), (), (), digest_of(listing.files))
+
+
+def trusting_comparison(directory: Path, *_: object, **__: object) -> Comparison:
+    """Call a directory the same whatever its files hold (I8)."""
+    return Comparison(Verdict.SAME, look_at(directory)[0])
+
+
+def one_destination(db: sqlite3.Connection, destination: Destination) -> int:
+    """Take every UconDB for the one that was configured first (I1)."""
+    (number,) = db.execute("SELECT min(id) FROM destinations WHERE server != ''").fetchone()
+    return NUMBER(db, destination) if number is None or destination.artdaqdb else int(number)
+
+
+COMPARE, NUMBER = open_runs.compare, destinations._number
 UPLOAD, IMPORT, POWER_CUT = Migrator._upload, Importer.__call__, Detector.power_cut
 
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
@@ -170,13 +226,17 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "no sync of redo records": (ForgetfulDisk, "append", lazy_append),
     "no sync before a rename": (ForgetfulDisk, "publish", lazy_publish),
     "no sync of the journal": (Detector, "power_cut", forgetful_journal),
+    "no second look": (open_runs, "compare", without_second_look),
+    "no look after reading": (reading, "_read_all", hasty_read),
+    "no destination in a proof": (destinations, "_number", one_destination),
+    "no comparison with the manifest": (directory_audit, "compare_directory", trusting_comparison),
 }
 """What is removed, and the method that stands for it."""
 
 
 @pytest.mark.parametrize("removed", MUTANTS)
 def test_a_mutant_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str) -> None:
-    """Whatever of the three is removed, intent, compare or sync, in journal, UconDB's or artdaqDB's path: it shows."""
+    """Whatever is removed, intent, compare, sync or look, on the way to the journal or a database: it shows."""
     owner, name, mutant = MUTANTS[removed]
     monkeypatch.setattr(owner, name, mutant)
     assert caught(tmp_path)
