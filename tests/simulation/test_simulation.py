@@ -68,7 +68,7 @@ FAULTS = (
     *("file unreadable", "directory unreadable", "file removed"),
     *("bit rot", "blob lost", "version deleted", "version overridden", "backup restored"),
     *("clock jumps", "file server's clock jumps", "run records not mounted", "another folder"),
-    *("release", "release --override", "rearchive --accept", "rearchive --override"),
+    *("release --override", "rearchive --accept", "rearchive --override"),
 )
 """What must have gone wrong somewhere; artdaqDB's list_runs and find are not on a run's way when all is well."""
 
@@ -118,7 +118,9 @@ def test_every_port_call_fails_somewhere_in_these_lives(tmp_path: Path) -> None:
         root = tmp_path / str(seed)
         root.mkdir()
         world = World(seed, haste=10.0)
-        detector = Detector(world, root, replace(WILD, foreign=0.01))  # haste makes ten times as many
+        detector = Detector(
+            world, root, replace(WILD, foreign=0.01, edits=20.0, harm=6.0, switches=1.0)
+        )  # haste makes ten times as many
         detector.play(3)
         detector.close()
         befallen += world.faults
