@@ -93,6 +93,23 @@ def test_a_change_is_noticed_told_and_mended(site: Site, change: Callable[[Path]
     assert site.stop(daemon) == 130
 
 
+def test_what_artdaqdb_has_already_goes_to_ucondb_at_a_word(site: Site) -> None:
+    """A superseded run whose directory is unchanged: the remedy is named, and `--override` does what it says."""
+    site.make(*DEMO, "--runs", "1", "--first", "7")
+    assert site.run("once").returncode == 0
+    before = site.blob(7)
+    add(site.records / "7")
+    assert site.run("rearchive", "7").returncode == 0
+    assert (site.rows()[7].superseded, site.blob(7) == before) == (True, True)
+    told = site.run("rearchive", "7").stderr
+    assert "`archiverd release 7 --override` replaces that" in told
+    assert "nothing to archive again" not in told
+    assert site.run("rearchive", "7", "--override").returncode == 0
+    assert not site.rows()[7].superseded
+    assert FCL.split()[1].encode() in dict(unpack(site.blob(7)).files)["late01.fcl"]
+    assert site.run("reconcile", "--deep").returncode == 0
+
+
 def test_a_file_that_was_removed_stays_archived(site: Site) -> None:
     """It counts as removed once it is missing a day later too; the archive stays as it is, and that is accepted."""
     site.constants = {ROUND: 0.1, AGAIN: 0.0}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from archiverd.app.wiring import Parts
     from archiverd.audit.directory import Comparison
     from archiverd.journal.rows import RunRow
+    from archiverd.journal.transitions import Transition
     from archiverd.process.progress import Progress
 
 
@@ -54,21 +55,29 @@ async def _take_up(parts: Parts, request: RearchiveRequest, run: int) -> Skipped
         return SkippedRun(run, f"{other} {row.start_line}; {Discrepancy.REUSED.remedy}", failed=True)
     if request.accept:
         return await _accept(parts, row)
-    if (problem := await _problem(parts, row, found)) is not None:
+    if request.override and row.superseded and found.verdict is Verdict.SAME:  # only UconDB's version is older
+        again = transitions.released_to_replace(run)
+    elif (problem := await _problem(parts, row, found)) is not None:
         return problem
+    else:
+        again = await _read_again(parts, row, override=request.override)
+    if await parts.journal.record_allowed(again):
+        return None
+    return SkippedRun(run, "it has moved on meanwhile", failed=True)
+
+
+async def _read_again(parts: Parts, row: RunRow, *, override: bool) -> Transition:
+    """Return the event of a run whose directory is to be imported as it is now."""
     records = parts.settings.source_files.run_records_dir
-    snapshot = await run_detached(partial(take_snapshot, records / str(run)))
+    snapshot = await run_detached(partial(take_snapshot, records / str(row.run)))
     lines = time_lines(snapshot.metadata)
-    again = transitions.rearchived(
-        run,
-        override=request.override,
+    return transitions.rearchived(
+        row.run,
+        override=override,
         stop_line=lines.stopped or row.stop_line,
         stopped_at=snapshot.metadata_mtime,
         listing=snapshot.digest,
     )
-    if await parts.journal.record_allowed(again):
-        return None
-    return SkippedRun(run, "it has moved on meanwhile", failed=True)
 
 
 async def _accept(parts: Parts, row: RunRow) -> SkippedRun | None:
@@ -107,7 +116,7 @@ async def _problem(parts: Parts, row: RunRow, found: Comparison) -> SkippedRun |
     if found.verdict is Verdict.UNKNOWN and not found.listing:
         return SkippedRun(run, "its directory cannot be read", failed=True)
     if found.verdict is Verdict.SAME:
-        return SkippedRun(run, "its directory holds what was archived: there is nothing to archive again")
+        return SkippedRun(run, _describe_unchanged(row))
     if found.verdict is Verdict.CHANGED and not (differences.added or differences.edited):
         why = f"{', '.join(differences.removed)} removed, and nothing is taken out of an archive"
         return SkippedRun(run, f"{why}: {stands}", failed=True)
@@ -119,3 +128,11 @@ async def _problem(parts: Parts, row: RunRow, found: Comparison) -> SkippedRun |
         why = f"artdaqDB has update {held.update} of it, and its library takes v9 for the newest whatever comes after"
         return SkippedRun(run, f"{why}; {stands}", failed=True)
     return None
+
+
+def _describe_unchanged(row: RunRow) -> str:
+    """Return why there is nothing to import of a run whose directory is unchanged, and what there is to do."""
+    if row.superseded:
+        why = "artdaqDB has what its directory holds, and UconDB an older version"
+        return f"{why}: `archiverd release {row.run} --override` replaces that"
+    return "its directory holds what was archived: there is nothing to archive again"
