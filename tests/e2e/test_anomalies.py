@@ -161,3 +161,25 @@ def test_every_state_that_a_comparison_finds_says_what_to_do(site: Site) -> None
     assert "`archiverd export RUN DEST --from ucondb` reads it" in told.stdout
     done = site.run("export", "7", str(site.root / "out"), "--from", "ucondb")
     assert (done.returncode, (site.root / "out" / "boot.fcl").exists()) == (0, True)
+
+
+def test_what_is_amiss_is_logged_once_however_many_passes_see_it(site: Site) -> None:
+    """Each pass of cron is a process of its own: the journal remembers what was told; the summary counts it again."""
+    archived(site, *DEMO, "--runs", "4", "--crash", "0", "--first", "7")
+    reuse(site, 7, 10)
+    (site.records / "8" / "late01.fcl").write_text("extra_parameter: 4711\n")
+    lose_in_artdaqdb(site)
+    words = ("the directory holds another run", "its directory is not what was archived", "imported before, not in")
+    logged = ""
+    for _ in range(3):
+        done = json.loads((ended := site.run("-v", "once", "--json")).stdout)
+        logged += ended.stderr
+        states = {(one["run"], one["state"]) for one in done["amiss"]}
+        assert {(7, "reused"), (8, "changed"), (9, "missing_artdaqdb")} <= states
+        assert [logged.count(text) for text in words] == [1, 1, 1]
+    shutil.rmtree(site.records / "7")
+    shutil.rmtree(site.records / "8")
+    assert "is reused" in site.run("status").stdout
+    site.run("once")
+    status = json.loads(site.run("status", "--json").stdout)["recommendations"]
+    assert not [one for one in status if "reused" in one or "changed" in one]

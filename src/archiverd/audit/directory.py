@@ -72,7 +72,7 @@ def compare_directory(
     """Compare a run's directory with what was archived of it. Blocking; raises no OSError.
 
     What cannot be read, changes meanwhile or is not there at all is unknown, and so is a run of which no content is
-    known.
+    known, but for its start line.
     """
     try:
         with opened(directory) as descriptor:
@@ -115,12 +115,12 @@ def _compare(
     listing = digest_of(files)
     if listing == row.listing and not row.changed:
         return Comparison(Verdict.SAME, listing)
-    known = {fate.name: fate for fate in manifest if fate.sha256}
-    if not known:
-        return Comparison(Verdict.UNKNOWN, listing)
     found = start_line(directory)
     if row.start_line and found not in (None, row.start_line):
         return Comparison(Verdict.REUSED, listing, started=found or "")
+    known = {fate.name: fate for fate in manifest if fate.sha256}
+    if not known:
+        return Comparison(Verdict.UNKNOWN, listing)
     there = {legible(file.name): file for file in files}
     same_size = [name for name, fate in known.items() if name in there and there[name].size == fate.size]
     contents = {name: _hash(descriptor, there[name]) for name in same_size}

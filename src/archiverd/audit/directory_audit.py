@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from archiverd import log
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.audit.directory import Comparison, Verdict, compare_directory, look_at
+from archiverd.audit.reused import describe_other
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import State
 from archiverd.core.runset import LAST_RUN
@@ -54,6 +55,20 @@ AT_ONCE: Final = 20
 def make_audit(journal: Journal, records: Path) -> DirectoryAudit:
     """Return the audit of the run directories in ``records``."""
     return DirectoryAudit(journal, records, time.time, uptime, asyncio.sleep, boot_id())
+
+
+async def note_compared(journal: Journal, compared: Sequence[ComparedRun]) -> None:
+    """Note what comparisons of directories found, and log what is news. Raise ArchiverError."""
+    for run in await journal.note_compared(compared):
+        row = await journal.get(run)
+        if row is None:
+            continue
+        if row.reused:
+            _log.error(f"{describe_other(row.reused, row.start_line)} ({Discrepancy.REUSED.remedy})", run=run)
+        elif row.changed:
+            _log.error(f"{Discrepancy.CHANGED.fact}: {row.changed} ({Discrepancy.CHANGED.action})", run=run)
+        else:
+            _log.info("its directory holds what was archived again", run=run)
 
 
 class DirectoryAudit:
@@ -142,17 +157,7 @@ class DirectoryAudit:
     async def _note(self, rows: Sequence[RunRow], found: Sequence[Comparison]) -> None:
         """Note what was found, and log what is news."""
         compared = [one for row, result in zip(rows, found, strict=True) if (one := await self._judged(row, result))]
-        for run in await self._journal.note_compared(compared):
-            row = await self._journal.get(run)
-            if row is None:
-                continue
-            if row.reused:
-                other = f"the directory holds another run: started {row.reused}, archived is the one started"
-                _log.error(f"{other} {row.start_line} ({Discrepancy.REUSED.remedy})", run=run)
-            elif row.changed:
-                _log.error(f"{Discrepancy.CHANGED.fact}: {row.changed} ({Discrepancy.CHANGED.action})", run=run)
-            else:
-                _log.info("its directory holds what was archived again", run=run)
+        await note_compared(self._journal, compared)
 
     async def _judged(self, row: RunRow, found: Comparison) -> ComparedRun | None:
         """Return what to note of a run; None for nothing."""

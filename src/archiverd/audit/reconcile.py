@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from archiverd.audit.anomalies import Anomaly, Discrepancy, find_faulty
 from archiverd.audit.partition import NO_DISORDER, Partition
 from archiverd.audit.proving import SILENT_KEYS, Prover, no_reply
-from archiverd.audit.reused import find_reused
+from archiverd.audit.reused import describe_other, find_starts
 from archiverd.core.errors import ArtdaqDBError, Blame, BlobCreationError, Retry
 from archiverd.core.machine import Event, State, find_forbidden_step
 from archiverd.core.proofs import BlobFault
@@ -85,7 +85,12 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     prover = Prover(sources.journal, sources.ucondb, time.time)
     await prover.note_missing([run for run in states if states[run] == Discrepancy.MISSING_UCONDB])
     starts = {run: rows[run].start_line for run in sources.directories if states[run] == State.VERIFIED}
-    found = await run_detached(lambda: find_reused(sources.records, starts))
+    there = await run_detached(lambda: find_starts(sources.records, starts))
+    found = [
+        Anomaly(run, Discrepancy.REUSED, describe_other(started, starts[run]))
+        for run, started in there.items()
+        if started != starts[run]
+    ]
     states |= {one.run: one.kind for one in found}
     changed = [row for row in rows.values() if row.changed and states[row.run] == State.VERIFIED]
     states |= {row.run: Discrepancy.CHANGED for row in changed}

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from archiverd import log
 from archiverd.audit.anomalies import Anomaly, Discrepancy, describe_lost_source
+from archiverd.audit.directory_audit import note_compared
 from archiverd.audit.proving import Prover
-from archiverd.audit.reused import describe_other_run, find_reused
+from archiverd.audit.reused import describe_other, describe_other_run, find_starts
 from archiverd.core import runset
 from archiverd.core.machine import LOSABLE
 from archiverd.core.proofs import BlobFault, find_absent_in_a_row
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
 from archiverd.journal.destinations import Found, Side
+from archiverd.journal.rows import ComparedRun, Differences
 from archiverd.pipeline.operator_actions import SkippedRun
 
 if TYPE_CHECKING:
@@ -58,25 +60,28 @@ async def adopt_archived(journal: Journal, artdaqdb: ArtdaqDB) -> frozenset[int]
 
 
 async def find_anomalies(journal: Journal, artdaqdb: ArtdaqDB, records: Path) -> tuple[Anomaly, ...]:
-    """Return and log the verified runs that are reused, changed, or that artdaqDB has lost; they stay verified.
+    """Return the verified runs that are reused, changed, or that artdaqDB has lost; they stay verified.
 
-    Raise ArtdaqDBError, or ArchiverError from the journal.
+    Only what is news is logged: the journal remembers what was told, for the next pass of another process too. Raise
+    ArtdaqDBError, or ArchiverError from the journal.
     """
     starts = await journal.verified_starts()
-    archived = await note_lacking(journal, artdaqdb, log_news=False)
+    archived = await note_lacking(journal, artdaqdb)
     stay = {run for run, found in (await journal.elsewhere(Side.ARTDAQDB)).items() if found is Found.ACCEPTED}
     lost = sorted(starts.keys() - archived.keys() - stay)
-    reused = await run_detached(partial(find_reused, records, starts))
-    for one in reused:
-        _stage_log.error(f"{one.error} ({one.kind.remedy})", run=one.run)
-    if lost:
-        _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(lost)}", runs=len(lost))
-    changed = [
-        Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in await journal.flagged() if row.changed
+    there = await run_detached(partial(find_starts, records, starts))
+    before = {row.run for row in await journal.flagged() if row.reused}
+    others = {run: "" if started == starts[run] else started for run, started in there.items()}
+    await note_compared(
+        journal, [ComparedRun(run, Differences(), other) for run, other in others.items() if other or run in before]
+    )
+    flagged = [
+        Anomaly(row.run, Discrepancy.REUSED, describe_other(row.reused, row.start_line))
+        if row.reused
+        else Anomaly(row.run, Discrepancy.CHANGED, str(row.changed))
+        for row in await journal.flagged()
     ]
-    for one in changed:
-        _stage_log.error(f"{one.kind.fact}: {one.error} ({one.kind.action})", run=one.run)
-    return (*reused, *changed, *(Anomaly(run, Discrepancy.MISSING_ARTDAQDB, "") for run in lost))
+    return (*flagged, *(Anomaly(run, Discrepancy.MISSING_ARTDAQDB, "") for run in lost))
 
 
 async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run: int) -> SkippedRun | bool:
@@ -140,7 +145,7 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
     return MissingRuns(sent=frozenset(found))
 
 
-async def note_lacking(journal: Journal, artdaqdb: ArtdaqDB, *, log_news: bool = True) -> Mapping[int, ArchivedRun]:
+async def note_lacking(journal: Journal, artdaqdb: ArtdaqDB) -> Mapping[int, ArchivedRun]:
     """Note which verified runs artdaqDB lacks, and log those of which that is news; return what it has.
 
     A run that was not verified before the list was begun may have come after it. Raise ArchiverError.
@@ -148,6 +153,6 @@ async def note_lacking(journal: Journal, artdaqdb: ArtdaqDB, *, log_news: bool =
     verified = await journal.verified()
     archived = await artdaqdb.list_runs()
     news = await journal.note_lacking(verified, archived.keys())
-    if news and log_news:
+    if news:
         _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(news)}", runs=len(news))
     return archived

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archiverd.audit.anomalies import Anomaly, Discrepancy
 from archiverd.runrecord.completeness import start_line
 
 if TYPE_CHECKING:
@@ -12,13 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def find_reused(records: Path, starts: Mapping[int, str]) -> list[Anomaly]:
-    """Return those of the archived runs whose directories hold the record of another run now. Blocking.
+def find_starts(records: Path, starts: Mapping[int, str]) -> dict[int, str]:
+    """Return the start line that the directory of each run has now; a run is left out where none is found. Blocking.
 
-    ``starts`` has the start line of each as it was archived.
+    ``starts`` has the start line of each as it was archived; where that is empty nothing can be compared.
     """
-    found = ((run, describe_other_run(records / str(run), archived)) for run, archived in sorted(starts.items()))
-    return [Anomaly(run, Discrepancy.REUSED, other) for run, other in found if other]
+    found = ((run, start_line(records / str(run))) for run, archived in sorted(starts.items()) if archived)
+    return {run: started for run, started in found if started}
+
+
+def describe_other(started: str, archived: str) -> str:
+    """Say that a directory holds the run that ``started`` then, where the one with the line ``archived`` was."""
+    return f"the directory holds another run: started {started}, archived is the one started {archived}"
 
 
 def describe_other_run(directory: Path, archived: str) -> str:
@@ -28,4 +32,4 @@ def describe_other_run(directory: Path, archived: str) -> str:
     """
     if not archived or (found := start_line(directory)) in (None, archived):
         return ""
-    return f"the directory holds another run: started {found}, archived is the one started {archived}"
+    return describe_other(found or "", archived)

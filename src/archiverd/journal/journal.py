@@ -283,7 +283,8 @@ class Journal(Lookups):
 
     async def believe_missing(self) -> list[int]:
         """Note that the directories that are missing all at once are gone; return their runs, ascending."""
-        return await self._write(statements.believe_missing)
+        now = self._clock()
+        return await self._write(lambda db: statements.believe_missing(db, now))
 
     async def note_clock(self, clock: ClockState) -> None:
         """Note how the wall clock stands to the one that never jumps."""
@@ -291,9 +292,9 @@ class Journal(Lookups):
 
     async def note_gone(self, runs: Iterable[int], *, gone: bool) -> None:
         """Note that the directories of ``runs`` are gone, or there again."""
-        changed = list(runs)
+        changed, now = list(runs), self._clock()
         if changed:
-            await self._write(lambda db: statements.note_gone(db, changed, gone=gone))
+            await self._write(lambda db: statements.note_gone(db, changed, gone=gone, now=now))
 
     async def hold(self, backend: str, hold: Hold | None) -> None:
         """Note why ``backend`` is left alone, for others to read; None if it is not."""

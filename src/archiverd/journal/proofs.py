@@ -10,7 +10,7 @@ from archiverd.core.machine import State
 from archiverd.core.proofs import AGAIN_DAYS, DAY_SECONDS, BlobFault, next_proof_at
 from archiverd.journal.queries import select_run
 from archiverd.journal.rows import legible
-from archiverd.journal.statements import trim_story
+from archiverd.journal.statements import tell
 
 if TYPE_CHECKING:
     import sqlite3
@@ -277,7 +277,7 @@ def note_fault(
     db.execute(sql, (now, again, fault, legible(error), legible(remedy), run))
     if row.blob_fault is fault:
         return False
-    _tell(db, run, str(fault), error, now)
+    tell(db, run, str(fault), error, now)
     return True
 
 
@@ -319,12 +319,5 @@ def _clear_fault(db: sqlite3.Connection, row: RunRow, now: float) -> bool:
     if row.blob_fault is None:
         return False
     db.execute("UPDATE runs SET blob_fault = NULL, error = '', remedy = '' WHERE run = ?", (row.run,))
-    _tell(db, row.run, "sound", f"no longer {row.blob_fault}", now)
+    tell(db, row.run, "sound", f"no longer {row.blob_fault}", now)
     return True
-
-
-def _tell(db: sqlite3.Connection, run: int, event: str, note: str, now: float) -> None:
-    """Add a line to a run's story that leaves its state as it is."""
-    sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs WHERE run = ?"
-    db.execute(sql, (now, event, legible(note), run))
-    trim_story(db, run)

@@ -101,9 +101,7 @@ def apply_first_phase(db: sqlite3.Connection, step: FirstPhaseStep, now: float) 
     if step.changes:
         db.execute(*_update("pending", step.changes, step.run))
     if step.event:
-        sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs WHERE run = ?"
-        db.execute(sql, (now, step.event, legible(step.note), step.run))
-        trim_story(db, step.run)
+        tell(db, step.run, step.event, step.note, now)
 
 
 def apply_observed(db: sqlite3.Connection, records: Iterable[ObservedRecord]) -> None:
@@ -146,10 +144,7 @@ def note_compared(db: sqlite3.Connection, compared: Iterable[ComparedRun], now: 
         if (row.changed, row.reused) != (one.changed, one.reused):
             news.append(one.run)
             event = "reused" if one.reused else "changed" if one.changed else "unchanged"
-            insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
-            note = f"started {one.reused}" if one.reused else str(one.changed)
-            db.execute(insert, (one.run, now, event, str(row.state), legible(note)))
-            trim_story(db, one.run)
+            tell(db, one.run, event, f"started {one.reused}" if one.reused else str(one.changed), now)
     return news
 
 
@@ -158,11 +153,7 @@ def accept(db: sqlite3.Connection, run: int, files: Iterable[FileFate], listing:
     _put_manifest(db, run, files)
     changes = {"changed": "", "incomplete": 0, "no_end": 0, "listing": listing}
     db.execute(*_update("runs", changes, run))
-    insert = (
-        "INSERT INTO events (run, at, event, state, note) SELECT run, ?, 'accepted', state, ? FROM runs WHERE run = ?"
-    )
-    db.execute(insert, (now, "an operator lets stand what was archived", run))
-    trim_story(db, run)
+    tell(db, run, "accepted", "an operator lets stand what was archived", now)
 
 
 def note_standing(
@@ -185,9 +176,7 @@ def note_standing(
     db.execute(*_update("runs", changes, run))
     destinations.forget(db, run, number)
     note = f"{side.label} that is configured now has it" + ("" if blob is None else f", packed on {blob.packed_on}")
-    insert = "INSERT INTO events (run, at, event, state, note) VALUES (?, ?, ?, ?, ?)"
-    db.execute(insert, (run, now, "found_here", str(row.state), note))
-    trim_story(db, run)
+    tell(db, run, "found_here", note, now)
     return True
 
 
@@ -222,11 +211,11 @@ def note_missing(db: sqlite3.Connection, missing: MissingDirectories | None) -> 
         db.execute("INSERT INTO missing VALUES (0, ?, ?)", astuple(missing))
 
 
-def believe_missing(db: sqlite3.Connection) -> list[int]:
+def believe_missing(db: sqlite3.Connection, now: float) -> list[int]:
     """Note that the directories that are missing all at once are gone; return their runs, ascending."""
     missing = select_missing(db)
     runs = [] if missing is None else sorted(runset.numbers(runset.unpack(missing.runs)))
-    note_gone(db, runs, gone=True)
+    note_gone(db, runs, gone=True, now=now)
     note_missing(db, None)
     return runs
 
@@ -236,9 +225,17 @@ def note_clock(db: sqlite3.Connection, clock: ClockState) -> None:
     db.execute("INSERT OR REPLACE INTO clock VALUES (0, ?, ?, ?)", astuple(clock))
 
 
-def note_gone(db: sqlite3.Connection, runs: Iterable[int], *, gone: bool) -> None:
-    """Note that the directories of ``runs`` are gone, or there again."""
+def note_gone(db: sqlite3.Connection, runs: Collection[int], *, gone: bool, now: float) -> None:
+    """Note that the directories of ``runs`` are gone, or there again.
+
+    One that is gone holds neither changes nor another run; if it comes back it is compared anew.
+    """
     db.executemany("UPDATE runs SET source_gone = ? WHERE run = ?", [(gone, run) for run in runs])
+    if gone:
+        flagged = {run for (run,) in db.execute("SELECT run FROM runs WHERE changed <> '' OR reused <> ''")}
+        for run in sorted(flagged.intersection(runs)):
+            db.execute(*_update("runs", {"changed": "", "reused": ""}, run))
+            tell(db, run, "unchanged", "its directory is no longer there", now)
 
 
 def hasten(db: sqlite3.Connection, only: Collection[int] | None) -> None:
@@ -347,6 +344,13 @@ def _listing(row: RunRow, effects: Collection[Effect]) -> dict[str, object]:
     if Effect.CLEAR_FAILURE in effects and row.listed:
         return {"listed": 0}
     return {}
+
+
+def tell(db: sqlite3.Connection, run: int, event: str, note: str, now: float) -> None:
+    """Add a line to a run's story that leaves its state as it is."""
+    sql = "INSERT INTO events (run, at, event, state, note) SELECT run, ?, ?, state, ? FROM runs WHERE run = ?"
+    db.execute(sql, (now, event, legible(note), run))
+    trim_story(db, run)
 
 
 def trim_story(db: sqlite3.Connection, run: int) -> None:

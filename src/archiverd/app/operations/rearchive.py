@@ -11,6 +11,7 @@ from archiverd.artdaqdb.backends import choose_backend
 from archiverd.artdaqdb.rules import LAST_UPDATE_IN_ORDER
 from archiverd.audit.anomalies import Discrepancy
 from archiverd.audit.directory import Verdict, accepted, compare_directory
+from archiverd.audit.reused import describe_other
 from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.detached import run_detached
@@ -51,8 +52,8 @@ async def _take_up(parts: Parts, request: RearchiveRequest, run: int) -> Skipped
         return SkippedRun(run, f"it is {what}, and only a verified run can be archived again", failed=True)
     found = await _compare(parts, row)
     if found.verdict is Verdict.REUSED:
-        other = f"the directory holds another run: started {found.started}, archived is the one started"
-        return SkippedRun(run, f"{other} {row.start_line}; {Discrepancy.REUSED.remedy}", failed=True)
+        other = describe_other(found.started, row.start_line)
+        return SkippedRun(run, f"{other}; {Discrepancy.REUSED.remedy}", failed=True)
     if request.accept:
         return await _accept(parts, row)
     if request.override and row.superseded and found.verdict is Verdict.SAME:  # only UconDB's version is older
