@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from archiverd.audit.proving import Prover, Verdict
+from archiverd.audit.recovery import find_missing
 from archiverd.audit.scrub import Scrub
 from archiverd.audit.scrub_plan import Pace, longest_wait
 from archiverd.config.hours import Hours
@@ -135,15 +136,40 @@ async def test_blobs_that_can_be_read_again_end_a_standstill_too(site: Site) -> 
     assert all(row is not None and row.blob_fault is None for row in rows)
 
 
-async def test_an_operators_release_ends_a_standstill(site: Site) -> None:
-    """The run that was released is there again: the scrub goes on, and finds the next ones in a row, if there are."""
+async def test_one_that_is_back_does_not_end_a_standstill(site: Site) -> None:
+    """The others are missing still, perhaps from a wrong database: neither scrub nor pass nor retry sends any."""
     for run in (3, 4, 5):
         del site.held.blobs[run]
     await site.live(2)
     site.held.blobs[4] = blob(4)
     await site.live(8)
-    states = await site.journal.known()
-    assert {run for run in RUNS if states[run] is State.IMPORTED} == {3, 5}
+    assert [one.run for one in (await find_missing(site.journal, cast("Any", site.held))).withheld] == [3, 5]
+    row = await site.journal.get(3)
+    assert row is not None
+    prover = Prover(site.journal, cast("Any", site.held), lambda: site.now)
+    assert (await prover.prove(row)).verdict is Verdict.STOPPED
+    assert await site.journal.proofs.standstill() is not None
+    assert set((await site.journal.known()).values()) == {State.VERIFIED}
+
+
+@pytest.mark.parametrize("released", [(3, 5), (3, 4, 5)])
+async def test_an_operators_word_for_each_that_is_missing_ends_a_standstill(
+    site: Site, released: tuple[int, ...]
+) -> None:
+    """One released alone goes; the scrub goes on when none is left that is missing without a word."""
+    for run in (3, 4, 5):
+        del site.held.blobs[run]
+    await site.live(2)
+    if 4 not in released:
+        site.held.blobs[4] = blob(4)
+    for run in released:
+        assert await site.journal.proofs.standstill() is not None
+        await release(site.journal, run, override=False)
+    assert not await Prover(site.journal, cast("Any", site.held), lambda: site.now).find_withheld()
+    for run in released:
+        row = await site.journal.get(run)
+        assert row is not None
+        assert row.state is State.IMPORTED
 
 
 async def test_a_server_that_is_away_is_asked_again_later(site: Site) -> None:

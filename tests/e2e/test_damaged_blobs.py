@@ -143,6 +143,10 @@ def test_three_missing_in_a_row_are_not_uploaded(site: Site) -> None:
     assert "3 verified runs in a row (7-9) are not in UconDB any more" in report["scrub"]["standstill"]["why"]
     assert "no action needed" not in site.run("status").stdout
     assert site.run("release", "8").returncode == 0
+    assert site.run("once").returncode == 1
+    assert site.versions() == {8: 1, 10: 1, 11: 1}
+    for run in ("7", "9"):
+        assert site.run("release", run).returncode == 0
     assert site.run("once").returncode == 0
     assert site.versions() == {7: 1, 8: 1, 9: 1, 10: 1, 11: 1}
     assert json.loads(site.run("status", "--json").stdout)["scrub"]["standstill"] is None

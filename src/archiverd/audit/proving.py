@@ -35,7 +35,7 @@ SILENT_KEYS: Final = 3
 
 RIGHT_DATABASE: Final = (
     "nothing is uploaded again: UconDB may be a restored or a wrong one; look at ucon_db.server_url, folder_name and "
-    "object_name, and ask its administrators; it goes on by itself when they are there again; if they are lost, "
+    "object_name, and ask its administrators; it goes on by itself when all of them are there again; if they are lost, "
     "`archiverd reconcile` counts all of them and `archiverd release --destination` uploads them again"
 )
 """What to do when many keys are free."""
@@ -122,6 +122,19 @@ class Prover:
         why = f"{len(runs)} verified runs in a row ({runset.show(runs)}){more} are not in UconDB any more"
         return await self._stop(Standstill(self.clock(), BlobFault.MISSING, why, RIGHT_DATABASE, tuple(runs)))
 
+    async def find_withheld(self) -> list[int]:
+        """Return the runs that still keep the others from being uploaded: too many were absent in a row.
+
+        Each of them must be there again, or on its way at an operator's word: one that is back proves nothing of the
+        database that the others are missing in. Raise UconDBError.
+        """
+        standstill = await self.journal.proofs.standstill()
+        if standstill is None or standstill.fault is not BlobFault.MISSING:
+            return []
+        noted = set(await self.journal.proofs.faulty(BlobFault.MISSING)).intersection(standstill.runs)
+        held = await self.ucondb.look_up_all([str(run) for run in noted]) if noted else {}
+        return sorted(run for run in noted if str(run) not in held)
+
     async def _stop(self, standstill: Standstill) -> str:
         """Let the scrub stand still, and log that if it is news; return why."""
         if await self.journal.proofs.stop(standstill):
@@ -135,6 +148,10 @@ class Prover:
         if find_absent_in_a_row(sorted([run, *near]), absent):
             await self.note_missing(absent)
             why = await self.stop_for_absence(sorted(absent), missing=len(absent))
+            return Outcome(Verdict.STOPPED, why, Anomaly(run, Discrepancy.MISSING_UCONDB, why))
+        if withheld := await self.find_withheld():
+            await self.note_missing(absent)
+            why = f"nothing is uploaded while {runset.show(withheld)} are not in UconDB either"
             return Outcome(Verdict.STOPPED, why, Anomaly(run, Discrepancy.MISSING_UCONDB, why))
         sent = await self.journal.record_allowed(*(transitions.missing(one) for one in sorted(absent)))
         for row in sent:

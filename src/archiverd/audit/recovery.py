@@ -119,6 +119,8 @@ class MissingRuns:
 async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
     """Let the verified runs that UconDB no longer has be uploaded again, none of them if three in a row are missing.
 
+    Nor if three in a row were, and are not all back.
+
     UconDB may have been restored from a backup then, or be another one. Those that were proven in another UconDB,
     folder or object are no loss of this one. Raise UconDBError when it does not answer: then nothing is believed to be
     missing.
@@ -127,9 +129,11 @@ async def find_missing(journal: Journal, ucondb: UconDB) -> MissingRuns:
     held = await ucondb.look_up_all([str(run) for run in verified])
     missing = [run for run in verified if str(run) not in held]
     prover = Prover(journal, ucondb, time.time)
-    if in_a_row := find_absent_in_a_row(verified, frozenset(missing)):
+    in_a_row = find_absent_in_a_row(verified, frozenset(missing))
+    if in_a_row or await prover.find_withheld():
         await prover.note_missing(missing)
-        await prover.stop_for_absence(in_a_row, missing=len(missing))
+        if in_a_row:
+            await prover.stop_for_absence(in_a_row, missing=len(missing))
         return MissingRuns(withheld=tuple(Anomaly(run, Discrepancy.MISSING_UCONDB, "") for run in missing))
     standstill = await journal.proofs.standstill()
     if standstill is not None and standstill.fault is BlobFault.MISSING:

@@ -116,7 +116,7 @@ class Scrub:
     async def _is_over(self, standstill: Standstill) -> bool:
         """Return whether the scrub may go on: what was missing is there again, or can be read again."""
         if standstill.fault is BlobFault.MISSING:
-            over = any([await self.ucondb.look_up(str(run)) for run in standstill.runs])
+            over = not await self._prover.find_withheld()
         else:
             over = await self._is_one_sound(standstill.runs)
         if over and await self.journal.proofs.resume():
