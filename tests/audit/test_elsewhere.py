@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from archiverd.audit.elsewhere import AGAIN_SECONDS, AT_ONCE, PAUSE_SECONDS, DestinationAudit, let_go
+from archiverd.audit.elsewhere import (
+    AGAIN_SECONDS,
+    AT_ONCE,
+    BEHIND_SECONDS,
+    PAUSE_SECONDS,
+    DestinationAudit,
+    let_go,
+)
 from archiverd.core.errors import UconDBError
 from archiverd.core.machine import State
 from archiverd.journal.destinations import Found, Side
@@ -97,6 +104,30 @@ async def test_they_are_looked_up_a_few_at_a_time_and_fresh_runs_go_first(tmp_pa
     assert await looking.look(cast("Any", quiet), before=1_000.0, pause=PAUSE_SECONDS)
     assert databases.asked == [AT_ONCE, AT_ONCE, 5]
     assert set((await journal.elsewhere(Side.UCONDB)).values()) == {Found.MISSING}
+    await journal.close()
+
+
+async def test_a_backlog_without_end_lets_some_through(tmp_path: Path) -> None:
+    """While runs are in hand all the time, twenty a minute have their turn."""
+    journal, databases, quiet = await moved(tmp_path), Empty(), Quiet()
+    looking = audit(journal, databases, [True] * 1_000)
+    assert await looking.look(cast("Any", quiet), before=1_000.0, pause=PAUSE_SECONDS)
+    assert databases.asked == [AT_ONCE, AT_ONCE, 5]
+    assert sum(quiet.rests) == 3 * (BEHIND_SECONDS + PAUSE_SECONDS)
+    await journal.close()
+
+
+async def test_nothing_is_looked_up_while_the_daemon_is_paused(tmp_path: Path) -> None:
+    """Not at the beginning of a round, nor in the middle of one; nothing is let go either."""
+    journal, databases, quiet = await moved(tmp_path), Empty(), Quiet(most=50)
+    looking = audit(journal, databases, [])
+    looking.is_paused = lambda: bool(databases.asked)
+    await looking.watch(cast("Any", quiet))
+    assert databases.asked == [AT_ONCE]
+    databases.asked.clear()
+    looking.is_paused = lambda: True
+    await looking.watch(cast("Any", Quiet(most=50)))
+    assert databases.asked == []
     await journal.close()
 
 

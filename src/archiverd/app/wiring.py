@@ -81,6 +81,7 @@ class Parts:
             None if migration is None else migration.gate,
             self.settings.source_files.run_records_dir,
             is_busy=lambda: any(runner.in_hand for runner in self.runners),
+            is_paused=lambda: any(runner.paused for runner in self.runners),
         )
 
     async def look_elsewhere(self, shutdown: Shutdown) -> bool:

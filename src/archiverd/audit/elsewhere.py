@@ -51,6 +51,8 @@ ROUND_SECONDS: Final = 600.0
 """Seconds between two checks whether there is anything to look up."""
 AGAIN_SECONDS: Final = 5.0
 """Seconds before one that was cut short is begun again, and between checks whether fresh runs are through."""
+BEHIND_SECONDS: Final = 60.0
+"""Most seconds that runs which are looked up in one go wait behind fresh ones: a long backlog must not starve them."""
 LISTING_SECONDS: Final = 86_400.0
 """Seconds between two lists of artdaqDB, and before a run that was missing is looked up again."""
 MOST_A_PASS: Final = 1000
@@ -132,6 +134,8 @@ class DestinationAudit:
     records: Path
     is_busy: Callable[[], bool] = lambda: False
     """Whether runs are in hand that must not wait for this."""
+    is_paused: Callable[[], bool] = lambda: False
+    """Whether an operator has paused the daemon: then nothing is begun by itself."""
     clock: Callable[[], float] = time.time
     _listed: float | None = field(default=None, init=False)
     """When artdaqDB was listed, in epoch seconds."""
@@ -140,6 +144,9 @@ class DestinationAudit:
     async def watch(self, shutdown: Shutdown) -> None:
         """Look again and again until a drain. Raise ArchiverError if the journal is damaged."""
         while not shutdown.asked:
+            if self.is_paused():
+                await shutdown.rest(AGAIN_SECONDS)
+                continue
             try:
                 done = await self.look(shutdown, before=self.clock() - LISTING_SECONDS, pause=PAUSE_SECONDS)
                 await let_go(self.journal, self.records, asked=False)
@@ -202,8 +209,8 @@ class DestinationAudit:
     ) -> bool:
         """Compare ``runs``, some at a time; return whether all were, and no drain was asked for."""
         for start in range(0, len(runs), AT_ONCE):
-            while pause and shutdown is not None and not shutdown.asked and self.is_busy():
-                await shutdown.rest(AGAIN_SECONDS)
+            if pause and shutdown is not None:
+                await self._wait_for_turn(shutdown)
             if shutdown is not None and shutdown.asked:
                 return False
             await compare(runs[start : start + AT_ONCE])
@@ -211,6 +218,13 @@ class DestinationAudit:
             if pause and shutdown is not None:
                 await shutdown.rest(pause)
         return True
+
+    async def _wait_for_turn(self, shutdown: Shutdown) -> None:
+        """Wait while the daemon is paused, and behind fresh runs for a while; return at once after a stop."""
+        waited = 0.0
+        while not shutdown.asked and (self.is_paused() or (self.is_busy() and waited < BEHIND_SECONDS)):
+            await shutdown.rest(AGAIN_SECONDS)
+            waited += AGAIN_SECONDS
 
     async def _compare_imported(self, runs: Sequence[int], archived: Mapping[int, ArchivedRun]) -> None:
         """Compare what artdaqDB has of ``runs`` with what was archived of them. Raise ArtdaqDBError."""
