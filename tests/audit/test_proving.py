@@ -102,7 +102,7 @@ async def test_what_is_wrong_is_noted_and_told_once(
     assert (row.state, row.blob_fault, row.proofs) == (State.VERIFIED, fault, 1)
     assert row.checked_at == site.now
     assert row.error.startswith("VerificationError: ")
-    assert "`archiverd release RUN --override`" in row.remedy
+    assert "`archiverd release 4 --override`" in row.remedy
     assert [line.event for line in await site.journal.story(4)].count(str(fault)) == 1
     news = await site.journal.notification_memory("email").news(2)
     assert [(one.run, one.lasting) for one in news.failed] == [(4, True)]

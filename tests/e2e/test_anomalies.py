@@ -96,7 +96,7 @@ def test_runs_that_artdaqdb_lost_are_told_and_can_be_put_back(site: Site) -> Non
     told = site.run("once")
     assert told.returncode == 1
     assert "missing_artdaqdb: 7-9" in told.stderr
-    assert "`archiverd retry import RUN`" in told.stderr
+    assert "`archiverd retry import 7 8 9`" in told.stderr
     assert {row.state for row in site.rows().values()} == {State.VERIFIED}
     done = json.loads(site.run("retry", "import", "7", "8", "9", "--json").stdout)
     assert (done["imported"], done["verified"], done["exit_code"]) == (2, 2, 1)

@@ -63,7 +63,7 @@ def test_a_deep_comparison_names_every_run_and_goes_on(site: Site, harm: Callabl
     assert "differs                 2   8-9" in told.stdout
     assert "missing_ucondb          1   10" in told.stdout
     assert "verified                1   11" in told.stdout
-    assert "`archiverd release RUN --override` replaces it by what artdaqDB has" in told.stdout
+    assert "`archiverd release 7 --override` replaces it by what artdaqDB has" in told.stdout
     assert "4 blobs read back and compared" in told.stdout
     # What was found is known from now on, also to commands that ask nobody.
     assert states(site) == {"damaged": [7], "differs": [8, 9], "missing_ucondb": [10], "verified": [11]}
@@ -76,10 +76,10 @@ def test_a_deep_comparison_names_every_run_and_goes_on(site: Site, harm: Callabl
     }
     report = site.run("status").stdout
     assert "no action needed" not in report
-    assert "run 7 is damaged: what UconDB holds of it cannot be read any more" in report
+    assert "run 7, damaged: what UconDB holds of it cannot be read any more" in report
     why = site.run("why", "7").stdout
     assert "damaged: " in why
-    assert "`archiverd release RUN --override`" in why
+    assert "`archiverd release 7 --override`" in why
 
 
 @pytest.mark.parametrize("harm", [damage, cut])

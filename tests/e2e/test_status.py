@@ -325,7 +325,7 @@ def test_what_does_not_agree_is_compared_and_told(broken: Site) -> None:
         "importer_state.json: last_contiguous_run 3, last_attempted_run 4: but import is through up to run 7\n",
         "migrator_state.json: cannot be read: it is no state file; migrate is through up to run 0\n",
         "Run IMPORTER: run 30 is not in artdaqDB yet: `archiverd run`, or `archiverd once --import-only`\n",
-        f"Upload again: 2 runs (7, 9): {Discrepancy.MISSING_UCONDB.remedy}\n",
+        f"Upload again: 2 runs (7, 9): {Discrepancy.MISSING_UCONDB.remedy([7, 9])}\n",
         "Recover state: importer_state.json says 3 and should say 7: `archiverd recover import`\n",
         "Recover state: migrator_state.json cannot be read: it is no state file: `archiverd recover migrate`\n",
     ):

@@ -153,7 +153,7 @@ def acknowledge(site: Site, flag: str) -> None:
     for accepted in (False, True):
         shown = site.run("reconcile")
         assert shown.returncode == 0, shown.stdout
-        assert ("`archiverd rearchive RUN --accept` acknowledges it" in shown.stdout) is not accepted
+        assert ("`archiverd rearchive 7 --accept` acknowledges it" in shown.stdout) is not accepted
         assert json.loads(site.run("reconcile", "--json").stdout)["flags"][flag] == ([] if accepted else [7])
         assert bool(getattr(site.rows()[7], flag)) is not accepted
         if not accepted:

@@ -132,7 +132,7 @@ def test_without_ucondb_nothing_waits_for_it() -> None:
     [
         (
             {"changed": (7,)},
-            "Decide: run 7 is changed: its directory is not what was archived: `archiverd rearchive RUN`",
+            "Decide: run 7 is changed: its directory is not what was archived: `archiverd rearchive 7`",
         ),
         ({"reused": (7,)}, "Decide: run 7 is reused: two runs cannot have one number"),
         ({"missing": ((7, 30),)}, "Look at the mount of the run records: 7-30: cannot tell what became of them"),
@@ -149,17 +149,20 @@ def test_a_superseded_run_calls_for_a_decision() -> None:
     (told,) = advise(replace(WELL, superseded=(7, 8)))
     assert told == (
         "Decide: 2 runs (7-8) are superseded: artdaqDB has a newer version than UconDB: "
-        "`archiverd release RUN --override` replaces that"
+        "`archiverd release 7 --override` replaces that (likewise each of the others)"
     )
 
 
 @pytest.mark.parametrize(
     ("differences", "told"),
     [
-        ({"lost_ucondb": (7,)}, f"Upload again: run 7: {Discrepancy.MISSING_UCONDB.remedy}"),
-        ({"lost_artdaqdb": (7, 8)}, f"Ask who removed them: 2 runs (7-8): {Discrepancy.MISSING_ARTDAQDB.remedy}"),
-        ({"orphan_artdaqdb": (7,)}, f"Orphaned runs: run 7: {Discrepancy.ORPHAN_ARTDAQDB.remedy}"),
-        ({"orphan_ucondb": (7,)}, f"Orphaned runs: run 7: {Discrepancy.ORPHAN_UCONDB.remedy}"),
+        ({"lost_ucondb": (7,)}, f"Upload again: run 7: {Discrepancy.MISSING_UCONDB.remedy([7])}"),
+        (
+            {"lost_artdaqdb": (7, 8)},
+            f"Ask who removed them: 2 runs (7-8): {Discrepancy.MISSING_ARTDAQDB.remedy([7, 8])}",
+        ),
+        ({"orphan_artdaqdb": (7,)}, f"Orphaned runs: run 7: {Discrepancy.ORPHAN_ARTDAQDB.remedy([7])}"),
+        ({"orphan_ucondb": (7,)}, f"Orphaned runs: run 7: {Discrepancy.ORPHAN_UCONDB.remedy([7])}"),
     ],
 )
 def test_each_difference_has_its_remedy(differences: dict[str, tuple[int, ...]], told: str) -> None:
@@ -241,7 +244,7 @@ def test_high_memory_names_its_settings(rss: int, limit: int, high: bool) -> Non
 def test_what_ucondb_does_not_give_back_is_to_be_mended(fault: BlobFault) -> None:
     """In the words of the comparison; never is all said to be well."""
     (told,) = advise(replace(WELL, faults={fault: [7]}))
-    assert told == f"Mend: run 7 is {fault}: {Discrepancy(fault).remedy}"
+    assert told == f"Mend: run 7, {fault}: {Discrepancy(fault).remedy([7])}"
 
 
 def test_a_standstill_is_told_with_its_cause_once() -> None:
@@ -249,5 +252,5 @@ def test_a_standstill_is_told_with_its_cause_once() -> None:
     halt = Standstill(1.0, BlobFault.MISSING, "3 verified runs in a row (7-9) are missing", "look", (7, 8, 9))
     told = advise(replace(WELL, standstill=halt, faults={BlobFault.MISSING: [7, 8, 9], BlobFault.DAMAGED: [10]}))
     assert told[0] == "Look at UconDB: 3 verified runs in a row (7-9) are missing: look"
-    assert told[1].startswith("Mend: run 10 is damaged: ")
+    assert told[1].startswith("Mend: run 10, damaged: ")
     assert len(told) == 2

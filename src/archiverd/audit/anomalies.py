@@ -7,13 +7,14 @@ the words of this module.
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archiverd.control.fields import choice, fields_of, run_number, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from archiverd.journal.rows import RunRow
 
@@ -40,16 +41,36 @@ class Discrepancy(enum.StrEnum):
         """What is so, without a subject: ``in artdaqDB, without a directory and not known``."""
         return _WORDS[self][0]
 
-    @property
-    def action(self) -> str:
-        """What an operator can do about it; RUN and DEST stand for a run number and a directory."""
-        return _WORDS[self][1]
+    def action(self, runs: Collection[int]) -> str:
+        """Return what an operator can do about ``runs``; DEST stands for a directory."""
+        return address(_WORDS[self][1], runs)
 
-    @property
-    def remedy(self) -> str:
-        """Fact and action in one line."""
-        return f"{self.fact}: {self.action}"
+    def remedy(self, runs: Collection[int]) -> str:
+        """Return fact and action in one line."""
+        return f"{self.fact}: {self.action(runs)}"
 
+
+def address(action: str, runs: Collection[int]) -> str:
+    """Return what to do with the numbers of ``runs`` in the place of RUN in its commands.
+
+    A command that takes several runs gets all of a few; any other, and where there are many, gets the first as an
+    example.
+    """
+    numbers = sorted(runs)
+    if not numbers or "RUN" not in action:
+        return action
+    few = numbers if len(numbers) <= _MOST_NAMED else numbers[:1]
+    named = _OF_SEVERAL.sub(rf"\1 {' '.join(map(str, few))}", action)
+    if len(few) == len(numbers) and "RUN" not in named:
+        return named
+    more = "" if len(numbers) == 1 else " (likewise each of the others)"
+    return named.replace("RUN", str(numbers[0])) + more
+
+
+_MOST_NAMED = 10
+"""Most runs that are named in one command."""
+_OF_SEVERAL = re.compile(r"(rearchive|retry import|retry migrate) RUN\b", re.ASCII)
+"""Commands that take several runs."""
 
 _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
     Discrepancy.REUSED: (
@@ -149,7 +170,7 @@ class Anomaly:
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON has it (docs/commands.md)."""
-        return {"run": self.run, "state": str(self.kind), "error": self.error, "remedy": self.kind.remedy}
+        return {"run": self.run, "state": str(self.kind), "error": self.error, "remedy": self.kind.remedy([self.run])}
 
     @staticmethod
     def from_json(value: object) -> Anomaly:

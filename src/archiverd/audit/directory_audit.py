@@ -64,9 +64,9 @@ async def note_compared(journal: Journal, compared: Sequence[ComparedRun]) -> No
         if row is None:
             continue
         if row.reused:
-            _log.error(f"{describe_other(row.reused, row.start_line)} ({Discrepancy.REUSED.remedy})", run=run)
+            _log.error(f"{describe_other(row.reused, row.start_line)} ({Discrepancy.REUSED.remedy([run])})", run=run)
         elif row.changed:
-            _log.error(f"{Discrepancy.CHANGED.fact}: {row.changed} ({Discrepancy.CHANGED.action})", run=run)
+            _log.error(f"{Discrepancy.CHANGED.fact}: {row.changed} ({Discrepancy.CHANGED.action([run])})", run=run)
         else:
             _log.info("its directory holds what was archived again", run=run)
 

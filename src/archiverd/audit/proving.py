@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archiverd import log
-from archiverd.audit.anomalies import Anomaly, Discrepancy
+from archiverd.audit.anomalies import Anomaly, Discrepancy, address
 from archiverd.core import runset
 from archiverd.core.errors import Blame, Retry, UconDBError, VerificationError
 from archiverd.core.proofs import TOO_MANY_ABSENT, BlobFault, find_absent_in_a_row
@@ -89,7 +89,9 @@ class Prover:
             if len(unreadable) >= TOO_MANY_ABSENT:
                 shown = f"{len(unreadable)} verified runs in a row ({runset.show(unreadable)})"
                 why = f"{shown} cannot be read back from UconDB, though it answers: {found.why}"
-                await self._stop(Standstill(self.clock(), BlobFault.DAMAGED, why, _SERVER, tuple(unreadable)))
+                await self._stop(
+                    Standstill(self.clock(), BlobFault.DAMAGED, why, address(_SERVER, unreadable), tuple(unreadable))
+                )
                 return Outcome(Verdict.STOPPED, why, Anomaly(row.run, Discrepancy.DAMAGED, why))
         return await self.note(row, found)
 
@@ -104,7 +106,7 @@ class Prover:
         kind, error = fault
         anomaly = Anomaly(row.run, Discrepancy(kind), str(error))
         if await self.journal.proofs.note_fault(
-            row.run, kind, f"{error.name}: {error}", anomaly.kind.action, row.blob_sha256
+            row.run, kind, f"{error.name}: {error}", anomaly.kind.action([row.run]), row.blob_sha256
         ):
             log.failure(_log, error, row.run)
         return Outcome(Verdict.FAULTY, str(error), anomaly)
@@ -114,7 +116,7 @@ class Prover:
         kind = Discrepancy.MISSING_UCONDB
         for run in sorted(runs):
             error = f"VerificationError: UconDB has no version under key {run} any more"
-            await self.journal.proofs.note_fault(run, BlobFault.MISSING, error, kind.action)
+            await self.journal.proofs.note_fault(run, BlobFault.MISSING, error, kind.action([run]))
 
     async def stop_for_absence(self, runs: Sequence[int], *, missing: int) -> str:
         """Let the scrub stand still because the keys of ``runs``, of ``missing`` in all, are free; return why."""
@@ -205,4 +207,4 @@ def judge(row: RunRow, found: Examination) -> tuple[BlobFault, VerificationError
             f"proven were {ours.length}, sha256 {ours.sha256}"
         )
         fault = BlobFault.DIFFERS
-    return fault, VerificationError(text, remedy=Discrepancy(fault).action, run=row.run)
+    return fault, VerificationError(text, remedy=Discrepancy(fault).action([row.run]), run=row.run)

@@ -158,5 +158,5 @@ async def note_lacking(journal: Journal, artdaqdb: ArtdaqDB) -> Mapping[int, Arc
     archived = await artdaqdb.list_runs()
     news = await journal.note_lacking(verified, archived.keys())
     if news:
-        _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy}: {runset.show(news)}", runs=len(news))
+        _stage_log.error(f"{Discrepancy.MISSING_ARTDAQDB.remedy(news)}: {runset.show(news)}", runs=len(news))
     return archived

@@ -46,7 +46,7 @@ def export(options: GlobalOptions, run: int, destination: Path, source: Source |
     if done.proven is False:
         raise VerificationError(
             f"Run {run} was written to {destination}, but these are not the bytes that were proven",
-            remedy=Discrepancy.DIFFERS.action,
+            remedy=Discrepancy.DIFFERS.action([run]),
             run=run,
         )
 

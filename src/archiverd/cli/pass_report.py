@@ -66,7 +66,7 @@ def _print_anomalies(kind: Discrepancy, anomalies: Sequence[Anomaly]) -> None:
     click.echo(f"  {kind}: {runset.show(one.run for one in anomalies)}", err=True)
     for line in list_single_runs([one for one in anomalies if one.error]):
         click.echo(f"    {line}", err=True)
-    click.echo(f"    {kind.remedy}", err=True)
+    click.echo(f"    {kind.remedy([one.run for one in anomalies])}", err=True)
 
 
 def print_unread(settings: Settings) -> None:

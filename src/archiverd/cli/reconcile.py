@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiverd.app.operations.requests import ReconcileRequest
-from archiverd.audit.anomalies import Discrepancy
+from archiverd.audit.anomalies import Discrepancy, address
 from archiverd.audit.partition import FINE, Partition
 from archiverd.cli.daemon_client import daemon_or_alone
 from archiverd.cli.why import FLAGS
@@ -54,7 +54,8 @@ def reconcile(options: GlobalOptions, deep: bool, as_json: bool) -> int:
         _print_partition(found)
     if found.in_order:
         return 0
-    click.echo("Remedy: what to do stands below each state; `archiverd why RUN` tells more of a run", err=True)
+    wrong = min(run for name, runs in found.states.items() if name not in FINE for run in runs)
+    click.echo(f"Remedy: what to do stands below each state; `archiverd why {wrong}` tells more of a run", err=True)
     return 1
 
 
@@ -63,14 +64,16 @@ def _print_partition(found: Partition) -> None:
     for name, runs in found.states.items():
         click.echo(f"{name:<17} {len(runs):>7}   {runset.show(runs)}")
         if name not in FINE:
-            remedy = Discrepancy(name).remedy if name in set(Discrepancy) else f"`archiverd why {runs[0]}` tells more"
+            remedy = (
+                Discrepancy(name).remedy(runs) if name in set(Discrepancy) else f"`archiverd why {runs[0]}` tells more"
+            )
             click.echo(f"    {remedy}")
         for line in list_single_runs([one for one in found.anomalies if one.kind == name]):
             click.echo(f"    {line}")
     for flag, runs in found.flags.items():
         if runs:
             click.echo(f"{FLAGS[flag]}: {runset.show(runs)}")
-            click.echo(f"    {_ACKNOWLEDGE[flag]}")
+            click.echo(f"    {address(_ACKNOWLEDGE[flag], runs)}")
     if found.missing:
         click.echo(f"directories missing: {describe_missing(found.missing)}")
     if found.odd.count:

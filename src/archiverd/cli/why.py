@@ -103,14 +103,14 @@ def remedies(row: RunRow) -> list[str]:
         return []
     told = []
     if row.reused:
-        told.append(Discrepancy.REUSED.action)
+        told.append(Discrepancy.REUSED.action([row.run]))
     elif row.changed:
-        told.append(Discrepancy.CHANGED.action)
+        told.append(Discrepancy.CHANGED.action([row.run]))
     if row.superseded:
-        told.append("`archiverd release RUN --override` replaces UconDB's version by what artdaqDB has")
+        told.append(f"`archiverd release {row.run} --override` replaces UconDB's version by what artdaqDB has")
     if row.incomplete or row.no_end:
-        told.append("no disorder; `archiverd rearchive RUN --accept` acknowledges it")
-    return [action.replace("RUN", str(row.run)) for action in told]
+        told.append(f"no disorder; `archiverd rearchive {row.run} --accept` acknowledges it")
+    return told
 
 
 def _places(row: RunRow, destinations: Mapping[int, Destination]) -> dict[str, str | None]:

@@ -68,8 +68,9 @@ class Message:
         """What to do next, in one sentence."""
         match self.topic:
             case Topic.FAILED:
+                last = max(one.run for one in self.runs) if self.runs else "RUN"
                 return (
-                    "`archiverd why RUN` tells a run's story; once the cause is mended "
+                    f"`archiverd why {last}` tells a run's story; once the cause is mended "
                     f"`archiverd retry {_COMMANDS.get(self.subject, 'import')}` takes the runs up again."
                 )
             case Topic.REPAIRED:

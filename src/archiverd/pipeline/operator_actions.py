@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiverd.control.fields import fields_of, run_number, text
 from archiverd.core.errors import ArchiverError
-from archiverd.core.machine import NEEDS_OVERRIDE, RETRIED, ForbiddenTransitionError, Stage, State
+from archiverd.core.machine import NEEDS_OVERRIDE, RETRIED, Event, ForbiddenTransitionError, Stage, State
 from archiverd.core.proofs import BlobFault
 from archiverd.journal import transitions
 from archiverd.journal.destinations import Found, Side
@@ -187,7 +187,7 @@ async def _record_decision(journal: Journal, row: RunRow, decision: Transition) 
     except ForbiddenTransitionError:
         now = await journal.get(row.run) or row  # it may have moved on since its row was read
         raise ArchiverError(
-            f"Run {row.run} is {now.state} and cannot be {decision.event}",
+            f"Run {row.run} is {now.state} and cannot be {'waived' if decision.event is Event.WAIVED else 'released'}",
             remedy=f"`archiverd why {row.run}` tells what it is waiting for",
             run=row.run,
         ) from None

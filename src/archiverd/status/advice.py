@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archiverd.audit.anomalies import Discrepancy
+from archiverd.audit.anomalies import Discrepancy, address
 from archiverd.audit.destination import advise as advise_on
 from archiverd.core import runset
 from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Stage, State
@@ -188,21 +188,20 @@ def _advise_on_troubled_runs(now: Circumstances) -> Iterator[str]:
             what = f"{_runs(cause.runs)} quarantined: `archiverd why {cause.runs[-1]}` tells the cause"
             yield f"Mend: {what}; then `archiverd retry {cause.stage}`"
         elif cause.state is State.CONFLICT:
+            how = "`archiverd release RUN --override` or `archiverd waive RUN --reason TEXT`"
             yield (
                 f"Decide: {_runs(cause.runs)} in conflict: compare both (`archiverd export`), then "
-                "`archiverd release RUN --override` or `archiverd waive RUN --reason TEXT`"
+                f"{address(how, cause.runs)}"
             )
     for runs, kind in ((now.reused, Discrepancy.REUSED), (now.changed, Discrepancy.CHANGED)):
         if runs:
-            yield f"Decide: {_runs(runs)} {kind}: {kind.remedy}"
+            yield f"Decide: {_runs(runs)} {kind}: {kind.remedy(runs)}"
     if now.missing:
         missing = runset.show_ranges(now.missing)
         yield f"Look at the mount of the run records: {missing}: {LOOKS_UNMOUNTED} ({REMEDY})"
     if now.superseded:
-        yield (
-            f"Decide: {_runs(now.superseded)} superseded: artdaqDB has a newer version than UconDB: `archiverd "
-            "release RUN --override` replaces that"
-        )
+        how = address("`archiverd release RUN --override` replaces that", now.superseded)
+        yield f"Decide: {_runs(now.superseded)} superseded: artdaqDB has a newer version than UconDB: {how}"
 
 
 def _advise_on_proofs(now: Circumstances) -> Iterator[str]:
@@ -211,7 +210,7 @@ def _advise_on_proofs(now: Circumstances) -> Iterator[str]:
         yield f"Look at UconDB: {now.standstill.why}: {now.standstill.remedy}"
     for fault, runs in now.faults.items():
         if now.standstill is None or now.standstill.fault is not fault:
-            yield f"Mend: {_runs(runs)} {fault}: {Discrepancy(fault).remedy}"
+            yield f"Mend: {_numbered(runs)}, {fault}: {Discrepancy(fault).remedy(runs)}"
 
 
 def _advise_on_differences(found: Differences | None) -> Iterator[str]:
@@ -225,7 +224,7 @@ def _advise_on_differences(found: Differences | None) -> Iterator[str]:
         ("Orphaned runs", found.orphan_ucondb, Discrepancy.ORPHAN_UCONDB),
     ):
         if runs:
-            yield f"{heading}: {_numbered(runs)}: {kind.remedy}"
+            yield f"{heading}: {_numbered(runs)}: {kind.remedy(runs)}"
 
 
 def _advise_on_state_files(now: Circumstances) -> Iterator[str]:

@@ -53,7 +53,7 @@ async def _take_up(parts: Parts, request: RearchiveRequest, run: int) -> Skipped
     found = await _compare(parts, row)
     if found.verdict is Verdict.REUSED:
         other = describe_other(found.started, row.start_line)
-        return SkippedRun(run, f"{other}; {Discrepancy.REUSED.remedy}", failed=True)
+        return SkippedRun(run, f"{other}; {Discrepancy.REUSED.remedy([run])}", failed=True)
     if request.accept:
         return await _accept(parts, row)
     if request.override and row.superseded and found.verdict is Verdict.SAME:  # only UconDB's version is older
