@@ -143,3 +143,16 @@ async def test_the_site_is_the_one_it_was_made_for(journal: Journal) -> None:
     assert (again.name, again.records) == (first.name, "/records")
     await journal.release_destinations("/other")
     assert (await journal.settle(at(OLD, "/other"))).records == "/other"
+
+
+async def test_other_content_is_accepted_where_it_is_known_where_the_run_was_proven(journal: Journal) -> None:
+    """Then the proof stands; of one that names no place nothing would prove it any more."""
+    await journal.settle(at(NEW))
+    await journal.note_found(Side.UCONDB, [Noted(7, Found.DIFFERS, "other bytes")])
+    assert await journal.accept_elsewhere(7)
+    assert (await journal.elsewhere(Side.UCONDB))[7] is Found.ACCEPTED
+    assert (await journal.differing(Side.UCONDB)) == {}
+    await journal.note_found(Side.UCONDB, [Noted(8, Found.DIFFERS, "other bytes")])
+    await journal._write(lambda db: db.execute("UPDATE runs SET proven_to = NULL WHERE run = 8").rowcount)
+    assert not await journal.accept_elsewhere(8)
+    assert (await journal.elsewhere(Side.UCONDB))[8] is Found.DIFFERS

@@ -99,7 +99,8 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
         "UconDB has the bytes that were proven, artdaqDB does not give them any more",
         (
             "its document is damaged or was changed; restore it from a backup (`archiverd artdaqdb check` names what "
-            "is unsound)"
+            "is unsound); of one that was imported into another artdaqDB `archiverd rearchive RUN --accept` says that "
+            "it may stay there"
         ),
     ),
     Discrepancy.ELSEWHERE: (
@@ -128,7 +129,8 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
         "UconDB's bytes are not those that were proven",
         (
             "compare them with what `archiverd export RUN DEST --from artdaqdb` gives, and ask UconDB's administrators "
-            "who stored them; `archiverd release RUN --override` replaces them by what artdaqDB has"
+            "who stored them; `archiverd release RUN --override` replaces them by what artdaqDB has; of one that was "
+            "proven in another place `archiverd rearchive RUN --accept` says that it may stay there"
         ),
     ),
     Discrepancy.UNPROVEN: (

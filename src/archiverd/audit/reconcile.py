@@ -97,7 +97,8 @@ async def reconcile(sources: ComparedSources, *, deep: bool, on_progress: Progre
     found += [Anomaly(row.run, Discrepancy.CHANGED, str(row.changed)) for row in changed]
     both = sorted(archived.keys() & held.keys()) if deep else []
     if deep:
-        compared = _Comparison(sources, states, elsewhere[Side.UCONDB].keys(), prover)
+        accepted = {run for run, there in elsewhere[Side.ARTDAQDB].items() if there is Found.ACCEPTED}
+        compared = _Comparison(sources, states, elsewhere[Side.UCONDB].keys(), accepted, prover)
         await compared.compare_all(both, on_progress)
         found += compared.found
         states = compared.states
@@ -197,6 +198,8 @@ class _Comparison:
     states: dict[int, str]
     elsewhere: Collection[int]
     """Runs not known to be in the configured UconDB: what was found of them there is noted already."""
+    accepted: Collection[int]
+    """Runs that may stay in the artdaqDB that they were imported into, whatever the configured one has of them."""
     prover: Prover
     found: list[Anomaly] = field(default_factory=list)
     unlike: dict[int, str] = field(default_factory=dict)
@@ -253,7 +256,9 @@ class _Comparison:
         if row is not None and verified:
             await self._note(row, seen)
             if self.states[run] in _OF_BLOBS:
-                self.states[run] = await _check_verified(self.sources, row, seen, unlike)
+                self.states[run] = await _check_verified(
+                    self.sources, row, seen, "" if run in self.accepted else unlike
+                )
             if self.states[run] == Discrepancy.DIFFERS_ARTDAQDB:
                 self.found.append(Anomaly(run, Discrepancy.DIFFERS_ARTDAQDB, unlike))
 

@@ -290,10 +290,17 @@ def note_elsewhere(db: sqlite3.Connection, here: int, noted: Iterable[Noted], no
 
 
 def accept(db: sqlite3.Connection, run: int, here: Here) -> bool:
-    """Note that a run may stay where it is although a configured database lacks it; return whether one does."""
-    sql = "UPDATE elsewhere SET found = ? WHERE run = ? AND found = ? AND destination IN (?, ?)"
-    values = (Found.ACCEPTED, run, Found.MISSING, here.artdaqdb, here.ucondb)
-    return db.execute(sql, values).rowcount > 0
+    """Note that a run may stay where it is although a configured database lacks it, or has other content of it.
+
+    Return whether one does. Other content can only be let stand of a run of which it is known where it was archived.
+    """
+    sql = (
+        "UPDATE elsewhere SET found = :accepted WHERE run = :run AND destination IN (:artdaqdb, :ucondb) AND (found = "
+        ":missing OR (found = :differs AND EXISTS (SELECT 1 FROM runs WHERE runs.run = elsewhere.run AND "
+        "CASE destination WHEN :artdaqdb THEN imported_to ELSE proven_to END IS NOT NULL)))"
+    )
+    values = {"accepted": Found.ACCEPTED, "missing": Found.MISSING, "differs": Found.DIFFERS, "run": run}
+    return db.execute(sql, {**values, "artdaqdb": here.artdaqdb, "ucondb": here.ucondb}).rowcount > 0
 
 
 def select_lacking(db: sqlite3.Connection, here: int, expected: Collection[int], held: Collection[int]) -> list[int]:

@@ -255,7 +255,7 @@ class Journal(Lookups):
         await self._write(lambda db: statements.accept(db, run, fates, listing, now))
 
     async def accept_elsewhere(self, run: int) -> bool:
-        """Note that ``run`` may stay where it is although a configured database lacks it; return whether one does."""
+        """Note that ``run`` may stay where it is, whatever the configured databases have; see ``destinations``."""
         here = self.here
         return await self._write(lambda db: destinations.accept(db, run, here))
 

@@ -16,6 +16,7 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import State
 from archiverd.detached import run_detached
 from archiverd.journal import transitions
+from archiverd.journal.destinations import Side
 from archiverd.pipeline.operator_actions import SkippedRun
 from archiverd.process import mounts
 from archiverd.runrecord.completeness import time_lines
@@ -89,6 +90,10 @@ async def _accept(parts: Parts, row: RunRow) -> SkippedRun | None:
     run = row.run
     directory = parts.settings.source_files.run_records_dir / str(run)
     elsewhere = await parts.journal.accept_elsewhere(run)
+    if not elsewhere and run in await parts.journal.differing(Side.UCONDB):
+        why = "UconDB has other content under its key, and it was not noted where it was proven"
+        how = f"compare both (`archiverd export`), then `archiverd release {run} --override` replaces that"
+        return SkippedRun(run, f"{why}: {how}", failed=True)
     try:
         record = await run_detached(partial(read_run_record, directory, run))
     except ArchiverError as error:
