@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archiverd.cli.why import _unknown, remedies, waits_for
+from archiverd.cli.why import _unknown, describe_elsewhere, remedies, waits_for
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
+from archiverd.journal.destinations import Found, Noted, Side
 from archiverd.journal.journal import Journal
+from archiverd.journal.reader import reading
 from archiverd.journal.rows import Differences, ObservedRecord
 from archiverd.journal.transitions import Transition
+from tests.journal.test_destinations import NEW, OLD, archive, at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,3 +87,28 @@ async def test_each_flag_of_a_verified_run_has_its_remedy(
 def test_an_unknown_runs_remedy_says_which_are_known(known: tuple[int, int | None, int | None], words: str) -> None:
     """None, the only one, or how many and between which numbers."""
     assert (_unknown(7, *known).remedy or "").startswith(words)
+
+
+async def test_a_run_that_was_archived_elsewhere_tells_both_places(tmp_path: Path) -> None:
+    """Where it was proven, what is configured now, and what that has of it; nothing if both are one."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, clock=lambda: 1.0)
+    await journal.open()
+    await journal.settle(at(OLD))
+    await archive(journal, 7)
+
+    async def told() -> list[str]:
+        row = await journal.get(7)
+        assert row is not None
+        with reading(path) as db:
+            return describe_elsewhere(db, row)
+
+    assert await told() == []
+    await journal.settle(at(NEW))
+    (first,) = await told()
+    assert first.startswith(f"UconDB is {NEW} now; archived in {OLD}; the configured one was not asked for it yet")
+    await journal.note_found(Side.UCONDB, [Noted(7, Found.MISSING)])
+    (missing,) = await told()
+    assert "does not have it" in missing
+    assert "`archiverd rearchive 7 --accept`" in missing
+    await journal.close()

@@ -18,11 +18,12 @@ from archiverd.core.errors import ArchiverError
 from archiverd.core.machine import WAITING, Stage, State
 from archiverd.core.wording import printable
 from archiverd.journal import queries
-from archiverd.journal.destinations import select_destinations
+from archiverd.journal.destinations import Found, Side, select_configured, select_destinations, select_found
 from archiverd.journal.reader import reading
 from archiverd.runrecord.times import epoch
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping, Sequence
 
     from archiverd.cli.context import GlobalOptions
@@ -53,6 +54,7 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
         holds = queries.select_holds(db) if row is not None and row.state in WAITING[Stage.MIGRATE] else []
         known = queries.select_extent(db)
         places = {} if row is None else _places(row, select_destinations(db))
+        strange = [] if row is None else describe_elsewhere(db, row)
     if row is None:
         raise _unknown(run, *known)
     if as_json:
@@ -61,6 +63,7 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
             "run": asdict(row),
             "waits_for": waits_for(row),
             "places": places,
+            "elsewhere": strange,
             "first_phase": None if first is None else asdict(first),
             "holds": [asdict(hold) for hold in holds],
             "story": [asdict(line) for line in story],
@@ -72,6 +75,8 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
     for what, place in places.items():
         if place is not None:
             click.echo(f"  {what.replace('_', ' ') + ':':<15}{place}")
+    for told in strange:
+        click.echo(f"  {'elsewhere:':<15}{told}")
     if first is not None:
         outcome = "proven in the pending folder" if first.done and not first.error else first.error or "under way"
         click.echo(f"  {'first phase:':<15}{outcome}")
@@ -118,6 +123,38 @@ def _places(row: RunRow, destinations: Mapping[int, Destination]) -> dict[str, s
     named = {"imported_into": row.imported_to, "proven_in": row.proven_to}
     found = {what: None if number is None else destinations.get(number) for what, number in named.items()}
     return {what: None if place is None else printable(str(place)) for what, place in found.items()}
+
+
+def describe_elsewhere(db: sqlite3.Connection, row: RunRow) -> list[str]:
+    """Say of each database that a verified run was archived in another one than the one configured at the last start.
+
+    Both are named, and what the configured one has of the run.
+    """
+    known, here, told = select_destinations(db), select_configured(db), []
+    for side, archived in ((Side.ARTDAQDB, row.imported_to), (Side.UCONDB, row.proven_to)):
+        number = side.of(here)
+        if row.state is not State.VERIFIED or number is None or archived == number:
+            continue
+        place = known.get(archived) if archived is not None else None
+        where = f"archived in {place}" if place else "it was not noted where it was archived"
+        found = _FOUND[select_found(db, row.run, number)].replace("RUN", str(row.run))
+        told.append(printable(f"{side.label} is {known[number]} now; {where}; {found}"))
+    return told
+
+
+_FOUND = {
+    None: "the configured one was not asked for it yet, the daemon does",
+    Found.MISSING: (
+        "the configured one does not have it: `archiverd release --destination` lets all such runs go there, "
+        "`archiverd rearchive RUN --accept` says that it may stay"
+    ),
+    Found.DIFFERS: (
+        "the configured one has other content of it: compare both (`archiverd export`); nothing was overwritten, and "
+        "`archiverd rearchive RUN --accept` says that it may stay"
+    ),
+    Found.ACCEPTED: "an operator says that it may stay",
+}
+"""What the configured database has of a run that was archived elsewhere, and what to do."""
 
 
 def _validation(row: RunRow) -> str:

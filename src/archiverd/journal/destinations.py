@@ -233,6 +233,18 @@ def _strange(side: Side) -> str:
     )
 
 
+def select_configured(db: sqlite3.Connection) -> Here:
+    """Return the numbers of the destinations that were configured at the last start."""
+    row = db.execute("SELECT imported_to, proven_to FROM site").fetchone()
+    return Here() if row is None else Here(*row)
+
+
+def select_found(db: sqlite3.Connection, run: int, here: int | None) -> Found | None:
+    """Return what the destination ``here`` has of a run that was archived elsewhere; None if not looked up yet."""
+    row = db.execute("SELECT found FROM elsewhere WHERE destination = ? AND run = ?", (here, run)).fetchone()
+    return None if row is None else Found(row[0])
+
+
 def select_elsewhere(db: sqlite3.Connection, side: Side, here: int) -> dict[int, Found | None]:
     """Return the verified runs that are not known to be ``here``, and what was found; None if not looked up yet."""
     sql = f"SELECT strange.run, found FROM {_strange(side)} ORDER BY strange.run DESC"  # noqa: S608 - ours
