@@ -26,6 +26,7 @@ WELL = Circumstances(
     changed=(),
     reused=(),
     missing=(),
+    others_there=True,
     faults={},
     standstill=None,
     standings=(),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from archiverd.watch.missing import describe_missing, find_doubtful, is_believed, looks_unmounted
+from archiverd.watch.missing import (
+    advise,
+    describe_doubt,
+    describe_missing,
+    find_doubtful,
+    is_believed,
+    looks_unmounted,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +64,23 @@ def test_of_which_runs_one_scan_cannot_tell(
 
 def test_missing_directories_are_told_with_a_remedy() -> None:
     """Which, and what to do whatever is true."""
-    told = describe_missing({7, 8, 9})
+    told = describe_missing({7, 8, 9}, others=False)
     assert told.startswith("7-9: cannot tell what became of them")
-    assert "mount it" in told
+    assert "mount what is not mounted, or put them back" in told
     assert "`archiverd waive --missing --reason TEXT`" in told
+
+
+@pytest.mark.parametrize(
+    ("missing", "others", "told"),
+    [
+        (1, False, "cannot tell what became of it: the run-records directory looks unmounted"),
+        (2, False, "cannot tell what became of them: the run-records directory looks unmounted"),
+        (1, True, "cannot tell yet whether it is gone or not mounted; others are there"),
+        (10, True, "cannot tell yet whether they are gone or not mounted; others are there"),
+        (11, True, "cannot tell what became of them: the run-records directory looks unmounted"),
+    ],
+)
+def test_the_words_are_true_for_one_and_for_many(missing: int, others: bool, told: str) -> None:
+    """A mount that is back with one directory less does not look unmounted."""
+    assert describe_doubt(missing, others=others) == told
+    assert ("put it back; if it was" in advise(missing)) is (missing == 1)

@@ -75,7 +75,8 @@ def _print_partition(found: Partition) -> None:
             click.echo(f"{FLAGS[flag]}: {runset.show(runs)}")
             click.echo(f"    {address(_ACKNOWLEDGE[flag], runs)}")
     if found.missing:
-        click.echo(f"directories missing: {describe_missing(found.missing)}")
+        others = bool({run for runs in found.states.values() for run in runs}.difference(found.missing))
+        click.echo(f"directories missing: {describe_missing(found.missing, others=others)}")
     if found.odd.count:
         click.echo(describe_odd_names(found.odd.count, [one.name for one in found.odd.names]))
     click.echo(f"in artdaqDB and not in UconDB: {runset.show(found.only_artdaqdb)}")

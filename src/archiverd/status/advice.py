@@ -10,7 +10,7 @@ from archiverd.audit.destination import advise as advise_on
 from archiverd.core import runset
 from archiverd.core.machine import SET_ASIDE, UNDER_WAY, Stage, State
 from archiverd.core.wording import pluralise
-from archiverd.watch.missing import LOOKS_UNMOUNTED, REMEDY
+from archiverd.watch.missing import describe_missing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -94,6 +94,8 @@ class Circumstances:
     """Why no run is proven again; None if runs are."""
     missing: Ranges
     """Runs whose directories are missing, perhaps because they are not mounted."""
+    others_there: bool
+    """Whether directories of other runs are there."""
     standings: Sequence[Standing]
     """Where the verified runs stand, as seen from each configured database."""
     causes: Sequence[Cause]
@@ -197,8 +199,8 @@ def _advise_on_troubled_runs(now: Circumstances) -> Iterator[str]:
         if runs:
             yield f"Decide: {_runs(runs)} {kind}: {kind.remedy(runs)}"
     if now.missing:
-        missing = runset.show_ranges(now.missing)
-        yield f"Look at the mount of the run records: {missing}: {LOOKS_UNMOUNTED} ({REMEDY})"
+        told = describe_missing(set(runset.numbers(now.missing)), others=now.others_there)
+        yield f"Look at the mount of the run records: {told}"
     if now.superseded:
         how = address("`archiverd release RUN --override` replaces that", now.superseded)
         yield f"Decide: {_runs(now.superseded)} superseded: artdaqDB has a newer version than UconDB: {how}"

@@ -201,6 +201,8 @@ class JournalFacts:
     flagged: Sequence[RunRow] = ()
     """Verified runs whose directory is not what was archived."""
     missing: MissingDirectories | None = None
+    directories: int = 0
+    """How many runs have a directory, for all that is known, those that are missing all at once included."""
     odd: tuple[int, list[str]] = (0, [])
     """How many names look like runs and are none, and the first of them."""
     trouble: Sequence[Brief] = ()
@@ -219,6 +221,7 @@ def _read_journal(db: sqlite3.Connection, now: float, places: Configured) -> Jou
         superseded=summaries.select_superseded(db),
         flagged=queries.select_flagged(db),
         missing=queries.select_missing(db),
+        directories=queries.count_seen_before(db, float("inf")),
         odd=_read_odd_names(db),
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),
@@ -253,6 +256,7 @@ def _describe_circumstances(
 ) -> Circumstances:
     """Return what advice depends on, without what the probes say."""
     reply = daemon or {}
+    missing = [] if journal.missing is None else runset.unpack(journal.missing.runs)
     return Circumstances(
         daemon_running=daemon is not None,
         daemon_remedy=reply.get("remedy", "") if "error" in reply else None,
@@ -265,7 +269,8 @@ def _describe_circumstances(
         reused=[row.run for row in journal.flagged if row.reused],
         faults=journal.proofs.faults,
         standstill=journal.proofs.standstill,
-        missing=[] if journal.missing is None else runset.unpack(journal.missing.runs),
+        missing=missing,
+        others_there=journal.directories > runset.count(missing),
         standings=journal.standings,
         causes=journal.causes,
         holds=journal.holds,

@@ -17,11 +17,6 @@ SHARE: Final = 0.01
 BELIEVED_SECONDS: Final = 86_400.0
 """Seconds after which many missing directories are believed to be gone, if others are there."""
 
-LOOKS_UNMOUNTED: Final = "cannot tell what became of them: the run-records directory looks unmounted"
-REMEDY: Final = (
-    "mount it, or put them back; if they were moved away on purpose, `archiverd waive --missing --reason TEXT`"
-)
-
 
 def looks_unmounted(known: int, vanished: int, *, another_directory: bool) -> bool:
     """Return whether the run-records directory looks unmounted: ``vanished`` of the ``known`` run directories are gone.
@@ -44,9 +39,32 @@ def find_doubtful(
     return vanished if looks_unmounted(len(known - gone), len(vanished), another_directory=another) else frozenset()
 
 
-def describe_missing(runs: Collection[int]) -> str:
+def are_few_of_many(missing: int, *, others: bool) -> bool:
+    """Return whether a few directories are missing beside ``others`` that are there: that looks like no mount point.
+
+    So it is when a file system was mounted again, and some that went with it are not back.
+    """
+    return others and missing <= FEW
+
+
+def describe_doubt(missing: int, *, others: bool) -> str:
+    """Say that nobody can tell what became of so many run directories; ``others`` are there."""
+    one = missing == 1
+    if are_few_of_many(missing, others=others):
+        return f"cannot tell yet whether {'it is' if one else 'they are'} gone or not mounted; others are there"
+    return f"cannot tell what became of {'it' if one else 'them'}: the run-records directory looks unmounted"
+
+
+def advise(missing: int) -> str:
+    """Say what to do about so many run directories."""
+    them, were = ("it", "it was") if missing == 1 else ("them", "they were")
+    purpose = f"if {were} moved away on purpose, `archiverd waive --missing --reason TEXT`"
+    return f"mount what is not mounted, or put {them} back; {purpose}"
+
+
+def describe_missing(runs: Collection[int], *, others: bool) -> str:
     """Say which run directories are missing all at once, and what to do."""
-    return f"{runset.show(runs)}: {LOOKS_UNMOUNTED} ({REMEDY})"
+    return f"{runset.show(runs)}: {describe_doubt(len(runs), others=others)} ({advise(len(runs))})"
 
 
 def is_believed(seconds: float, left: int) -> bool:

@@ -25,7 +25,7 @@ from archiverd.process.progress import silent
 from archiverd.process.work_dir import FirstStart
 from archiverd.watch import inotify
 from archiverd.watch.directory_scan import DirectoryScan, OddNames, scan_records
-from archiverd.watch.missing import LOOKS_UNMOUNTED, REMEDY, is_believed, looks_unmounted
+from archiverd.watch.missing import advise, are_few_of_many, describe_doubt, is_believed, looks_unmounted
 from archiverd.watch.open_runs import OpenRun, OpenRunReader
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Watcher:
         """Known runs whose directories are missing, as the journal has it."""
         self._doubted: frozenset[int] = frozenset()
         """Runs whose directories are missing, perhaps because their file system is not mounted."""
-        self._doubt_logged = False
+        self._doubt_logged: bool | None = None
+        """Whether the doubt that was logged last was about a few directories of many; None if none was."""
         self.scanned: tuple[DirectoryScan, float] | None = None
         """The last scan, and when it was made in epoch seconds."""
         self._looks: dict[int, RecordLook] = {}
@@ -238,12 +239,12 @@ class Watcher:
         """
         if self._doubted and await self._journal.missing_since() is None:  # an operator says that they are gone
             self._gone |= self._doubted
-            self._doubted, self._doubt_logged = frozenset(), False
+            self._doubted, self._doubt_logged = frozenset(), None
         gone = self._known - found.runs
         vanished, back = gone - self._gone, self._gone - gone
         known = len(self._known - self._gone)
         doubtful = looks_unmounted(known, len(vanished), another_directory=another or bool(self._doubted & vanished))
-        if doubtful and not await self._is_believed(vanished):
+        if doubtful and not await self._is_believed(vanished, others=bool(found.runs)):
             gone, vanished = gone - vanished, set()
         elif self._doubted:
             await self._end_doubt(gone=bool(vanished))
@@ -256,18 +257,21 @@ class Watcher:
         if vanished - unseen:
             _log.info(f"directories no longer there: {runset.show(vanished - unseen)}", runs=len(vanished - unseen))
 
-    async def _is_believed(self, vanished: set[int]) -> bool:
+    async def _is_believed(self, vanished: set[int], *, others: bool) -> bool:
         """Return whether directories that are missing all at once are gone by now; else note the doubt, and log it."""
         noted = await self._journal.missing_since()
         now = self._clock()
         if noted is None or noted.runs != runset.pack(vanished):
             noted = MissingDirectories(runset.pack(vanished), now)
             await self._journal.note_missing(noted)
-        if not self._doubt_logged:
-            self._doubt_logged = True
+        few, many = are_few_of_many(len(vanished), others=others), len(vanished) != 1
+        if self._doubt_logged is not few:
+            self._doubt_logged = few
             _log.error(
-                f"{pluralise(len(vanished), 'run directory', 'run directories')} missing: {LOOKS_UNMOUNTED} "
-                f"({REMEDY}; those that are missing beside others are believed to be gone after a day)",
+                f"{pluralise(len(vanished), 'run directory', 'run directories')} missing: "
+                f"{describe_doubt(len(vanished), others=others)} ({advise(len(vanished))}; "
+                f"{'those that are' if many else 'one that is'} missing beside others "
+                f"{'are' if many else 'is'} believed to be gone after a day)",
                 runs=len(vanished),
             )
         self._doubted = frozenset(vanished)
@@ -275,7 +279,7 @@ class Watcher:
 
     async def _end_doubt(self, *, gone: bool) -> None:
         """Note that missing directories are back, or believed to be gone."""
-        self._doubted, self._doubt_logged = frozenset(), False
+        self._doubted, self._doubt_logged = frozenset(), None
         await self._journal.note_missing(None)
         _log.info("the missing run directories are believed to be gone" if gone else "the run directories are back")
 
