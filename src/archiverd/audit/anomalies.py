@@ -27,6 +27,7 @@ class Discrepancy(enum.StrEnum):
     MISSING_ARTDAQDB = "missing_artdaqdb"
     DIFFERS_ARTDAQDB = "differs_artdaqdb"
     ELSEWHERE = "elsewhere"
+    NOT_COMPARED = "not_compared"
     MISSING_UCONDB = "missing_ucondb"
     DAMAGED = "damaged"
     DIFFERS = "differs"
@@ -108,6 +109,13 @@ _WORDS: Mapping[Discrepancy, tuple[str, str]] = {
         (
             "put [ucon_db] right if it is wrong; else `archiverd release --destination` lets such runs go there, or "
             "`archiverd rearchive RUN --accept` says that it may stay where it is"
+        ),
+    ),
+    Discrepancy.NOT_COMPARED: (
+        "verified elsewhere, or before it was noted where; the configured UconDB has a version of it that was not read",
+        (
+            "the daemon compares such runs by itself, some ten a second, and every `archiverd once` and `archiverd "
+            "reconcile` a thousand of them; `archiverd reconcile --deep` compares all now"
         ),
     ),
     Discrepancy.MISSING_UCONDB: (

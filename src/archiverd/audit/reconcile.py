@@ -164,6 +164,8 @@ def _describe_loss(row: RunRow, held: StoredVersion | None, elsewhere: Mapping[i
     """Return what is wrong with what the configured UconDB holds of a verified run; empty if nothing is."""
     if row.run in elsewhere:
         found = elsewhere[row.run]
+        if found is None and held is not None:  # by its description only: to read all would take hours after an upgrade
+            return _find_fault(row, held) or Discrepancy.NOT_COMPARED
         wrong = Discrepancy.DIFFERS if found is Found.DIFFERS else Discrepancy.ELSEWHERE
         return "" if found is Found.ACCEPTED else wrong
     if held is None:

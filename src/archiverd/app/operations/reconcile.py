@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from archiverd.app.operations.passes import ASKING
 from archiverd.audit import reconcile as comparison
 from archiverd.audit.directory_audit import make_audit
+from archiverd.audit.elsewhere import MOST_A_PASS
 from archiverd.audit.reconcile import ComparedSources
 from archiverd.core import runset
 from archiverd.core.errors import ConfigurationError
@@ -44,7 +45,8 @@ async def reconcile(parts: Parts, request: ReconcileRequest, on_progress: Progre
     await make_audit(parts.journal, records).compare([row for row in verified if row.run in found.runs])
     if parts.migration.gate.shut:
         await parts.migration.gate.probe()
-    await parts.elsewhere.look(None, before=time.time(), on_progress=on_progress)
+    most = None if request.deep else MOST_A_PASS
+    await parts.elsewhere.look(None, before=time.time(), most=most, on_progress=on_progress)
     sources = ComparedSources(parts.journal, parts.artdaqdb, parts.migration.ucondb, records, found.runs)
     partition = await comparison.reconcile(sources, deep=request.deep, on_progress=on_progress)
     return replace(partition, odd=found.odd, missing=tuple(sorted(missing)))
