@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from archiverd.audit.recovery import find_missing
+from archiverd.audit.recovery import find_missing, why_not_imported_again
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.core.proofs import BlobFault
@@ -75,3 +76,31 @@ async def test_nothing_is_uploaded_after_three_in_a_row(tmp_path: Path, gone: Co
     assert (await find_missing(journal, cast("Any", held))).sent == frozenset({7})
     assert await journal.proofs.standstill() is None
     await journal.close()
+
+
+@pytest.mark.parametrize(
+    ("ended", "archived", "there", "told"),
+    [
+        (None, "", "Mon", "nobody can tell whether the one that is there now (started Mon) is this run's"),
+        (None, "", "", "nobody can tell whether the one that is there now (started never) is this run's"),
+        (1.0, "", "Mon", "another run: started Mon, archived is one without a start line"),
+        (1.0, "", "", ""),
+        (1.0, "Tue", "Mon", "another run: started Mon, archived is the one started Tue"),
+        (1.0, "Mon", "Mon", ""),
+    ],
+)
+async def test_a_lost_run_is_imported_only_from_what_is_known_to_be_its_directory(
+    tmp_path: Path, ended: float | None, archived: str, there: str, told: str
+) -> None:
+    """The start lines are compared, their absence too; of a run known from artdaqDB alone nothing is guessed."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await journal.adopt({7: "demo"})
+    row = await journal.get(7)
+    await journal.close()
+    assert row is not None
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "metadata.txt").write_text(f"DAQInterface start time: {there}\n" if there else "x: 1\n")
+    why = why_not_imported_again(tmp_path, replace(row, ended_at=ended, start_line=archived))
+    assert told in why
+    assert bool(why) is bool(told)

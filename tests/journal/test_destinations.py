@@ -45,7 +45,7 @@ async def archive(journal: Journal, *runs: int) -> None:
     await journal.see(runs, Lane.FRESH)
     read = transitions.ReadRecord((), destination=journal.here.artdaqdb)
     for run in runs:
-        await journal.record(Transition(run, Event.ENDED), transitions.import_begins(run))
+        await journal.record(Transition(run, Event.ENDED, "", {"ended_at": 1.0}), transitions.import_begins(run))
         done = transitions.import_done(
             run, "", configuration="c", imported_at=1.0, stopped=True, incomplete=False, no_end=False, read=read
         )

@@ -119,7 +119,7 @@ async def _released(journal: Journal, side: Side, runs: set[int]) -> set[int]:
 
 def _reasons(records: Path, rows: Sequence[RunRow]) -> dict[int, str]:
     """Return why each run cannot be imported again; empty for one that can. Blocking."""
-    return {row.run: why_not_imported_again(records, row.run, row.start_line) for row in rows}
+    return {row.run: why_not_imported_again(records, row) for row in rows}
 
 
 @dataclass(slots=True)

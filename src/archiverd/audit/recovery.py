@@ -20,6 +20,7 @@ from archiverd.journal import transitions
 from archiverd.journal.destinations import Found, Side
 from archiverd.journal.rows import ComparedRun, Differences
 from archiverd.pipeline.operator_actions import SkippedRun
+from archiverd.runrecord.completeness import start_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from archiverd.artdaqdb.port import ArchivedRun, ArtdaqDB
     from archiverd.journal.journal import Journal
+    from archiverd.journal.rows import RunRow
     from archiverd.ucondb.port import UconDB
 
 CHUNK = 256
@@ -92,17 +94,28 @@ async def import_again(journal: Journal, artdaqdb: ArtdaqDB, records: Path, run:
     row = await journal.get(run)
     if row is None or row.state not in LOSABLE or row.imported_at is None or await artdaqdb.find(run) is not None:
         return False
-    if why := await run_detached(partial(why_not_imported_again, records, run, row.start_line)):
+    if why := await run_detached(partial(why_not_imported_again, records, row)):
         return SkippedRun(run, why, failed=True)
     return bool(await journal.record_allowed(transitions.lost(run)))
 
 
-def why_not_imported_again(records: Path, run: int, started: str) -> str:
-    """Return why a run that artdaqDB lacks cannot be imported from its directory; empty if it can. Blocking."""
-    directory = records / str(run)
+def why_not_imported_again(records: Path, row: RunRow) -> str:
+    """Return why a run that artdaqDB lacks cannot be imported from its directory; empty if it can. Blocking.
+
+    A run that was found in artdaqDB and whose directory was never seen to end has no start line to compare.
+    """
+    directory = records / str(row.run)
     if not directory.is_dir():
-        return describe_lost_source(run)
-    another = describe_other_run(directory, started)
+        return describe_lost_source(row.run)
+    if row.ended_at is None and not row.start_line:
+        return (
+            f"artdaqDB has lost it, and its directory was not there while it was archived: nobody can tell whether the "
+            f"one that is there now (started {start_line(directory) or 'never'}) is this run's; nothing was imported: "
+            f"restore artdaqDB's documents (`archiverd export {row.run} DEST` writes what UconDB has of it)"
+        )
+    another = describe_other_run(directory, row.start_line)
+    if not row.start_line and (found := start_line(directory)):
+        another = describe_other(found, "")
     return f"artdaqDB has lost it, and {another}; nothing was imported" if another else ""
 
 

@@ -22,7 +22,8 @@ def find_starts(records: Path, starts: Mapping[int, str]) -> dict[int, str]:
 
 def describe_other(started: str, archived: str) -> str:
     """Say that a directory holds the run that ``started`` then, where the one with the line ``archived`` was."""
-    return f"the directory holds another run: started {started}, archived is the one started {archived}"
+    which = f"the one started {archived}" if archived else "one without a start line"
+    return f"the directory holds another run: started {started}, archived is {which}"
 
 
 def describe_other_run(directory: Path, archived: str) -> str:

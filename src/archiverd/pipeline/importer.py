@@ -115,7 +115,8 @@ class Importer:
         if record.listing != row.listing:
             await self._judge_again(row, record.listing)
         plan = await run_detached(lambda: self._plan(record, without=row.without))
-        if (row.listing or row.start_line) and (plan.started or "") != row.start_line and row.imported_at is None:
+        known = row.start_line or (row.listing and row.imported_at is None)
+        if known and (plan.started or "") != row.start_line:
             raise changed(row.run, f"it was started {plan.started or 'never'}, and it was {row.start_line or 'never'}")
         if plan.unreadable:
             raise self._unreadable(row, plan.unreadable)
