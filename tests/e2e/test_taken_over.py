@@ -159,3 +159,31 @@ def acknowledge(site: Site, flag: str) -> None:
         if not accepted:
             assert site.run("rearchive", "7", "--accept").returncode == 0
     assert "an operator lets stand what was archived" in site.run("why", "7").stdout
+
+
+@pytest.mark.parametrize("profile", [OF_DEMO, OF_SBND], ids=["demo", "sbnd"])
+@pytest.mark.parametrize("strange", [False, True], ids=["", "and more"])
+def test_a_run_taken_over_is_archived_again_when_it_changes(
+    site: Site, profile: tuple[str, ...], strange: bool
+) -> None:
+    """Added files go to artdaqDB as the next version, with `--override` to UconDB; what it held before stays there."""
+    site.make(*profile, "--runs", "1")
+    extra = site.records / "7" / "component77.fcl"
+    if strange:  # the other program archived a file that is not in the record
+        extra.write_text("a: 1\n")
+    import_as_another_program(site, 7, PUBLISHED)
+    extra.unlink(missing_ok=True)
+    assert site.run("once").returncode == 0
+    held, before = {one.name for one in exported(site, 7)}, site.blob(7)
+    (site.records / "7" / "late01.fcl").write_text("extra_parameter: 4711\n")
+    site.run("reconcile")
+    assert site.rows()[7].changed.added == ("late01.fcl",)
+    done = site.run("rearchive", "7")
+    assert done.returncode == 0, done.stderr
+    row = site.rows()[7]
+    assert (row.state, row.superseded, bool(row.changed), site.blob(7) == before) == (State.VERIFIED, True, False, True)
+    assert held | {"late01"} <= {one.name for one in exported(site, 7)}
+    assert site.run("rearchive", "7", "--override").returncode == 0
+    assert b"4711" in site.blob(7)
+    assert {one["name"]: one["entity"] for one in files_of(site, 7)}["late01.fcl"] == "late01"
+    assert site.run("reconcile", "--deep").returncode == 0

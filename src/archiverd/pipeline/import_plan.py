@@ -198,16 +198,20 @@ def differing(plan: Plan, held: Sequence[ExportedEntity]) -> tuple[Entity, ...]:
     )
 
 
-def prove(run: int, plan: Plan, held: Sequence[ExportedEntity]) -> None:
+def prove(run: int, plan: Plan, held: Sequence[ExportedEntity], before: Sequence[ExportedEntity] = ()) -> None:
     """Compare artdaqDB's export with what was to be stored, entity by entity.
 
-    Raise ArtdaqDBError naming the entities that differ, are missing or should not be there.
+    What a run that was archived earlier had ``before`` it was updated may stand: another program has archived more of
+    it than its record holds now. Raise ArtdaqDBError naming the entities that differ, are missing or should not be
+    there.
     """
     meant = {(one.collection, one.name): one.fcl for one in (*plan.entities, *plan.update)}
     found = {(one.collection, one.name): one.fcl for one in held}
     wrong = {key for key, fcl in meant.items() if key not in found or found[key] != fhicl.as_exported(fcl, key[1])}
     standing = {fate.entity for fate in plan.standing}
-    wrong |= {key for key in found.keys() - meant.keys() if key[1] not in standing}
+    stood = {(one.collection, one.name): one.fcl for one in before}
+    strange = (key for key in found.keys() - meant.keys() if key[1] not in standing)
+    wrong |= {key for key in strange if stood.get(key) != found[key]}
     if wrong:
         names = ", ".join(sorted(f"{collection}/{name}" for collection, name in wrong))
         raise ArtdaqDBError(

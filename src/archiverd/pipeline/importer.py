@@ -100,7 +100,7 @@ class Importer:
                 self.inject_fault()
             plan = await self._plan_ended(row)
             ours = row.imported_at is not None or await self.journal.begun_before(run)
-            stored = await self._store(run, plan, ours=ours)
+            stored = await self._store(run, plan, ours=ours, again=row.imported_at is not None)
             await self._done(row, plan, stored)
         except Exception as error:  # noqa: BLE001 - every failure of a run becomes an event of that run
             await self._fail(row, error)
@@ -169,14 +169,15 @@ class Importer:
         waited = self.policy.clock() - (row.ended_at if row.ended_at is not None else row.seen_at)
         return unreadable(row.run, files, Retry.TRANSIENT if waited < self.waits.final_wait else Retry.PERMANENT)
 
-    async def _store(self, run: int, plan: Plan, *, ours: bool) -> Stored:
+    async def _store(self, run: int, plan: Plan, *, ours: bool, again: bool = False) -> Stored:
         """Store a run and prove that artdaqDB has it; return what was done.
 
         A run that we archived before (``ours``: in a first phase, or as dead) is updated where its record differs now.
         So is one that only lacks its end: after the loss of a journal nobody knows that it was ours. A run that another
         program archived in another form is left as it is if its start time shows that it is the same run. A reused run
-        number is refused.
+        number is refused. Of a run that was archived before (``again``) stands what artdaqDB has beside its record.
         """
+        before: Sequence[ExportedEntity] = ()
         update = plan.update
         configuration = plan.configuration
         try:
@@ -192,11 +193,12 @@ class Importer:
                 raise _reused(run, error) from error
             if not ours and not await asyncio.to_thread(lacks_its_end, plan, held):
                 return await asyncio.to_thread(_left_as_found, found.configuration, plan, held)
+            before = held if again else ()
             stored, configuration = False, found.configuration.partition("/")[2]
             update = (*await asyncio.to_thread(differing, plan, held), *plan.update)
         version = await self.artdaqdb.update(run, configuration, update) if update else ""
         held = await self.artdaqdb.export(run)
-        await asyncio.to_thread(prove, run, plan, held)
+        await asyncio.to_thread(prove, run, plan, held, before)
         how = "stored" if stored else "found as it should be" if update is plan.update else "brought up to date"
         note = f"{len(plan.entities)} entities {how}" + (f", updated to {version}" if version else "")
         return Stored(note, plan.fates)
