@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archiverd.cli.why import _unknown, describe_elsewhere, remedies, waits_for
+from archiverd.cli.why import _unknown, describe_elsewhere, has_no_contents, remedies, waits_for
 from archiverd.core.machine import Event, State
 from archiverd.core.priority import Lane
 from archiverd.journal.destinations import Found, Noted, Side
 from archiverd.journal.journal import Journal
 from archiverd.journal.reader import reading
-from archiverd.journal.rows import Differences, ObservedRecord
+from archiverd.journal.rows import Differences, FileFate, ObservedRecord
 from archiverd.journal.transitions import Transition
 from tests.journal.test_destinations import NEW, OLD, archive, at
 
@@ -112,3 +112,18 @@ async def test_a_run_that_was_archived_elsewhere_tells_both_places(tmp_path: Pat
     assert "does not have it" in missing
     assert "`archiverd rearchive 7 --accept`" in missing
     await journal.close()
+
+
+async def test_a_run_without_recorded_contents_is_said_not_to_be_compared(tmp_path: Path) -> None:
+    """An older version archived it: nothing is known that its directory could be compared with."""
+    journal = Journal(tmp_path / "journal.sqlite", clock=lambda: 1.0)
+    await journal.open()
+    await archive(journal, 7)
+    row = await journal.get(7)
+    await journal.close()
+    assert row is not None
+    older, newer = FileFate("a.fcl", "a", ""), FileFate("a.fcl", "a", "", 3, "ab" * 32)
+    assert has_no_contents(row, [older])
+    assert not has_no_contents(row, [older, newer])
+    assert not has_no_contents(replace(row, source_gone=True), [older])
+    assert not has_no_contents(replace(row, state=State.OPEN), [])

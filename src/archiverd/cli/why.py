@@ -82,6 +82,8 @@ def why(options: GlobalOptions, run: int, as_json: bool) -> None:
         click.echo(f"  {'first phase:':<15}{outcome}")
     for hold in holds:
         print_hold(asdict(hold), time.time())
+    if has_no_contents(row, files):
+        click.echo(f"  {'contents:':<15}none recorded: of its directory only the start line is compared")
     _print_files(files)
     _print_story(story)
 
@@ -155,6 +157,11 @@ _FOUND = {
     Found.ACCEPTED: "an operator says that it may stay",
 }
 """What the configured database has of a run that was archived elsewhere, and what to do."""
+
+
+def has_no_contents(row: RunRow, files: Sequence[FileFate]) -> bool:
+    """Return whether no content is known of a verified run: only the start line of its directory can be compared."""
+    return row.state is State.VERIFIED and not row.source_gone and not any(fate.sha256 for fate in files)
 
 
 def _validation(row: RunRow) -> str:
