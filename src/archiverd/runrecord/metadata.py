@@ -106,9 +106,10 @@ def _take_log_files(metadata: Metadata, name: str, text: str, lines: list[str], 
 
 def _take_commit(metadata: Metadata, name: str, text: str, lines: list[str], position: int) -> int:
     """Add a package's version; its build information may be on lines of its own that begin with a quote (1.2)."""
+    begin = position
     while position < len(lines) and lines[position].startswith('"'):
-        text = f"{text} {lines[position]}"
         position += 1
+    text = " ".join((text, *lines[begin:position]))
     written = f"{name.removesuffix(_COMMIT)}commit_or_version"
     metadata.items.append(Entry(_commit_key(written, name), string(text.replace('"', " "), guarded=True)))
     return position

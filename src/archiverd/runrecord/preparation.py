@@ -16,7 +16,7 @@ from archiverd.runrecord.converters.environment import partition_of
 from archiverd.runrecord.converters.registry import GENERATED, NAMES, TEXT_CONVERTERS
 from archiverd.runrecord.promised import find_missing
 from archiverd.runrecord.record import LeftOut
-from archiverd.runrecord.respelling import respell
+from archiverd.runrecord.respelling import SplicesTooLongError, respell
 from archiverd.runrecord.spelling import byte_text, encoded_key
 
 if TYPE_CHECKING:
@@ -321,7 +321,10 @@ def _respell_if_needed(name: str, data: bytes) -> bytes:
             return b""
     except FhiclError as error:
         why = error
-    respelled = respell(data)
+    try:
+        respelled = respell(data)
+    except SplicesTooLongError as error:
+        raise FhiclError(str(error), file=name, line=error.line, column=error.column) from None
     if respelled is not None and respelled != data and _survives_storage(name, respelled):
         return respelled
     raise why

@@ -9,20 +9,27 @@ as ``"x\\"``, which nothing can read (run_records.md, "What FHiCL itself cannot 
 - ``@table::name`` is replaced by the members of that table;
 - complex numbers have no blanks.
 
-Everything else is unchanged. The caller checks that the engine takes the result.
+Everything else is unchanged. The caller checks that the engine takes the result. Time is in proportion to what is read
+and written; what splices add is bounded.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Final
 
+from archiverd.fhicl import DEPTH_LIMIT
 from archiverd.runrecord.spelling import comment, string
+
+SPLICED_LIMIT: Final = 1 << 20
+"""Characters that splices may add to any text; to a longer one as many as it has."""
 
 _NUMBER: Final = r"[+-]?(?:infinity|[0-9.]+(?:[eE][+-]?[0-9]+)?)"
 _TOKEN: Final = re.compile(
     rf"""(?P<comment>(?:\#|//)[^\r\n]*)
     |"(?P<double>(?:\\.|[^"\\])*)"
+    |(?P<unclosed>")
     |'(?P<single>[^']*)'
     |@table::(?P<splice>[A-Za-z_][A-Za-z0-9_.]*)(?![A-Za-z0-9_.\[])
     |\([ \t\r\n]*(?P<real>{_NUMBER})[ \t\r\n]*,[ \t\r\n]*(?P<imaginary>{_NUMBER})[ \t\r\n]*\)
@@ -31,6 +38,10 @@ _TOKEN: Final = re.compile(
     |(?P<close>[}}\]])""",
     re.VERBOSE | re.DOTALL,
 )
+_AFTER_UNCLOSED: Final = re.compile(
+    "".join(line for line in _TOKEN.pattern.splitlines(keepends=True) if "double" not in line), _TOKEN.flags
+)
+"""The same where no double-quoted string is closed any more: to find that out for each quote would take its square."""
 _ESCAPES: Final = {"n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
@@ -40,12 +51,46 @@ class _NoSpellingError(Exception):
     """Something has no other spelling that is sure to have the same value."""
 
 
+class SplicesTooLongError(Exception):
+    """Splices would add more than ``SPLICED_LIMIT`` allows."""
+
+    def __init__(self, line: int, column: int, name: str) -> None:
+        """Tell the place of the splice that is too much, counted from 1, and the table's name."""
+        super().__init__(f"@table::{name} makes the text too long: splices of splices double it each time")
+        self.line = line
+        self.column = column
+
+
 def respell(data: bytes) -> bytes | None:
-    """Return ``data`` in the new spelling, or None if none is sure to have the same values."""
+    """Return ``data`` in the new spelling, or None if none is sure to have the same values.
+
+    Raise SplicesTooLongError.
+    """
     try:
         return _Respelling(data.decode("latin-1")).run().encode("latin-1")
     except _NoSpellingError:
         return None
+
+
+@dataclass(slots=True)
+class _Table:
+    """A table, by its place among the others, and what is known of it."""
+
+    within: dict[str, _Table] = field(default_factory=dict)
+    content: tuple[int, int] | None = None
+    """The pieces of output that its content is, from and to; None as long as it has not been closed."""
+    overridden: bool = False
+    """A dotted key names it from outside."""
+
+    def find(self, name: str) -> _Table:
+        """Return the table ``name``, dotted, within this one; made if it is not there. Raise _NoSpellingError."""
+        parts = name.split(".")
+        if len(parts) > DEPTH_LIMIT:
+            raise _NoSpellingError
+        table = self
+        for part in parts:
+            table = table.within.setdefault(part, _Table())
+        return table
 
 
 class _Respelling:
@@ -54,19 +99,22 @@ class _Respelling:
     def __init__(self, text: str) -> None:
         self._text = text
         self._out: list[str] = []
-        self._inside: list[tuple[str | None, int]] = []
-        """For each open table or sequence: a table's dotted name, if it has one, and where its content begins."""
+        self._inside: list[tuple[_Table | None, int]] = []
+        """The open tables, and sequences; None for what no splice can name. And the piece its content begins with."""
         self._key: str | None = None
-        self._tables: dict[str, str] = {}
-        self._overrides: set[str] = set()
+        self._top = _Table()
+        self._overrides = _Table()
+        self._addable = max(SPLICED_LIMIT, len(text))
 
     def run(self) -> str:
         """Return the text in the new spelling."""
-        position = 0
-        for match in _TOKEN.finditer(self._text):
+        position, pattern = 0, _TOKEN
+        while (match := pattern.search(self._text, position)) is not None:
             self._out.append(self._text[position : match.start()])
             position = match.end()
             self._take(match)
+            if match.lastgroup == "unclosed":
+                pattern = _AFTER_UNCLOSED
         return "".join([*self._out, self._text[position:]])
 
     def _take(self, match: re.Match[str]) -> None:
@@ -80,7 +128,7 @@ class _Respelling:
         elif kind == "imaginary":
             text = f"({match['real']},{match['imaginary']})"
         elif kind == "splice":
-            text = self._members(match["splice"])
+            text = self._members(match["splice"], match.start())
         elif kind == "key":
             self._note_key(match["key"])
         elif kind == "open":
@@ -92,30 +140,45 @@ class _Respelling:
     def _note_key(self, key: str) -> None:
         self._key = key
         if "." in key:
-            self._overrides.add(key)
+            self._overrides.find(key).overridden = True
 
     def _open(self, *, table: bool) -> None:
-        above = self._inside[-1][0] if self._inside else ""
-        name = None
+        if len(self._inside) >= DEPTH_LIMIT:
+            raise _NoSpellingError
+        above = self._inside[-1][0] if self._inside else self._top
+        named = None
         if table and self._key is not None and above is not None:
-            name = f"{above}.{self._key}" if above else self._key
-            self._tables = {known: body for known, body in self._tables.items() if not known.startswith(f"{name}.")}
-        self._inside.append((name, len(self._out) + 1))
+            named = above.find(self._key)
+            named.within.clear()
+        self._inside.append((named, len(self._out) + 1))
         self._key = None
 
     def _close(self) -> None:
         if not self._inside:
             raise _NoSpellingError
-        name, begin = self._inside.pop()
-        if name is not None:
-            self._tables[name] = "".join(self._out[begin:])
+        named, begin = self._inside.pop()
+        if named is not None:
+            named.content = begin, len(self._out)
 
-    def _members(self, name: str) -> str:
-        """Return the members of the table ``name`` at this point of the text."""
-        touched = any(key.startswith(f"{name}.") or name.startswith(f"{key}.") for key in self._overrides)
-        if touched or name not in self._tables:
+    def _members(self, name: str, at: int) -> str:
+        """Return the members of the table ``name`` at this point of the text, which is ``at``."""
+        parts = name.split(".")
+        table: _Table | None = self._top
+        override: _Table | None = self._overrides
+        for number, part in enumerate(parts, 1):
+            table = None if table is None else table.within.get(part)
+            override = None if override is None else override.within.get(part)
+            touched = override is not None and (bool(override.within) if number == len(parts) else override.overridden)
+            if table is None or touched:
+                raise _NoSpellingError
+        if table is None or table.content is None:
             raise _NoSpellingError
-        return f" {self._tables[name]} "
+        pieces = self._out[slice(*table.content)]
+        self._addable -= sum(map(len, pieces))
+        if self._addable < 0:
+            before = self._text[:at]
+            raise SplicesTooLongError(before.count("\n") + 1, at - before.rfind("\n"), name)
+        return f" {''.join(pieces)} "
 
 
 def _double(inner: str) -> str:
