@@ -1,6 +1,7 @@
 // Limits of the engine. Beyond one it throws an ordinary error; it never crashes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 namespace fhicl {
@@ -12,8 +13,13 @@ inline constexpr std::size_t kTextLimit = std::size_t{64} << 20;
 /// comment is repeated for every value on its line, so that the output is not bounded by the input alone.
 inline constexpr std::size_t kDocumentLimit = std::size_t{256} << 20;
 
-/// Values of one text; more could not be stored, because the smallest descriptor has some 60 bytes.
-inline constexpr std::size_t kValueLimit = kDocumentLimit / 64;
+/// Values of a text of so many bytes. A value takes up to 640 bytes while a text is stored, read and compared, most of
+/// them in its descriptor, whether its text has one byte or a hundred: so many keep that within 1 GiB, or within forty
+/// times a text that is longer. More than four million could not be stored: the smallest descriptor has some 60 bytes.
+constexpr std::size_t value_limit(std::size_t bytes) {
+  constexpr std::size_t kAlways = 1'500'000;
+  return std::min(std::max(kAlways, bytes / 16), kDocumentLimit / 64);
+}
 
 /// Values of one JSON document: artdaqDB's own have more than 12 bytes for each.
 inline constexpr std::size_t kJsonValueLimit = kDocumentLimit / 10;

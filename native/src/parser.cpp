@@ -29,7 +29,9 @@ struct Chain {
 // Recursive descent, at most kDepthLimit deep.
 class Parser {
  public:
-  explicit Parser(const Prepared& prepared) : scanner_(prepared) { tree_.nodes.reserve(prepared.text().size() / 24); }
+  explicit Parser(const Prepared& prepared) : scanner_(prepared), value_limit_(value_limit(prepared.text().size())) {
+    tree_.nodes.reserve(prepared.text().size() / 24);
+  }
 
   Tree document();
 
@@ -49,6 +51,7 @@ class Parser {
   void reject_indexed(Index entries) const;
 
   Scanner scanner_;
+  const std::size_t value_limit_;
   Tree tree_;
   unsigned depth_ = 0;
   bool protections_ = false;
@@ -154,7 +157,7 @@ Index Parser::value() {
   const Cursor before = scanner_.here;
   scanner_.skip();
   const auto index = static_cast<Index>(tree_.nodes.size());
-  if (index > kValueLimit) scanner_.fail("the text has more than " + std::to_string(kValueLimit) + " values");
+  if (index > value_limit_) scanner_.fail("the text has more than " + std::to_string(value_limit_) + " values");
   Node node;
   node.line = scanner_.here.line;
   if (!scanner_.at_end() && (*scanner_.here.at == '{' || *scanner_.here.at == '[')) {

@@ -65,9 +65,9 @@ def test_size_of_a_text() -> None:
 
 
 def test_number_of_values() -> None:
-    """Text of more values than a document could hold is refused before they fill the memory."""
+    """Text of more values than 1 GiB of memory is enough for is refused before they fill the memory."""
     line, column = refused(b"a:[" + b"1," * 5_000_000)
-    assert (line, column) == (1, 4 + 2 * (fhicl.DOCUMENT_LIMIT // 64 - 1))
+    assert (line, column) == (1, 4 + 2 * (1_500_000 - 1))
 
 
 def test_size_of_a_document() -> None:
