@@ -6,7 +6,8 @@ are those of the real library (section C.8): in the text after includes were tur
 line 0, column 1 is the end of the text, or the text as a whole.
 
 Limits: 64 MiB of FHiCL and 1.5 million values, of more than 24 MB one value for each 16 bytes, so that no text takes
-more than 1 GiB or forty times its size of memory; 256 MiB of JSON or exported text, 1000 levels of tables and sequences.
+more than 1 GiB or forty times its size of memory; 256 MiB of JSON or exported text; 1000 levels of tables and
+sequences.
 """
 
 from __future__ import annotations
