@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from archiverd import log
 from archiverd.journal.rows import ClockState, RecordLook
-from archiverd.watch.ages import Moment, Timekeeper, age_by_files, boot_id, elapsed
+from archiverd.process.boot import boot_id
+from archiverd.watch.ages import Moment, Timekeeper, age_by_files, elapsed
 
 if TYPE_CHECKING:
     from pathlib import Path

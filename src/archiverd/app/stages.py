@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from archiverd.artdaqdb.schema import Schema
     from archiverd.config.models import Settings
     from archiverd.journal.journal import Journal
+    from archiverd.process.hands import Hands
     from archiverd.process.shutdown import Shutdown
     from archiverd.ucondb.port import UconDB
 
@@ -89,6 +90,7 @@ class StageMaker:
     artdaqdb: ArtdaqDB
     shutdown: Shutdown
     options: RunOptions
+    hands: Hands
 
     @property
     def _failures(self) -> FailurePolicy:
@@ -150,6 +152,7 @@ class StageMaker:
             shutdown=self.shutdown,
             logger=log.get(TAGS[stage]),
             gate=gate,
+            hands=self.hands,
             until_idle=self.options.until_idle,
             retry_wait_seconds=app.retry_delay_seconds,
             quick_retries=app.run_process_retries,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from archiverd import log
 from archiverd.app.call_observer import LastContact, observed
 from archiverd.app.destinations import settle
+from archiverd.app.life import living
 from archiverd.app.stages import StageMaker, retry_schedule
 from archiverd.artdaqdb.backends import make_artdaqdb
 from archiverd.artdaqdb.schema import load_schema
 from archiverd.audit.elsewhere import LISTING_SECONDS, MOST_A_PASS, DestinationAudit, let_go
 from archiverd.audit.scrub import Scrub
 from archiverd.audit.scrub_plan import Pace
-from archiverd.config.paths import journal_path, lock_path, stage_files
+from archiverd.config.paths import in_hand_path, journal_path, lock_path, stage_files
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError, error_stage
 from archiverd.core.machine import Effect, Stage
 from archiverd.core.priority import longest_wait
@@ -194,8 +195,7 @@ async def opened(
         await journal.open()
         stack.push_async_callback(journal.close)
         await settle(journal, settings)
-        for row in await journal.recover():
-            _log.info(f"taken up again after a restart as {row.state}", run=row.run)
+        hands = await stack.enter_async_context(living(journal, shutdown, in_hand_path(settings)))
         contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, CARBON.if_enabled(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
@@ -203,7 +203,7 @@ async def opened(
             with error_stage("Import"):
                 await artdaqdb.open()
         stack.push_async_callback(artdaqdb.close)
-        maker = StageMaker(settings, journal, artdaqdb, shutdown, options)
+        maker = StageMaker(settings, journal, artdaqdb, shutdown, options, hands)
         importer = maker.importer(schema)
         migration = None
         if options.migrating:

@@ -42,6 +42,11 @@ def last_exit_path(settings: Settings) -> Path:
     return settings.app.work_dir / "last_exit.json"
 
 
+def in_hand_path(settings: Settings) -> Path:
+    """Return the directory of what a process has in hand."""
+    return settings.app.work_dir / "in_hand"
+
+
 def stage_files(settings: Settings) -> tuple[StageFiles, StageFiles]:
     """Return the state file and the failure log of each stage."""
     app = settings.app

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from archiverd import log
 from archiverd.core.errors import ArchiverError, Retry
 from archiverd.core.machine import ForbiddenTransitionError
+from archiverd.process.hands import Hands, Holding
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,6 +51,8 @@ class StageRunner:
     """Failed probes of its backend after which one pass gives up."""
     only: frozenset[int] | None = None
     """The runs that may be picked; None for all."""
+    hands: Hands = field(default_factory=Hands)
+    """What all stages have in hand, and which runs are suspected to have ended the last process."""
     paused: bool = False
     """Nothing is picked until an operator resumes."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,6 +67,7 @@ class StageRunner:
         Raise ArchiverError if the journal is damaged, which only a new start repairs: it sets the journal aside.
         """
         queue: asyncio.Queue[int | None] = asyncio.Queue(self.capacity)
+        self.hands.wakes.append(self.wake)
         async with asyncio.TaskGroup() as group:
             for number in range(self.workers):
                 group.create_task(self._serve(queue), name=f"{self.stage}-{number}")
@@ -81,7 +85,7 @@ class StageRunner:
             try:
                 await self._recover_stranded()
                 await self.journal.wake_due()
-                run = None if self.paused else await self.journal.pick(self.stage, self.in_hand, self.only)
+                run = None if self.paused else await self.hands.pick(self.stage, self._waiting)
                 wait = None if run is not None else await self._seconds_to_next()
                 if run is None and self._idle(wait):
                     return
@@ -89,6 +93,7 @@ class StageRunner:
                 self._log_or_raise(error)
                 run, wait = None, PAUSE_SECONDS
             if run is not None and self.gate is not None and self.gate.shut:
+                self.hands.put_back(Holding(self.stage, run))
                 if self._gives_up(self.gate):
                     return
                 run = None
@@ -102,6 +107,8 @@ class StageRunner:
         """Work on runs from the queue until its end."""
         while (run := await queue.get()) is not None:
             self.wake.set()
+            holding = Holding(self.stage, run)
+            await self.hands.take(holding)
             try:
                 await self.work(run)
             except ArchiverError as error:  # the journal itself cannot be written
@@ -112,7 +119,13 @@ class StageRunner:
                 self.logger.warning(f"left alone: {error}", run=run)
                 self.stranded.add(run)
             self.in_hand.discard(run)  # not when cancelled: a drain that is cut reports what it leaves
+            await self.hands.let_go(holding)
             self.wake.set()
+
+    async def _waiting(self, but: frozenset[int], of: frozenset[int] | None) -> int | None:
+        """Return the next run that waits for this stage, none of those in ``but``, and of those in ``of`` if given."""
+        only = self.only if of is None else of if self.only is None else self.only & of
+        return await self.journal.pick(self.stage, self.in_hand | but, only)
 
     def _log_or_raise(self, error: ArchiverError, run: int | None = None) -> None:
         """Log that the journal cannot be used for now; raise ``error`` if waiting does not help."""

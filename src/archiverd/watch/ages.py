@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from archiverd import log
 from archiverd.journal.rows import ClockState, RecordLook
+from archiverd.process.boot import boot_id, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,20 +23,6 @@ JUMP_SECONDS: Final = 60.0
 """Least change of the wall clock, against the one that never jumps, that is a jump."""
 KEPT_SECONDS: Final = 1.0
 """Least change of the wall clock that is noted in the journal: a clock that is slewed moves slowly."""
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-
-
-def uptime() -> float:
-    """Return the seconds since the machine started, those in which it slept included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def boot_id(path: Path = _BOOT) -> str:
-    """Return which start of the machine this is; empty if unknown: then no other process's uptime is comparable."""
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
