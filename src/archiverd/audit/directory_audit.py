@@ -23,7 +23,7 @@ from archiverd.core.runset import LAST_RUN
 from archiverd.detached import run_detached
 from archiverd.journal.rows import ComparedRun, Differences, LostFile
 from archiverd.process import mounts
-from archiverd.watch.ages import boot_id, uptime
+from archiverd.process.boot import boot_id, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
