@@ -158,7 +158,7 @@ def test_every_state_that_a_comparison_finds_says_what_to_do(site: Site) -> None
     shutil.rmtree(site.root / "artdaqdb")
     told = site.run("reconcile")
     assert "orphan_ucondb           1   7" in told.stdout
-    assert "`archiverd export RUN DEST --from ucondb` reads it" in told.stdout
+    assert "`archiverd export 7 DEST --from ucondb` reads it" in told.stdout
     done = site.run("export", "7", str(site.root / "out"), "--from", "ucondb")
     assert (done.returncode, (site.root / "out" / "boot.fcl").exists()) == (0, True)
 

@@ -184,10 +184,12 @@ def test_a_copy_that_stalls_is_archived_whole(site: Site, elsewhere: Path, tool:
     else:
         pytest.fail(f"{tool} could not be stopped midway")
     names = set(os.listdir(source))
-    row = site.wait(waits_for(run, "at most watch.final_wait_seconds"))[run]
-    assert "files that the record itself names" in row.waits_for or "a copy that is under way" in row.waits_for
-    assert row.waits_for in site.run("why", str(run)).stdout
-    resume()
+    try:
+        row = site.wait(waits_for(run, "at most watch.final_wait_seconds"))[run]
+        assert "files that the record itself names" in row.waits_for or "a copy that is under way" in row.waits_for
+        wait_until(lambda: site.rows()[run].waits_for in site.run("why", str(run)).stdout)
+    finally:
+        resume()
     row = site.wait(is_verified(run))[run]
     site.assert_proven(row)
     assert not row.incomplete
