@@ -112,9 +112,7 @@ def test_the_wild_lives_break_nothing_without_a_mutant(tmp_path: Path) -> None:
 def test_every_port_call_fails_somewhere_in_these_lives(tmp_path: Path) -> None:
     """A fault that is never thrown proves nothing: each kind befalls somebody, on the disk, in either database."""
     befallen: Counter[str] = Counter()
-    for seed in range(1, 33):  # the rarest may take some lives
-        if set(FAULTS) <= befallen.keys():
-            break
+    for seed in (4, 6, 9):  # three in which it all happens
         root = tmp_path / str(seed)
         root.mkdir()
         world = World(seed, haste=10.0)
