@@ -15,6 +15,7 @@ from archiverd.core.priority import Lane
 from archiverd.journal.journal import Journal
 from archiverd.journal.transitions import Transition
 from archiverd.pipeline.stage_runner import StageRunner
+from archiverd.process.hands import Holding
 from archiverd.process.shutdown import Shutdown, ShutdownReason
 from tests.waiting import DEADLINE_SECONDS
 
@@ -138,6 +139,32 @@ async def test_no_more_runs_are_in_hand_than_queue_and_workers_hold(bench: Bench
         assert len(runner.in_hand) == 5
         gate.set()
         await running
+
+
+async def test_one_pass_takes_up_a_suspect_when_the_last_other_run_has_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that ends just when the stage looks for what is left: the pass is not over then."""
+    await bench.queue_up(7, 8)
+    looked, next_due = asyncio.Event(), bench.journal.next_due
+
+    async def work(run: int) -> None:
+        await looked.wait()
+        await bench.import_it(run)
+
+    async def look_until_it_ends(stage: Stage, only: Collection[int] | None) -> float | None:
+        due = await next_due(stage, only)
+        looked.set()
+        while runner.in_hand:
+            await asyncio.sleep(0)
+        return due
+
+    runner = bench.runner(work, until_idle=True)
+    runner.hands.suspects[Holding(Stage.IMPORT, 8)] = 1
+    monkeypatch.setattr(bench.journal, "next_due", look_until_it_ends)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await runner.run()
+    assert bench.worked == [7, 8]
 
 
 async def test_one_pass_does_not_wait_for_a_retry_of_the_other_stage(bench: Bench) -> None:

@@ -56,10 +56,13 @@ class StageRunner:
     paused: bool = False
     """Nothing is picked until an operator resumes."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    in_hand: set[int] = field(default_factory=set)
-    """Runs in the queue or with a worker."""
     stranded: set[int] = field(default_factory=set)
     """Runs whose outcome could not be written: the journal still has them in the middle of an effect."""
+
+    @property
+    def in_hand(self) -> frozenset[int]:
+        """Runs in the queue or with a worker."""
+        return self.hands.held_by(self.stage)
 
     async def run(self) -> None:
         """Feed and work until a drain is asked for and everything in the queue is done.
@@ -100,7 +103,6 @@ class StageRunner:
             if run is None:
                 await self._pause(wait)
             else:
-                self.in_hand.add(run)
                 queue.put_nowait(run)
 
     async def _serve(self, queue: asyncio.Queue[int | None]) -> None:
@@ -118,8 +120,7 @@ class StageRunner:
             except ForbiddenTransitionError as error:  # an operator was quicker
                 self.logger.warning(f"left alone: {error}", run=run)
                 self.stranded.add(run)
-            self.in_hand.discard(run)  # not when cancelled: a drain that is cut reports what it leaves
-            await self.hands.let_go(holding)
+            await self.hands.let_go(holding)  # not when cancelled: a drain that is cut reports what it leaves
             self.wake.set()
 
     async def _waiting(self, but: frozenset[int], of: frozenset[int] | None) -> int | None:
@@ -145,8 +146,12 @@ class StageRunner:
         return self.until_idle and gate.failures > self.quick_retries
 
     def _idle(self, wait: float | None) -> bool:
-        """Return whether one pass is over: nothing is in hand and no quick retry is due soon."""
-        return self.until_idle and not self.in_hand and (wait is None or wait > self.retry_wait_seconds)
+        """Return whether one pass is over: nothing is in hand, no quick retry is due soon, and nobody has woken us.
+
+        What ended after the last pick may have left something to pick.
+        """
+        idle = not self.in_hand and not self.wake.is_set()
+        return self.until_idle and idle and (wait is None or wait > self.retry_wait_seconds)
 
     async def _seconds_to_next(self) -> float | None:
         """Return the seconds until a waiting retry is due, or None if none waits."""

@@ -91,6 +91,10 @@ class Hands:
         """Note that the process was asked to stop, or is done: from now on its end counts against no run."""
         await self._use(lambda directory: (directory / _PROCESS).unlink(missing_ok=True))
 
+    def held_by(self, stage: Stage) -> frozenset[int]:
+        """Return the runs that a stage has in hand."""
+        return frozenset(one.run for one in self.held if one.stage is stage)
+
     def condemned(self) -> list[Holding]:
         """Return the suspects that are to be set aside."""
         return sorted(one for one, deaths in self.suspects.items() if deaths >= DEATHS)
@@ -138,8 +142,10 @@ class Hands:
 
     async def let_go(self, holding: Holding) -> None:
         """Take the mark away: the work on the run has come to an end. It is no suspect any more."""
-        await self._use(lambda directory: (directory / _name(holding)).unlink(missing_ok=True))
-        self.held.discard(holding)
+        try:
+            await self._use(lambda directory: (directory / _name(holding)).unlink(missing_ok=True))
+        finally:
+            self.held.discard(holding)
         for wake in self.wakes if self.suspects else ():
             wake.set()
         await self.forgive(holding)
