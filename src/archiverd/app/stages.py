@@ -81,6 +81,11 @@ def retry_schedule(settings: Settings) -> RetrySchedule:
     return RetrySchedule(settings.app.run_process_retries, settings.app.retry_delay_seconds)
 
 
+def failure_policy(settings: Settings) -> FailurePolicy:
+    """Return what a failure does to a run."""
+    return FailurePolicy(retry_schedule(settings), time.time, random.uniform)
+
+
 @dataclass(frozen=True, slots=True)
 class StageMaker:
     """Makes the stages and their runners."""
@@ -91,10 +96,6 @@ class StageMaker:
     shutdown: Shutdown
     options: RunOptions
     hands: Hands
-
-    @property
-    def _failures(self) -> FailurePolicy:
-        return FailurePolicy(retry_schedule(self.settings), time.time, random.uniform)
 
     def importer(self, schema: Schema) -> Importer:
         """Make the import stage."""
@@ -107,7 +108,7 @@ class StageMaker:
         return Importer(
             journal=self.journal,
             artdaqdb=self.artdaqdb,
-            policy=self._failures,
+            policy=failure_policy(self.settings),
             schema=schema,
             records=settings.source_files.run_records_dir,
             converted=settings.fhiclize_generate,
@@ -119,20 +120,20 @@ class StageMaker:
 
     def migration(self, ucondb: UconDB, pending: UconDB | None, importer: Importer, wake: asyncio.Event) -> Migration:
         """Make the parts of the migration stage."""
-        settings = self.settings
+        settings, policy = self.settings, failure_policy(self.settings)
         gate = make_gate(settings, ucondb, wake.set)
         migrator = Migrator(
             journal=self.journal,
             artdaqdb=self.artdaqdb,
             ucondb=ucondb,
             gate=gate,
-            policy=self._failures,
+            policy=policy,
             required=settings.validation.required if self.options.validating else None,
             monotonic=time.monotonic,
         )
         workers = settings.ucon_db.max_concurrent_uploads + 1  # one gets its blob ready while the others upload
         runner = self.runner(Stage.MIGRATE, migrator, workers, wake, gate)
-        first = None if pending is None else FirstPhase(self.journal, importer, pending, gate, self._failures)
+        first = None if pending is None else FirstPhase(self.journal, importer, pending, gate, policy)
         required = settings.validation.required if self.options.validating else None
         validator = None if required is None else Validator(self.journal, ucondb, gate, required)
         return Migration(ucondb, gate, runner, first, validator)

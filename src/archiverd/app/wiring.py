@@ -18,7 +18,7 @@ from archiverd.artdaqdb.schema import load_schema
 from archiverd.audit.elsewhere import LISTING_SECONDS, MOST_A_PASS, DestinationAudit, let_go
 from archiverd.audit.scrub import Scrub
 from archiverd.audit.scrub_plan import Pace
-from archiverd.config.paths import in_hand_path, journal_path, lock_path, stage_files
+from archiverd.config.paths import journal_path, lock_path, stage_files
 from archiverd.core.errors import ArchiverError, ArtdaqDBError, Retry, UconDBError, error_stage
 from archiverd.core.machine import Effect, Stage
 from archiverd.core.priority import longest_wait
@@ -195,7 +195,7 @@ async def opened(
         await journal.open()
         stack.push_async_callback(journal.close)
         await settle(journal, settings)
-        hands = await stack.enter_async_context(living(journal, shutdown, in_hand_path(settings)))
+        hands = await stack.enter_async_context(living(settings, journal, shutdown))
         contacts, carbon = {ARTDAQDB: LastContact(), UCONDB: LastContact()}, CARBON.if_enabled(settings)
         database = make_artdaqdb(settings.artdaq_db, settings.app.parallel_workers)
         artdaqdb = _noted(database, contacts[ARTDAQDB], carbon)
