@@ -92,6 +92,11 @@ class _Table:
             table = table.within.setdefault(part, _Table())
         return table
 
+    def path(self, name: str) -> list[_Table | None]:
+        """Return the tables on the way to ``name``, dotted, within this one, that included; None for unknown ones."""
+        table: _Table | None = self
+        return [table := None if table is None else table.within.get(part) for part in name.split(".")]
+
 
 class _Respelling:
     """One pass over a text; notes the content of each table, for splices that come later."""
@@ -162,16 +167,10 @@ class _Respelling:
 
     def _members(self, name: str, at: int) -> str:
         """Return the members of the table ``name`` at this point of the text, which is ``at``."""
-        parts = name.split(".")
-        table: _Table | None = self._top
-        override: _Table | None = self._overrides
-        for number, part in enumerate(parts, 1):
-            table = None if table is None else table.within.get(part)
-            override = None if override is None else override.within.get(part)
-            touched = override is not None and (bool(override.within) if number == len(parts) else override.overridden)
-            if table is None or touched:
-                raise _NoSpellingError
-        if table is None or table.content is None:
+        table = self._top.path(name)[-1]
+        *above, inside = self._overrides.path(name)
+        overridden = any(one is not None and one.overridden for one in above)
+        if overridden or (inside is not None and inside.within) or table is None or table.content is None:
             raise _NoSpellingError
         pieces = self._out[slice(*table.content)]
         self._addable -= sum(map(len, pieces))
