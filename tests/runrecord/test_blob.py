@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiverd.core.errors import BlobCreationError
-from archiverd.runrecord.blob import HEAD_BYTES, UnpackedBlob, packed_on_text, read_packed_on, unpack
+from archiverd.runrecord.blob import UnpackedBlob, packed_on_text, read_packed_on, unpack
 from archiverd.runrecord.blob import pack as pack_parts
+from archiverd.ucondb.port import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

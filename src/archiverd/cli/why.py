@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiverd.audit.anomalies import Discrepancy
+from archiverd.audit.anomalies import Discrepancy, address
 from archiverd.cli.hold_report import print_hold
 from archiverd.cli.run_number import RunNumber
 from archiverd.cli.wording import ago
@@ -139,7 +139,7 @@ def describe_elsewhere(db: sqlite3.Connection, row: RunRow) -> list[str]:
             continue
         place = known.get(archived) if archived is not None else None
         where = f"archived in {place}" if place else "it was not noted where it was archived"
-        found = _FOUND[select_found(db, row.run, number)].replace("RUN", str(row.run))
+        found = address(_FOUND[select_found(db, row.run, number)], [row.run])
         told.append(printable(f"{side.label} is {known[number]} now; {where}; {found}"))
     return told
 

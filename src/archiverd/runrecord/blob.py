@@ -26,8 +26,6 @@ _START: Final = re.compile(rb"Start of Record\nRun Number: ([0-9]{1,18})\nPacked
 _SEPARATOR: Final = re.compile(rb"\n#####\n([^\n]+\.fcl):\n#####\n")
 _LOOKALIKE: Final = re.compile(rb"^#####( *)(?=\n[^\n]+\.fcl:(?:\n#####(?:\n|\Z)|\Z))", re.MULTILINE)
 _NAME: Final = re.compile(r"[^\n\r]+\.fcl")
-HEAD_BYTES: Final = 256
-"""Bytes in which a blob's first lines end."""
 _PACKED_ON: Final = re.compile(r"[\x20-\x7e]{1,64}")
 
 
@@ -91,7 +89,7 @@ def unpack(blob: bytes) -> UnpackedBlob:
 
 
 def read_packed_on(beginning: bytes) -> str:
-    """Return the text behind ``Packed on`` of a blob whose first ``HEAD_BYTES`` bytes, or more, are given.
+    """Return the text behind ``Packed on`` of a blob, of whose bytes the first are given.
 
     Raise BlobCreationError if it is no blob.
     """

@@ -202,7 +202,7 @@ class JournalFacts:
     """Verified runs whose directory is not what was archived."""
     missing: MissingDirectories | None = None
     directories: int = 0
-    """How many runs have a directory, for all that is known, those that are missing all at once included."""
+    """How many runs have a directory, for all that is known, those that are missing included; 0 if none are."""
     odd: tuple[int, list[str]] = (0, [])
     """How many names look like runs and are none, and the first of them."""
     trouble: Sequence[Brief] = ()
@@ -214,14 +214,15 @@ class JournalFacts:
 
 
 def _read_journal(db: sqlite3.Connection, now: float, places: Configured) -> JournalFacts:
+    missing = queries.select_missing(db)
     return JournalFacts(
         ranges=summaries.select_ranges(db),
         causes=summaries.select_causes(db),
         holds=queries.select_holds(db),
         superseded=summaries.select_superseded(db),
         flagged=queries.select_flagged(db),
-        missing=queries.select_missing(db),
-        directories=queries.count_seen_before(db, float("inf")),
+        missing=missing,
+        directories=0 if missing is None else queries.count_seen_before(db, float("inf")),
         odd=_read_odd_names(db),
         trouble=summaries.select_briefs(db, TROUBLE, TROUBLED_SHOWN),
         durations=summaries.select_durations(db),

@@ -62,7 +62,7 @@ class StoredVersion:
 
 
 HEAD_BYTES: Final = 256
-"""Bytes of a blob that was read of which a summary keeps no more."""
+"""Most bytes that a summary keeps of a blob: more than its first lines have (runrecord/blob.py)."""
 
 
 class StoreOutcome(enum.Enum):
