@@ -44,6 +44,8 @@ class Site:
     """Constants of archiverd that processes started from now on have other values of."""
     before: list[str] = field(default_factory=list)
     """Words before each command: a program that runs it with fewer rights."""
+    launcher: list[str] = field(default_factory=list)
+    """A script, with its arguments, that runs the commands started from now on in the place of archiverd."""
     children: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -209,7 +211,7 @@ class Site:
     def _start(self, *command: str, stdout: int | None = None) -> subprocess.Popen[str]:
         with (self.root / "daemon.log").open("a") as log:
             program = [str(WITH_CONSTANTS), json.dumps(self.constants)] if self.constants else ["-m", "archiverd"]
-            argv = [*self.before, sys.executable, *program, *command]
+            argv = [*self.before, sys.executable, *(self.launcher or program), *command]
             process = subprocess.Popen(argv, stdout=stdout or log, stderr=log, stdin=subprocess.DEVNULL, text=True)
         self.children.append(process)
         return process

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,21 +23,13 @@ DEADLY = 10
 SAID = f"archiverd ended {DEATHS} times while it worked on this run alone"
 
 
-def start(site: Site, command: str) -> subprocess.Popen[str]:
-    """Start a command that is killed by the deadly run's record; its words go to the log."""
-    argv = [sys.executable, str(DYING), str(DEADLY), "--config", str(site.config), command]
-    with (site.root / "daemon.log").open("a") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, text=True)
-    site.children.append(process)
-    return process
-
-
 @pytest.mark.parametrize("command", ["run", "once"])
 def test_a_run_that_kills_the_process_is_set_aside(site: Site, command: str) -> None:
     """At the third death with that run alone in hand; its neighbours are archived, and further starts live."""
     site.make(*DEMO, "--runs", "4")
+    site.launcher = [str(DYING), str(DEADLY)]
     deaths = 0
-    while (process := start(site, command)) and deaths < DEATHS + 2:
+    while (process := site.start(command)) and deaths < DEATHS + 2:
         wait_until(lambda: process.poll() is not None or SAID in site.log, lambda: site.log)
         if SAID in site.log:
             break

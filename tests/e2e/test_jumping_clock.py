@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from archiverd.core.machine import State
+from tests.e2e.shims import compile_shim
 from tests.e2e.test_operations import stop, unstop
 from tests.e2e.test_whole_records import archived_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import Site
 
-SOURCE = Path(__file__).with_name("jumping_clock.c")
-COMPILER = os.environ.get("CC", "cc")
 DEMO = ("--profile", "demo", "--fcl", "dumped", "--crash", "0", "--gaps", "0", "--no-chmod")
 FORTNIGHT = 15 * 86_400
 
@@ -26,11 +23,8 @@ FORTNIGHT = 15 * 86_400
 @pytest.fixture
 def switch(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file with the seconds by which the clock is ahead for processes started from now on."""
-    if shutil.which(COMPILER) is None:
-        pytest.skip("needs a C compiler")
-    shim, file = tmp_path / "jumping_clock.so", site.root / "ahead"
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", str(shim), str(SOURCE), "-ldl"], check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    file = site.root / "ahead"
+    monkeypatch.setenv("LD_PRELOAD", str(compile_shim("jumping_clock", tmp_path)))
     monkeypatch.setenv("CLOCK_AHEAD", str(file))
     return file
 

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from archiverd.core.machine import IN_HAND, State
+from tests.e2e.shims import compile_shim
 from tests.e2e.test_operations import DEMO, ONE_RUN
 from tests.waiting import DEADLINE_SECONDS, NEVER_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import Site
 
-SOURCE = Path(__file__).with_name("sick_disk.c")
 SAID = {"full": "No space left on device", "sync": "Input/output error"}
-COMPILER = os.environ.get("CC", "cc")
 
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The disk's sickness as a shared object."""
-    if shutil.which(COMPILER) is None:
-        pytest.skip("needs a C compiler")
-    made = tmp_path_factory.mktemp("shim") / "sick_disk.so"
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", str(made), str(SOURCE), "-ldl"], check=True)
-    return made
+    return compile_shim("sick_disk", tmp_path_factory.mktemp("shim"))
 
 
 @pytest.mark.parametrize(("way", "code"), [("interrupt", 130), ("lock", 1)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ class Weather:
         rates = self._detector.rates
         for rate, happen in (
             (rates.outages, self._ucondb_goes),
-            (rates.jumps, self._clock_jumps),
-            (rates.jumps, self._server_clock_jumps),
+            (rates.jumps, lambda: self._clock_jumps("clock_ahead", "clock")),
+            (rates.jumps, lambda: self._clock_jumps("server_ahead", "file server's clock")),
             (rates.mounts, self._mount_goes),
             (rates.switches, self._folder_changes),
         ):
@@ -60,27 +60,12 @@ class Weather:
         far = dice.choice((2 * MINUTE, 3 * HOUR, 15 * DAY, 400 * DAY))
         return dice.choice((-1.0, 1.0)) * dice.uniform(0.5, 1.0) * far, dice.choice((3.0, HOUR, DAY))
 
-    def _clock_jumps(self) -> None:
-        """Let the clock of the machine be wrong for a while."""
+    def _clock_jumps(self, clock: Literal["clock_ahead", "server_ahead"], whose: str) -> None:
+        """Let a clock be wrong for a while."""
         ahead, seconds = self._jump()
-        self._world.clock_ahead = ahead
-        self._world.note("clock jumps")
-
-        def back() -> None:
-            self._world.clock_ahead = 0.0
-
-        self._detector.agenda.after(seconds, back)
-
-    def _server_clock_jumps(self) -> None:
-        """Let the clock of the file server be wrong for a while."""
-        ahead, seconds = self._jump()
-        self._world.server_ahead = ahead
-        self._world.note("file server's clock jumps")
-
-        def back() -> None:
-            self._world.server_ahead = 0.0
-
-        self._detector.agenda.after(seconds, back)
+        setattr(self._world, clock, ahead)
+        self._world.note(f"{whose} jumps")
+        self._detector.agenda.after(seconds, lambda: setattr(self._world, clock, 0.0))
 
     def _mount_goes(self) -> None:
         """Let the run records be gone for a while: an empty mount point, or an error for every access."""
